@@ -1,0 +1,25 @@
+"""What can be wrong with what daypart is given. Every message is one line: found, expected, what to do."""
+
+
+class DaypartError(Exception):
+    """Base of every error that daypart raises on purpose."""
+
+
+class InputError(DaypartError):
+    """A table, file, mapping or argument is wrong; the command line ends with status 2."""
+
+
+class SchemaError(InputError):
+    """A column is missing, unknown or of the wrong type."""
+
+
+class ValueRefused(InputError):
+    """Rows hold values that cannot be; `reasons` counts them by reason, `refused` holds them."""
+
+    def __init__(self, message: str, refused: object = None) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class NotKnownError(InputError):
+    """A store, origin or period was asked for about which nothing is known."""
