@@ -1,0 +1,82 @@
+"""What the calendar says of a date: position in week, month and year, and public holidays."""
+
+from datetime import date
+
+import polars as pl
+
+NEAR_DAYS = 10
+"""Holidays farther away than this say nothing of a day."""
+
+
+def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """One row per store and public holiday from first to last: store_id, date, holiday (its name).
+
+    Names and rules are those of the `holidays` library for the store's country and subdivision. A country or
+    subdivision that it does not know has none. Of two holidays on one day the first name counts; substitutes
+    ("observed") share the name of their holiday.
+    """
+    places = stores.select("country", "subdivision").unique().sort("country", "subdivision")
+    found = [
+        (country, subdivision, day, name)
+        for country, subdivision in places.iter_rows()
+        for day, name in _of_place(country, subdivision, first, last)
+    ]
+    schema = {"country": pl.String, "subdivision": pl.String, "date": pl.Date, "holiday": pl.String}
+    named = pl.DataFrame(found, schema=schema, orient="row")
+    return (
+        stores.select("store_id", "country", "subdivision")
+        .join(named, on=["country", "subdivision"], nulls_equal=True)
+        .select("store_id", "date", "holiday")
+        .sort("store_id", "date")
+    )
+
+
+def _of_place(country: str, subdivision: str | None, first: date, last: date) -> list[tuple[date, str]]:
+    import holidays
+
+    years = range(first.year, last.year + 1)
+    try:
+        rules = holidays.country_holidays(country, subdiv=subdivision, years=years, language="en_US")
+    except NotImplementedError:
+        try:
+            rules = holidays.country_holidays(country, years=years)
+        except NotImplementedError:
+            return []
+    plain = ((day, name.split(";")[0].removesuffix(" (observed)").strip()) for day, name in rules.items())
+    return sorted((day, name) for day, name in plain if first <= day <= last)
+
+
+def date_features(dates: pl.DataFrame) -> pl.DataFrame:
+    """Adds the calendar family to rows with a `date`; values repeat every year save the week's shift."""
+    day = pl.col("date")
+    return dates.with_columns(
+        calendar_weekday=day.dt.weekday(),
+        calendar_day_of_year=day.dt.ordinal_day(),
+        calendar_day_of_month=day.dt.day(),
+        calendar_days_to_month_end=(day.dt.month_end() - day).dt.total_days(),
+    )
+
+
+def holiday_features(store_dates: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
+    """Adds to rows of (store_id, date): the holiday's name or null, and the days to the next and since the last.
+
+    Distances beyond `NEAR_DAYS` are null. Row order is not kept.
+    """
+    marks = holidays.with_columns(holiday_on=pl.col("date")).sort("date")
+    near = pl.duration(days=NEAR_DAYS)
+    ordered = store_dates.sort("date")
+    ahead = ordered.join_asof(
+        marks.select("store_id", "date", next_on="holiday_on"),
+        on="date", by="store_id", strategy="forward", tolerance="10d", check_sortedness=False,
+    )  # fmt: skip
+    both = ahead.join_asof(
+        marks.select("store_id", "date", last_on="holiday_on"),
+        on="date", by="store_id", strategy="backward", tolerance="10d", check_sortedness=False,
+    )  # fmt: skip
+    named = both.join(holidays, on=["store_id", "date"], how="left")
+    distance_ahead = pl.col("next_on") - pl.col("date")
+    distance_since = pl.col("date") - pl.col("last_on")
+    return named.with_columns(
+        calendar_days_to_holiday=pl.when(distance_ahead <= near).then(distance_ahead.dt.total_days()),
+        calendar_days_since_holiday=pl.when(distance_since <= near).then(distance_since.dt.total_days()),
+    ).drop("next_on", "last_on")

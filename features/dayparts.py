@@ -1,0 +1,16 @@
+"""Dayparts: the named sets of hours in which users think."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+DAYPARTS: Mapping[str, tuple[int, int]] = {"breakfast": (6, 10), "lunch": (11, 14), "dinner": (15, 21)}
+"""First and last clock hour of each daypart, both included."""
+
+
+def daypart(hour: pl.Expr, dayparts: Mapping[str, tuple[int, int]] = DAYPARTS) -> pl.Expr:
+    """Name of the daypart that a clock hour (0..23) belongs to; null outside every daypart."""
+    named = pl.lit(None, dtype=pl.String)
+    for name, (first, last) in dayparts.items():
+        named = pl.when(hour.is_between(first, last)).then(pl.lit(name)).otherwise(named)
+    return named.alias("daypart")

@@ -1,0 +1,93 @@
+"""Promotions and local events, as they were known at an origin."""
+
+from datetime import date
+
+import polars as pl
+
+KINDS = ("promotion", "local event")
+"""Kinds that get a feature of their own; every other kind of event shares one."""
+
+
+def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
+    """One row per store, local date and event that touches it.
+
+    Columns: store_id, date, name, kind, first_hour, last_hour (of that date), known_on (null = always).
+    Events of a region touch its stores; those with neither store nor region touch the whole chain.
+    """
+    ends = pl.col("ends_local")
+    touched = pl.concat(
+        [
+            events.filter(pl.col("store_id").is_not_null()).join(stores.select("store_id"), on="store_id"),
+            events.filter(pl.col("store_id").is_null() & pl.col("region").is_not_null())
+            .drop("store_id")
+            .join(stores.select("store_id", "region"), on="region"),
+            events.filter(pl.col("store_id").is_null() & pl.col("region").is_null())
+            .drop("store_id")
+            .join(stores.select("store_id"), how="cross"),
+        ],
+        how="diagonal",
+    )
+    from_on = pl.max_horizontal(pl.col("starts_local").dt.date(), pl.lit(first))
+    to_on = pl.min_horizontal(ends.dt.date(), pl.lit(last))
+    return (
+        touched.filter(from_on <= to_on)
+        .with_columns(date=pl.date_ranges(from_on, to_on))
+        .explode("date")
+        .select(
+            "store_id", "date", "name", "kind", "known_on",
+            first_hour=pl.when(pl.col("date") == pl.col("starts_local").dt.date())
+            .then(pl.col("starts_local").dt.hour()).otherwise(0),
+            last_hour=pl.when(pl.col("date") == ends.dt.date()).then(ends.dt.hour()).otherwise(23),
+        )
+    )  # fmt: skip
+
+
+def name_codes(events: pl.DataFrame) -> pl.DataFrame:
+    """One row per event name: a whole-number code, in order of first being known, so that it never changes.
+
+    Events known later take later codes: what a model learned of earlier ones holds.
+    """
+    known = pl.coalesce("known_on", pl.col("starts_local").dt.date())
+    return (
+        events.filter(pl.col("kind") != "price").group_by("name").agg(first_known=known.min())
+        .sort("first_known", "name")
+        .select("name", code=pl.int_range(pl.len(), dtype=pl.Int32))
+    )  # fmt: skip
+
+
+def _column(kind: str) -> str:
+    return "event_" + kind.replace(" ", "_")
+
+
+COLUMNS = [*(_column(kind) for kind in KINDS), "event_other"]
+
+
+def _kind_column() -> pl.Expr:
+    column = pl.lit("event_other")
+    for kind in KINDS:
+        column = pl.when(pl.col("kind") == kind).then(pl.lit(_column(kind))).otherwise(column)
+    return column
+
+
+def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
+    """Adds to rows of (store_id, date, hour[, origin_date]) the number of active events of each kind.
+
+    `event_code` is the code of the active event known last, null without one. With `origin_date` an event
+    counts only if it was known before the origin. Price changes are not events that pass: recent levels carry
+    them. Row order is not kept.
+    """
+    keys = [name for name in ("store_id", "origin_date", "date", "hour") if name in rows.columns]
+    known = pl.col("known_on").is_null()
+    if "origin_date" in keys:
+        known = known | (pl.col("known_on") < pl.col("origin_date"))
+    passing = days.filter(pl.col("kind") != "price").join(codes, on="name")
+    active = (
+        rows.select(keys).unique().join(passing, on=["store_id", "date"])
+        .filter(pl.col("hour").is_between("first_hour", "last_hour") & known)
+        .with_columns(column=_kind_column())
+        .group_by(keys)
+        .agg(*[(pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS],
+             event_code=pl.col("code").max())
+    )  # fmt: skip
+    counts = [pl.col(name).fill_null(0.0) for name in COLUMNS]
+    return rows.join(active, on=keys, how="left").with_columns(counts)

@@ -1,0 +1,180 @@
+"""What a store's own past says at an origin: the incumbent, recent levels, last year, earlier holidays.
+
+Every value here is a state: it belongs to the last known open day and is joined to an origin by time, so that
+nothing that happened at or after the origin can reach it.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+SAME_HOUR_WEEKS = 8
+"""How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
+
+HOUR_KEY = ["store_id", "weekday", "hour"]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a target's history says, at the grains that origins are joined to. Built once, read by many."""
+
+    hourly: pl.DataFrame
+    hour_levels: pl.DataFrame
+    totals: pl.DataFrame
+    weekdays: pl.DataFrame
+    yearly: pl.DataFrame
+    holidays: pl.DataFrame
+    holiday_ratios: pl.DataFrame
+    event_days: pl.DataFrame
+    event_codes: pl.DataFrame
+
+
+def hourly_profile(demand: pl.DataFrame, target: str) -> pl.DataFrame:
+    """One row per store, open local date and hour that the store ever traded: the target as `y`, absent = 0.
+
+    A date on which the target sums to 0 is closed and has no rows. The two values of an hour that repeats when
+    clocks go back are averaged, so that `y` is always the demand of one hour.
+    """
+    cells = (
+        demand.lazy()
+        .filter(pl.col(target).is_not_null())
+        .select("store_id", pl.col("hour_local").dt.date().alias("date"),
+                pl.col("hour_local").dt.hour().alias("hour"), pl.col(target).alias("y"))
+        .group_by("store_id", "date", "hour").agg(pl.col("y").mean())
+    )  # fmt: skip
+    opened = cells.group_by("store_id", "date").agg(pl.col("y").sum()).filter(pl.col("y") > 0)
+    traded = cells.filter(pl.col("y") > 0).select("store_id", "hour").unique()
+    return (
+        opened.select("store_id", "date")
+        .join(traded, on="store_id")
+        .join(cells, on=["store_id", "date", "hour"], how="left")
+        .with_columns(pl.col("y").fill_null(0.0), weekday=pl.col("date").dt.weekday())
+        .sort(*HOUR_KEY, "date")
+        .collect()
+    )
+
+
+def _past(value: str, weeks: int) -> pl.Expr:
+    """The value `weeks` known same-weekday days earlier, in rows sorted by HOUR_KEY and date."""
+    return pl.when(pl.col("rank") >= weeks).then(pl.col(value).shift(weeks))
+
+
+def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
+    """Adds to the profile what the last known same-weekday values were, this row's included.
+
+    `base`: the incumbent for the days after this one; `base_before`: the incumbent as it stood for this day
+    itself; `last`, `last_2`, `last_8`: means of so many values; `known`: how many there are; `<column>_base`
+    for each column in `also`: its mean over the same days as the incumbent's.
+    """
+    weeks = range(SAME_HOUR_WEEKS)
+    ranked = profile.with_columns(rank=pl.int_range(pl.len()).over(HOUR_KEY))
+    return ranked.with_columns(
+        base=pl.mean_horizontal(_past("y", k) for k in weeks[:4]),
+        base_before=pl.mean_horizontal(_past("y", k) for k in range(1, 5)),
+        last=pl.col("y"),
+        last_2=pl.mean_horizontal(_past("y", k) for k in weeks[:2]),
+        last_8=pl.mean_horizontal(_past("y", k) for k in weeks),
+        known=pl.col("rank") + 1,
+        **{f"{name}_base": pl.mean_horizontal(_past(name, k) for k in weeks[:4]) for name in also},
+    ).drop("rank")
+
+
+def hour_levels(state: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, hour and open date: how the hour ran lately beside its incumbent, any weekday."""
+    over = ["store_id", "hour"]
+
+    def level(days: int) -> pl.Expr:
+        actual = pl.col("y_seen").rolling_sum(days, min_samples=1).over(over)
+        expected = pl.col("base_before_seen").rolling_sum(days, min_samples=1).over(over)
+        return pl.when(expected > 0).then(actual / expected)
+
+    seen = pl.col("base_before").is_not_null()
+    return (
+        state.sort("store_id", "hour", "date")
+        .with_columns(y_seen=pl.when(seen).then("y").otherwise(0.0),
+                      base_before_seen=pl.col("base_before").fill_null(0.0))
+        .select("store_id", "hour", "date", hour_level_7=level(7), hour_level_28=level(28),
+                hour_mean_28=pl.col("y").rolling_mean(28, min_samples=1).over(over))
+    )  # fmt: skip
+
+
+def day_totals(state: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and open date: the day's total, the incumbent's for it, and recent levels."""
+    totals = (
+        state.group_by("store_id", "date")
+        .agg(pl.col("y").sum().alias("total"), pl.col("base_before").sum().alias("expected"),
+             (pl.col("y") > 0).sum().alias("hours_traded"))
+        .sort("store_id", "date")
+    )  # fmt: skip
+
+    def level(days: int) -> pl.Expr:
+        actual = pl.col("total_seen").rolling_sum(days, min_samples=1).over("store_id")
+        expected = pl.col("expected").rolling_sum(days, min_samples=1).over("store_id")
+        return pl.when(expected > 0).then(actual / expected)
+
+    def mean(days: int) -> pl.Expr:
+        return pl.col("total").rolling_mean(days, min_samples=1).over("store_id")
+
+    return totals.with_columns(
+        total_seen=pl.when(pl.col("expected") > 0).then("total").otherwise(0.0)
+    ).with_columns(
+        day_level_3=level(3), day_level_7=level(7), day_level_14=level(14), day_level_28=level(28),
+        day_trend=mean(28) / mean(84),
+        hourly_scale=pl.col("total").rolling_sum(28, min_samples=1).over("store_id")
+        / pl.col("hours_traded").rolling_sum(28, min_samples=1).over("store_id"),
+        open_days_known=pl.int_range(1, pl.len() + 1).over("store_id"),
+    ).drop("total_seen")  # fmt: skip
+
+
+def weekday_state(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and open date: the weekday's last ratio, and the holidays among the incumbent's days."""
+    over = ["store_id", "weekday"]
+    return (
+        totals.join(holidays, on=["store_id", "date"], how="left")
+        .with_columns(weekday=pl.col("date").dt.weekday(), marked=pl.col("holiday").is_not_null().cast(pl.Int32))
+        .sort(*over, "date")
+        .select(
+            "store_id", "weekday", "date",
+            weekday_last=pl.when(pl.col("expected") > 0).then(pl.col("total") / pl.col("expected")),
+            holidays_in_base=pl.col("marked").rolling_sum(4, min_samples=1).over(over),
+        )
+    )  # fmt: skip
+
+
+def year_ago(totals: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and calendar date from the first: centred 7-day and trailing 28-day mean totals."""
+    grid = (
+        totals.group_by("store_id")
+        .agg(pl.date_ranges(pl.col("date").min(), pl.col("date").max()).first().alias("date"))
+        .explode("date")
+    )
+    daily = grid.join(totals, on=["store_id", "date"], how="left").sort("store_id", "date")
+    return daily.select(
+        "store_id", "date",
+        week_mean=pl.col("total").rolling_mean(7, min_samples=4, center=True).over("store_id"),
+        month_mean=pl.col("total").rolling_mean(28, min_samples=14).over("store_id"),
+    )  # fmt: skip
+
+
+def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, holiday name and past date of it within the store's history.
+
+    `holiday_ratio`: total over incumbent, null without one; `holiday_closed`: nothing was sold on a weekday that
+    had traded within the four weeks before.
+    """
+    span = totals.group_by("store_id").agg(first=pl.col("date").min(), last=pl.col("date").max())
+    weekdays = totals.select("store_id", "date", weekday=pl.col("date").dt.weekday(), usual_on="date")
+    past = holidays.join(span, on="store_id").filter(pl.col("date").is_between("first", "last"))
+    usual = past.with_columns(weekday=pl.col("date").dt.weekday()).sort("date").join_asof(
+        weekdays.sort("date"), on="date", by=["store_id", "weekday"], strategy="backward",
+        allow_exact_matches=False, tolerance="28d", check_sortedness=False,
+    )
+    return (
+        usual.join(totals, on=["store_id", "date"], how="left")
+        .select(
+            "store_id", "holiday", "date",
+            holiday_ratio=pl.when(pl.col("expected") > 0).then(pl.col("total") / pl.col("expected")),
+            holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
+        )
+        .sort("store_id", "holiday", "date")
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""The hours of a horizon in which a store may trade, as known at an origin, each with its history."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import polars as pl
+
+from features import clock, history, trading
+from features.records import Records
+
+ORIGIN = ["store_id", "origin_date"]
+
+
+def _last_before(left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str) -> pl.DataFrame:
+    """Joins to each origin the right side's last row strictly before it; its date becomes `date_name`."""
+    return left.sort("origin_date").join_asof(
+        right.with_columns(pl.col("date").alias(date_name)).sort("date"),
+        left_on="origin_date", right_on="date", by=by, strategy="backward",
+        allow_exact_matches=False, check_sortedness=False,
+    ).drop("date", strict=False)  # fmt: skip
+
+
+def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[date]) -> pl.DataFrame:
+    """One row per store and origin at which the store has history: its day-level state, the origin in UTC."""
+    frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
+    coded = stores.select("store_id", "timezone").sort("store_id").with_row_index("store_code")
+    crossed = coded.cast({"store_code": pl.Int32}).join(frame, how="cross")
+    at = _last_before(crossed, known.totals, ["store_id"], "last_on").drop_nulls("last_on")
+    return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
+
+
+def store_dates(
+    stores: pl.DataFrame, known: history.Past, at_origin: pl.DataFrame, horizon_days: int
+) -> pl.DataFrame:
+    """One row per store, origin and local date of the horizon on which the store is not closed for good.
+
+    Adds what the last known occurrence of the date's holiday was: `holiday_ratio`, `holiday_closed`.
+    """
+    leads = pl.DataFrame({"lead_days": range(horizon_days)}, schema={"lead_days": pl.Int16})
+    dates = (
+        at_origin.select(ORIGIN)
+        .join(stores.select("store_id", "closed_on"), on="store_id")
+        .join(leads, how="cross")
+        .with_columns(date=pl.col("origin_date") + pl.duration(days=1) * pl.col("lead_days"))
+        .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
+        .with_columns(weekday=pl.col("date").dt.weekday())
+        .drop("closed_on")
+    )
+    marked = dates.select(*ORIGIN, target_on="date").join(
+        known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
+    )
+    earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on")
+    earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
+    return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
+
+
+def open_hours(
+    records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
+) -> pl.DataFrame:
+    """One row per store, origin and real clock hour in which the store may trade, with history joined on.
+
+    Declared hours rule where a store has any; elsewhere an hour trades if it did on one of the last eight known
+    days of that weekday, unless the weekday or holiday has been closed. Planned closures rule over both.
+    """
+    hours = _hour_states(known, at_origin)
+    declared_ids = records.hours["store_id"].unique().implode()
+    is_declared = pl.col("store_id").is_in(declared_ids)
+    learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
+    declared = _declared(hours.filter(is_declared), dates.filter(is_declared), records.hours)
+    trade = (
+        pl.concat([learned, declared.select(learned.columns)])
+        .join(trading.closed_days(records.closures), on=["store_id", "business_date"], how="anti")
+        .join(trading.closed_hours(records.closures), on=["store_id", "business_date", "hour"], how="anti")
+    )
+    span = (dates["date"].min(), dates["date"].max())
+    grid = clock.hour_grid(records.stores, *span).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
+    day_state = at_origin.drop("total", "expected", "hours_traded", "last_on", "open_days_known")
+    return (
+        trade.join(grid, on=["store_id", "date", "hour"])
+        .join(day_state, on=ORIGIN)
+        .rename({"hourly_scale": "scale"})
+    )
+
+
+def _hour_states(known: history.Past, at_origin: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, origin, weekday and hour that the store ever traded before the origin."""
+    weekdays = pl.DataFrame({"weekday": range(1, 8)}, schema={"weekday": pl.Int8})
+    indexed = known.totals.select("store_id", "date", weekday_index="open_days_known")
+    weekly = _last_before(
+        at_origin.select(*ORIGIN, "last_on", "open_days_known").join(weekdays, how="cross"),
+        known.weekdays.join(indexed, on=["store_id", "date"]),
+        ["store_id", "weekday"], "weekday_on",
+    )  # fmt: skip
+    return (
+        weekly.join(known.hour_levels, left_on=["store_id", "last_on"], right_on=["store_id", "date"])
+        .join(known.hourly, left_on=["store_id", "weekday", "hour", "weekday_on"],
+              right_on=["store_id", "weekday", "hour", "date"], how="left")
+        .with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
+    )  # fmt: skip
+
+
+def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    traded = pl.coalesce("last_8", "hour_mean_28") > 0
+    gone = (pl.col("last_on") - pl.col("weekday_on")).dt.total_days() >= trading.CLOSED_WEEKDAY_DAYS
+    others = pl.col("open_days_known") - pl.col("weekday_index") >= trading.CLOSED_WEEKDAY_DAYS // 2
+    shut = (gone & others).fill_null(value=False)
+    starts = trading.learned_day_start(hours.select(*ORIGIN, "hour", base="incumbent"))
+    rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"]).join(starts, on=ORIGIN)
+    early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")
+    return (
+        rows.filter(~pl.col("holiday_closed").fill_null(value=False))
+        .with_columns(business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date"))
+        .drop("day_start")
+    )
+
+
+def _declared(hours: pl.DataFrame, dates: pl.DataFrame, declared: pl.DataFrame) -> pl.DataFrame:
+    trade = trading.declared_trade(declared, dates.select("store_id", "date").unique())
+    rows = dates.join(trade, on=["store_id", "date"]).join(
+        hours.drop("last_on", "open_days_known"), on=[*ORIGIN, "weekday", "hour"], how="left"
+    )
+    ages = hours.select(*ORIGIN, "last_on", "open_days_known").unique()
+    return rows.join(ages, on=ORIGIN).with_columns(pl.col("incumbent").fill_null(0.0))

@@ -1,0 +1,162 @@
+"""The one matrix: one row per store, target hour and origin, holding only what was known at that origin.
+
+Training asks for many origins, the backtest for rolling ones and serving for one; all of them come here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from features import calendar, events, history, horizon, labor, macro, weather
+from features.errors import NotKnownError
+from features.records import Records
+from features.weather import WeatherView
+
+KEY = ["store_id", "origin_date", "hour_utc"]
+KEY_COLUMNS = (
+    "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
+    "incumbent", "scale",
+)  # fmt: skip
+FAMILIES = ("calendar", "history", "store", "weather", "macro", "labor", "event")
+HORIZON_DAYS = 14
+
+
+@dataclass(frozen=True)
+class View:
+    """Which target the matrix is for, and how much of the world it may see."""
+
+    target: str
+    weather: WeatherView = "issued"
+    horizon_days: int = HORIZON_DAYS
+
+
+def past(records: Records, view: View, last: date) -> history.Past:
+    """All states of a target's history, with the calendar and events from its first day to `last`."""
+    first = records.first_demand_on(view.target) or last
+    holidays = calendar.public_holidays(records.stores, first - timedelta(days=calendar.NEAR_DAYS), last)
+    days = events.event_days(records.events, records.stores, first, last)
+    codes = events.name_codes(records.events)
+    profile = history.hourly_profile(records.demand, view.target)
+    also: list[str] = []
+    if view.weather != "none" and records.weather.height:
+        profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
+        also += weather.MEASURES
+    if records.labor.height:
+        profile = profile.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
+        also.append("scheduled_hours")
+    if days.height:
+        profile = events.active_events(profile, days, codes).drop("event_code")
+        also += events.COLUMNS
+    hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
+    totals = history.day_totals(hourly)
+    return history.Past(
+        hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
+        history.year_ago(totals), holidays, history.holiday_ratios(totals, holidays), days, codes,
+    )  # fmt: skip
+
+
+def build(records: Records, view: View, origins: Sequence[date], known: history.Past | None = None) -> pl.DataFrame:
+    """The matrix of a block of stores for some origins, sorted by store, origin and hour.
+
+    Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
+    other origins are asked for. There is a row for every hour in which a store may trade, from its own history
+    or its declared hours; hours without a row are closed. A store without history before an origin has no rows.
+    Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
+    (target's unit per hour), scale (the store's mean trading hour of late), then the features by family prefix.
+    """
+    known = known or past(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
+    at_origin = horizon.store_origins(records.stores, known, origins)
+    if at_origin.is_empty():
+        raise NotKnownError(_nothing_known(records, view, origins))
+    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days), known)
+    rows = horizon.open_hours(records, known, at_origin, dates)
+    rows = _with_outside(rows, records, view, known).join(
+        macro.macro_features(records.macro, origins), on="origin_date", how="left"
+    )
+    features = [*_history_family(), *_store_family(), *_departures(rows)]
+    rows = rows.with_columns(features)
+    return rows.select(*KEY_COLUMNS, *feature_names(rows)).sort(KEY)
+
+
+def feature_names(matrix: pl.DataFrame) -> list[str]:
+    """Names of the feature columns: those that carry a family's prefix, in their order."""
+    named = (name for name in matrix.columns if name not in KEY_COLUMNS)
+    return [name for name in named if name.startswith(tuple(f"{family}_" for family in FAMILIES))]
+
+
+def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str:
+    first = records.first_demand_on(view.target)
+    since = f"the first is on {first}" if first else "there is none at all"
+    return f"no {view.target} before {max(origins)}: {since}; ingest demand or choose a later origin"
+
+
+def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
+    """Adds calendar, holiday and last-year features to rows of (store, origin, date)."""
+    unique = dates.select("store_id", "date").unique()
+    marked = calendar.date_features(calendar.holiday_features(unique, known.holidays))
+    last_year = pl.duration(days=364)
+    yearly = known.yearly
+    return (
+        dates.join(marked, on=["store_id", "date"])
+        .with_columns(week_on=pl.col("date") - last_year,
+                      month_on=pl.col("origin_date") - last_year - pl.duration(days=1))
+        .join(yearly.select("store_id", "date", "week_mean"),
+              left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
+        .join(yearly.select("store_id", "date", "month_mean"),
+              left_on=["store_id", "month_on"], right_on=["store_id", "date"], how="left")
+        .with_columns(history_last_year=pl.col("week_mean") / pl.col("month_mean"))
+        .drop("week_on", "month_on", "week_mean", "month_mean", "holiday")
+    )  # fmt: skip
+
+
+def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+    """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
+    if view.weather != "none" and records.weather.height:
+        rows = weather.weather_of(rows, records.weather, view.weather)
+    if records.labor.height:
+        rows = rows.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
+    if known.event_days.height:
+        rows = events.active_events(rows, known.event_days, known.event_codes)
+    return rows
+
+
+def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
+    """What differs outside between the target hour and the four days that the incumbent rests on."""
+    found: list[pl.Expr] = []
+    if "temperature_c" in rows.columns:
+        found += weather.weather_features()
+    if "scheduled_hours" in rows.columns:
+        planned = pl.col("scheduled_hours")
+        base = pl.col("scheduled_hours_base")
+        found.append(pl.when(base > 0).then(planned / base).alias("labor_scheduled_change"))
+    if "event_promotion" in rows.columns:
+        found += [pl.col(f"{name}_base") for name in events.COLUMNS]
+    return found
+
+
+def _ratio(value: str, base: str) -> pl.Expr:
+    return pl.when(pl.col(base) > 0).then(pl.col(value) / pl.col(base))
+
+
+def _history_family() -> list[pl.Expr]:
+    same = {name: _ratio(name, "incumbent") for name in ("last", "last_2", "last_8", "hour_mean_28")}
+    states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
+              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "open_days_known", "known")  # fmt: skip
+    return [
+        *(value.alias(f"history_{name}") for name, value in same.items()),
+        *(pl.col(name).alias(f"history_{name}") for name in states),
+        _ratio("incumbent", "scale").alias("history_shape"),
+        (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
+    ]
+
+
+def _store_family() -> list[pl.Expr]:
+    return [
+        pl.col("hour").cast(pl.Int32).alias("calendar_hour"),
+        pl.col("lead_days").cast(pl.Int32).alias("calendar_lead_days"),
+        pl.col("scale").log1p().alias("store_log_scale"),
+        pl.col("incumbent").log1p().alias("store_log_incumbent"),
+        pl.col("store_code").alias("store_code"),
+    ]

@@ -1,0 +1,76 @@
+"""Everything a chain has recorded, as one value that functions of features and forecasting take."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+from typing import Self
+
+import polars as pl
+
+from features.tables import TABLES
+
+
+def _empty(name: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=TABLES[name].schema)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The canonical tables, conformed. A table that was never ingested is empty, never None."""
+
+    stores: pl.DataFrame
+    demand: pl.DataFrame
+    hours: pl.DataFrame
+    closures: pl.DataFrame
+    weather: pl.DataFrame
+    macro: pl.DataFrame
+    labor: pl.DataFrame
+    events: pl.DataFrame
+
+    @classmethod
+    def of(cls, tables: Mapping[str, pl.DataFrame]) -> Self:
+        """Records from tables by name; what is missing is empty."""
+        return cls(**{field.name: tables.get(field.name, _empty(field.name)) for field in fields(cls)})
+
+    def block(self, store_ids: Sequence[str]) -> Self:
+        """The same records for some stores only; chain-wide tables stay whole."""
+        ids = pl.Series(list(store_ids), dtype=pl.String).implode()
+
+        def keep(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.filter(pl.col("store_id").is_in(ids))
+
+        return replace(
+            self,
+            stores=keep(self.stores),
+            demand=keep(self.demand),
+            hours=keep(self.hours),
+            closures=keep(self.closures),
+            weather=keep(self.weather),
+            labor=keep(self.labor),
+        )
+
+    def without(self, *names: str) -> Self:
+        """The same records with the named tables empty."""
+        return replace(self, **{name: _empty(name) for name in names})
+
+    def until(self, end: date) -> Self:
+        """The same records without demand on local dates after `end`."""
+        cut = pl.col("hour_local").dt.date() <= end
+        return replace(self, demand=self.demand.filter(cut))
+
+    def last_demand_on(self, target: str) -> date | None:
+        """Last local date with any demand of the target, over all stores."""
+        known = self.demand.filter(pl.col(target) > 0)
+        last = known.select(pl.col("hour_local").max().dt.date()).item()
+        return last if isinstance(last, date) else None
+
+    def first_demand_on(self, target: str) -> date | None:
+        """First local date with any demand of the target, over all stores."""
+        known = self.demand.filter(pl.col(target) > 0)
+        first = known.select(pl.col("hour_local").min().dt.date()).item()
+        return first if isinstance(first, date) else None
+
+
+def days(first: date, last: date, every: int = 1) -> list[date]:
+    """Dates from first to last, both included where the step meets them."""
+    return [first + timedelta(days=k) for k in range(0, (last - first).days + 1, every)]

@@ -1,0 +1,93 @@
+"""When a store trades: declared hours, else learned ones; closures; the business day."""
+
+import polars as pl
+
+CLOSED_WEEKDAY_DAYS = 56
+"""A weekday without trade for so long, while other days traded, is taken as closed."""
+
+
+def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, weekday and period of validity: first clock hour and number of hours from it.
+
+    `open_hours` runs past 24 - `open_from` where the store closes after midnight; a store that opens and closes
+    at the same time trades 24 hours.
+    """
+
+    def minutes(clock: str) -> pl.Expr:
+        parts = pl.col(clock).str.split(":")
+        return parts.list.get(0).cast(pl.Int32) * 60 + parts.list.get(1).cast(pl.Int32)
+
+    opens, closes = minutes("opens"), minutes("closes")
+    past_midnight = pl.when(closes <= opens).then(closes + 1440).otherwise(closes)
+    first = opens // 60
+    return hours.select(
+        "store_id",
+        "weekday",
+        valid_from=pl.col("valid_from").fill_null(pl.date(1900, 1, 1)),
+        valid_to=pl.col("valid_to").fill_null(pl.date(2999, 12, 31)),
+        open_from=first,
+        open_hours=-((first * 60 - past_midnight) // 60),
+    )
+
+
+def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, local date and hour that its declared hours cover: adds `business_date`.
+
+    `dates` has one row per (store_id, date). Trade after midnight belongs to the day it opened.
+    """
+    spans = declared_hours(hours)
+    days = dates.with_columns(weekday=pl.col("date").dt.weekday())
+    before = dates.with_columns(date=pl.col("date") - pl.duration(days=1)).with_columns(
+        weekday=pl.col("date").dt.weekday()
+    )
+    business = pl.concat([days, before]).unique()
+    return (
+        business.join(spans, on=["store_id", "weekday"])
+        .filter(pl.col("date").is_between("valid_from", "valid_to"))
+        .with_columns(step=pl.int_ranges(pl.col("open_from"), pl.col("open_from") + pl.col("open_hours")))
+        .explode("step")
+        .select(
+            "store_id",
+            business_date=pl.col("date"),
+            date=pl.col("date") + pl.duration(days=1) * (pl.col("step") // 24),
+            hour=(pl.col("step") % 24).cast(pl.Int8),
+        )
+        .unique(["store_id", "date", "hour"], keep="last", maintain_order=True)
+        .join(dates, on=["store_id", "date"], how="semi")
+    )
+
+
+def learned_day_start(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and origin: `day_start`, the clock hour at which its business day begins.
+
+    `hours` has rows of (store_id, origin_date, hour, base), the usual demand at that hour as known at the
+    origin. Where a store trades at midnight but not round the clock, its day starts at the first hour without
+    trade (under one part in 1,000 of its demand); elsewhere at 0.
+    """
+    by = ["store_id", "origin_date"]
+    usual = hours.group_by(*by, "hour").agg(pl.col("base").sum())
+    trades = pl.col("base") > pl.col("base").sum().over(by) / 1000
+    busy = usual.filter(trades).group_by(by).agg(pl.col("hour").cast(pl.Int32).sort().alias("busy"))
+    clock_hours = pl.lit(list(range(24)), dtype=pl.List(pl.Int32))
+    first_quiet = clock_hours.list.set_difference(pl.col("busy")).list.min()
+    return busy.select(*by, day_start=first_quiet.fill_null(0)).sort(by)
+
+
+def closed_days(closures: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and business date closed the whole day."""
+    whole = closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
+    return whole.select("store_id", business_date="date").unique()
+
+
+def closed_hours(closures: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, business date and clock hour closed for a part of the day."""
+    partial = closures.filter(pl.col("from_hour").is_not_null() | pl.col("to_hour").is_not_null())
+    first = pl.col("from_hour").fill_null(0).cast(pl.Int32)
+    last = pl.col("to_hour").fill_null(23).cast(pl.Int32)
+    end = pl.when(last < first).then(last + 24).otherwise(last)
+    return (
+        partial.select("store_id", business_date="date", step=pl.int_ranges(first, end + 1))
+        .explode("step")
+        .select("store_id", "business_date", hour=(pl.col("step") % 24).cast(pl.Int8))
+        .unique()
+    )

@@ -1,0 +1,51 @@
+"""Weather as it was known: the latest forecast issued before the origin, beside what was observed before it."""
+
+from typing import Literal
+
+import polars as pl
+
+WeatherView = Literal["issued", "observed", "none"]
+"""Which weather a target hour sees: issued before the origin, the one that came (hindsight), or none."""
+
+MEASURES = ("temperature_c", "precipitation_mm", "snowfall_cm", "wind_speed_kmh", "humidity_pct", "cloud_cover_pct")
+
+
+def observations(weather: pl.DataFrame) -> pl.DataFrame:
+    """One row per store, local date and hour: what was observed, averaged where the hour repeats."""
+    seen = weather.filter(pl.col("issued_utc").is_null())
+    return seen.group_by(
+        "store_id", date=pl.col("valid_local").dt.date(), hour=pl.col("valid_local").dt.hour()
+    ).agg(pl.col(MEASURES).mean())
+
+
+def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> pl.DataFrame:
+    """Adds to rows of (store_id, origin_utc, hour_utc) each measure for the target hour, null where unknown.
+
+    Under "issued" a row sees only the latest issue strictly before its origin; hours that this issue does not
+    cover are null. Under "observed" it sees what came, which is hindsight. Row order is not kept.
+    """
+    if view == "observed":
+        seen = weather.filter(pl.col("issued_utc").is_null())
+        measured = seen.select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
+        return rows.join(measured, on=["store_id", "hour_utc"], how="left")
+    issued = weather.filter(pl.col("issued_utc").is_not_null())
+    issues = issued.select("store_id", "issued_utc").unique().sort("issued_utc")
+    origins = rows.select("store_id", "origin_utc").unique().sort("origin_utc")
+    latest = origins.join_asof(
+        issues.with_columns(latest_utc="issued_utc"),
+        left_on="origin_utc", right_on="issued_utc", by="store_id",
+        strategy="backward", allow_exact_matches=False, check_sortedness=False,
+    ).drop_nulls("latest_utc")  # fmt: skip
+    told = latest.join(issued, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
+    columns = ["store_id", "origin_utc", pl.col("valid_utc").alias("hour_utc"), *MEASURES]
+    return rows.join(told.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
+
+
+def weather_features() -> list[pl.Expr]:
+    """The weather family: the hour's own weather, and how it departs from that of the incumbent's four days."""
+    own = [pl.col(measure).alias(f"weather_{measure}") for measure in MEASURES]
+    departures = [
+        (pl.col(measure) - pl.col(f"{measure}_base")).alias(f"weather_{measure}_departure")
+        for measure in ("temperature_c", "precipitation_mm", "snowfall_cm")
+    ]
+    return own + departures
