@@ -1,6 +1,6 @@
 """The store's own clock and UTC. Both are naive datetimes here; the name of a column says which it is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 
 import polars as pl
@@ -56,3 +56,60 @@ def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
         .agg(origin_utc=pl.col("hour_utc").min())
     )
     return origins.join(starts, on=["timezone", "origin_date"], how="left")
+
+
+def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:
+    """Adds `first_utc` and `last_utc`: the moments at which the clock of column `timezone` shows `local`.
+
+    They are equal on ordinary hours, differ where clocks go back and show the time twice, and are both null
+    where clocks go forward and never show it (or where `local` or `timezone` is null). Keeps the row order.
+    """
+
+    def moments(zone: str) -> list[pl.Expr]:
+        return [
+            pl.col(local)
+            .dt.replace_time_zone(zone, ambiguous=which, non_existent="null")
+            .dt.convert_time_zone("UTC")
+            .dt.replace_time_zone(None)
+            .alias(name)
+            for name, which in (("first_utc", "earliest"), ("last_utc", "latest"))
+        ]
+
+    return _by_zone(frame, local, moments, ["first_utc", "last_utc"])
+
+
+def with_local(frame: pl.DataFrame, utc: str, name: str) -> pl.DataFrame:
+    """Adds column `name`: what the clock of column `timezone` shows at `utc`. Keeps the row order."""
+
+    def shown(zone: str) -> list[pl.Expr]:
+        at = pl.col(utc).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+        return [at.dt.replace_time_zone(None).alias(name)]
+
+    return _by_zone(frame, utc, shown, [name])
+
+
+def known_zones(zones: Iterable[str]) -> list[str]:
+    """Those of the names that the time zone database has, sorted."""
+    return sorted(zone for zone in set(zones) if zone and _is_zone(zone))
+
+
+def _is_zone(zone: str) -> bool:
+    try:
+        pl.select(pl.datetime(2000, 1, 1).dt.replace_time_zone(zone))
+    except pl.exceptions.ComputeError:
+        return False
+    return True
+
+
+def _by_zone(
+    frame: pl.DataFrame, time: str, read: Callable[[str], list[pl.Expr]], names: list[str]
+) -> pl.DataFrame:
+    # Each distinct (zone, time) is converted once and joined back: many stores share few zones and hours.
+    distinct = frame.select("timezone", time).drop_nulls().unique()
+    schema = {**distinct.schema, **dict.fromkeys(names, pl.Datetime("us"))}
+    per_zone = [
+        distinct.filter(pl.col("timezone") == zone).with_columns(read(zone))
+        for zone in distinct["timezone"].unique().sort()
+    ]
+    table = pl.concat([pl.DataFrame(schema=schema), *per_zone])
+    return frame.join(table, on=["timezone", time], how="left", maintain_order="left", validate="m:1")

@@ -35,7 +35,8 @@ class View:
 def past(records: Records, view: View, last: date) -> history.Past:
     """All states of a target's history, with the calendar and events from its first day to `last`."""
     first = records.first_demand_on(view.target) or last
-    holidays = calendar.public_holidays(records.stores, first - timedelta(days=calendar.NEAR_DAYS), last)
+    near = timedelta(days=calendar.NEAR_DAYS)
+    holidays = calendar.public_holidays(records.stores, first - near, last + near)
     days = events.event_days(records.events, records.stores, first, last)
     codes = events.name_codes(records.events)
     profile = history.hourly_profile(records.demand, view.target)
@@ -46,7 +47,7 @@ def past(records: Records, view: View, last: date) -> history.Past:
     if records.labor.height:
         profile = profile.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
         also.append("scheduled_hours")
-    if days.height:
+    if records.events.height:
         profile = events.active_events(profile, days, codes).drop("event_code")
         also += events.COLUMNS
     hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
@@ -117,7 +118,7 @@ def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: histo
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
         rows = rows.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
-    if known.event_days.height:
+    if records.events.height:
         rows = events.active_events(rows, known.event_days, known.event_codes)
     return rows
 

@@ -1,0 +1,159 @@
+"""A whole chain from a seed: its canonical tables, and the truth that no table tells."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.simulator import demand, labor
+from features.simulator.clocks import Clocks, read_clocks
+from features.simulator.economy import economy
+from features.simulator.events import happenings
+from features.simulator.faults import planted
+from features.simulator.noise import Array, Mask
+from features.simulator.places import ZONE_OF_PLACE, ZONES
+from features.simulator.spec import ChainSpec
+from features.simulator.stores import Stores, build_stores, closed_days, holiday_days, hours_table, open_hours
+from features.simulator.weather import Issues, issue, true_weather, weather_table
+from features.tables import TABLES
+
+BLOCK_STORES = 50
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A simulated chain.
+
+    `tables`: every canonical table by name, as features.tables has it, holding only what was known at the end of
+    the span. `truth`: one row per store and trading hour of the span and the 14 days beyond: the mean of orders
+    and sales given everything but the day's shocks and the draw itself; no forecast can be better but by luck.
+    `planted`: one row per fault and store.
+    """
+
+    tables: dict[str, pl.DataFrame]
+    truth: pl.DataFrame
+    planted: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all blocks of stores share."""
+
+    spec: ChainSpec
+    clocks: Clocks
+    stores: Stores
+    drivers: demand.Drivers
+    issues: Issues
+    closed: Mask
+    closures: pl.DataFrame
+    macro: pl.DataFrame
+    planted: pl.DataFrame
+
+
+def simulate(spec: ChainSpec) -> Chain:
+    """The whole chain at once; equal specs give equal bits."""
+    blocks = list(simulate_blocks(spec))
+    return Chain(
+        {name: pl.concat(block.tables[name] for block in blocks) for name in TABLES},
+        pl.concat(block.truth for block in blocks),
+        pl.concat(block.planted for block in blocks),
+    )
+
+
+def simulate_blocks(spec: ChainSpec, block_stores: int = BLOCK_STORES) -> Iterator[Chain]:
+    """The chain in blocks of stores, in bounded memory; one below the other they are `simulate(spec)`.
+
+    Rows that belong to no store (macro, events of regions and chain) come with the first block.
+    """
+    plan = _plan(spec)
+    for first in range(0, spec.stores, block_stores):
+        yield _block(plan, slice(first, min(first + block_stores, spec.stores)))
+
+
+def _plan(spec: ChainSpec) -> Plan:
+    clocks = read_clocks(spec.start, spec.all_days, ZONES)
+    stores = build_stores(spec)
+    holidays = holiday_days(spec, clocks)
+    closures, closed = closed_days(spec, stores, holidays)
+    latent, weather = true_weather(spec, clocks)
+    macro, effect = economy(spec)
+    drivers = demand.Drivers(weather, effect, holidays, happenings(spec), demand.region_wander(spec))
+    faults = planted(spec.faults, spec.seed, spec.store_ids, clocks.dates[spec.days - 1])
+    return Plan(spec, clocks, stores, drivers, issue(spec, clocks, latent), closed, closures, macro, faults)
+
+
+def _block(plan: Plan, chosen: slice) -> Chain:
+    ids = plan.spec.store_ids[chosen]
+    traded, truth, people = _hourly(plan, chosen)
+    shared = chosen.start == 0
+    events, macro = plan.drivers.events, plan.macro
+    tables = {
+        "stores": _of(plan.stores.table, ids),
+        "demand": _arrived(traded, plan.planted),
+        "hours": _of(hours_table(plan.spec, plan.stores), ids),
+        "closures": _of(plan.closures, ids),
+        "weather": weather_table(
+            plan.clocks, plan.drivers.weather, plan.issues, ids, plan.stores.place[chosen], plan.spec.days
+        ),
+        "macro": macro if shared else macro.clear(),
+        "labor": people,
+        "events": pl.concat([events.of_regions, _of(events.of_stores, ids)])
+        if shared
+        else _of(events.of_stores, ids),
+    }
+    return Chain(tables, truth, _of(plan.planted, ids))
+
+
+def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """The block's trade, truth and labor."""
+    spec, clocks, stores = plan.spec, plan.clocks, plan.stores
+    zone = ZONE_OF_PLACE[stores.place[chosen]]
+    open_now = open_hours(clocks, stores, plan.closed, chosen)
+    past = open_now & (clocks.day[zone] < spec.days)
+    means = demand.true_means(spec, clocks, stores, plan.drivers, plan.planted, chosen)
+    orders, sales = demand.draw(spec, clocks, stores, means, open_now, chosen)
+    scheduled = labor.scheduled_hours(means.usual)
+    worked = labor.worked_hours(spec, scheduled, means.usual, orders, chosen)
+    people = {
+        "scheduled_hours": scheduled,
+        "worked_hours": np.where(past, worked, np.nan),
+        "hourly_wage": labor.hourly_wage(clocks.day[zone]),
+    }
+    return (
+        _rows(plan, chosen, past & (orders > 0), {"orders": orders, "sales": sales}),
+        _rows(
+            plan, chosen, open_now, {"orders_mean": means.orders, "sales_mean": means.orders * means.ticket}
+        ),
+        _rows(plan, chosen, open_now, people),
+    )
+
+
+def _rows(plan: Plan, chosen: slice, where: Mask, values: dict[str, Array]) -> pl.DataFrame:
+    """One row per store and hour that is marked, in their order."""
+    row, hour = np.nonzero(where)
+    zone = ZONE_OF_PLACE[plan.stores.place[chosen]][row]
+    return pl.DataFrame(
+        {
+            "store_id": pl.Series(plan.spec.store_ids[chosen])[row],
+            "hour_local": plan.clocks.local[zone, hour],
+            "hour_utc": plan.clocks.utc[hour],
+            **{name: pl.Series(value[row, hour]).fill_nan(None) for name, value in values.items()},
+        }
+    )
+
+
+def _arrived(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
+    """The demand that reached the tables: without what an outage or late data holds back."""
+    missing = faults.filter(pl.col("fault").is_in(["outage", "late data"])).select(
+        "store_id", "first", "last"
+    )
+    if missing.is_empty():
+        return traded
+    keyed = traded.select("store_id", "hour_utc", date=pl.col("hour_local").dt.date())
+    lost = keyed.join(missing, on="store_id").filter(pl.col("date").is_between("first", "last"))
+    return traded.join(lost, on=["store_id", "hour_utc"], how="anti", maintain_order="left")
+
+
+def _of(frame: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
+    return frame.filter(pl.col("store_id").is_in(ids))

@@ -1,0 +1,166 @@
+"""The true mean of every store-hour, and the orders and sales drawn about it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.simulator.clocks import Clocks
+from features.simulator.events import Happenings, local_orders
+from features.simulator.noise import Array, Index, Mask, paths, stream
+from features.simulator.places import DAYPART_OF_HOUR, FORMATS, REGION_OF_PLACE, REGIONS, ZONE_OF_PLACE
+from features.simulator.spec import ChainSpec
+from features.simulator.stores import Days, Stores
+from features.simulator.weather import Measures
+
+WANDER_SD, WANDER_DAYS = 0.05, 45
+REGION_DAY_SD, STORE_DAY_SD = 0.025, 0.03
+PAYDAYS = {
+    1: 0.06,
+    2: 0.06,
+    3: 0.04,
+    15: 0.06,
+    16: 0.06,
+    17: 0.04,
+    26: -0.04,
+    27: -0.05,
+    28: -0.06,
+    29: -0.06,
+}
+"""Effect on log demand by day of the month: wages come on the 1st and the 15th."""
+
+RAIN = np.array([0.18, 0.20, 0.38, 0.34])
+SNOW = np.array([0.20, 0.25, 0.40, 0.40])
+HEAT = np.array([0.000, 0.004, 0.018, 0.014])
+WARMTH = np.array([0.005, -0.004, 0.009, 0.012])
+"""Losses of log demand by daypart: in steady rain, in steady snow, a degree above 28 C; gain a degree from 0 to 24."""
+
+DAYLIGHT = np.array([0.04, -0.05, 0.02, 0.10])
+"""Height by daypart of the yearly wave of log demand that peaks with the longest day."""
+
+DAYPART_TICKET = np.array([0.9, 0.8, 1.05, 1.2])
+TICKET_SHAPE = 5.0
+"""Shape of the gamma distribution of one ticket's value: a coefficient of variation of 45%."""
+
+
+def weather_effect(measures: Measures, hour: Index, exposure: Array) -> Array:
+    """Effect on the log of orders of the weather at these local hours of the day; all shapes broadcast."""
+    part = DAYPART_OF_HOUR[hour]
+    temperature = measures["temperature_c"]
+    snowing = 1 - np.exp(-measures["snowfall_cm"] / 0.5)
+    raining = 1 - np.exp(-np.maximum(measures["precipitation_mm"] - measures["snowfall_cm"], 0) / 0.6)
+    warmth = WARMTH[part] * (np.clip(temperature, 0, 24) - 12)
+    losses = RAIN[part] * raining + SNOW[part] * snowing + HEAT[part] * np.maximum(temperature - 28, 0)
+    return np.asarray(exposure * (warmth - losses))
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What moves all stores: weather (places, hours), economy (days,), calendar, events, regions' wander."""
+
+    weather: Measures
+    economy: Array
+    holidays: Days
+    events: Happenings
+    wander: Array
+
+
+def region_wander(spec: ChainSpec) -> Array:
+    """Slow movement of the log level of each region, (regions, days)."""
+    drawn = paths(stream(spec.seed, "wander"), len(REGIONS), spec.all_days, WANDER_DAYS, order=2)
+    return WANDER_SD * drawn
+
+
+@dataclass(frozen=True)
+class Means:
+    """True means of some stores in every hour of the grid, (stores, hours), as if always open.
+
+    `ticket` is sales an order; `usual` is what a planner would expect weeks ahead, without weather, events, slow
+    wander and faults.
+    """
+
+    orders: Array
+    ticket: Array
+    usual: Array
+
+
+def true_means(
+    spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, planted: pl.DataFrame, chosen: slice
+) -> Means:
+    """The means of the chosen stores, planted drifts included."""
+    place = stores.place[chosen]
+    zone, row = ZONE_OF_PLACE[place], np.arange(place.size)[:, None]
+    day, hour = np.clip(clocks.day[zone], 0, spec.all_days - 1), clocks.hour[zone]
+    known = _known_level(spec, clocks, stores, drivers, chosen)
+    level = known + drivers.wander[REGION_OF_PLACE[place]] + drivers.economy + _drift(spec, planted, chosen)
+    events = drivers.events.region_orders[REGION_OF_PLACE[place]] + local_orders(
+        spec, drivers.events.stores, chosen
+    )
+    exposure = np.array([[FORMATS[item].exposure] for item in stores.format[chosen]])
+    weather = {name: values[place] for name, values in drivers.weather.items()}
+    days = np.array([item.timetuple().tm_yday for item in clocks.dates])
+    light = DAYLIGHT * np.cos(2 * np.pi * (days - 172) / 365.25)[:, None]
+    moved = (level[..., None] + light + events)[row, day, DAYPART_OF_HOUR[hour]] + weather_effect(
+        weather, hour, exposure
+    )
+    week = stores.week[chosen][row, (spec.start.weekday() + day) % 7, hour]
+    ticket = _mean_ticket(stores, drivers.events, chosen, day, hour)
+    return Means(week * np.exp(moved), ticket, week * np.exp(known[row, day]))
+
+
+def _known_level(spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, chosen: slice) -> Array:
+    """What the calendar and the years do to the log of a store's orders, (stores, days)."""
+    level = _season(clocks)[stores.format[chosen]]
+    level += stores.trend[chosen, None] * np.arange(spec.all_days) / 365.25
+    level += np.log(drivers.holidays.orders[stores.place[chosen]])
+    level += np.array([PAYDAYS.get(day.day, 0.0) for day in clocks.dates])
+    return level
+
+
+def _season(clocks: Clocks) -> Array:
+    """The formats' yearly and half-yearly waves, (formats, days)."""
+    day = np.array([item.timetuple().tm_yday for item in clocks.dates])
+    waves = [
+        high * np.cos(2 * np.pi * (day - peak) / 365.25) + second * np.cos(4 * np.pi * (day - other) / 365.25)
+        for high, peak, second, other in (item.season for item in FORMATS)
+    ]
+    return np.array(waves)
+
+
+def _drift(spec: ChainSpec, planted: pl.DataFrame, chosen: slice) -> Array:
+    """Effect of planted drifts on the log of orders of some stores, (stores, days)."""
+    store_ids = spec.store_ids[chosen]
+    effect = np.zeros((len(store_ids), spec.all_days))
+    hit = planted.filter(pl.col("fault") == "drift", pl.col("store_id").is_in(store_ids))
+    for store_id, first, factor in hit.select("store_id", "first", "factor").iter_rows():
+        effect[store_ids.index(store_id), max((first - spec.start).days, 0) :] += np.log(factor)
+    return effect
+
+
+def _mean_ticket(stores: Stores, events: Happenings, chosen: slice, day: Index, hour: Index) -> Array:
+    """True mean sales an order: the store's, by daypart, after promotions and price rises."""
+    region = REGION_OF_PLACE[stores.place[chosen]][:, None]
+    moved = np.exp(events.region_ticket[region, day])
+    return np.asarray(stores.ticket[chosen, None] * DAYPART_TICKET[DAYPART_OF_HOUR[hour]] * moved)
+
+
+def draw(
+    spec: ChainSpec, clocks: Clocks, stores: Stores, means: Means, open_now: Mask, chosen: slice
+) -> tuple[Array, Array]:
+    """Orders and sales about their means, (stores, hours), 0 where closed.
+
+    Orders are Poisson about mean x shock of the region's day x shock of the store's day; sales are the sum of so
+    many gamma tickets. Each store draws from streams of its own: what befalls one leaves the others' bits alone.
+    """
+    place = stores.place[chosen]
+    day = np.clip(clocks.day[ZONE_OF_PLACE[place]], 0, spec.all_days - 1)
+    shared = stream(spec.seed, "region days").standard_normal((len(REGIONS), spec.all_days))
+    own = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))[chosen]
+    logs = REGION_DAY_SD * shared[REGION_OF_PLACE[place]] + STORE_DAY_SD * own
+    shock = np.exp(logs - 0.5 * (REGION_DAY_SD**2 + STORE_DAY_SD**2))
+    shocked = np.where(open_now, means.orders * shock[np.arange(place.size)[:, None], day], 0.0)
+    counts, takings = np.empty_like(shocked), np.empty_like(shocked)
+    for row, item in enumerate(range(spec.stores)[chosen]):
+        counts[row] = stream(spec.seed, "orders", item).poisson(shocked[row])
+        takings[row] = stream(spec.seed, "tickets", item).standard_gamma(counts[row] * TICKET_SHAPE)
+    return counts, np.round(takings * means.ticket / TICKET_SHAPE, 2)

@@ -1,0 +1,63 @@
+"""Rolling origins: at each, the forecast that would have been published, beside what came."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import polars as pl
+
+from features.records import Records, days
+from forecasting.model import Model
+from forecasting.publication import as_published
+from forecasting.recipe import Recipe
+from forecasting.workshop import Workshop
+
+
+def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) -> list[date]:
+    """Origins from start while the whole horizon ends by end."""
+    return days(start, end - timedelta(days=horizon_days - 1), every_days)
+
+
+def backtest(
+    records: Records,
+    target: str,
+    recipe: Recipe,
+    origins: list[date],
+    retrain_every_days: int,
+    progress: Callable[[date], None] = lambda origin: None,
+) -> tuple[pl.DataFrame, Model]:
+    """One row per store, origin and hour of the horizon, as published, with `actual`; and the last model.
+
+    Models are retrained every `retrain_every_days` from the first origin, each on what was known at its date,
+    and each origin uses the latest. `actual` is null on days without demand (closed or not yet known) and 0 in
+    an hour without demand on an open day.
+    """
+    workshop = Workshop(records, target, recipe, origins[-1])
+    told = []
+    model = None
+    for origin in origins:
+        since = (origin - origins[0]).days % retrain_every_days
+        trained_on = origin - timedelta(days=since)
+        if model is None or model.as_of != trained_on:
+            model = workshop.train(trained_on)
+        told.append(as_published(workshop, records, model, origin, f"as-of-{model.as_of}"))
+        progress(origin)
+    assert model is not None
+    return with_actuals(pl.concat(told), records.demand), model
+
+
+def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    """Adds `actual` to published rows: what came in that hour, 0 on an open day, null on a day without demand."""
+    long = pl.concat(
+        demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=pl.col("hour_local").dt.date(),
+                      actual=pl.col(target))
+        for target in ("orders", "sales")
+    ).filter(pl.col("actual").is_not_null())  # fmt: skip
+    opened = long.group_by("store_id", "target", "date").agg(open=pl.col("actual").sum() > 0)
+    hours = long.select("store_id", "target", "hour_utc", "actual")
+    return (
+        forecasts.with_columns(date=pl.col("hour_local").dt.date())
+        .join(opened, on=["store_id", "target", "date"], how="left", maintain_order="left")
+        .join(hours, on=["store_id", "target", "hour_utc"], how="left", maintain_order="left")
+        .with_columns(actual=pl.when(pl.col("open")).then(pl.col("actual").fill_null(0.0)))
+        .drop("date", "open")
+    )

@@ -1,0 +1,83 @@
+"""How much to trust each member: weights from rolling-origin predictions, shrunk to an even hand."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEAD_WEEKS = (1, 2)
+TRUST_DAYS = 28
+"""Days of rolling-origin evidence at which fitted weights count as much as even ones."""
+
+
+def lead_week() -> pl.Expr:
+    """1 for leads of 0 to 6 days, 2 for 7 to 13."""
+    return (pl.col("lead_days") // 7 + 1).cast(pl.Int32).alias("lead_week")
+
+
+def even_weights(members: Sequence[str]) -> pl.DataFrame:
+    """One row per lead week and member: equal shares for all but the incumbent."""
+    share = 1 / max(len(members) - 1, 1)
+    rows = [(week, name, 0.0 if name == "incumbent" else share) for week in LEAD_WEEKS for name in members]
+    return pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def thin_weights(members: Sequence[str]) -> pl.DataFrame:
+    """Even weights with half of the trust left with the incumbent: for histories too short to measure."""
+    half = pl.when(pl.col("member") == "incumbent").then(0.5).otherwise(pl.col("weight") * 0.5)
+    return even_weights(members).with_columns(weight=half)
+
+
+def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+    """One row per lead week and member: non-negative weights that sum to 1 in each lead week.
+
+    Minimises the absolute error of the weighted sum over rolling-origin predictions (columns: each member, `y`,
+    `lead_days`, `date`), then shrinks towards even weights by the days of evidence.
+    """
+    found = []
+    even = even_weights(members)
+    for week in LEAD_WEEKS:
+        cells = predictions.filter(lead_week() == week)
+        prior = even.filter(pl.col("lead_week") == week)["weight"].to_numpy()
+        days = cells["date"].n_unique()
+        trust = days / (days + TRUST_DAYS)
+        fitted = _least_absolute(cells.select(members).to_numpy(), cells["y"].to_numpy(), prior)
+        mixed = trust * fitted + (1 - trust) * prior
+        found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]
+    return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def _least_absolute(predicted: Array, actual: Array, start: Array) -> Array:
+    """Weights on the simplex with the least absolute error, smoothed near 0 so that it has a gradient."""
+    from scipy.optimize import minimize
+
+    if not len(actual):
+        return start
+    scale = max(float(np.abs(actual).mean()), 1e-9)
+    x, y = predicted / scale, actual / scale
+    smooth = 0.02
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        error = x @ weights - y
+        size = np.sqrt(error**2 + smooth**2)
+        return float(size.mean()), (x * (error / size)[:, None]).mean(axis=0)
+
+    sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
+    bounds = [(0.0, 1.0)] * len(start)
+    found = minimize(loss, start, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
+    weights = np.clip(found.x, 0.0, None)
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def combine(rows: pl.DataFrame, weights: pl.DataFrame) -> pl.Series:
+    """The weighted sum of member columns; a silent (null) member's weight goes to the others in proportion."""
+    members = weights["member"].unique(maintain_order=True).to_list()
+    wide = weights.pivot("member", index="lead_week", values="weight").rename({m: f"w_{m}" for m in members})
+    joined = rows.with_columns(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
+    speaks = {m: pl.when(pl.col(m).is_not_null()).then(pl.col(f"w_{m}")).otherwise(0.0) for m in members}
+    total = pl.sum_horizontal(speaks.values())
+    mixed = pl.sum_horizontal(pl.col(m).fill_null(0.0) * share for m, share in speaks.items())
+    return joined.select(pl.when(total > 0).then(mixed / total).otherwise(pl.col("incumbent"))).to_series()

@@ -1,0 +1,130 @@
+"""The learned members: LightGBM, global over stores and direct over leads, each with its own view of the target.
+
+Each learns how demand departs from what a planner would do by hand, or its level on the store's own scale.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.matrix import feature_names
+from forecasting.recipe import Recipe
+
+Array = NDArray[np.float64]
+
+SOFTEN = 0.05
+"""Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
+
+CATEGORICAL = ("store_code", "event_code")
+LEARNED = ("log_ratio", "ratio", "level")
+
+
+def _soft(rows: pl.DataFrame) -> Array:
+    return np.maximum(SOFTEN * rows["scale"].to_numpy(), 1e-9)
+
+
+def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
+    """What the member predicts, and how much each row counts."""
+    base, soft = rows["incumbent"].to_numpy(), _soft(rows)
+    if member == "log_ratio":
+        return np.log(y + soft) - np.log(base + soft), base + soft
+    if member == "ratio":
+        return np.minimum((y + soft) / (base + soft), RATIO_CEILING), base + soft
+    scale = rows["scale"].to_numpy()
+    return np.minimum(y / scale, RATIO_CEILING * 5), scale
+
+
+def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
+    """Back to the target's own unit, never below 0."""
+    base, soft = rows["incumbent"].to_numpy(), _soft(rows)
+    if member == "log_ratio":
+        demand = (base + soft) * np.exp(predicted) - soft
+    elif member == "ratio":
+        demand = (base + soft) * predicted - soft
+    else:
+        demand = predicted * rows["scale"].to_numpy()
+    return np.maximum(demand, 0.0)
+
+
+RATIO_CEILING = 10.0
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "log_ratio": {"objective": "regression_l1"},
+    "ratio": {"objective": "huber", "alpha": 0.3},
+    "level": {"objective": "regression_l1"},
+}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """One fitted LightGBM member. `low` and `high` bound what it may say, so that no row can blow up."""
+
+    member: str
+    features: tuple[str, ...]
+    booster: str
+    low: float
+    high: float
+
+    def predict(self, rows: pl.DataFrame) -> Array:
+        """Demand for each row of a matrix, in the target's unit per hour."""
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=self.booster)
+        predicted = np.asarray(booster.predict(_floats(rows, self.features)), dtype=np.float64)
+        return _invert(self.member, rows, np.clip(predicted, self.low, self.high))
+
+    def importance(self) -> pl.DataFrame:
+        """One row per feature: member, feature, gain as a share of the member's total."""
+        import lightgbm
+
+        gain = lightgbm.Booster(model_str=self.booster).feature_importance("gain")
+        frame = pl.DataFrame({"feature": self.features, "gain": gain})
+        return frame.select(pl.lit(self.member).alias("member"), "feature",
+                            gain_share=pl.col("gain") / max(float(gain.sum()), 1e-12))  # fmt: skip
+
+
+def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
+    """Float32 features; a column that the rows lack is missing throughout."""
+    absent = [pl.lit(None, dtype=pl.Float32).alias(name) for name in features if name not in rows.columns]
+    return rows.with_columns(absent).select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
+
+
+def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
+    """Fits one learned member on matrix rows and their demand; deterministic for a recipe's seed."""
+    import lightgbm
+
+    features = feature_names(rows)
+    label, weight = _label(member, rows, y)
+    data = lightgbm.Dataset(
+        _floats(rows, features),
+        label=label,
+        weight=weight / weight.mean(),
+        feature_name=features,
+        categorical_feature=[name for name in CATEGORICAL if name in features],
+        params={"max_bin": 255, "verbose": -1},
+    )
+    settings = _parameters(recipe, len(label)) | OBJECTIVES[member]
+    booster = lightgbm.train(settings, data, num_boost_round=recipe.rounds)
+    low, high = np.quantile(label, [0.001, 0.999])
+    return Learned(member, tuple(features), booster.model_to_string(), float(low), float(high))
+
+
+def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
+    return {
+        "num_leaves": recipe.leaves,
+        "learning_rate": recipe.learning_rate,
+        "min_data_in_leaf": int(np.clip(rows // 1000, 20, 200)),
+        "feature_fraction": 0.5,
+        "bagging_fraction": 0.7,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+        "cat_smooth": 50.0,
+        "max_cat_threshold": 16,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": recipe.seed,
+        "verbose": -1,
+    }

@@ -1,0 +1,89 @@
+"""A trained model: members, their weights and the band; it forecasts a matrix and goes to files and back."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from typing import Self
+
+import polars as pl
+
+from forecasting import bands, ensemble, statistical
+from forecasting.members import Learned
+from forecasting.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on."""
+
+    target: str
+    as_of: date
+    recipe: Recipe
+    learned: tuple[Learned, ...]
+    weights: pl.DataFrame
+    bands: pl.DataFrame
+    trained_on: dict[str, float]
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members that have a weight, the incumbent last."""
+        return self.weights["member"].unique(maintain_order=True).to_list()
+
+    def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
+        """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
+        rows = member_predictions(self.learned, matrix, totals, self.recipe)
+        mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
+        return bands.with_bands(mixed, self.bands)
+
+    def importance(self) -> pl.DataFrame:
+        """One row per learned member and feature: target, member, feature, gain_share."""
+        frames = [member.importance() for member in self.learned]
+        return pl.concat(frames).select(pl.lit(self.target).alias("target"), pl.all())
+
+    def files(self) -> dict[str, bytes]:
+        """The whole model as files: LightGBM's text format and JSON. Nothing is pickled."""
+        about = {
+            "target": self.target,
+            "as_of": self.as_of.isoformat(),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "weights": self.weights.to_dicts(),
+            "bands": self.bands.to_dicts(),
+            "trained_on": self.trained_on,
+            "members": [
+                {"member": m.member, "features": list(m.features), "low": m.low, "high": m.high} for m in self.learned
+            ],
+        }
+        texts = {f"{m.member}.txt": m.booster for m in self.learned}
+        texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
+        return {name: text.encode() for name, text in texts.items()}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> Self:
+        """The model that `files` described, to the last bit."""
+        about = json.loads(files["model.json"])
+        learned = tuple(
+            Learned(m["member"], tuple(m["features"]), files[f"{m['member']}.txt"].decode(), m["low"], m["high"])
+            for m in about["members"]
+        )
+        return cls(
+            about["target"],
+            date.fromisoformat(about["as_of"]),
+            Recipe.model_validate(about["recipe"]),
+            learned,
+            pl.DataFrame(about["weights"]),
+            pl.DataFrame(about["bands"]).cast({"lead_week": pl.Int32}),
+            about["trained_on"],
+        )
+
+
+def member_predictions(
+    learned: tuple[Learned, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
+) -> pl.DataFrame:
+    """The matrix's rows with a column of demand per member; `statistical` is null where it is silent."""
+    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in learned)
+    if "statistical" not in recipe.members:
+        return rows
+    rows = rows.with_columns(shape=pl.mean_horizontal(m.member for m in learned))
+    origins = rows["origin_date"].unique().to_list()
+    days = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
+    return rows.with_columns(statistical.spread(rows, "shape", days).alias("statistical")).drop("shape")

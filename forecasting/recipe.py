@@ -1,0 +1,43 @@
+"""How a model is made: members, rounds, sampled origins, calibration; everything that is not learned."""
+
+from datetime import date, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from features.matrix import HORIZON_DAYS
+from features.weather import WeatherView
+
+
+class Recipe(BaseModel):
+    """Settings of a training run; the same recipe, records and date give the same model to the last bit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 7
+    weather: WeatherView = "issued"
+    horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
+    members: tuple[str, ...] = ("log_ratio", "ratio", "level", "statistical")
+    rounds: int = Field(300, ge=1)
+    leaves: int = Field(31, ge=2)
+    learning_rate: float = Field(0.04, gt=0, lt=1)
+    history_days: int = Field(730, ge=28, description="how far back training origins reach")
+    max_rows: int = Field(300_000, ge=1_000, description="training rows at most, by sampling origins")
+    folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
+    fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
+    min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
+
+    def fold_dates(self, as_of: date, first: date) -> list[date]:
+        """Dates of the rolling refits before `as_of`, latest first, that leave enough history after `first`."""
+        dates = [as_of - timedelta(days=self.fold_days * (k + 1)) for k in range(self.folds)]
+        return [day for day in dates if (day - first).days >= self.min_train_days]
+
+    def origins(self, first: date, as_of: date, rows_per_origin: int) -> list[date]:
+        """Training origins known at `as_of`, on a lattice of dates that is the same for every `as_of`.
+
+        The step between origins is never a multiple of seven, so that every weekday meets every lead.
+        """
+        start = max(first + timedelta(days=14), as_of - timedelta(days=self.history_days))
+        step = max(1, -(-self.history_days * rows_per_origin // self.max_rows))
+        step += step % 7 == 0
+        lattice = range(start.toordinal(), as_of.toordinal())
+        return [date.fromordinal(day) for day in lattice if day % step == 0]
