@@ -13,12 +13,13 @@ def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
     """One row per time zone and real clock hour whose local date lies from first to last.
 
     Columns: timezone, hour_utc, hour_local, date, repeated (the clock shows this hour twice). A day on which
-    clocks go forward has 23 rows, one on which they go back 25. In zones off by half an hour `hour_local` is on
-    the full hour and `hour_utc` is not. Sorted by timezone and hour_utc.
+    clocks go forward has 23 rows, one on which they go back 25. In zones off by half an hour `hour_local` is
+    on the full hour and `hour_utc` is not. Sorted by timezone and hour_utc.
     """
     around = pl.datetime_range(first - timedelta(days=2), last + timedelta(days=2), LOCAL_STEP, eager=True)
     utc = pl.DataFrame({"hour_utc": around.cast(pl.Datetime("us"))})
-    schema = {"timezone": pl.String, "hour_utc": pl.Datetime("us"), "hour_local": pl.Datetime("us")}
+    moment = pl.Datetime("us")
+    schema = pl.Schema({"timezone": pl.String(), "hour_utc": moment, "hour_local": moment})
     per_zone = [
         utc.select(
             timezone=pl.lit(zone),
@@ -39,7 +40,7 @@ def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
 
 
 def hour_grid(stores: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
-    """One row per store and real clock hour of the local dates from first to last, as `zone_hours` has them."""
+    """One row per store and real clock hour of the local dates from first to last, as in `zone_hours`."""
     hours = zone_hours(stores["timezone"].unique(), first, last).drop("repeated")
     placed = stores.lazy().select("store_id", "timezone").join(hours.lazy(), on="timezone")
     return placed.select("store_id", "hour_utc", "hour_local", "date")
@@ -66,14 +67,10 @@ def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:
     """
 
     def moments(zone: str) -> list[pl.Expr]:
-        return [
-            pl.col(local)
-            .dt.replace_time_zone(zone, ambiguous=which, non_existent="null")
-            .dt.convert_time_zone("UTC")
-            .dt.replace_time_zone(None)
-            .alias(name)
-            for name, which in (("first_utc", "earliest"), ("last_utc", "latest"))
-        ]
+        clock = pl.col(local).dt
+        first = clock.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        last = clock.replace_time_zone(zone, ambiguous="latest", non_existent="null")
+        return [_naive_utc(first).alias("first_utc"), _naive_utc(last).alias("last_utc")]
 
     return _by_zone(frame, local, moments, ["first_utc", "last_utc"])
 
@@ -90,7 +87,7 @@ def with_local(frame: pl.DataFrame, utc: str, name: str) -> pl.DataFrame:
 
 def known_zones(zones: Iterable[str]) -> list[str]:
     """Those of the names that the time zone database has, sorted."""
-    return sorted(zone for zone in set(zones) if zone and _is_zone(zone))
+    return sorted(zone for zone in set(zones) if zone[:1].isalpha() and _is_zone(zone))
 
 
 def _is_zone(zone: str) -> bool:
@@ -101,12 +98,16 @@ def _is_zone(zone: str) -> bool:
     return True
 
 
+def _naive_utc(at: pl.Expr) -> pl.Expr:
+    return at.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+
+
 def _by_zone(
     frame: pl.DataFrame, time: str, read: Callable[[str], list[pl.Expr]], names: list[str]
 ) -> pl.DataFrame:
     # Each distinct (zone, time) is converted once and joined back: many stores share few zones and hours.
     distinct = frame.select("timezone", time).drop_nulls().unique()
-    schema = {**distinct.schema, **dict.fromkeys(names, pl.Datetime("us"))}
+    schema = pl.Schema({**distinct.schema, **dict.fromkeys(names, pl.Datetime("us"))})
     per_zone = [
         distinct.filter(pl.col("timezone") == zone).with_columns(read(zone))
         for zone in distinct["timezone"].unique().sort()

@@ -165,9 +165,18 @@ def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame
     span = totals.group_by("store_id").agg(first=pl.col("date").min(), last=pl.col("date").max())
     weekdays = totals.select("store_id", "date", weekday=pl.col("date").dt.weekday(), usual_on="date")
     past = holidays.join(span, on="store_id").filter(pl.col("date").is_between("first", "last"))
-    usual = past.with_columns(weekday=pl.col("date").dt.weekday()).sort("date").join_asof(
-        weekdays.sort("date"), on="date", by=["store_id", "weekday"], strategy="backward",
-        allow_exact_matches=False, tolerance="28d", check_sortedness=False,
+    usual = (
+        past.with_columns(weekday=pl.col("date").dt.weekday())
+        .sort("date")
+        .join_asof(
+            weekdays.sort("date"),
+            on="date",
+            by=["store_id", "weekday"],
+            strategy="backward",
+            allow_exact_matches=False,
+            tolerance="28d",
+            check_sortedness=False,
+        )
     )
     return (
         usual.join(totals, on=["store_id", "date"], how="left")

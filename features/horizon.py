@@ -50,7 +50,9 @@ def store_dates(
         known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
     earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on")
-    earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
+    earlier = earlier.select(
+        *ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed"
+    )
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
 
@@ -109,7 +111,9 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")
     return (
         rows.filter(~pl.col("holiday_closed").fill_null(value=False))
-        .with_columns(business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date"))
+        .with_columns(
+            business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date")
+        )
         .drop("day_start")
     )
 

@@ -42,7 +42,9 @@ def past(records: Records, view: View, last: date) -> history.Past:
     profile = history.hourly_profile(records.demand, view.target)
     also: list[str] = []
     if view.weather != "none" and records.weather.height:
-        profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
+        profile = profile.join(
+            weather.observations(records.weather), on=["store_id", "date", "hour"], how="left"
+        )
         also += weather.MEASURES
     if records.labor.height:
         profile = profile.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
@@ -58,7 +60,9 @@ def past(records: Records, view: View, last: date) -> history.Past:
     )  # fmt: skip
 
 
-def build(records: Records, view: View, origins: Sequence[date], known: history.Past | None = None) -> pl.DataFrame:
+def build(
+    records: Records, view: View, origins: Sequence[date], known: history.Past | None = None
+) -> pl.DataFrame:
     """The matrix of a block of stores for some origins, sorted by store, origin and hour.
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which

@@ -7,7 +7,14 @@ import polars as pl
 WeatherView = Literal["issued", "observed", "none"]
 """Which weather a target hour sees: issued before the origin, the one that came (hindsight), or none."""
 
-MEASURES = ("temperature_c", "precipitation_mm", "snowfall_cm", "wind_speed_kmh", "humidity_pct", "cloud_cover_pct")
+MEASURES = (
+    "temperature_c",
+    "precipitation_mm",
+    "snowfall_cm",
+    "wind_speed_kmh",
+    "humidity_pct",
+    "cloud_cover_pct",
+)
 
 
 def observations(weather: pl.DataFrame) -> pl.DataFrame:

@@ -5,5 +5,13 @@ from features.simulator.faults import Drift, Fault, LateData, Outage
 from features.simulator.spec import HORIZON_DAYS, ChainSpec
 
 __all__ = [
-    "HORIZON_DAYS", "Chain", "ChainSpec", "Drift", "Fault", "LateData", "Outage", "simulate", "simulate_blocks",
-]  # fmt: skip
+    "HORIZON_DAYS",
+    "Chain",
+    "ChainSpec",
+    "Drift",
+    "Fault",
+    "LateData",
+    "Outage",
+    "simulate",
+    "simulate_blocks",
+]

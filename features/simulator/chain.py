@@ -25,10 +25,11 @@ BLOCK_STORES = 50
 class Chain:
     """A simulated chain.
 
-    `tables`: every canonical table by name, as features.tables has it, holding only what was known at the end of
-    the span. `truth`: one row per store and trading hour of the span and the 14 days beyond: the mean of orders
-    and sales given everything but the day's shocks and the draw itself; no forecast can be better but by luck.
-    `planted`: one row per fault and store.
+    `tables`: every canonical table by name, as features.tables has it, holding only what was known at the end
+    of the span. `truth`: one row per store and trading hour of the span and the 14 days beyond, with
+    store_id, hour_local, hour_utc, orders_mean and sales_mean: the means given everything but the day's
+    shocks and the draw itself; no forecast can be better but by luck. `planted`: one row per fault and store,
+    with store_id, fault, first, last (null = for good) and factor.
     """
 
     tables: dict[str, pl.DataFrame]

@@ -20,8 +20,8 @@ Times = npt.NDArray[np.datetime64]
 class Clocks:
     """UTC hours (hours,) and what each zone's clock shows then (zones, hours).
 
-    `day` counts local dates from the start and can lie outside 0 .. days - 1 at the edges; `at` finds the first
-    UTC hour of a local (day, hour), -1 where the clock skips it.
+    `day` counts local dates from the start and can lie outside 0 .. days - 1 at the edges; `at` finds the
+    first UTC hour of a local (day, hour), -1 where the clock skips it.
     """
 
     start: date
@@ -55,7 +55,8 @@ def read_clocks(start: date, days: int, zones: Sequence[str]) -> Clocks:
     since = (local - np.datetime64(first, "us")).astype("timedelta64[h]").astype(np.int64)
     day, hour = since // 24, since % 24
     at = np.full((len(zones), days, 24), -1, dtype=np.int64)
-    zone, index = np.nonzero((day >= 0) & (day < days))
-    # Written from the last to the first, so that of a repeated hour the first stays.
-    at[zone[::-1], day[zone, index][::-1], hour[zone, index][::-1]] = index[::-1]
+    again = np.zeros(local.shape, dtype=bool)
+    again[:, 1:] = local[:, 1:] == local[:, :-1]
+    zone, index = np.nonzero((day >= 0) & (day < days) & ~again)
+    at[zone, day[zone, index], hour[zone, index]] = index
     return Clocks(start, days, utc.to_numpy(), local, day, hour, at)

@@ -16,16 +16,8 @@ from features.simulator.weather import Measures
 WANDER_SD, WANDER_DAYS = 0.05, 45
 REGION_DAY_SD, STORE_DAY_SD = 0.025, 0.03
 PAYDAYS = {
-    1: 0.06,
-    2: 0.06,
-    3: 0.04,
-    15: 0.06,
-    16: 0.06,
-    17: 0.04,
-    26: -0.04,
-    27: -0.05,
-    28: -0.06,
-    29: -0.06,
+    **{1: 0.09, 2: 0.09, 3: 0.06, 15: 0.09, 16: 0.09, 17: 0.06},
+    **{26: -0.05, 27: -0.07, 28: -0.08, 29: -0.08, 30: -0.04},
 }
 """Effect on log demand by day of the month: wages come on the 1st and the 15th."""
 
@@ -33,7 +25,8 @@ RAIN = np.array([0.18, 0.20, 0.38, 0.34])
 SNOW = np.array([0.20, 0.25, 0.40, 0.40])
 HEAT = np.array([0.000, 0.004, 0.018, 0.014])
 WARMTH = np.array([0.005, -0.004, 0.009, 0.012])
-"""Losses of log demand by daypart: in steady rain, in steady snow, a degree above 28 C; gain a degree from 0 to 24."""
+"""By daypart, what log demand loses in steady rain, in steady snow and a degree above 28 C, and what it gains
+a degree from 0 to 24 C."""
 
 DAYLIGHT = np.array([0.04, -0.05, 0.02, 0.10])
 """Height by daypart of the yearly wave of log demand that peaks with the longest day."""
@@ -75,8 +68,8 @@ def region_wander(spec: ChainSpec) -> Array:
 class Means:
     """True means of some stores in every hour of the grid, (stores, hours), as if always open.
 
-    `ticket` is sales an order; `usual` is what a planner would expect weeks ahead, without weather, events, slow
-    wander and faults.
+    `ticket` is sales an order; `usual` is what a planner would expect weeks ahead, without weather, events,
+    slow wander and faults.
     """
 
     orders: Array
@@ -92,17 +85,13 @@ def true_means(
     zone, row = ZONE_OF_PLACE[place], np.arange(place.size)[:, None]
     day, hour = np.clip(clocks.day[zone], 0, spec.all_days - 1), clocks.hour[zone]
     known = _known_level(spec, clocks, stores, drivers, chosen)
-    level = known + drivers.wander[REGION_OF_PLACE[place]] + drivers.economy + _drift(spec, planted, chosen)
-    events = drivers.events.region_orders[REGION_OF_PLACE[place]] + local_orders(
-        spec, drivers.events.stores, chosen
-    )
+    region = REGION_OF_PLACE[place]
+    level = known + drivers.wander[region] + drivers.economy + _drift(spec, planted, chosen)
+    events = drivers.events.region_orders[region] + local_orders(spec, drivers.events.stores, chosen)
+    by_day = level[..., None] + _daylight(clocks) + events
     exposure = np.array([[FORMATS[item].exposure] for item in stores.format[chosen]])
     weather = {name: values[place] for name, values in drivers.weather.items()}
-    days = np.array([item.timetuple().tm_yday for item in clocks.dates])
-    light = DAYLIGHT * np.cos(2 * np.pi * (days - 172) / 365.25)[:, None]
-    moved = (level[..., None] + light + events)[row, day, DAYPART_OF_HOUR[hour]] + weather_effect(
-        weather, hour, exposure
-    )
+    moved = by_day[row, day, DAYPART_OF_HOUR[hour]] + weather_effect(weather, hour, exposure)
     week = stores.week[chosen][row, (spec.start.weekday() + day) % 7, hour]
     ticket = _mean_ticket(stores, drivers.events, chosen, day, hour)
     return Means(week * np.exp(moved), ticket, week * np.exp(known[row, day]))
@@ -119,12 +108,21 @@ def _known_level(spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drive
 
 def _season(clocks: Clocks) -> Array:
     """The formats' yearly and half-yearly waves, (formats, days)."""
-    day = np.array([item.timetuple().tm_yday for item in clocks.dates])
+    day = _days_of_year(clocks)
     waves = [
         high * np.cos(2 * np.pi * (day - peak) / 365.25) + second * np.cos(4 * np.pi * (day - other) / 365.25)
         for high, peak, second, other in (item.season for item in FORMATS)
     ]
     return np.array(waves)
+
+
+def _daylight(clocks: Clocks) -> Array:
+    """What the length of the day does to the dayparts, (days, dayparts)."""
+    return np.outer(np.cos(2 * np.pi * (_days_of_year(clocks) - 172) / 365.25), DAYLIGHT)
+
+
+def _days_of_year(clocks: Clocks) -> Index:
+    return np.array([item.timetuple().tm_yday for item in clocks.dates])
 
 
 def _drift(spec: ChainSpec, planted: pl.DataFrame, chosen: slice) -> Array:
@@ -149,8 +147,9 @@ def draw(
 ) -> tuple[Array, Array]:
     """Orders and sales about their means, (stores, hours), 0 where closed.
 
-    Orders are Poisson about mean x shock of the region's day x shock of the store's day; sales are the sum of so
-    many gamma tickets. Each store draws from streams of its own: what befalls one leaves the others' bits alone.
+    Orders are Poisson about mean x shock of the region's day x shock of the store's day; sales are the sum of
+    so many gamma tickets. Each store draws from streams of its own: what befalls one leaves the others' bits
+    alone.
     """
     place = stores.place[chosen]
     day = np.clip(clocks.day[ZONE_OF_PLACE[place]], 0, spec.all_days - 1)

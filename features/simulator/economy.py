@@ -19,13 +19,13 @@ SERIES = {
 }
 """Mean, standard deviation, step of observation, days until release, effect on log demand a unit.
 
-Named as the FRED database names them: US unemployment in %, regular petrol in dollars a gallon, the University of
-Michigan's index of consumer sentiment.
+Named as the FRED database names them: US unemployment in %, regular petrol in dollars a gallon, the
+University of Michigan's index of consumer sentiment.
 """
 
 
 def economy(spec: ChainSpec) -> tuple[pl.DataFrame, Array]:
-    """The canonical table of what was released before the chain's end, and the effect on log demand, (days,)."""
+    """The canonical table of what was released before the end, and the effect on log demand, (days,)."""
     steps = BEFORE_DAYS + spec.all_days
     drawn = paths(stream(spec.seed, "macro"), len(SERIES), steps, 90, order=2)
     frames, effect = [], np.zeros(spec.all_days)

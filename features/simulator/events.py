@@ -15,7 +15,7 @@ from features.tables import EVENTS
 
 @dataclass(frozen=True)
 class Offer:
-    """A named event: factors on orders in the dayparts (other, breakfast, lunch, dinner) and on sales an order."""
+    """A named event: factors on orders by daypart (other, breakfast, lunch, dinner) and on sales an order."""
 
     name: str
     orders: tuple[float, float, float, float]
@@ -23,12 +23,12 @@ class Offer:
 
 
 PROMOTIONS = (
-    Offer("10% off", (1.15, 1.15, 1.15, 1.15), 0.98),
-    Offer("20% off", (1.28, 1.28, 1.28, 1.28), 0.97),
-    Offer("30% off", (1.42, 1.42, 1.42, 1.42), 0.95),
-    Offer("free coffee with breakfast", (1.05, 1.45, 1.10, 1.0), 0.98),
-    Offer("lunch combo", (1.0, 1.0, 1.45, 1.15), 1.02),
-    Offer("dinner for two", (1.15, 1.0, 1.05, 1.45), 1.05),
+    Offer("10% off", (1.12, 1.12, 1.12, 1.12), 0.98),
+    Offer("20% off", (1.22, 1.22, 1.22, 1.22), 0.97),
+    Offer("30% off", (1.33, 1.33, 1.33, 1.33), 0.95),
+    Offer("free coffee with breakfast", (1.05, 1.38, 1.08, 1.0), 0.98),
+    Offer("lunch combo", (1.0, 1.0, 1.38, 1.12), 1.02),
+    Offer("dinner for two", (1.12, 1.0, 1.05, 1.38), 1.05),
 )
 LOCAL_EVENTS = (
     Offer("street festival", (1.45, 1.45, 1.45, 1.45)),
@@ -40,7 +40,7 @@ PRICE_RISES = (Offer("price rise", (0.99, 0.99, 0.99, 0.99), 1.06),)
 
 @dataclass(frozen=True)
 class Spells:
-    """Runs of days, (rows, runs): first day counted from the start, number of days, which offer, days of notice."""
+    """Runs of days, (rows, runs): first day from the start, number of days, which offer, days of notice."""
 
     first: Index
     days: Index
@@ -83,9 +83,9 @@ def daily(spells: Spells, effects: Array, days: int) -> Array:
 
 @dataclass(frozen=True)
 class Happenings:
-    """The canonical events and their effects on the logs of orders, (rows, days, dayparts), and of ticket size.
+    """The canonical events and what they do: promotions and price rises to regions, local events to stores.
 
-    Regions hold promotions and price rises, stores their local events. Ticket effects are (regions, days).
+    Effects are on the log of orders, (regions, days, dayparts), and of sales an order, (regions, days).
     """
 
     of_regions: pl.DataFrame
@@ -99,7 +99,7 @@ def happenings(spec: ChainSpec) -> Happenings:
     """All events of the chain; everything that touches its span and horizon is known before its end."""
     days, regions = spec.all_days, len(REGIONS)
     promotions = draw_spells(
-        stream(spec.seed, "promotions"), regions, days, (12, 34), (4, 10), len(PROMOTIONS)
+        stream(spec.seed, "promotions"), regions, days, (13, 35), (4, 10), len(PROMOTIONS)
     )
     chain = draw_spells(stream(spec.seed, "chain promotions"), 1, days, (50, 100), (4, 8), len(PROMOTIONS))
     prices = draw_spells(stream(spec.seed, "prices"), regions, days, (110, 200), (1, 1), 1)
@@ -136,7 +136,7 @@ def _logs(offers: Sequence[Offer]) -> Array:
 def _rows(
     spec: ChainSpec, spells: Spells, offers: Sequence[Offer], kind: str, **touched: Sequence[str]
 ) -> pl.DataFrame:
-    """Canonical rows of the runs that begin within the span; a price rise lasts the day on which it takes hold."""
+    """Canonical rows of the runs that begin within the span; a price rise is the day it takes hold."""
     row, run = np.nonzero(spells.first < spec.all_days)
     start = pl.lit(spec.start).cast(pl.Datetime("us"))
     names = np.array([offer.name for offer in offers])

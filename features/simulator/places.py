@@ -58,8 +58,8 @@ DAYPART_OF_HOUR: Index = np.array([0] * 6 + [1] * 5 + [2] * 4 + [3] * 7 + [0] * 
 class Format:
     """A kind of store. Weights are the heights of breakfast, lunch and dinner beside a busy hour of 1.
 
-    `week` scales the days from Monday; `season` is the height and the peak's day of the year of the yearly and
-    the half-yearly wave (in logs); `exposure` is how much of the weather's effect reaches it.
+    `week` scales the days from Monday; `season` is the height and the peak's day of the year of the yearly
+    and the half-yearly wave (in logs); `exposure` is how much of the weather's effect reaches it.
     """
 
     name: str

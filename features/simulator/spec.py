@@ -19,8 +19,8 @@ def store_name(index: int) -> str:
 class ChainSpec:
     """A chain: its size, span, seed and planted faults. Equal specs give equal bits.
 
-    `issues_days`: on how many of the last days weather forecasts were issued. The default span of two years ends
-    in autumn, where the level moves most.
+    `issues_days`: on how many of the last days weather forecasts were issued. The default span of two years
+    ends in autumn, where the level moves most.
     """
 
     stores: int = 48

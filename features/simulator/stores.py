@@ -14,15 +14,15 @@ from features.simulator.places import FORMATS, PLACES, ZONE_OF_PLACE
 from features.simulator.spec import ChainSpec
 from features.tables import CLOSURES, HOURS, STORES
 
-OPENED_SHARE = 0.07
+OPENED_SHARE = 0.12
 """Share of the stores that open during the span."""
 
 CLOSED_HOLIDAYS = frozenset({("US", "Thanksgiving Day"), ("US", "Christmas Day"), ("CA", "Christmas Day")})
 HOLIDAY_ORDERS = {
     "New Year's Day": 0.6, "Thanksgiving Day": 0.75, "Independence Day": 0.7, "Canada Day": 0.8,
     "Labor Day": 0.8, "Memorial Day": 0.8, "Good Friday": 0.85, "Victoria Day": 0.85, "Family Day": 0.9,
-    "Boxing Day": 0.75, "Day After Thanksgiving": 1.25, "Friday After Thanksgiving": 1.25, "Columbus Day": 1.08,
-    "Veterans Day": 1.08, "Remembrance Day": 0.9, "Martin Luther King Jr. Day": 1.06,
+    "Boxing Day": 0.75, "Day After Thanksgiving": 1.25, "Friday After Thanksgiving": 1.25,
+    "Columbus Day": 1.08, "Veterans Day": 1.08, "Remembrance Day": 0.9, "Martin Luther King Jr. Day": 1.06,
 }  # fmt: skip
 OTHER_HOLIDAY = 0.95
 EVE_ORDERS = 1.15
@@ -31,7 +31,7 @@ EVE_ORDERS = 1.15
 
 @dataclass(frozen=True)
 class Stores:
-    """All stores: the canonical table, and by store its place, format, draws and first day of trade (from start).
+    """All stores: the canonical table, and by store its place, format, draws and first day from the start.
 
     `week` is the mean orders of an ordinary hour, (stores, 7, 24), whether open or not.
     """
@@ -105,7 +105,7 @@ def hours_table(spec: ChainSpec, stores: Stores) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Days:
-    """What the calendar does to each place: factor on orders, and whether the chain is closed, (places, days)."""
+    """What holidays do to each place: factor on orders, and whether its stores are closed, (places, days)."""
 
     orders: Array
     closed: Mask
@@ -155,7 +155,10 @@ def closed_days(spec: ChainSpec, stores: Stores, holidays: Days) -> tuple[pl.Dat
 
 
 def open_hours(clocks: Clocks, stores: Stores, closed: Mask, chosen: slice) -> Mask:
-    """Whether a store trades in an hour of the grid, (stores, hours); trade after midnight is its opening day's."""
+    """Whether a store trades in an hour of the grid, (stores, hours).
+
+    Trade after midnight belongs to the day on which it opened, as does its closure.
+    """
     formats = [FORMATS[item] for item in stores.format[chosen]]
     opens = np.array([int(item.opens[:2]) for item in formats])[:, None]
     closes = np.array([int(item.closes[:2]) for item in formats])[:, None]
@@ -163,7 +166,7 @@ def open_hours(clocks: Clocks, stores: Stores, closed: Mask, chosen: slice) -> M
     zone = ZONE_OF_PLACE[stores.place[chosen]]
     day, hour, inside = clocks.day[zone], clocks.hour[zone], clocks.inside[zone]
     # One column before the first day: the trade after midnight of the day before the span.
-    shut = np.concatenate([closed[chosen, :1], closed[chosen]], axis=1)
+    shut = np.concatenate([stores.opened[chosen, None] >= 0, closed[chosen]], axis=1)
     row = np.arange(opens.size)[:, None]
     today = (hour >= opens) & (hour < closes) & ~shut[row, np.clip(day + 1, 0, closed.shape[1])]
     before = (hour + 24 < closes) & (hour + 24 >= opens) & ~shut[row, np.clip(day, 0, closed.shape[1])]

@@ -62,8 +62,8 @@ def true_weather(spec: ChainSpec, clocks: Clocks) -> tuple[dict[str, Array], Mea
 def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
     """Forecasts issued at 05:00 local on each of the last days, for the fourteen days after the day of issue.
 
-    A forecast is the mean of what it knows: c^2 x truth + c sqrt(1 - c^2) x its own error path, where c is the
-    correlation at that lead. So it tends to the climate as the lead grows, and its rain to the mean rain.
+    A forecast is the mean of what it knows: c^2 x truth + c sqrt(1 - c^2) x its own error path, where c is
+    the correlation at that lead. So it tends to the climate as the lead grows, its rain to the mean rain.
     """
     days = np.arange(spec.days - spec.issues_days, spec.days)
     valid_day = days[:, None] + 1 + np.arange(HORIZON_DAYS)
@@ -76,7 +76,7 @@ def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
     for item, (name, skill_days) in enumerate(SKILL_DAYS.items()):
         skill = np.exp(-(((valid - issued) / 24 / skill_days) ** 2))
         errors = paths(stream(spec.seed, "forecast", item), len(PLACES), days.size * HORIZON_DAYS * 24, 12)
-        own = errors.reshape(len(PLACES), -1, 24)[:, :, FORECAST_HOURS].reshape(shape)
+        own = errors.reshape(len(PLACES), days.size * HORIZON_DAYS, 24)[:, :, FORECAST_HOURS].reshape(shape)
         missed = np.sqrt(1 - skill**2)
         told[name] = skill**2 * np.take_along_axis(latent[name], valid, axis=1) + skill * missed * own
         if name == "rain":

@@ -1,0 +1,113 @@
+"""The one door of all canonical tables: whatever arrives leaves with the table's columns, or is refused."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import polars as pl
+
+from features import cells, checks, clock
+from features.checks import RAW
+from features.columns import match, moment
+from features.errors import InputError, SchemaError
+from features.tables import STORES, Column, Table
+
+
+@dataclass(frozen=True)
+class Conformed:
+    """What a frame became.
+
+    `rows` has exactly the table's schema, in the order of the frame. `refused` has one row per cell at fault,
+    sorted by row. `collapsed` counts rows that repeat an earlier one in full. `carried` names the table's
+    columns that the frame brought, by either clock; the others are null because nothing was said of them.
+    """
+
+    rows: pl.DataFrame
+    refused: pl.DataFrame
+    collapsed: int
+    carried: tuple[str, ...]
+
+
+def conform(frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None) -> Conformed:
+    """The frame as the canonical table; cells may be text or typed.
+
+    `zones` has one row (store_id, timezone) per known store; tables that speak of stores need it. A row with
+    any fault is refused as a whole. `*_utc` settles a moment, and `*_local` beside it must agree. Conforming
+    conformed rows changes nothing. Raises SchemaError for a column that is missing, unknown or of a type that
+    cannot be, and for a frame without rows.
+    """
+    columns = match(frame, table)
+    arrived = cells.clean(frame).with_row_index("row", 1).cast({"row": pl.Int64})
+    arrived = arrived.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
+    if arrived.is_empty():
+        raise SchemaError(f"{table.name}: found no rows, expected at least one")
+    arrived, columns = _with_instants(arrived, columns)
+    given = [column.name for column in columns]
+    known = _settle(_with_zone(_read(arrived, columns), table, zones), checks.to_settle(table, given))
+    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), checks.of_clocks(table, given))
+    refused = checks.refusals(known, [check for group in reasons for check in group])
+    absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
+    kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
+    rows, clashes, collapsed = _collapse(kept.select("row", *table.names), table)
+    told = {moment(name) for name in given}
+    return Conformed(
+        rows=rows,
+        refused=pl.concat([refused, clashes]).sort("row", maintain_order=True),
+        collapsed=collapsed,
+        carried=tuple(name for name in table.names if moment(name) in told),
+    )
+
+
+def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:
+    """Adds `*_utc` where a typed `*_local` column carries a time zone and so says the instant too."""
+    for column in columns:
+        utc, dtype = f"{moment(column.name)}_utc", arrived.schema[column.name]
+        zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+        if column.kind == "local" and zoned and utc not in arrived.columns:
+            arrived = arrived.with_columns(pl.col(column.name).alias(utc))
+            columns = [*columns, Column(utc, "utc", column.meaning, required=column.required)]
+    return arrived, columns
+
+
+def _read(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
+    """Each cell as it is meant, and beside it as it arrived."""
+    meant = [cells.read(column, arrived.schema[column.name]) for column in columns]
+    return arrived.select("row", *meant, *(pl.col(c.name).alias(RAW + c.name) for c in columns))
+
+
+def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> pl.DataFrame:
+    """Adds `timezone` and `known_store` (null = it is not) to tables that speak of stores."""
+    if table is STORES or "store_id" not in table.names:
+        return read
+    if zones is None:
+        raise InputError(f"{table.name}: no store is known: ingest stores first")
+    if "store_id" not in read.columns:  # events of the whole chain
+        return read.with_columns(timezone=pl.lit(None, pl.String), known_store=pl.lit(value=True))
+    stores = zones.select("store_id", "timezone").with_columns(known_store=pl.lit(value=True))
+    joined = read.join(stores, on="store_id", how="left", maintain_order="left", validate="m:1")
+    return joined.with_columns(known_store=pl.col("known_store") | pl.col("store_id").is_null())
+
+
+def _settle(read: pl.DataFrame, stems: Iterable[str]) -> pl.DataFrame:
+    """Fills both clocks of each moment; `_first` and `_last` are what its local time can mean."""
+    for stem in stems:
+        local, utc, shown = f"{stem}_local", f"{stem}_utc", f"{stem}_shown"
+        absent = [pl.lit(None, pl.Datetime("us")).alias(n) for n in (local, utc) if n not in read.columns]
+        read = clock.with_moments(read.with_columns(absent), local)
+        only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
+        read = clock.with_local(read.with_columns(pl.coalesce(utc, only).alias(utc)), utc, shown)
+        read = read.with_columns(pl.coalesce(local, shown).alias(local))
+        read = read.rename({"first_utc": f"{stem}_first", "last_utc": f"{stem}_last"})
+    return read
+
+
+def _collapse(kept: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Rows without repeats, the rows that share a key and disagree, and how many rows were repeats."""
+    once = kept.unique(table.names, keep="first", maintain_order=True)
+    alone = pl.len().over(table.key) == 1
+    clashes = once.filter(~alone).select(
+        "row",
+        column=pl.lit(", ".join(table.key)),
+        value=pl.concat_str(pl.col(table.key).cast(pl.String), separator=", ", ignore_nulls=True),
+        reason=pl.lit("disagrees with another row of the same key"),
+    )
+    return once.filter(alone).drop("row"), clashes, kept.height - once.height

@@ -1,0 +1,115 @@
+"""Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.errors import InputError
+from flows.adapters.lake import Lake
+from flows.forecast import write_out
+from flows.reading import read_records, with_demand
+from flows.report import Report, write_report
+from forecasting import accuracy
+from forecasting.recipe import Recipe
+
+HINDSIGHT = "Weather as observed: these figures are hindsight, no forecast could have reached them."
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """A backtest's rows as the contract has them, its scores by target and level, and where the report lies."""
+
+    rows: pl.DataFrame
+    scores: pl.DataFrame
+    report: Path
+    notices: list[str]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which origins: from `start`, every so many days, while the whole horizon ends by `end`."""
+
+    start: date
+    end: date
+    every_days: int = 7
+    retrain_every_days: int = 28
+
+
+def backtest(
+    lake: Lake,
+    recipe: Recipe,
+    span: Span,
+    report_path: Path,
+    now: datetime,
+    targets: tuple[str, ...] | None = None,
+    out: Path | None = None,
+    oracle: pl.DataFrame | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Backtested:
+    """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
+
+    `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
+    """
+    from forecasting import backtest as rolling
+
+    records, reads = read_records(lake)
+    origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
+    chosen = with_demand(records, targets)
+    _check(records.first_demand_on(chosen[0]), span, origins)
+    told, importance = [], []
+    for target in chosen:
+        rows, model = rolling.backtest(
+            records.until(span.end), target, recipe, origins, span.retrain_every_days,
+            lambda origin, target=target: progress(f"{target} {origin}"),  # type: ignore[misc]
+        )  # fmt: skip
+        told.append(rows)
+        importance.append(model.importance())
+    rows = pl.concat(told).sort("store_id", "target", "origin_date", "hour_utc")
+    if out is not None:
+        write_out(rows, out)
+    scored = _scorable(rows, records.demand, oracle)
+    notices = [HINDSIGHT] if recipe.weather == "observed" else []
+    lineage = {
+        "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
+        "retrained": f"every {span.retrain_every_days} days",
+        "weather": recipe.weather,
+        "tables read (Delta version)": reads,
+        "recipe": recipe.model_dump(mode="json"),
+    }
+    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
+    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
+    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices))
+    return Backtested(rows, level_scores(scored), report_path, notices)
+
+
+def _check(first: date | None, span: Span, origins: list[date]) -> None:
+    if not origins:
+        raise InputError(f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span")
+    if first is None or (span.start - first).days < 28:
+        raise InputError(f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later")
+
+
+def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
+    """Backtest rows with each store's mean ticket (for the floor of sales) and, where known, the oracle."""
+    both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
+    tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())
+    value = pl.when(pl.col("target") == "orders").then(1.0).otherwise(pl.col("ticket"))
+    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(unit_value=value)
+    if oracle is not None:
+        keys = ["store_id", "target", "hour_utc"]
+        scored = scored.join(oracle, on=keys, how="left", maintain_order="left").with_columns(
+            pl.col("oracle").fill_null(0.0)
+        )
+    return scored.drop("ticket")
+
+
+def level_scores(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and level (hour, daypart, day) with the figures of `accuracy.score`."""
+    frames = [
+        accuracy.score(scored, level, by=["target"]).select("target", pl.lit(level).alias("level"), pl.exclude("target"))
+        for level in ("hour", "daypart", "day")
+    ]
+    return pl.concat(frames).sort("target", maintain_order=True)

@@ -1,0 +1,245 @@
+"""The command line. Heavy libraries are imported by the command that needs them, so that help is instant."""
+
+import os
+import sys
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="Hourly, store-level demand forecasting with its operations built in.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas: orders,sales.")]
+Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
+
+
+class Place:
+    """The home that a command works on, opened when first asked for."""
+
+    def __init__(self, home: Path) -> None:
+        from flows.adapters.settings import Settings
+
+        self.settings = Settings(home=home)
+
+    @property
+    def lake(self) -> Any:
+        from flows.adapters.lake import Lake
+
+        return Lake(self.settings.lake)
+
+    @property
+    def registry(self) -> Any:
+        from flows.adapters.registry import Registry
+
+        return Registry(self.settings)
+
+
+@app.callback()
+def place(
+    context: typer.Context,
+    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
+) -> None:
+    context.obj = home
+
+
+def _day(text: str | None, option: str) -> date | None:
+    from features.errors import InputError
+
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise InputError(f"{option} is {text!r}: expected a date such as 2025-11-24") from None
+
+
+def _targets(text: str | None) -> tuple[str, ...] | None:
+    from features.errors import InputError
+
+    names = tuple(part.strip() for part in text.split(",")) if text else None
+    if names and set(names) - {"orders", "sales"}:
+        raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
+    return names
+
+
+def _recipe(weather: str, seed: int) -> Any:
+    from features.errors import InputError
+    from forecasting.recipe import Recipe
+
+    if weather not in ("issued", "observed", "none"):
+        raise InputError(f"--weather is {weather!r}: expected issued, observed or none")
+    return Recipe(weather=weather, seed=seed)  # type: ignore[arg-type]
+
+
+def _say(text: str) -> None:
+    """Progress goes to stderr, and only to a person."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+@app.command()
+def demo(context: typer.Context, json: Json = False) -> None:
+    """Simulate a chain, then ingest, train, backtest, forecast, monitor and report on it."""
+    from flows import display
+    from flows.demo import demo as run
+
+    started = time.monotonic()
+    place = Place(context.obj)
+    done = run(place.settings, datetime.now(UTC), _say)
+    _say("")
+    display.show_demo(done, context.obj, time.monotonic() - started, as_json=json)
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
+    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
+    mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
+    json: Json = False,
+) -> None:
+    """Check files and upsert their rows into a table."""
+    from features.errors import InputError
+    from flows import ingest as ingests
+    from flows import display
+
+    lake = Place(context.obj).lake
+    if table == "pos":
+        if mapping is None:
+            raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
+        report = ingests.ingest_pos(lake, paths, mapping, skip_bad)
+    else:
+        report = ingests.ingest_table(lake, table, paths, skip_bad)
+    display.show_ingest(report, as_json=json)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    targets: Targets = None,
+    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
+    weather: Weather = "issued",
+    json: Json = False,
+) -> None:
+    """Train a challenger for each target, register it and gate it."""
+    from flows import display
+    from flows.train import train as run
+
+    place = Place(context.obj)
+    recipe = _recipe(weather, place.settings.seed)
+    display.show_train(
+        run(place.lake, place.registry, recipe, _targets(targets), _day(as_of, "--as-of")), as_json=json
+    )
+
+
+@app.command()
+def forecast(
+    context: typer.Context,
+    origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
+    json: Json = False,
+) -> None:
+    """Show the published 14-day forecast, or make and publish it first if there is none."""
+    from flows import forecast as forecasts
+    from flows import display
+
+    place = Place(context.obj)
+    day, lake, stores = _day(origin, "--origin"), place.lake, store or []
+    forecasts.check_stores(lake, stores)
+    rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
+    if rows is None:
+        forecasts.publish(lake, place.registry, day)
+        rows = forecasts.published(lake, forecasts.due(lake, day), stores)
+    if out is not None:
+        forecasts.write_out(rows, out)
+    display.show_forecast(rows, out, as_json=json)
+
+
+@app.command()
+def backtest(
+    context: typer.Context,
+    start: Annotated[str, typer.Option(help="First origin.")],
+    end: Annotated[str, typer.Option(help="Last day of the last horizon.")],
+    out: Annotated[Path, typer.Option(help="File for the rows: .parquet, .csv or .xlsx.")],
+    every_days: Annotated[int, typer.Option(min=1)] = 7,
+    horizon_days: Annotated[int, typer.Option(min=1, max=14)] = 14,
+    retrain_every_days: Annotated[int, typer.Option(min=1)] = 28,
+    targets: Targets = None,
+    weather: Weather = "issued",
+    json: Json = False,
+) -> None:
+    """Forecast from rolling origins of the past, as it would have been published, and score it."""
+    from flows import backtest as backtests
+    from flows import display
+
+    place = Place(context.obj)
+    first, last = _day(start, "--start"), _day(end, "--end")
+    assert first is not None
+    assert last is not None
+    recipe = _recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
+    span = backtests.Span(first, last, every_days, retrain_every_days)
+    report = out.with_suffix(".html")
+    done = backtests.backtest(
+        place.lake, recipe, span, report, datetime.now(UTC), _targets(targets), out, progress=_say
+    )
+    _say("")
+    display.show_backtest(done, out, as_json=json)
+
+
+@app.command()
+def monitor(context: typer.Context, json: Json = False) -> None:
+    """Score published forecasts whose actuals have arrived; say whether to retrain and why."""
+    from flows import display
+    from flows.monitor import monitor as run
+
+    place = Place(context.obj)
+    display.show_monitor(run(place.lake, place.registry), as_json=json)
+
+
+@app.command()
+def status(context: typer.Context, json: Json = False) -> None:
+    """Show what the home holds: tables with versions and spans, champions, the last publication."""
+    from flows import display
+    from flows.status import status as run
+
+    place = Place(context.obj)
+    display.show_status(run(place.lake, place.registry), as_json=json)
+
+
+def _stop(status: int, message: str) -> NoReturn:
+    print("daypart: " + " ".join(message.split()), file=sys.stderr)
+    raise SystemExit(status)
+
+
+def main() -> None:
+    """Runs a command: exit status 0 done, 2 wrong input or arguments, 1 anything else."""
+    # LightGBM's threads spin while they wait unless told so before it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import click
+
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        print(asked.ctx.get_help() if asked.ctx else asked.format_message())
+    except click.ClickException as wrong:
+        _stop(2, f"{wrong.format_message()} See `daypart --help`.")
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _stop(1, "stopped; nothing was half-written")
+    except Exception as failed:
+        from features.errors import InputError
+
+        if os.environ.get("DAYPART_DEBUG"):
+            raise
+        if isinstance(failed, InputError):
+            _stop(2, str(failed))
+        _stop(1, f"{type(failed).__name__}: {failed} (set DAYPART_DEBUG=1 for the traceback)")

@@ -1,0 +1,96 @@
+"""Demo: a simulated chain through every flow, under Prefect, with its oracle beside the scores."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from features.simulator import Chain, ChainSpec, simulate
+from flows.adapters.lake import Lake
+from flows.adapters.settings import Settings
+from flows.backtest import Backtested, Span, backtest
+from flows.monitor import Watch
+from flows.train import Trained
+from forecasting.recipe import Recipe
+
+STORES, DAYS, SEED = 48, 744, 7
+WEEKS = 8
+RECIPE = Recipe(max_rows=120_000, folds=1)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo did: the models, the backtest, the published forecast and the watch over it."""
+
+    trained: list[Trained]
+    backtested: Backtested
+    published: pl.DataFrame
+    watch: Watch
+
+
+def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = lambda text: None) -> Demo:
+    """Simulates two years, trains, backtests eight weeks, forecasts, lets 14 days pass and monitors.
+
+    Everything lies under the settings' home and is the same for every run.
+    """
+    _quiet_prefect(settings.home)
+    from flows import orchestration as flows
+
+    spec = ChainSpec(stores=STORES, days=DAYS, seed=SEED)
+    progress(f"simulate {STORES} stores, {DAYS} days")
+    chain = simulate(spec)
+    origin = spec.end - timedelta(days=14)
+    folder = settings.home / "simulated"
+    before, after = _write(chain, folder, origin)
+    progress("ingest")
+    flows.ingest(settings, before)
+    progress("train")
+    trained = flows.train(settings, RECIPE, origin)
+    span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
+    progress(f"backtest {span.start} to {span.end}")
+    report = settings.home / "report.html"
+    tested = backtest(Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress)
+    progress("forecast")
+    told = flows.forecast(settings)
+    progress("two weeks pass; monitor")
+    flows.ingest(settings, after)
+    return Demo(trained, tested, told, flows.monitor(settings))
+
+
+def _quiet_prefect(home: Path) -> None:
+    """Prefect keeps its own store under home, says little and sends nothing; set before it is imported."""
+    quiet = {
+        "PREFECT_HOME": str(home.resolve() / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+
+
+def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """The chain's tables as Parquet files: what is known at the origin, and the demand that comes after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    came = pl.col("hour_local").dt.date() < pl.lit(origin)
+    frames = {name: frame for name, frame in chain.tables.items() if frame.height}
+    demand = frames.pop("demand")
+    before: dict[str, list[Path]] = {}
+    for name, frame in {**frames, "demand": demand.filter(came), "later": demand.filter(~came)}.items():
+        path = folder / f"{name}.parquet"
+        frame.write_parquet(path)
+        before[name] = [path]
+    return before, {"demand": before.pop("later")}
+
+
+def _oracle(chain: Chain) -> pl.DataFrame:
+    """The true mean of every store-hour, one row per store, target and hour."""
+    return pl.concat(
+        chain.truth.select("store_id", "hour_utc", pl.lit(target).alias("target"), oracle=f"{target}_mean")
+        for target in ("orders", "sales")
+    )

@@ -1,0 +1,161 @@
+"""What the command line prints: short tables for people, or one JSON object."""
+
+import json as encoding
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from flows.backtest import Backtested
+    from flows.demo import Demo
+    from flows.ingest import IngestReport
+    from flows.monitor import Watch
+    from flows.status import Status
+    from flows.train import Trained
+
+LEVEL_COLUMNS = ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", "oracle_bps", "gain_bps", "bias_bps")
+
+
+def _print_json(value: object) -> None:
+    def plain(item: object) -> object:
+        if isinstance(item, date | datetime):
+            return item.isoformat()
+        return str(item)
+
+    print(encoding.dumps(value, default=plain))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
+    if not rows:
+        return
+    grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for name, value in rows[0].items():
+        grid.add_column(name, justify="right" if isinstance(value, int | float) else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(_cell(value) for value in row.values()))
+    console = Console(soft_wrap=True)
+    console.print(grid)
+
+
+def _level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    if scores.is_empty():
+        return []
+    present = [name for name in LEVEL_COLUMNS if name in scores.columns]
+    rounded = scores.with_columns(pl.col(present).round(0).cast(pl.Int64), pl.col("coverage").round(3))
+    return rounded.select("target", "level", *present, "coverage").to_dicts()
+
+
+def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
+    """Rows taken, replaced and refused."""
+    if as_json:
+        _print_json(report.as_dict())
+        return
+    for name, value in report.as_dict().items():
+        if value not in (None, [], {}, ""):
+            print(f"{name:>16}  {value if not isinstance(value, list) else '; '.join(map(str, value))}")
+
+
+def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
+    """Each target's version, whether it serves now, and why."""
+    rows = [asdict(each) for each in trained]
+    if as_json:
+        _print_json({"trained": rows})
+        return
+    _print_table([
+        {
+            "target": row["target"], "version": row["version"], "as_of": row["as_of"],
+            "serves": "yes" if row["promoted"] else "no", "why": row["reason"],
+        }
+        for row in rows
+    ])  # fmt: skip
+
+
+def show_forecast(rows: pl.DataFrame | None, out: Path | None, *, as_json: bool) -> None:
+    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many stores."""
+    rows = pl.DataFrame() if rows is None else rows
+    if as_json:
+        summary: dict[str, object] = {"rows": rows.height, "out": out}
+        _print_json(summary if out else summary | {"forecasts": rows.to_dicts()})
+        return
+    if rows.is_empty():
+        print("nothing published for these stores")
+        return
+    if out is not None:
+        print(f"{rows.height:,} rows, {rows['store_id'].n_unique()} stores, origin {rows['origin_date'][0]}: {out}")
+        return
+    print(f"origin {rows['origin_date'][0]}, models {', '.join(sorted(rows['model_version'].unique()))}")
+    many = rows["store_id"].n_unique() > 3
+    by = ["target", *([] if many else ["store_id"]), pl.col("hour_local").dt.date().alias("date")]
+    days = rows.group_by(by).agg(
+        *(pl.col("forecast").filter(pl.col("daypart") == name).sum().round(0).alias(name)
+          for name in rows["daypart"].drop_nulls().unique(maintain_order=True)),
+        day=pl.col("forecast").sum().round(0), incumbent=pl.col("incumbent").sum().round(0),
+    )  # fmt: skip
+    order = ["target", *([] if many else ["store_id"]), "date"]
+    _print_table(days.sort(order).select(order, pl.exclude(order)).to_dicts(), "the chain by day" if many else "")
+    for basis in rows.select("store_id", "basis").drop_nulls().unique().sort("store_id").iter_rows():
+        print(f"{basis[0]}: {basis[1]}")
+
+
+def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
+    """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
+    if as_json:
+        _print_json({"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices})
+        return
+    for notice in done.notices:
+        print(notice)
+    _print_table(_level_rows(done.scores))
+    print(f"rows {out}\nreport {done.report}")
+
+
+def show_monitor(watch: "Watch", *, as_json: bool) -> None:
+    """Accuracy of what was published, and one line per target: retrain or not, and why."""
+    decisions = {target: asdict(decision) for target, decision in watch.decisions.items()}
+    if as_json:
+        _print_json({"scores": watch.scores.to_dicts(), "decisions": decisions})
+        return
+    _print_table(_level_rows(watch.scores))
+    for target, decision in decisions.items():
+        print(f"{target}: {decision['reason']}")
+
+
+def show_status(found: "Status", *, as_json: bool) -> None:
+    """Tables, models and the last publication."""
+    if as_json:
+        _print_json(asdict(found))
+        return
+    if not found.tables:
+        print("an empty home: start with `daypart ingest stores FILE`, or `daypart demo`")
+    _print_table(found.tables, "tables")
+    _print_table(found.models, "models")
+    if found.published:
+        print("last published: " + ", ".join(f"{name} {value}" for name, value in found.published.items()))
+
+
+def show_demo(done: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:
+    """What the demo reached, and where to look next."""
+    files = {"report": done.backtested.report, "forecasts": home / "lake" / "forecasts"}
+    if as_json:
+        _print_json({"scores": done.backtested.scores.to_dicts(), "seconds": seconds, **files})
+        return
+    show_train(done.trained, as_json=False)
+    print("\nbacktest of the last eight weeks")
+    _print_table(_level_rows(done.backtested.scores))
+    print("\ntwo weeks later")
+    show_monitor(done.watch, as_json=False)
+    print(f"\nreport     {files['report']}\nforecasts  {files['forecasts']} (Delta table)")
+    print(f"in {seconds:.0f} s; look further with `daypart --home {home} forecast --store S0001` or `status`")

@@ -1,0 +1,68 @@
+"""The flows as Prefect runs them: the same jobs, with retries on what can fail in passing."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from prefect import flow, task
+
+from features.errors import InputError
+from flows import forecast as forecasts
+from flows import ingest as ingests
+from flows import monitor as monitors
+from flows import train as trainings
+from flows.adapters.lake import Lake
+from flows.adapters.registry import Registry
+from flows.adapters.settings import Settings
+from forecasting.recipe import Recipe
+
+
+def in_passing(task: Any, run: Any, state: Any) -> bool:
+    """Whether a failure may pass by itself: wrong input never does."""
+    try:
+        state.result()
+    except InputError:
+        return False
+    except Exception:
+        return True
+    return False
+
+
+def _job(name: str, work: Callable[..., Any]) -> Any:
+    """A job as one task: each is atomic and can be repeated, so a retry does it over."""
+    return task(
+        name=name, retries=3, retry_delay_seconds=[2, 10, 60], retry_condition_fn=in_passing, persist_result=False
+    )(work)
+
+
+def _places(settings: Settings) -> tuple[Lake, Registry]:
+    return Lake(settings.lake), Registry(settings)
+
+
+@flow(name="ingest", validate_parameters=False)
+def ingest(settings: Settings, tables: dict[str, list[Any]]) -> list[ingests.IngestReport]:
+    """Ingests each table's files, stores first."""
+    lake, _ = _places(settings)
+    first_stores = sorted(tables, key=lambda name: name != "stores")
+    return [_job(f"ingest {name}", ingests.ingest_table)(lake, name, tables[name]) for name in first_stores]
+
+
+@flow(name="train", validate_parameters=False)
+def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list[trainings.Trained]:
+    """Trains, registers and gates a challenger for every target."""
+    lake, registry = _places(settings)
+    return _job("train", trainings.train)(lake, registry, recipe, None, as_of)  # type: ignore[no-any-return]
+
+
+@flow(name="forecast", validate_parameters=False)
+def forecast(settings: Settings, origin: date | None = None) -> Any:
+    """Publishes the champion's forecast of every target."""
+    lake, registry = _places(settings)
+    return _job("forecast", forecasts.publish)(lake, registry, origin)
+
+
+@flow(name="monitor", validate_parameters=False)
+def monitor(settings: Settings) -> monitors.Watch:
+    """Scores what was published and says whether to retrain."""
+    lake, registry = _places(settings)
+    return _job("monitor", monitors.monitor)(lake, registry)  # type: ignore[no-any-return]

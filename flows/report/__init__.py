@@ -1,0 +1,63 @@
+"""The report of a backtest: one file of HTML that opens anywhere, offline."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.errors import InputError
+
+IMPORTANCE: dict[str, type[pl.DataType]] = {
+    "target": pl.String,
+    "member": pl.String,
+    "feature": pl.String,
+    "gain_share": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report tells.
+
+    `scored` is a backtest frame: one row per store, target, origin and hour (`forecasting.accuracy.score`).
+    `importance` has one row per target, member and feature; `gain_share` of one member adds up to 1.
+    `lineage` says where the figures come from: text, numbers, or mappings and lists of them. `notices` are
+    sentences that must not be overlooked, such as that the weather was observed. `created` is shown as given.
+    """
+
+    title: str
+    subtitle: str
+    scored: pl.DataFrame
+    created: datetime
+    importance: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=IMPORTANCE))
+    lineage: Mapping[str, object] = field(default_factory=dict)
+    notices: Sequence[str] = ()
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the report to `path` as one file of HTML that asks the network for nothing.
+
+    The file is there whole or not at all; an older one is replaced. The same report gives the same bytes.
+    Raises `InputError` where no row of `scored` has an actual.
+    """
+    if report.scored["actual"].null_count() == report.scored.height:
+        raise InputError(
+            "nothing to report: no forecast hour has an actual yet; choose an earlier backtest period"
+        )
+    from flows.report.page import render
+
+    page = render(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        Path(name).chmod(0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

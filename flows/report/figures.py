@@ -1,0 +1,144 @@
+"""What a report shows, as small tables worked out from the backtest frame."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from forecasting.accuracy import CELL, Level, score
+
+BAND = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+LISTED = 5
+WEEKS = 5
+
+
+def by_level(scored: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """One row per target, group of `by` and level: the figures of `score`, levels from day to hour."""
+    levels: list[Level] = list(reversed(CELL))
+    figures = [score(scored, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
+    return pl.concat(figures).sort("target", *by, maintain_order=True)
+
+
+def by_daypart(scored: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """One row per target and daypart in the order of the day: the figures of `score`."""
+    named = pl.col("daypart").is_not_null()
+    order = scored.filter(named).group_by("daypart").agg(first=pl.col("hour_local").dt.hour().min())
+    return (
+        score(scored.filter(named), level, ["target", "daypart"])
+        .join(order, on="daypart", how="left", validate="m:1")
+        .sort("target", "first", "daypart")
+        .drop("first")
+    )
+
+
+def by_store(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and store with an accuracy, best first: figures at hour, `day_bps`, `rank`, `of`."""
+    days = score(scored, "day", ["target", "store_id"]).select("target", "store_id", day_bps="accuracy_bps")
+    return (
+        score(scored, "hour", ["target", "store_id"])
+        .filter(pl.col("accuracy_bps").is_not_null())
+        .join(days, on=["target", "store_id"], how="left", validate="1:1")
+        .sort(["target", "accuracy_bps", "store_id"], descending=[False, True, False])
+        .with_columns(rank=pl.int_range(1, pl.len() + 1).over("target"), of=pl.len().over("target"))
+    )
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Stores worth a look; `worst` is empty where `best` already lists them all."""
+
+    best: list[dict[str, object]]
+    worst: list[dict[str, object]]
+
+
+def ranking(stores: pl.DataFrame) -> Ranking:
+    """Best and worst five stores of one target (`by_store`), or all of them where that is no more."""
+    rows = stores.sort("rank").to_dicts()
+    if len(rows) <= 2 * LISTED:
+        return Ranking(rows, [])
+    return Ranking(rows[:LISTED], rows[-LISTED:])
+
+
+def reliability(scored: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """One row per target, group of `by` and quantile, over hours with an actual and q90 > 0.
+
+    `below` and `reached` are the shares of actuals strictly below and at or below the quantile. Counts tie
+    with their quantiles, so a calibrated one has `nominal` between the two.
+    """
+    long = _banded(scored).unpivot(
+        on=list(BAND), index=["target", *by, "actual"], variable_name="quantile", value_name="level"
+    )
+    return (
+        long.group_by("target", *by, "quantile")
+        .agg(
+            hours=pl.len(),
+            below=(pl.col("actual") < pl.col("level")).mean(),
+            reached=(pl.col("actual") <= pl.col("level")).mean(),
+        )
+        .with_columns(nominal=pl.col("quantile").replace_strict(BAND, return_dtype=pl.Float64))
+        .sort("target", *by, "quantile", nulls_last=True)
+    )
+
+
+def coverage_by_size(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and tenth of its hours by forecast size: coverage, hours and range of forecasts."""
+    # Equal forecasts share a tenth, so that the row order decides nothing.
+    tenth = ((pl.col("forecast").rank("min") - 1) * 10 // pl.len() + 1).over("target").cast(pl.Int64)
+    return (
+        _banded(scored)
+        .with_columns(tenth=tenth)
+        .group_by("target", "tenth")
+        .agg(
+            coverage=pl.col("actual").is_between("q10", "q90").mean(),
+            hours=pl.len(),
+            smallest=pl.col("forecast").min(),
+            largest=pl.col("forecast").max(),
+        )
+        .sort("target", "tenth")
+    )
+
+
+def weeks(scored: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+    """One row per target, store and hour: the first week of the last scored origin of up to five stores.
+
+    The stores stand at the best, worst and quarter places of `by_store`; `typical` marks the middle one.
+    """
+    chosen = pl.concat([_places(group) for (_,), group in stores.group_by("target", maintain_order=True)])
+    first_week = scored.filter(pl.col("lead_days") < 7).join(
+        chosen, on=["target", "store_id"], how="inner", validate="m:1"
+    )
+    last = (
+        first_week.filter(pl.col("actual").is_not_null())
+        .group_by("target", "store_id")
+        .agg(origin_date=pl.col("origin_date").max())
+    )
+    return first_week.join(last, on=["target", "store_id", "origin_date"], how="semi").sort(
+        "target", "rank", "hour_utc"
+    )
+
+
+def _places(stores: pl.DataFrame) -> pl.DataFrame:
+    """Stores of one target at evenly spread places of its ranking."""
+    last = stores.height - 1
+    places = sorted({round(step * last / (WEEKS - 1)) for step in range(WEEKS)})
+    return stores[places].select(
+        "target", "store_id", "rank", "of", "accuracy_bps", typical=pl.col("rank") == round(last / 2) + 1
+    )
+
+
+def _banded(scored: pl.DataFrame) -> pl.DataFrame:
+    return scored.filter(pl.col("actual").is_not_null(), pl.col("q90") > 0.0)
+
+
+def top_features(importance: pl.DataFrame, count: int = 15) -> pl.DataFrame:
+    """One row per target and feature, the `count` with the largest mean share of gain over the members."""
+    members = importance.group_by("target").agg(members=pl.col("member").n_unique())
+    return (
+        importance.group_by("target", "feature")
+        .agg(total=pl.col("gain_share").sort().sum())
+        .join(members, on="target", how="left", validate="m:1")
+        .with_columns(gain_share=pl.col("total") / pl.col("members"))
+        .sort(["target", "gain_share", "feature"], descending=[False, True, False])
+        .group_by("target", maintain_order=True)
+        .head(count)
+        .select("target", "feature", "gain_share")
+    )

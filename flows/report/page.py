@@ -1,0 +1,142 @@
+"""The page itself: numbers as people read them, and the template that holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from flows.report import Report, charts, figures
+
+NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one target."""
+
+    name: str
+    tiles: list[dict[str, Any]]
+    stores: figures.Ranking
+    charts: dict[str, charts.Chart]
+
+
+def render(report: Report) -> str:
+    """The whole page as HTML, scripts, style and data included."""
+    scored = report.scored
+    stores = figures.by_store(scored)
+    levels = figures.by_level(scored)
+    sections = [_section(report, stores, levels, target) for target in levels["target"].unique().sort()]
+    drawn = [chart for section in sections for chart in section.charts.values()]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            facts=_facts(scored),
+            sections=sections,
+            levels=levels.to_dicts(),
+            weeks=figures.by_level(
+                scored.with_columns(lead_week=pl.col("lead_days") // 7 + 1), "lead_week"
+            ).to_dicts(),
+            oracle="oracle_bps" in levels.columns and levels["oracle_bps"].null_count() < levels.height,
+            band=_band(scored),
+            config=charts.CONFIG,
+            specs={chart.name: chart.spec for chart in drawn},
+            bundle=_bundle(),
+        )
+    )
+
+
+def _section(report: Report, stores: pl.DataFrame, levels: pl.DataFrame, target: str) -> Section:
+    mine = pl.col("target") == target
+    drawn = charts.draw(report.scored, report.importance, stores, target)
+    return Section(target, levels.filter(mine).to_dicts(), figures.ranking(stores.filter(mine)), drawn)
+
+
+def _facts(scored: pl.DataFrame) -> dict[str, str]:
+    """The size of the backtest, in words."""
+    rows = scored.filter(pl.col("actual").is_not_null())
+    origins = rows["origin_date"].unique().sort()
+    return {
+        "Stores": count(rows["store_id"].n_unique()),
+        "Origins": f"{count(len(origins))}, {' to '.join(map(day, origins[:1].append(origins[1:][-1:])))}",
+        "Hours scored": count(rows.height),
+        "Model versions": ", ".join(str(one) for one in rows["model_version"].drop_nulls().unique().sort()),
+    }
+
+
+def _band(scored: pl.DataFrame) -> list[dict[str, Any]]:
+    """One row per target and daypart, then all hours: shares of actuals below, inside and above the band."""
+    shares = [
+        figures.reliability(part, *by)
+        .pivot(on="quantile", index=["target", *by, "hours"], values=["below", "reached"])
+        .with_columns(
+            inside=pl.col("reached_q90") - pl.col("below_q10"),
+            above=1.0 - pl.col("reached_q90"),
+            daypart=pl.col("daypart") if by else pl.lit("all hours"),
+        )
+        .select("target", "daypart", "hours", "inside", "above", below="below_q10", middle="reached_q50")
+        for part, by in ((scored.filter(pl.col("daypart").is_not_null()), ["daypart"]), (scored, []))
+    ]
+    order = {
+        name: place
+        for place, name in enumerate(
+            figures.by_daypart(scored, "hour")["daypart"].unique(maintain_order=True)
+        )
+    }
+    rows = pl.concat(shares).to_dicts()
+    return sorted(rows, key=lambda row: (row["target"], order.get(row["daypart"], len(order))))
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script."""
+    from vl_convert import javascript_bundle
+
+    version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    return str(javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=count, signed=signed, percent=percent, day=day)
+    environment.tests["mapping"] = lambda value: isinstance(value, Mapping)
+    return environment
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separators; a dash where there is none."""
+    return NONE if value is None else f"{value:,.0f}".replace("-", MINUS)
+
+
+def signed(value: float | None) -> str:
+    """A whole number with its sign, and none for 0."""
+    if value is None:
+        return NONE
+    return "0" if round(value) == 0 else f"{value:+,.0f}".replace("-", MINUS)
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage with one decimal."""
+    return NONE if value is None else f"{100 * value:.1f}"
+
+
+def day(value: Any) -> str:
+    """A date as 3 Mar 2025, free of the machine's locale."""
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
+        value.month - 1
+    ]
+    return f"{value.day} {month} {value.year}"

@@ -1,0 +1,59 @@
+"""Status: what a home holds, without changing it."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.tables import TABLES
+from flows.adapters.lake import Lake
+from flows.adapters.registry import Registry
+
+
+@dataclass(frozen=True)
+class Status:
+    """Tables with rows, Delta version and span; champion and challenger by target; the last publication."""
+
+    tables: list[dict[str, object]]
+    models: list[dict[str, object]]
+    published: dict[str, object]
+
+
+def status(lake: Lake, registry: Registry) -> Status:
+    """What is in the lake and the registry now; empty where nothing is."""
+    names = [*TABLES, "forecasts", "scores"]
+    tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
+    models = [_model(registry, target) for target in ("orders", "sales")] if tables else []
+    return Status(tables, [model for model in models if model], _published(lake))
+
+
+def _table(lake: Lake, name: str) -> dict[str, object]:
+    rows = lake.scan(name)
+    clock = next((c for c in ("hour_local", "valid_local", "released_on") if c in rows.collect_schema()), None)
+    span = [pl.col(clock).min().alias("first"), pl.col(clock).max().alias("last")] if clock else []
+    found = rows.select(pl.len().alias("rows"), *span).collect().row(0, named=True)
+    return {"table": name, "version": lake.version(name), **found}
+
+
+def _model(registry: Registry, target: str) -> dict[str, object]:
+    version = registry.version_of(target, "champion")
+    if version is None:
+        return {}
+    about = registry.describe(target, version)
+    return {
+        "target": target,
+        "champion": version,
+        "challenger": registry.version_of(target, "challenger"),
+        "as_of": about["params"].get("as_of"),
+        "rolling_wape_bps": about["metrics"].get("rolling_model_wape_bps"),
+        "rolling_incumbent_wape_bps": about["metrics"].get("rolling_incumbent_wape_bps"),
+    }
+
+
+def _published(lake: Lake) -> dict[str, object]:
+    if not lake.exists("forecasts"):
+        return {}
+    rows = lake.scan("forecasts")
+    last = rows.filter(pl.col("origin_date") == pl.col("origin_date").max())
+    return last.select(
+        origin=pl.col("origin_date").first(), stores=pl.col("store_id").n_unique(), rows=pl.len()
+    ).collect().row(0, named=True)  # fmt: skip

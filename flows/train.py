@@ -1,0 +1,72 @@
+"""Train: read the records, make a challenger for each target, register it, gate it."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from features.errors import NotKnownError
+from features.records import Records
+from flows.adapters.lake import Lake
+from flows.adapters.registry import Registry
+from flows.reading import read_records, with_demand
+from forecasting.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One target's outcome: the version that was registered (or already served) and what the gate said."""
+
+    target: str
+    version: int
+    promoted: bool
+    reason: str
+    as_of: date
+    figures: dict[str, float]
+
+
+def train(
+    lake: Lake, registry: Registry, recipe: Recipe, targets: tuple[str, ...] | None = None, as_of: date | None = None
+) -> list[Trained]:
+    """Trains every target on what was known at `as_of` (default: the day after the last demand).
+
+    The challenger alias always names the newest version; champion moves only if the gate agrees. Training
+    again on the same data with the same recipe registers nothing: the model is the one that is there.
+    """
+    records, reads = read_records(lake)
+    chosen = with_demand(records, targets)
+    return [_train_one(records, reads, registry, recipe, target, _day(records, target, as_of)) for target in chosen]
+
+
+def _day(records: Records, target: str, as_of: date | None) -> date:
+    last, first = records.last_demand_on(target), records.first_demand_on(target)
+    assert last is not None
+    assert first is not None
+    if as_of is not None and not first < as_of <= last + timedelta(days=1):
+        raise NotKnownError(
+            f"--as-of {as_of} is outside the data: {target} runs from {first} to {last}; "
+            f"give a date from {first + timedelta(days=1)} to {last + timedelta(days=1)}"
+        )
+    return as_of or last + timedelta(days=1)
+
+
+def _train_one(
+    records: Records, reads: dict[str, int], registry: Registry, recipe: Recipe, target: str, as_of: date
+) -> Trained:
+    from forecasting.gate import gate
+    from forecasting.model import Model
+    from forecasting.workshop import Workshop
+
+    workshop = Workshop(records, target, recipe, as_of)
+    challenger = workshop.train(as_of)
+    files = challenger.files()
+    serving = registry.version_of(target, "champion")
+    served = registry.load(target, serving) if serving is not None else None
+    if serving is not None and served == files:
+        return Trained(target, serving, True, "the champion is this very model", as_of, challenger.trained_on)
+    verdict = gate(challenger, Model.from_files(served) if served else None, workshop)
+    params = {"as_of": as_of.isoformat(), **recipe.model_dump(mode="json")}
+    run = registry.record("train", target, params, {**challenger.trained_on, **verdict.figures}, reads, files)
+    version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
+    registry.set_alias(target, "challenger", version)
+    if verdict.promote:
+        registry.set_alias(target, "champion", version)
+    return Trained(target, version, verdict.promote, verdict.reason, as_of, challenger.trained_on)

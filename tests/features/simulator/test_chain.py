@@ -1,0 +1,152 @@
+from dataclasses import replace
+from datetime import date, timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from features.calendar import public_holidays
+from features.errors import InputError
+from features.simulator import HORIZON_DAYS, Chain, ChainSpec, Outage, simulate, simulate_blocks
+from features.tables import TABLES
+from features.trading import closed_days, declared_trade
+
+OF_STORES = ("stores", "demand", "hours", "closures", "weather", "labor")
+
+
+def test_tables_are_canonical(small: Chain) -> None:
+    assert list(small.tables) == list(TABLES)
+    for name, table in TABLES.items():
+        frame = small.tables[name]
+        assert dict(frame.schema) == table.schema, name
+        assert frame.height > 0, name
+        assert not frame.select(pl.struct(table.key).is_duplicated().any()).item(), name
+
+
+def test_values_lie_in_the_ranges_of_their_columns(small: Chain) -> None:
+    for name, table in TABLES.items():
+        for column in table.columns:
+            values = small.tables[name][column.name]
+            low = pl.lit(column.low if column.low is not None else float("-inf"))
+            high = pl.lit(column.high if column.high is not None else float("inf"))
+            if column.dtype.is_numeric():
+                assert small.tables[name].filter(~values.is_between(low, high)).is_empty(), (
+                    name,
+                    column.name,
+                )
+            if column.required:
+                assert values.null_count() == 0, (name, column.name)
+
+
+def test_equal_specs_give_equal_bits_and_another_seed_does_not(small: Chain, small_spec: ChainSpec) -> None:
+    again = simulate(small_spec)
+    for name in TABLES:
+        assert again.tables[name].equals(small.tables[name]), name
+    assert again.truth.equals(small.truth)
+    other = simulate(replace(small_spec, seed=small_spec.seed + 1))
+    assert not other.truth.equals(small.truth)
+
+
+@pytest.mark.parametrize("block_stores", [1, 4, 100])
+def test_blocks_of_any_size_make_the_same_chain(
+    small: Chain, small_spec: ChainSpec, block_stores: int
+) -> None:
+    blocks = list(simulate_blocks(small_spec, block_stores))
+    for name in TABLES:
+        joined = pl.concat(block.tables[name] for block in blocks)
+        assert_frame_equal(joined, small.tables[name], check_row_order=name != "events", check_exact=True)
+    assert pl.concat(block.truth for block in blocks).equals(small.truth)
+
+
+def test_more_stores_leave_the_first_ones_as_they_were(small: Chain, small_spec: ChainSpec) -> None:
+    fewer = simulate(replace(small_spec, stores=3))
+    ids = fewer.tables["stores"]["store_id"].implode()
+    for name in OF_STORES:
+        assert small.tables[name].filter(pl.col("store_id").is_in(ids)).equals(fewer.tables[name]), name
+    assert small.truth.filter(pl.col("store_id").is_in(ids)).equals(fewer.truth)
+
+
+def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(
+    small: Chain, small_spec: ChainSpec
+) -> None:
+    days = pl.date_range(small_spec.start, small_spec.end + timedelta(days=HORIZON_DAYS - 1), eager=True)
+    stores = small.tables["stores"].select("store_id", "opened_on")
+    dates = stores.select("store_id").join(days.to_frame("date"), how="cross")
+    trade = (
+        declared_trade(small.tables["hours"], dates)
+        .join(closed_days(small.tables["closures"]), on=["store_id", "business_date"], how="anti")
+        .join(stores, on="store_id")
+        .filter(pl.col("business_date") >= pl.col("opened_on"))
+    )
+    local = small.truth.select(
+        "store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour()
+    )
+    told = small.truth.select("store_id", "hour_local").unique().height
+    # An hour that the clocks skip is declared but never comes.
+    never = trade.join(local, on=["store_id", "date", "hour"], how="anti")
+    assert set(never["date"]) == {date(2024, 3, 10)}
+    assert set(never["hour"]) == {2}
+    assert told == trade.height - never.height
+
+
+def test_closed_days_have_no_demand_and_holidays_are_closed_in_the_future_too(small: Chain) -> None:
+    shut = closed_days(small.tables["closures"])
+    assert date(2024, 12, 25) in shut["business_date"].to_list()
+    # 06:00 on is trade of the same day in every store of these formats.
+    day_trade = small.truth.filter(pl.col("hour_local").dt.hour() >= 6)
+    joined = day_trade.with_columns(business_date=pl.col("hour_local").dt.date()).join(
+        shut, on=["store_id", "business_date"]
+    )
+    assert joined.is_empty()
+    christmas_ahead = simulate(ChainSpec(stores=1, start=date(2024, 12, 1), days=20, issues_days=0))
+    assert christmas_ahead.tables["closures"]["date"].to_list() == [date(2024, 12, 25)]
+    assert date(2024, 12, 24) in christmas_ahead.truth["hour_local"].dt.date().to_list()
+
+
+def test_holidays_are_those_of_the_stores_country(small: Chain) -> None:
+    stores = small.tables["stores"]
+    thanksgiving = public_holidays(stores, date(2024, 11, 28), date(2024, 11, 28))
+    shut = small.tables["closures"].filter(pl.col("date") == date(2024, 11, 28))
+    assert set(shut["store_id"]) == set(thanksgiving["store_id"])
+    assert set(shut.join(stores, on="store_id")["country"]) == {"US"}
+
+
+def test_stores_that_open_within_the_span_have_no_trade_before() -> None:
+    chain = simulate(ChainSpec(stores=100, days=120, issues_days=0))
+    stores = chain.tables["stores"]
+    opened = stores.filter(pl.col("opened_on") > ChainSpec().start)
+    assert opened.height >= 3
+    first = chain.truth.group_by("store_id").agg(first=pl.col("hour_local").min().dt.date())
+    joined = opened.join(first, on="store_id")
+    assert joined.select((pl.col("first") == pl.col("opened_on")).all()).item()
+
+
+def test_nothing_is_told_that_was_not_known_at_the_end(small: Chain, small_spec: ChainSpec) -> None:
+    tables, end = small.tables, small_spec.end
+    assert tables["demand"]["hour_local"].dt.date().max() < end
+    observed = tables["weather"].filter(pl.col("issued_utc").is_null())
+    assert observed["valid_local"].dt.date().max() == end - timedelta(days=1)
+    assert tables["macro"]["released_on"].max() < end
+    assert tables["macro"].select((pl.col("released_on") - pl.col("observation_date")).min()).item().days >= 7
+    assert tables["events"]["known_on"].max() < end
+    assert tables["events"].select((pl.col("known_on") < pl.col("starts_local").dt.date()).all()).item()
+    future = tables["labor"].filter(pl.col("hour_local").dt.date() >= end)
+    assert future["worked_hours"].null_count() == future.height > 0
+    assert future["scheduled_hours"].null_count() == 0
+
+
+def test_schedules_and_truth_reach_the_end_of_the_horizon(small: Chain, small_spec: ChainSpec) -> None:
+    last = small_spec.end + timedelta(days=HORIZON_DAYS - 1)
+    assert small.truth["hour_local"].dt.date().max() == last
+    assert small.truth.select("store_id", "hour_utc").equals(
+        small.tables["labor"].select("store_id", "hour_utc")
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"stores": 0}, {"days": 0}, {"issues_days": 731}, {"faults": (Outage("X", date.min, date.max),)}],
+)
+def test_an_impossible_spec_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        ChainSpec(**wrong)  # type: ignore[arg-type]
