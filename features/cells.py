@@ -50,8 +50,8 @@ def read(column: Column, dtype: pl.DataType) -> pl.Expr:
 def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
     """Expression that reads a cleaned column of money or quantities; null where it does not say a finite one.
 
-    Currency signs go. Groups of three digits may be set apart by space, apostrophe or the mark that is not the
-    decimal one. A minus may come first, last, or as parentheses, as accountants write it.
+    Currency signs go. Groups of three digits may be set apart by the other mark, a space or an
+    apostrophe. A minus may come first, last, or as an accountant's parentheses.
     """
     cell = pl.col(name)
     if dtype.is_numeric() or dtype == pl.Null:

@@ -17,14 +17,12 @@ class Conformed:
     """What a frame became.
 
     `rows` has exactly the table's schema, in the order of the frame. `refused` has one row per cell at fault,
-    sorted by row. `collapsed` counts rows that repeat an earlier one in full. `carried` names the table's
-    columns that the frame brought, by either clock; the others are null because nothing was said of them.
+    sorted by row. `collapsed` counts rows that repeat an earlier one in full.
     """
 
     rows: pl.DataFrame
     refused: pl.DataFrame
     collapsed: int
-    carried: tuple[str, ...]
 
 
 def conform(frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None) -> Conformed:
@@ -48,13 +46,7 @@ def conform(frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
     kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
     rows, clashes, collapsed = _collapse(kept.select("row", *table.names), table)
-    told = {moment(name) for name in given}
-    return Conformed(
-        rows=rows,
-        refused=pl.concat([refused, clashes]).sort("row", maintain_order=True),
-        collapsed=collapsed,
-        carried=tuple(name for name in table.names if moment(name) in told),
-    )
+    return Conformed(rows, pl.concat([refused, clashes]).sort("row", maintain_order=True), collapsed)
 
 
 def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:

@@ -76,7 +76,7 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
         last_8=pl.mean_horizontal(_past("y", k) for k in weeks),
         known=pl.col("rank") + 1,
         **{f"{name}_base": pl.mean_horizontal(_past(name, k) for k in weeks[:4]) for name in also},
-    ).drop("rank")
+    ).drop("rank", *also)
 
 
 def hour_levels(state: pl.DataFrame) -> pl.DataFrame:

@@ -29,22 +29,32 @@ def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[d
     return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
 
 
+def in_sample(one_in: int) -> pl.Expr:
+    """Whether a store's pair of origin and lead is in a fixed sample of one in so many, spread evenly over all."""
+    pair = pl.col("origin_date").cast(pl.Int32).cast(pl.UInt64) * 31 + pl.col("lead_days").cast(pl.UInt64)
+    pair = pair + pl.col("store_code").cast(pl.UInt64) * 7_919_777
+    # Multiplicative hashing (Knuth, TAOCP 3, 6.4): neighbours in time fall far apart.
+    return ((pair * 2_654_435_761) % 4_294_967_296) % one_in == 0
+
+
 def store_dates(
-    stores: pl.DataFrame, known: history.Past, at_origin: pl.DataFrame, horizon_days: int
+    stores: pl.DataFrame, known: history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
 ) -> pl.DataFrame:
     """One row per store, origin and local date of the horizon on which the store is not closed for good.
 
+    With `one_in` only a fixed sample of the pairs of origin and lead is kept.
     Adds what the last known occurrence of the date's holiday was: `holiday_ratio`, `holiday_closed`.
     """
     leads = pl.DataFrame({"lead_days": range(horizon_days)}, schema={"lead_days": pl.Int16})
     dates = (
-        at_origin.select(ORIGIN)
+        at_origin.select(*ORIGIN, "store_code")
         .join(stores.select("store_id", "closed_on"), on="store_id")
         .join(leads, how="cross")
         .with_columns(date=pl.col("origin_date") + pl.duration(days=1) * pl.col("lead_days"))
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
+        .filter(in_sample(one_in))
         .with_columns(weekday=pl.col("date").dt.weekday())
-        .drop("closed_on")
+        .drop("closed_on", "store_code")
     )
     marked = dates.select(*ORIGIN, target_on="date").join(
         known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
@@ -64,7 +74,7 @@ def open_hours(
     Declared hours rule where a store has any; elsewhere an hour trades if it did on one of the last eight known
     days of that weekday, unless the weekday or holiday has been closed. Planned closures rule over both.
     """
-    hours = _hour_states(known, at_origin)
+    hours = _hour_states(known, at_origin, dates)
     declared_ids = records.hours["store_id"].unique().implode()
     is_declared = pl.col("store_id").is_in(declared_ids)
     learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
@@ -84,12 +94,12 @@ def open_hours(
     )
 
 
-def _hour_states(known: history.Past, at_origin: pl.DataFrame) -> pl.DataFrame:
+def _hour_states(known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin, weekday and hour that the store ever traded before the origin."""
-    weekdays = pl.DataFrame({"weekday": range(1, 8)}, schema={"weekday": pl.Int8})
+    wanted = dates.select(*ORIGIN, "weekday").unique()
     indexed = known.totals.select("store_id", "date", weekday_index="open_days_known")
     weekly = _last_before(
-        at_origin.select(*ORIGIN, "last_on", "open_days_known").join(weekdays, how="cross"),
+        at_origin.select(*ORIGIN, "last_on", "open_days_known").join(wanted, on=ORIGIN),
         known.weekdays.join(indexed, on=["store_id", "date"]),
         ["store_id", "weekday"], "weekday_on",
     )  # fmt: skip
@@ -106,7 +116,7 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     gone = (pl.col("last_on") - pl.col("weekday_on")).dt.total_days() >= trading.CLOSED_WEEKDAY_DAYS
     others = pl.col("open_days_known") - pl.col("weekday_index") >= trading.CLOSED_WEEKDAY_DAYS // 2
     shut = (gone & others).fill_null(value=False)
-    starts = trading.learned_day_start(hours.select(*ORIGIN, "hour", base="incumbent"))
+    starts = trading.learned_day_start(hours.select(*ORIGIN, "hour", base="hour_mean_28"))
     rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"]).join(starts, on=ORIGIN)
     early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")
     return (

@@ -1,4 +1,4 @@
-"""Lines of a point-of-sale export, read as a mapping says: which are kept, when each was and what it came to."""
+"""Lines of a point-of-sale export, read as a mapping says: which count, when each was, what it came to."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,8 @@ class Lines:
     """The lines of an export that count, and how many did not.
 
     `kept` has one row per line: row, store_id, ticket, hour_local, hour_utc, at_local, at_utc, millionths (of
-    the currency; 0 where the export has no prices). `refused` is as `conform` gives it, with the export's names.
+    the currency; 0 where the export has no prices). `refused` has the export's names of columns.
+    `read` counts lines, blank ones apart; `dropped` counts them by rule.
     """
 
     kept: pl.DataFrame
@@ -114,3 +115,72 @@ def _money_words(mapping: Mapping) -> list[str]:
     if mapping.columns.unit_price:
         return ["unit_price", "quantity"] if mapping.columns.quantity else ["unit_price"]
     return []
+
+
+def _times(dtypes: pl.Schema, mapping: Mapping) -> list[pl.Expr]:
+    """Reads the time columns, and from them `at_local`, or `at_utc` where a stamp says the instant."""
+    formats = mapping.formats
+    if mapping.columns.timestamp:
+        dtype, written = dtypes["timestamp"], formats.timestamp
+        if written and dtype == pl.String:
+            at = pl.col("timestamp").str.to_datetime(written, time_unit="us", strict=False)
+            instant = "%z" in written
+        else:
+            instant = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+            at = cells.read(Column("timestamp", "utc" if instant else "local", ""), dtype)
+        naive = at.dt.replace_time_zone(None)
+        return [naive.alias("timestamp"), naive.alias("at_utc" if instant else "at_local")]
+    day = cells.read(Column("date", "date", ""), dtypes["date"])
+    if formats.date and dtypes["date"] == pl.String:
+        day = pl.col("date").str.to_date(formats.date, strict=False)
+    time = pl.col("time")
+    if dtypes["time"] == pl.String:
+        ways = [formats.time] if formats.time else ["%H:%M:%S%.f", "%H:%M"]
+        time = pl.coalesce(time.str.to_time(way, strict=False) for way in ways)
+    elif dtypes["time"] != pl.Time:
+        raise SchemaError(f"column {mapping.columns.time} holds {dtypes['time']}, expected times of day")
+    at = day.dt.combine(time, "us")
+    return [day.alias("date"), time.alias("time"), at.alias("at_local")]
+
+
+def _with_zone(read: pl.DataFrame, zones: pl.DataFrame) -> pl.DataFrame:
+    known = zones.select("store_id", "timezone")
+    strange = read.select("store_id").drop_nulls().unique().join(known, on="store_id", how="anti")
+    if not strange.is_empty():
+        names = ", ".join(strange["store_id"].sort().head(5))
+        more = f" and {strange.height - 5} more" if strange.height > 5 else ""
+        raise InputError(f"store {names}{more} not in stores: ingest stores first, or drop its lines")
+    return read.join(known, on="store_id", how="left", maintain_order="left", validate="m:1")
+
+
+def _settle(read: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """Fills at_local and at_utc; a time that the clock shows twice is settled as the mapping says."""
+    if "at_utc" in read.columns:
+        settled = clock.with_local(read, "at_utc", "at_local")
+        return settled.with_columns(first_utc="at_utc", last_utc="at_utc")
+    chosen = {"first": pl.col("first_utc"), "second": pl.col("last_utc")}
+    only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
+    return clock.with_moments(read, "at_local").with_columns(at_utc=chosen.get(mapping.repeated_hour, only))
+
+
+def _checks(read: pl.DataFrame, mapping: Mapping) -> list[Check]:
+    """What can be wrong with a line; a line with any fault is refused whole."""
+    formats, money = mapping.formats.model_dump(), _money_words(mapping)
+    words = {"ticket": "is not text", **({"store": "is not text"} if mapping.columns.store else {})}
+    words |= {w: f"is not written {formats[w] or 'as in 2024-03-31 14:05:00'}" for w in _time_words(mapping)}
+    words |= dict.fromkeys(money, f"is not a number with decimal mark {mapping.decimal!r}")
+    found = []
+    for word, reason in words.items():
+        meant = pl.col("store_id" if word == "store" else word)
+        found += [Check(word, pl.col(RAW + word).is_null(), "is empty"), Check(word, meant.is_null(), reason)]
+    year = pl.col("at_local").dt.year()
+    slips = f"is before {cells.EARLIEST_YEAR} or after {cells.LATEST_YEAR}"
+    found.append(Check("at", ~year.is_between(cells.EARLIEST_YEAR, cells.LATEST_YEAR), slips))
+    on_clock = pl.col("at_local").is_not_null() & pl.col("timezone").is_not_null()
+    never = "does not exist on the store's clock, which goes forward: correct it or give a timestamp with %z"
+    found.append(Check("at", on_clock & pl.col("first_utc").is_null(), never))
+    twice = "exists twice on the store's clock, which goes back: set repeated_hour to first or second"
+    found.append(Check("at", (pl.col("first_utc") != pl.col("last_utc")) & pl.col("at_utc").is_null(), twice))
+    if money:
+        found.append(Check(money[0], pl.col("millionths").is_null(), "is too large"))
+    return found

@@ -60,9 +60,9 @@ class Drop(_Part):
 class Mapping(_Part):
     """One export's columns and habits.
 
-    `store_id` is the store of all lines where no column says it. `decimal` is the decimal mark. `repeated_hour`
-    says what a local time means that the store's clock shows twice in autumn: the lines are refused, or taken
-    for the first or the second hour.
+    `store_id` is the store of all lines where no column says it. `decimal` is the decimal mark. Lines in the
+    hour that the store's clock shows twice in autumn are refused, or taken for the first or the second of the
+    two, as `repeated_hour` says.
     """
 
     columns: Columns

@@ -61,13 +61,17 @@ def past(records: Records, view: View, last: date) -> history.Past:
 
 
 def build(
-    records: Records, view: View, origins: Sequence[date], known: history.Past | None = None
+    records: Records,
+    view: View,
+    origins: Sequence[date],
+    known: history.Past | None = None,
+    one_in: int = 1,
 ) -> pl.DataFrame:
     """The matrix of a block of stores for some origins, sorted by store, origin and hour.
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
-    or its declared hours; hours without a row are closed. A store without history before an origin has no rows.
+    or its declared hours; hours without a row are closed. `one_in` keeps a fixed sample of pairs of origin and lead. A store without history before an origin has no rows.
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
     (target's unit per hour), scale (the store's mean trading hour of late), then the features by family prefix.
     """
@@ -75,7 +79,7 @@ def build(
     at_origin = horizon.store_origins(records.stores, known, origins)
     if at_origin.is_empty():
         raise NotKnownError(_nothing_known(records, view, origins))
-    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days), known)
+    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
     rows = horizon.open_hours(records, known, at_origin, dates)
     rows = _with_outside(rows, records, view, known).join(
         macro.macro_features(records.macro, origins), on="origin_date", how="left"

@@ -1,8 +1,4 @@
-"""Point-of-sale lines become demand: tickets counted and money summed per store-hour.
-
-Money is summed in whole millionths of the currency, so that sums do not depend on the order of lines and every
-figure of the summary adds up exactly: sum of demand.sales = sales before clipping + clipped.
-"""
+"""Point-of-sale lines become demand: tickets counted and money summed per store-hour."""
 
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -10,21 +6,23 @@ from typing import Any
 
 import polars as pl
 
-from features import cells, clock
-from features.conform import REFUSED
-from features.errors import InputError, SchemaError
+from features.lines import MILLIONTHS, Lines, read_lines
 from features.mapping import Mapping
 
-MILLIONTHS = 1_000_000
 SAME_TICKET_HOURS = 6
-"""A ticket number that comes back on a later date is another ticket, unless its last line is as recent."""
+"""A number that comes back on a later date is another ticket, unless its last line is at most so old."""
 
-_KEY = ("store_id", "hour_utc")
+HOUR = ["store_id", "hour_utc", "hour_local"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of the lines. Money is in the stores' currency; `open_days` are store-days with an order."""
+    """What became of an export's lines. Money is in the stores' currency and null where there are no prices.
+
+    sum of demand.sales = sales_before_clipping + clipped_sales, to the millionth. `clipped_hours` are
+    store-hours with more refunds than sales. `tickets_kept` are the orders. `open_days` are store-days with
+    an order.
+    """
 
     lines_read: int
     lines_dropped: dict[str, int]
@@ -32,23 +30,24 @@ class Summary:
     tickets: int
     tickets_kept: int
     sales_before_clipping: float | None
+    clipped_sales: float | None
     clipped_hours: int
-    clipped_sales: float
     first_day: date | None
     last_day: date | None
     open_days: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON; days as ISO dates."""
+        """The same for JSON, with days as ISO dates."""
         days = {"first_day": self.first_day, "last_day": self.last_day}
         return asdict(self) | {name: day and day.isoformat() for name, day in days.items()}
 
 
 @dataclass(frozen=True)
 class PosDemand:
-    """Demand, one row per store and hour with a kept line, sorted; the refused cells; the summary.
+    """What an export's lines became.
 
-    `demand` has store_id, hour_local, hour_utc, orders and, where the export has prices, sales.
+    `demand` has one row per store and hour with a line that counts, sorted: store_id, hour_local, hour_utc,
+    orders and, where the export has prices, sales. `refused` has one row per cell at fault, as in `conform`.
     """
 
     demand: pl.DataFrame
@@ -59,25 +58,58 @@ class PosDemand:
 def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) -> PosDemand:
     """Lines of an export, one row per line of a ticket, as hourly demand.
 
-    orders = tickets with a positive sum of kept lines (any kept line where there are no prices), in the hour of
-    the ticket's first kept line. A ticket is a number of a store on a local date, with what follows past
-    midnight within SAME_TICKET_HOURS. sales = sum of line totals in each line's own hour, refunds net, never
-    below 0. `zones` has store_id and timezone of the known stores. `refused` is as in `conform`, its rows
-    counted in `lines` from 1. Raises SchemaError for columns that `lines` lacks, InputError for unknown stores.
+    orders = tickets with a positive sum of lines (with any line, where the export has no prices), each in the
+    hour of its first line. A ticket is a number in a store on a local date, and what follows past midnight
+    within SAME_TICKET_HOURS. sales = sum of line totals, each in its line's own hour, refunds net, never
+    below 0. `zones` has one row (store_id, timezone) per known store. Raises SchemaError for columns that
+    `lines` lacks and InputError for stores that are not known.
     """
-    absent = [name for name in mapping.named if name not in lines.columns]
-    if absent:
-        found = ", ".join(lines.columns)
-        raise SchemaError(f"mapping: names {', '.join(absent)}; the export's columns are {found}")
-    arrived = cells.clean(lines.select(mapping.named)).with_row_index("row", 1).cast({"row": pl.Int64})
-    arrived = arrived.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
-    kept, dropped = _without_dropped(arrived, mapping)
-    read = _settle(_with_zone(_read(kept, mapping), zones), mapping)
-    refused = _refused(read, mapping)
-    good = _with_tickets(read.join(refused, on="row", how="anti"))
-    demand, tickets = _demand(good), _tickets(good, mapping)
-    hours = demand.join(tickets.group_by(_KEY).agg(orders=pl.col("order").sum()), on=_KEY, how="left")
-    hours = hours.with_columns(pl.col("orders").fill_null(0).cast(pl.Float64)).sort(_KEY)
-    named = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if mapping.priced else [])]
-    summary = _summary(hours, tickets, mapping, arrived.height, dropped, refused["row"].n_unique())
-    return PosDemand(hours.select(named), refused, summary)
+    read = read_lines(lines, mapping, zones)
+    tickets = _tickets(read.kept, mapping.priced)
+    orders = tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
+    money = (pl.col("millionths") / MILLIONTHS).round(6)  # the float nearest to the exact sum
+    hours = (
+        read.kept.group_by(HOUR)
+        .agg(pl.col("millionths").sum())
+        .join(orders, on=HOUR, how="left", validate="1:1")
+        .with_columns(pl.col("orders").fill_null(0.0), sales=money.clip(0))
+        .sort("store_id", "hour_utc")
+    )
+    names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if mapping.priced else [])]
+    summary = _summary(read, tickets, hours["millionths"], mapping.priced)
+    return PosDemand(hours.select(names), read.refused, summary)
+
+
+def _tickets(kept: pl.DataFrame, priced: bool) -> pl.DataFrame:
+    """One row per ticket: the hour of its first line and whether it is an order."""
+    number = ["store_id", "ticket"]
+    at, day = pl.col("at_utc"), pl.col("at_local").dt.date()
+    pause = (at - at.shift().over(number)) > pl.duration(hours=SAME_TICKET_HOURS)
+    another = pause & (day != day.shift().over(number))
+    counted = kept.sort(*number, "at_utc", "row").with_columns(another=another.fill_null(value=False))
+    return (
+        counted.with_columns(use=pl.col("another").cum_sum().over(number))
+        .group_by(*number, "use", maintain_order=True)
+        .agg(pl.col("hour_utc", "hour_local").first(), pl.col("millionths").sum())
+        .with_columns(is_order=(pl.col("millionths") > 0) if priced else pl.lit(value=True))
+    )
+
+
+def _summary(read: Lines, tickets: pl.DataFrame, millionths: pl.Series, priced: bool) -> Summary:
+    orders = tickets.filter("is_order")
+    days = read.kept["at_local"].dt.date()
+    below = millionths.filter(millionths < 0)
+    first, last = days.min(), days.max()
+    return Summary(
+        lines_read=read.read,
+        lines_dropped=read.dropped,
+        lines_refused=read.refused["row"].n_unique(),
+        tickets=tickets.height,
+        tickets_kept=orders.height,
+        sales_before_clipping=int(millionths.sum()) / MILLIONTHS if priced else None,
+        clipped_sales=-int(below.sum()) / MILLIONTHS if priced else None,
+        clipped_hours=below.len(),
+        first_day=first if isinstance(first, date) else None,
+        last_day=last if isinstance(last, date) else None,
+        open_days=orders.select("store_id", pl.col("hour_local").dt.date()).n_unique(),
+    )

@@ -60,17 +60,16 @@ def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
 def learned_day_start(hours: pl.DataFrame) -> pl.DataFrame:
     """One row per store and origin: `day_start`, the clock hour at which its business day begins.
 
-    `hours` has rows of (store_id, origin_date, hour, base), the usual demand at that hour as known at the
-    origin. Where a store trades at midnight but not round the clock, its day starts at the first hour without
+    `hours` has rows of (store_id, origin_date, hour, base): the hour's recent mean as known at the origin. Where a store trades at midnight but not round the clock, its day starts at the first hour without
     trade (under one part in 1,000 of its demand); elsewhere at 0.
     """
     by = ["store_id", "origin_date"]
-    usual = hours.group_by(*by, "hour").agg(pl.col("base").sum())
+    usual = hours.group_by(*by, "hour").agg(pl.col("base").first())
     trades = pl.col("base") > pl.col("base").sum().over(by) / 1000
     busy = usual.filter(trades).group_by(by).agg(pl.col("hour").cast(pl.Int32).sort().alias("busy"))
-    clock_hours = pl.lit(list(range(24)), dtype=pl.List(pl.Int32))
-    first_quiet = clock_hours.list.set_difference(pl.col("busy")).list.min()
-    return busy.select(*by, day_start=first_quiet.fill_null(0)).sort(by)
+    quiet = busy.with_columns(clock=pl.lit(list(range(24)), dtype=pl.List(pl.Int32)))
+    first_quiet = pl.col("clock").list.set_difference(pl.col("busy")).list.min()
+    return quiet.select(*by, day_start=first_quiet.fill_null(0)).sort(by)
 
 
 def closed_days(closures: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,10 @@ from features.matrix import HORIZON_DAYS
 from features.weather import WeatherView
 
 
+USUAL_HOURS = 14
+"""Trading hours of a usual store-day, by which the sample of training rows is planned."""
+
+
 class Recipe(BaseModel):
     """Settings of a training run; the same recipe, records and date give the same model to the last bit."""
 
@@ -17,11 +21,11 @@ class Recipe(BaseModel):
     weather: WeatherView = "issued"
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
     members: tuple[str, ...] = ("log_ratio", "ratio", "level", "statistical")
-    rounds: int = Field(300, ge=1)
+    rounds: int = Field(200, ge=1)
     leaves: int = Field(31, ge=2)
-    learning_rate: float = Field(0.04, gt=0, lt=1)
+    learning_rate: float = Field(0.06, gt=0, lt=1)
     history_days: int = Field(730, ge=28, description="how far back training origins reach")
-    max_rows: int = Field(300_000, ge=1_000, description="training rows at most, by sampling origins")
+    max_rows: int = Field(150_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
     folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
     fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
     min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
@@ -31,13 +35,12 @@ class Recipe(BaseModel):
         dates = [as_of - timedelta(days=self.fold_days * (k + 1)) for k in range(self.folds)]
         return [day for day in dates if (day - first).days >= self.min_train_days]
 
-    def origins(self, first: date, as_of: date, rows_per_origin: int) -> list[date]:
-        """Training origins known at `as_of`, on a lattice of dates that is the same for every `as_of`.
-
-        The step between origins is never a multiple of seven, so that every weekday meets every lead.
-        """
+    def origins(self, first: date, as_of: date) -> list[date]:
+        """Training origins known at `as_of`: every day from two weeks after the first demand, as far as history reaches."""
         start = max(first + timedelta(days=14), as_of - timedelta(days=self.history_days))
-        step = max(1, -(-self.history_days * rows_per_origin // self.max_rows))
-        step += step % 7 == 0
-        lattice = range(start.toordinal(), as_of.toordinal())
-        return [date.fromordinal(day) for day in lattice if day % step == 0]
+        return [start + timedelta(days=k) for k in range((as_of - start).days)]
+
+    def one_in(self, stores: int) -> int:
+        """The share of pairs of origin and lead to train on; it depends on the chain's size alone, not on dates."""
+        rows = stores * USUAL_HOURS * self.horizon_days * self.history_days
+        return max(1, -(-rows // self.max_rows))

@@ -14,8 +14,6 @@ from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
 
 BLOCK_STORES = 100
-HOURS_A_DAY = 16
-"""Trading hours of a usual store-day, by which the number of training origins is planned."""
 
 
 class Workshop:
@@ -40,15 +38,16 @@ class Workshop:
         self._blocks: list[tuple[Records, history.Past]] = list(zip(blocks, known, strict=True))
         self.totals = pl.concat([p.totals for p in known])
         self._demand = pl.concat([p.hourly.select("store_id", "date", "hour", "y") for p in known])
-        self._rows_per_origin = len(ids) * recipe.horizon_days * HOURS_A_DAY
+        self._one_in = recipe.one_in(len(ids))
         self._training: pl.DataFrame | None = None
-        self._training_end = last
+        self._last = last
         self._fits: dict[date, tuple[Learned, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
-    def rows(self, origins: Sequence[date]) -> pl.DataFrame:
+    def rows(self, origins: Sequence[date], one_in: int = 1) -> pl.DataFrame:
         """The matrix for some origins, all stores."""
-        return pl.concat([matrix.build(block, self.view, origins, known) for block, known in self._blocks])
+        built = [matrix.build(block, self.view, origins, known, one_in) for block, known in self._blocks]
+        return pl.concat(built)
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
@@ -97,20 +96,12 @@ class Workshop:
     def _training_rows(self, as_of: date) -> pl.DataFrame:
         """Matrix rows with their demand, as of a date: origins and target hours strictly before it."""
         if self._training is None:
-            origins = self._training_origins()
-            self._training = self.with_demand(self.rows(origins)) if origins else pl.DataFrame()
+            origins = days(self.first + timedelta(days=14), self._last)
+            self._training = self.with_demand(self.rows(origins, self._one_in)) if origins else pl.DataFrame()
         if self._training.is_empty():
             return self._training
-        wanted = self.recipe.origins(self.first, as_of, self._rows_per_origin)
+        wanted = self.recipe.origins(self.first, as_of)
         return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
-
-    def _training_origins(self) -> list[date]:
-        reach = timedelta(days=self.recipe.fold_days * (self.recipe.folds + 1))
-        longest = self.recipe.model_copy(update={"history_days": self.recipe.history_days + reach.days + 365})
-        every = self.recipe.origins(self.first, self._training_end, self._rows_per_origin)
-        step = (every[1] - every[0]).days if len(every) > 1 else 1
-        start = max(self.first, self._training_end - timedelta(days=longest.history_days))
-        return [day for day in days(start, self._training_end) if day.toordinal() % step == 0 and day > self.first]
 
     def _predictions(self, fold: date) -> pl.DataFrame:
         """What members fitted as of `fold` said at the weekly origins of the fold's days, beside what came."""

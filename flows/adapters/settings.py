@@ -1,26 +1,125 @@
-"""Where a home keeps what, and the few settings that are not a recipe's."""
+"""Settings: where a home keeps its state, and the few choices that hold for all of it."""
 
+import os
+import re
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from features.errors import InputError
+
+PREFIX = "DAYPART_"
+DEFAULT_HOME = Path(".daypart")
 
 
 class Settings(BaseSettings):
-    """Read from DAYPART_* variables; the command line's --home rules over DAYPART_HOME."""
+    """One home folder and what holds for everything in it.
 
-    model_config = SettingsConfigDict(env_prefix="DAYPART_", frozen=True)
+    Arguments win over the environment (DAYPART_HOME, DAYPART_SEED), that over `settings.toml` in the home, and
+    that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
+    """
 
-    home: Path = Path(".daypart")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    home: Path = DEFAULT_HOME
     seed: int = 7
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as wrong:
+            told = [_worded(error, given) for error in wrong.errors()]
+            raise InputError("; ".join(told)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the file in the home that those two choose."""
+        found = _read(_file(init_settings()), [name for name in cls.model_fields if name != "home"])
+        return init_settings, env_settings, InitSettingsSource(settings_cls, found)
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _whole(cls, home: Path) -> Path:
+        """The same folder whatever the working folder becomes."""
+        home = home.expanduser().absolute()
+        if home.exists() and not home.is_dir():
+            raise ValueError("that is a file, expected a folder or a name that is free")
+        return home
 
     @property
     def lake(self) -> Path:
+        """Folder of the Delta tables."""
         return self.home / "lake"
 
     @property
     def mlflow_database(self) -> Path:
+        """MLflow's SQLite database."""
         return self.home / "mlflow.db"
 
     @property
     def artifacts(self) -> Path:
+        """Folder of MLflow's artifacts, one folder a run."""
         return self.home / "artifacts"
+
+    @property
+    def prefect(self) -> Path:
+        """Folder of Prefect's own store."""
+        return self.home / "prefect"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of reports, and of files of refused rows."""
+        return self.home / "reports"
+
+
+def _file(given: Mapping[str, Any]) -> Path:
+    home = given.get("home") or os.environ.get(f"{PREFIX}HOME") or DEFAULT_HOME
+    return Path(home).expanduser() / "settings.toml"
+
+
+def _read(path: Path, names: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError) as wrong:
+        raise InputError(f"{path} cannot be read: {wrong}; expected lines such as seed = 7") from None
+    for name in found:
+        if name not in names:
+            raise InputError(
+                f"{path}{_line(path, name)}: {name!r} is not a setting; expected {', '.join(names)}"
+            )
+    return found
+
+
+def _line(path: Path, name: str) -> str:
+    lines = path.read_text("utf-8").splitlines()
+    pattern = re.compile(rf"\s*[\[\"']*{re.escape(name)}\b")
+    return next((f" line {n}" for n, text in enumerate(lines, 1) if pattern.match(text)), "")
+
+
+def _worded(error: ErrorDetails, given: Mapping[str, Any]) -> str:
+    """What was found and expected, and where it was said."""
+    name = str(error["loc"][0])
+    if name in given:
+        where = name
+    elif os.environ.get(PREFIX + name.upper()):
+        where = PREFIX + name.upper()
+    else:
+        path = _file(given)
+        where = f"{path}{_line(path, name)}: {name}"
+    if error["type"] == "extra_forbidden":
+        return f"{where} is not a setting; expected {', '.join(Settings.model_fields)}"
+    return f"{where} is {str(error['input'])!r}: {error['msg'].removeprefix('Value error, ')}"

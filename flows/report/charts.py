@@ -1,4 +1,4 @@
-"""The charts of a report, declared with Altair: the same thing has the same colour in all of them."""
+"""The charts of a report, declared with Altair."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,56 +7,15 @@ import altair as alt
 import polars as pl
 
 from flows.report import figures
+from flows.report.palette import COLOUR, INK, colour, lines, shape
 from forecasting.accuracy import score
 
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-INK = "currentColor"
-# Okabe and Ito's palette, which colour-blind readers tell apart; shape and dash say it again.
-COLOUR = {
-    "Actual": INK,
-    "Forecast": "#0072B2",
-    "Incumbent": "#E69F00",
-    "Floor": "#8A8F98",
-    "Oracle": "#009E73",
-}
-DASH = {"Actual": [1, 0], "Forecast": [1, 0], "Incumbent": [6, 3], "Floor": [2, 3], "Oracle": [8, 2, 2, 2]}
-SHAPE = {
-    "Forecast": "circle",
-    "Incumbent": "diamond",
-    "Floor": "M-0.16,-1.1h0.32v2.2h-0.32z",
-    "Oracle": "square",
-}
 FIGURE = {
     "accuracy_bps": "Forecast",
     "incumbent_bps": "Incumbent",
     "floor_accuracy_bps": "Floor",
     "oracle_bps": "Oracle",
 }
-
-CONFIG: dict[str, Any] = {
-    "background": "transparent",
-    "font": FONT,
-    "view": {"stroke": None},
-    "axis": {
-        "labelFontSize": 12,
-        "titleFontSize": 12,
-        "titleFontWeight": "normal",
-        "titlePadding": 10,
-        "labelFlush": False,
-    },
-    "axisX": {"grid": False},
-    "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
-    "legend": {
-        "orient": "top",
-        "direction": "horizontal",
-        "title": None,
-        "labelFontSize": 12,
-        "symbolStrokeWidth": 2.5,
-        "columnPadding": 20,
-        "offset": 12,
-    },
-}
-"""Vega-Lite configuration of every chart; the page's style sheet colours text and rules."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +28,14 @@ class Chart:
     spec: dict[str, Any]
 
 
-def _finish(name: str, title: str, note: str, chart: Any, height: Any) -> Chart:
+def _finish(place: str, target: str, title: str, note: str, chart: Any, height: Any) -> Chart:
+    title = f"{target.capitalize()} {title}"
     sized = chart.properties(width="container", height=height, description=f"{title}. {note}")
-    return Chart(name, title, note, sized.to_dict())
+    return Chart(f"{place}-{target}", title, note, sized.to_dict())
+
+
+def _tip(column: str, title: str, shown_as: str | None = None) -> Any:
+    return alt.Tooltip(column, title=title, format=shown_as or alt.Undefined)
 
 
 def _long(table: pl.DataFrame, index: list[str]) -> pl.DataFrame:
@@ -85,22 +49,18 @@ def _long(table: pl.DataFrame, index: list[str]) -> pl.DataFrame:
     )
 
 
-def _scale(table: dict[str, Any], names: list[str]) -> Any:
-    return alt.Scale(domain=names, range=[table[name] for name in names])
-
-
-def _lines(names: list[str]) -> dict[str, Any]:
-    """Colour and dash of lines, in one legend."""
-    legend = alt.Legend(symbolType="stroke", symbolSize=220)
-    return {
-        "color": alt.Color("series:N", scale=_scale(COLOUR, names), sort=names, legend=legend),
-        "strokeDash": alt.StrokeDash("series:N", scale=_scale(DASH, names), sort=names, legend=legend),
-    }
-
-
 def _named(long: pl.DataFrame) -> list[str]:
     present = set(long["series"])
     return [name for name in COLOUR if name in present]
+
+
+def _accuracy(channel: Any, **scale: float) -> Any:
+    axis = alt.Axis(tickCount=5)
+    return channel("value:Q", title="Accuracy (bps)", scale=alt.Scale(zero=False, **scale), axis=axis)
+
+
+def _read() -> list[Any]:
+    return [_tip("series:N", "Series"), _tip("value:Q", "Accuracy (bps)", ",.0f")]
 
 
 def lead_days(table: pl.DataFrame, target: str, days: int) -> Chart:
@@ -116,20 +76,12 @@ def lead_days(table: pl.DataFrame, target: str, days: int) -> Chart:
             x=alt.X(
                 "lead_days:O", title="Lead (days from the origin)", axis=axis, scale=alt.Scale(domain=leads)
             ),
-            y=alt.Y(
-                "value:Q", title="Accuracy (bps)", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)
-            ),
-            **_lines(names),
-            tooltip=[
-                alt.Tooltip("series:N", title="Series"),
-                alt.Tooltip("lead_days:O", title="Lead (days)"),
-                alt.Tooltip("value:Q", title="Accuracy (bps)", format=",.0f"),
-            ],
+            y=_accuracy(alt.Y),
+            **lines(names),
+            tooltip=[_tip("lead_days:O", "Lead (days)"), *_read()],
         )
     )
-    return _finish(
-        f"lead-{target}", f"{target.capitalize()} by lead day", "Accuracy at hour level", chart, 230
-    )
+    return _finish("lead", target, "by lead day", "Accuracy at hour level", chart, 230)
 
 
 def dayparts(table: pl.DataFrame, target: str) -> Chart:
@@ -137,28 +89,17 @@ def dayparts(table: pl.DataFrame, target: str) -> Chart:
     long = _long(table, ["daypart"])
     names, order = _named(long), table["daypart"].to_list()
     base = alt.Chart(long).encode(
-        x=alt.X(
-            "value:Q",
-            title="Accuracy (bps)",
-            scale=alt.Scale(zero=False, padding=12),
-            axis=alt.Axis(tickCount=5),
-        ),
-        y=alt.Y("daypart:N", sort=order, title=None),
+        x=_accuracy(alt.X, padding=12), y=alt.Y("daypart:N", sort=order, title=None)
     )
     rails = base.mark_rule(strokeWidth=2, opacity=0.25, color=INK).encode(
         x=alt.X("min(value):Q", title="Accuracy (bps)"), x2="max(value):Q"
     )
     dots = base.mark_point(filled=True, size=130, opacity=1).encode(
-        color=alt.Color("series:N", scale=_scale(COLOUR, names), sort=names),
-        shape=alt.Shape("series:N", scale=_scale(SHAPE, names), sort=names),
-        tooltip=[
-            alt.Tooltip("daypart:N", title="Daypart"),
-            alt.Tooltip("series:N", title="Series"),
-            alt.Tooltip("value:Q", title="Accuracy (bps)", format=",.0f"),
-        ],
+        color=colour(names),
+        shape=shape(names),
+        tooltip=[_tip("daypart:N", "Daypart"), *_read()],
     )
-    title = f"{target.capitalize()} by daypart"
-    return _finish(f"daypart-{target}", title, "Accuracy at daypart level", rails + dots, alt.Step(44))
+    return _finish("daypart", target, "by daypart", "Accuracy at daypart level", rails + dots, alt.Step(44))
 
 
 def week(table: pl.DataFrame, target: str, unit: str) -> Chart:
@@ -168,14 +109,17 @@ def week(table: pl.DataFrame, target: str, unit: str) -> Chart:
         "typical",
         hour=pl.col("hour_local").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
         when=pl.col("hour_local").dt.strftime("%a %d %b %H:%M"),
-        **{name.capitalize(): pl.col(name).round(2) for name in ("actual", "forecast", "incumbent")},
-        low=pl.col("q10").round(2),
-        high=pl.col("q90").round(2),
+        # Nights would be a row of dots at 0.
+        Actual=pl.when((pl.col("actual") > 0.0) | (pl.col("q90") > 0.0)).then(pl.col("actual").round(2)),
+        Forecast=pl.col("forecast").round(2),
+        Incumbent=pl.col("incumbent").round(2),
+        q10=pl.col("q10").round(2),
+        q90=pl.col("q90").round(2),
     )
     stores = rows["store"].unique(maintain_order=True).to_list()
     chart = alt.Chart(rows.drop("typical")).encode(x=_clock())
     band = chart.mark_area(color=COLOUR["Forecast"], opacity=0.18, interpolate="monotone").encode(
-        y=alt.Y("low:Q", title=f"{target.capitalize()} ({unit})", axis=alt.Axis(tickCount=5)), y2="high:Q"
+        y=alt.Y("q10:Q", title=f"{target.capitalize()} ({unit})", axis=alt.Axis(tickCount=5)), y2="q90:Q"
     )
     note = "Dots: actual. Shaded: the band from the 10th to the 90th percentile."
     if len(stores) > 1:
@@ -185,7 +129,7 @@ def week(table: pl.DataFrame, target: str, unit: str) -> Chart:
         band = band.properties(name=f"week_{target}").add_params(chosen).transform_filter(chosen)
         chart = chart.transform_filter(chosen)
     layers = alt.layer(band, _curves(chart), _came(chart))
-    return _finish(f"week-{target}", f"{target.capitalize()}, a week by the hour", note, layers, 260)
+    return _finish("week", target, "in a week, by the hour", note, layers, 260)
 
 
 def _clock() -> Any:
@@ -199,24 +143,14 @@ def _curves(chart: Any) -> Any:
     return (
         chart.transform_fold(names, as_=["series", "value"])
         .mark_line(strokeWidth=1.8, interpolate="monotone")
-        .encode(
-            y=alt.Y("value:Q"),
-            **_lines(names),
-        )
+        .encode(y=alt.Y("value:Q"), **lines(names))
     )
 
 
 def _came(chart: Any) -> Any:
-    columns = {
-        "Actual": "Actual",
-        "Forecast": "Forecast",
-        "low": "q10",
-        "high": "q90",
-        "Incumbent": "Incumbent",
-    }
-    values = [alt.Tooltip(f"{name}:Q", title=title, format=",.1f") for name, title in columns.items()]
+    values = [_tip(f"{name}:Q", name, ",.1f") for name in ("Actual", "Forecast", "q10", "q90", "Incumbent")]
     return chart.mark_point(filled=True, size=16, opacity=1, color=INK).encode(
-        y=alt.Y("Actual:Q"), tooltip=[alt.Tooltip("when:N", title="Hour"), *values]
+        y=alt.Y("Actual:Q"), tooltip=[_tip("when:N", "Hour"), *values]
     )
 
 
@@ -232,17 +166,15 @@ def quantiles(table: pl.DataFrame, target: str) -> Chart:
         x2="reached:Q",
         y=alt.Y("quantile:N", title=None),
         tooltip=[
-            alt.Tooltip("quantile:N", title="Quantile"),
-            alt.Tooltip("below:Q", title="Actuals below it", format=".1%"),
-            alt.Tooltip("reached:Q", title="Actuals at or below it", format=".1%"),
-            alt.Tooltip("nominal:Q", title="Should be", format=".0%"),
+            _tip("quantile:N", "Quantile"),
+            _tip("below:Q", "Actuals below it", ".1%"),
+            _tip("reached:Q", "Actuals at or below it", ".1%"),
+            _tip("nominal:Q", "Should be", ".0%"),
         ],
     )
     marks = base.mark_tick(color=INK, thickness=2.5, size=30).encode(x="nominal:Q", y="quantile:N")
     note = "Bar: from the share below to the share at or below the quantile. It should meet its mark."
-    return _finish(
-        f"quantiles-{target}", f"{target.capitalize()} by quantile", note, bars + marks, alt.Step(44)
-    )
+    return _finish("quantiles", target, "by quantile", note, bars + marks, alt.Step(44))
 
 
 def sizes(table: pl.DataFrame, target: str, unit: str) -> Chart:
@@ -250,7 +182,7 @@ def sizes(table: pl.DataFrame, target: str, unit: str) -> Chart:
     base = alt.Chart(table.with_columns(pl.col("coverage").round(4)))
     lowest = min(0.5, float(table["coverage"].min() or 0.0))  # type: ignore[arg-type]
     percent, scale = alt.Axis(format=".0%", tickCount=5), alt.Scale(domain=[lowest, 1])
-    lines = base.mark_line(
+    curve = base.mark_line(
         color=COLOUR["Forecast"], strokeWidth=2.2, point={"size": 55, "color": COLOUR["Forecast"]}
     ).encode(
         x=alt.X(
@@ -258,16 +190,16 @@ def sizes(table: pl.DataFrame, target: str, unit: str) -> Chart:
         ),
         y=alt.Y("coverage:Q", title="Coverage (%)", axis=percent, scale=scale),
         tooltip=[
-            alt.Tooltip("tenth:O", title="Tenth"),
-            alt.Tooltip("coverage:Q", title="Coverage", format=".1%"),
-            alt.Tooltip("smallest:Q", title=f"Forecasts from ({unit})", format=",.1f"),
-            alt.Tooltip("largest:Q", title="to", format=",.1f"),
-            alt.Tooltip("hours:Q", title="Hours", format=",d"),
+            _tip("tenth:O", "Tenth"),
+            _tip("coverage:Q", "Coverage", ".1%"),
+            _tip("smallest:Q", f"Forecasts from ({unit})", ",.1f"),
+            _tip("largest:Q", "to", ",.1f"),
+            _tip("hours:Q", "Hours", ",d"),
         ],
     )
     rule = base.mark_rule(color=INK, strokeDash=[4, 3], opacity=0.6).encode(y=alt.YDatum(0.8, scale=scale))
     note = "Share of actuals inside the band. Dashed: the 80 % that it promises."
-    return _finish(f"sizes-{target}", f"{target.capitalize()} by forecast size", note, rule + lines, 200)
+    return _finish("sizes", target, "by forecast size", note, rule + curve, 200)
 
 
 def features(table: pl.DataFrame, target: str, members: list[str]) -> Chart:
@@ -280,36 +212,33 @@ def features(table: pl.DataFrame, target: str, members: list[str]) -> Chart:
                 "gain_share:Q", title="Share of gain (%)", axis=alt.Axis(format=".0%", tickCount=5, grid=True)
             ),
             y=alt.Y("feature:N", sort=table["feature"].to_list(), title=None, axis=alt.Axis(labelLimit=230)),
-            tooltip=[
-                alt.Tooltip("feature:N", title="Feature"),
-                alt.Tooltip("gain_share:Q", title="Share of gain", format=".1%"),
-            ],
+            tooltip=[_tip("feature:N", "Feature"), _tip("gain_share:Q", "Share of gain", ".1%")],
         )
     )
     note = f"Mean share of gain over {', '.join(members)}"
-    return _finish(
-        f"features-{target}", f"{target.capitalize()}: top {table.height} features", note, chart, alt.Step(22)
-    )
+    return _finish("features", target, f"by feature, top {table.height}", note, chart, alt.Step(22))
 
 
 def draw(
     scored: pl.DataFrame, importance: pl.DataFrame, stores: pl.DataFrame, target: str
 ) -> dict[str, Chart]:
-    """Every chart of one target that has something to show, by the name of its place on the page."""
+    """Every chart of one target that has something to show, by its place on the page.
+
+    `scored` and `importance` are those of a `Report`, `stores` is `figures.by_store`.
+    """
     unit = "tickets per hour" if target == "orders" else "currency per hour"
     of = pl.col("target") == target
-    mine, gains = scored.filter(of), importance.filter(of)
-    charts = {
-        "lead": lead_days(score(mine, "hour", ["lead_days"]), target, 1 + max(mine["lead_days"])),
-        "week": week(figures.weeks(mine, stores.filter(of)), target, unit),
-    }
-    parts = figures.by_daypart(mine, "daypart")
-    sizes_table = figures.coverage_by_size(mine)
-    if parts.height:
+    mine, gains, ranked = scored.filter(of), importance.filter(of), stores.filter(of)
+    parts, tenths = figures.by_daypart(mine, "daypart"), figures.coverage_by_size(mine)
+    charts = {}
+    if ranked.height:
+        charts["lead"] = lead_days(score(mine, "hour", ["lead_days"]), target, 1 + max(mine["lead_days"]))
+        charts["week"] = week(figures.weeks(mine, ranked), target, unit)
+    if parts["accuracy_bps"].count():
         charts["daypart"] = dayparts(parts, target)
-    if sizes_table.height:
+    if tenths.height:
         charts["quantiles"] = quantiles(figures.reliability(mine), target)
-        charts["sizes"] = sizes(sizes_table, target, unit)
+        charts["sizes"] = sizes(tenths, target, unit)
     if gains.height:
         members = gains["member"].unique().sort().to_list()
         charts["features"] = features(figures.top_features(gains), target, members)

@@ -58,24 +58,48 @@ def ranking(stores: pl.DataFrame) -> Ranking:
     return Ranking(rows[:LISTED], rows[-LISTED:])
 
 
-def reliability(scored: pl.DataFrame, *by: str) -> pl.DataFrame:
-    """One row per target, group of `by` and quantile, over hours with an actual and q90 > 0.
+def reliability(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and quantile, over hours with an actual and q90 > 0.
 
     `below` and `reached` are the shares of actuals strictly below and at or below the quantile. Counts tie
     with their quantiles, so a calibrated one has `nominal` between the two.
     """
     long = _banded(scored).unpivot(
-        on=list(BAND), index=["target", *by, "actual"], variable_name="quantile", value_name="level"
+        on=list(BAND), index=["target", "actual"], variable_name="quantile", value_name="level"
     )
     return (
-        long.group_by("target", *by, "quantile")
+        long.group_by("target", "quantile")
         .agg(
-            hours=pl.len(),
             below=(pl.col("actual") < pl.col("level")).mean(),
             reached=(pl.col("actual") <= pl.col("level")).mean(),
         )
         .with_columns(nominal=pl.col("quantile").replace_strict(BAND, return_dtype=pl.Float64))
-        .sort("target", *by, "quantile", nulls_last=True)
+        .sort("target", "quantile")
+    )
+
+
+def coverage_by_daypart(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and daypart in the day's order, then one of all hours (a null daypart).
+
+    Shares of actuals `below`, `inside` and `above` the band and at or below the `middle` (q50), and `hours`,
+    over hours with an actual and q90 > 0.
+    """
+    rows = _banded(scored)
+    nowhere = pl.lit(None, dtype=pl.String).alias("daypart")
+    actual = pl.col("actual")
+    return (
+        pl.concat([rows.filter(pl.col("daypart").is_not_null()), rows.with_columns(nowhere)])
+        .group_by("target", "daypart")
+        .agg(
+            first=pl.col("hour_local").dt.hour().min(),
+            hours=pl.len(),
+            below=(actual < pl.col("q10")).mean(),
+            inside=actual.is_between("q10", "q90").mean(),
+            above=(actual > pl.col("q90")).mean(),
+            middle=(actual <= pl.col("q50")).mean(),
+        )
+        .sort("target", pl.col("daypart").is_null(), "first", "daypart")
+        .drop("first")
     )
 
 

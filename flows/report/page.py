@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flows.report import Report, charts, figures
+from flows.report.palette import CONFIG
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,19 @@ def render(report: Report) -> str:
     levels = figures.by_level(scored)
     sections = [_section(report, stores, levels, target) for target in levels["target"].unique().sort()]
     drawn = [chart for section in sections for chart in section.charts.values()]
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            facts=_facts(scored),
-            sections=sections,
-            levels=levels.to_dicts(),
-            weeks=figures.by_level(
-                scored.with_columns(lead_week=pl.col("lead_days") // 7 + 1), "lead_week"
-            ).to_dicts(),
-            oracle="oracle_bps" in levels.columns and levels["oracle_bps"].null_count() < levels.height,
-            band=_band(scored),
-            config=charts.CONFIG,
-            specs={chart.name: chart.spec for chart in drawn},
-            bundle=_bundle(),
-        )
+    weekly = scored.with_columns(lead_week=pl.col("lead_days") // 7 + 1)
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        report=report,
+        facts=_facts(scored),
+        sections=sections,
+        levels=levels.to_dicts(),
+        weeks=figures.by_level(weekly, "lead_week").to_dicts(),
+        oracle="oracle_bps" in levels.columns and levels["oracle_bps"].null_count() < levels.height,
+        band=figures.coverage_by_daypart(scored).to_dicts(),
+        config=CONFIG,
+        specs={chart.name: chart.spec for chart in drawn},
+        bundle=_bundle(),
     )
 
 
@@ -69,29 +68,6 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
         "Hours scored": count(rows.height),
         "Model versions": ", ".join(str(one) for one in rows["model_version"].drop_nulls().unique().sort()),
     }
-
-
-def _band(scored: pl.DataFrame) -> list[dict[str, Any]]:
-    """One row per target and daypart, then all hours: shares of actuals below, inside and above the band."""
-    shares = [
-        figures.reliability(part, *by)
-        .pivot(on="quantile", index=["target", *by, "hours"], values=["below", "reached"])
-        .with_columns(
-            inside=pl.col("reached_q90") - pl.col("below_q10"),
-            above=1.0 - pl.col("reached_q90"),
-            daypart=pl.col("daypart") if by else pl.lit("all hours"),
-        )
-        .select("target", "daypart", "hours", "inside", "above", below="below_q10", middle="reached_q50")
-        for part, by in ((scored.filter(pl.col("daypart").is_not_null()), ["daypart"]), (scored, []))
-    ]
-    order = {
-        name: place
-        for place, name in enumerate(
-            figures.by_daypart(scored, "hour")["daypart"].unique(maintain_order=True)
-        )
-    }
-    rows = pl.concat(shares).to_dicts()
-    return sorted(rows, key=lambda row: (row["target"], order.get(row["daypart"], len(order))))
 
 
 @cache
@@ -119,14 +95,12 @@ def _environment() -> Environment:
 
 def count(value: float | None) -> str:
     """A whole number with thousands separators; a dash where there is none."""
-    return NONE if value is None else f"{value:,.0f}".replace("-", MINUS)
+    return NONE if value is None else f"{round(value):,}".replace("-", MINUS)
 
 
 def signed(value: float | None) -> str:
-    """A whole number with its sign, and none for 0."""
-    if value is None:
-        return NONE
-    return "0" if round(value) == 0 else f"{value:+,.0f}".replace("-", MINUS)
+    """A whole number with its sign, none for 0; a dash where there is no number."""
+    return count(value) if value is None or round(value) <= 0 else f"+{count(value)}"
 
 
 def percent(value: float | None) -> str:
@@ -134,9 +108,6 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f}"
 
 
-def day(value: Any) -> str:
+def day(value: date) -> str:
     """A date as 3 Mar 2025, free of the machine's locale."""
-    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[
-        value.month - 1
-    ]
-    return f"{value.day} {month} {value.year}"
+    return f"{value.day} {MONTHS[value.month - 1]} {value.year}"

@@ -51,7 +51,6 @@ def test_text_becomes_the_table_with_both_clocks() -> None:
         ("SJ", moment(2024, 7, 5, 9), moment(2024, 7, 5, 11, 30), 3.0, None),
         ("101", moment(2024, 1, 5, 8), moment(2024, 1, 5, 8), None, 7.5),
     ]
-    assert found.carried == tuple(DEMAND.names)
 
 
 def test_typed_cells_become_the_same_table() -> None:
@@ -199,7 +198,6 @@ def test_stores_need_a_zone_that_exists() -> None:
     assert one_reason(table("stores", **store, timezone="UTC", **closed)) == "is before opened_on"
     namibia = table("stores", store_id="W", country="NA", timezone="Africa/Windhoek")
     assert namibia.rows["country"].to_list() == ["NA"]
-    assert namibia.carried == ("store_id", "timezone", "country")
 
 
 @pytest.mark.parametrize(
@@ -253,10 +251,8 @@ def test_weather_may_be_issued_on_either_clock() -> None:
     cells = {"store_id": "NY", "valid_local": "2024-06-02 12:00:00", "temperature_c": "21.5"}
     found = table("weather", **cells, issued_local="2024-06-01 05:10:00")
     assert found.rows["issued_utc"].item() == moment(2024, 6, 1, 9, 10)
-    assert "issued_utc" in found.carried
     observed = table("weather", **cells)
     assert observed.rows["issued_utc"].item() is None
-    assert "issued_utc" not in observed.carried
     assert "exists twice" in one_reason(table("weather", **cells, issued_local="2023-11-05 01:10:00"))
     assert one_reason(table("weather", **{**cells, "temperature_c": "70"})) == "is above 60"
 

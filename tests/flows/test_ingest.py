@@ -1,0 +1,257 @@
+import gzip
+import json
+from datetime import date, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.errors import InputError, SchemaError, ValueRefused
+from flows.adapters.lake import Lake
+from flows.ingest import ingest_pos, ingest_table
+
+STORES = "store_id,timezone,country\nNY,America/New_York,US\nSJ,America/St_Johns,CA\n"
+HEADER = "store_id,hour_local,orders\n"
+MAPPING = """
+[columns]
+store = "Store"
+timestamp = "At"
+ticket = "No"
+line_total = "Total"
+"""
+LINES = "Store,At,No,Total\n"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "home" / "lake")
+    ingest_table(lake, "stores", [write(tmp_path / "stores.csv", STORES)])
+    return lake
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def demand(lake: Lake) -> list[tuple[str, datetime, float | None, float | None]]:
+    rows = lake.scan("demand").select("store_id", "hour_local", "orders", "sales").collect()
+    return rows.sort("store_id", "hour_local").rows()
+
+
+def at(hour: int) -> datetime:
+    return datetime(2024, 1, 5, hour)  # noqa: DTZ001
+
+
+def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_rows_are_taken_replaced_and_left(lake: Lake, tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", HEADER + "NY,2024-01-05 08:00:00,1\nNY,2024-01-05 09:00:00,2\n")
+    report = ingest_table(lake, "demand", [first])
+    assert (report.rows_taken, report.rows_replaced, report.rows_unchanged, report.version) == (2, 0, 0, 0)
+    second = write(tmp_path / "b.csv", HEADER + "NY,2024-01-05 09:00:00,3\nNY,2024-01-05 08:00:00,1\n")
+    report = ingest_table(lake, "demand", [second])
+    assert (report.rows_taken, report.rows_replaced, report.rows_unchanged, report.version) == (0, 1, 1, 1)
+    sales = write(tmp_path / "c.csv", "store_id,hour_utc,sales\nNY,2024-01-05 13:00:00,9.5\n")
+    ingest_table(lake, "demand", [sales])
+    assert demand(lake) == [("NY", at(8), 1.0, 9.5), ("NY", at(9), 3.0, None)]
+    json.dumps(report.as_dict())
+
+
+def test_folders_gzip_and_parquet_are_read_by_name_and_the_last_file_wins(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write(folder / "1.csv", HEADER + "NY,2024-01-05 08:00:00,1\nNY,2024-01-05 09:00:00,2\n")
+    zipped = gzip.compress(b"store_id,hour_local,sales\nNY,2024-01-05 08:00:00,7\nNY,2024-01-05 10:00:00,8\n")
+    (folder / "2.csv.gz").write_bytes(zipped)
+    pl.DataFrame({
+        "store_id": ["NY"], "hour_utc": [at(14)], "orders": pl.Series([5], dtype=pl.Int16),
+    }).write_parquet(folder / "3.parquet")  # fmt: skip
+    write(folder / "notes.txt", "not data")
+    report = ingest_table(lake, "demand", [folder, folder / "1.csv"])
+    assert [Path(name).name for name in report.files] == ["1.csv", "2.csv.gz", "3.parquet"]
+    assert (report.rows_taken, report.version) == (3, 0), "one commit for all files"
+    assert demand(lake) == [("NY", at(8), 1.0, 7.0), ("NY", at(9), 5.0, None), ("NY", at(10), None, 8.0)]
+
+
+def test_one_bad_row_stops_all_unless_it_may_be_skipped(lake: Lake, tmp_path: Path) -> None:
+    good = write(tmp_path / "a.csv", HEADER + "NY,2024-01-05 08:00:00,1\n")
+    bad = write(tmp_path / "b.csv", HEADER + "NY,2024-01-05 09:00:00,2\nNY,2024-01-05 10:00:00,-3\n")
+    with pytest.raises(ValueRefused) as error:
+        ingest_table(lake, "demand", [good, bad])
+    assert not lake.exists("demand")
+    (listed,) = (tmp_path / "home" / "refused").iterdir()
+    assert one_line(error) == (
+        f"demand: 1 row refused, nothing written; row 2 of {bad}: orders '-3' is below 0; "
+        f"correct what {listed} lists, or pass --skip-bad"
+    )
+    expected = [(str(bad), 2, "orders", "-3", "is below 0")]
+    assert pl.read_csv(listed, schema_overrides={"value": pl.String}).rows() == expected
+    report = ingest_table(lake, "demand", [good, bad], skip_bad=True)
+    assert (report.rows_taken, report.rows_refused, report.refused) == (2, 1, {"orders is below 0": 1})
+    assert report.refused_file == str(listed), "the same faults are the same file"
+    assert list((tmp_path / "home" / "refused").iterdir()) == [listed]
+    assert [hour for _, hour, *_ in demand(lake)] == [at(8), at(9)]
+
+
+def test_nothing_but_bad_rows_is_refused_even_so(lake: Lake, tmp_path: Path) -> None:
+    bad = write(tmp_path / "b.csv", HEADER + "LA,2024-01-05 09:00:00,2\n")
+    with pytest.raises(ValueRefused, match="store_id 'LA' is not in stores: ingest stores first"):
+        ingest_table(lake, "demand", [bad], skip_bad=True)
+    assert not lake.exists("demand")
+
+
+def test_repeats_collapse_within_a_file(lake: Lake, tmp_path: Path) -> None:
+    twice = write(tmp_path / "a.csv", HEADER + "NY,2024-01-05 08:00:00,1\n" * 2)
+    report = ingest_table(lake, "demand", [twice])
+    assert (report.rows_taken, report.rows_collapsed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"store_id,hour_local,orders\n", "found no rows"),
+        (b"store_id;hour_local;orders\nNY;2024-01-05 08:00:00;1\n", "it is divided by ';'"),
+        (
+            "store_id,hour_local,orders\nCaf\xe9,2024-01-05 08:00:00,1\n".encode("cp1252"),
+            "likely windows-1252",
+        ),
+        ("store_id,hour_local,orders\nNY,2024-01-05 08:00:00,1\n".encode("utf-16"), "likely utf-16"),
+        (b"store_id,hour_local,orders\nNY,2024-01-05 08:00:00,1,2\n", "cannot be read as CSV"),
+        (b"store_id,hour_local,order\nNY,2024-01-05 08:00:00,1\n", "did you mean orders"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(
+    lake: Lake, tmp_path: Path, content: bytes, message: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as error:
+        ingest_table(lake, "demand", [path])
+    assert one_line(error).startswith(f"{path}: ")
+
+
+def test_names_that_are_not_there_are_told(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown table 'demands'; expected one of stores, demand, hours"):
+        ingest_table(lake, "demands", [tmp_path])
+    with pytest.raises(InputError, match=r"no\.csv: no such file"):
+        ingest_table(lake, "demand", [tmp_path / "no.csv"])
+    with pytest.raises(InputError, match=r"a\.txt: is of no known kind"):
+        ingest_table(lake, "demand", [write(tmp_path / "a.txt", "x")])
+    with pytest.raises(InputError, match="holds no .csv"):
+        ingest_table(lake, "demand", [write(tmp_path / "in" / "a.txt", "x").parent])
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be read as Parquet"):
+        ingest_table(lake, "demand", [write(tmp_path / "a.parquet", "x")])
+    with pytest.raises(InputError, match="ingest stores first"):
+        ingest_table(
+            Lake(tmp_path / "other"),
+            "demand",
+            [write(tmp_path / "a.csv", HEADER + "NY,2024-01-05 08:00,1\n")],
+        )
+
+
+def test_every_table_comes_in(lake: Lake, tmp_path: Path) -> None:
+    tables = {
+        "hours": "store_id,weekday,opens,closes\nNY,1,07:00,19:00\n",
+        "closures": "store_id,date\nNY,2024-12-25\n",
+        "weather": "store_id,valid_local,issued_local,temperature_c\nNY,2024-01-05 08:00,2024-01-04 05:12,3\n",
+        "macro": "series,observation_date,released_on,value\nCPI,2024-05-01,2024-06-12,313\n",
+        "labor": "store_id,hour_local,worked_hours\nNY,2024-01-05 08:00:00,3\n",
+        "events": "name,kind,starts_local,ends_local\nfair,local,2024-05-01 00:00:00,2024-05-02 00:00:00\n",
+    }
+    for name, text in tables.items():
+        path = write(tmp_path / f"{name}.csv", text)
+        assert ingest_table(lake, name, [path]).rows_taken == 1
+        again = ingest_table(lake, name, [path])
+        assert (again.rows_unchanged, again.version) == (1, 0)
+    assert lake.scan("closures").collect()["date"].to_list() == [date(2024, 12, 25)]
+
+
+def test_pos_lines_of_many_files_are_counted_together(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(
+        tmp_path / "pos.toml", 'delimiter = ";"\nencoding = "windows-1252"\ndecimal = ","\n' + MAPPING
+    )
+    head = LINES.replace(",", ";")
+    cut = "NY;2024-01-05 08:10:00;1;"
+    a = write(tmp_path / "in" / "a.csv", f"{head}{cut}3,50 \u20ac\n", "cp1252")
+    write(tmp_path / "in" / "b.csv", f"{head}{cut}1,00 \u20ac\nNY;2024-01-05 08:20:00;2;2,00\n", "cp1252")
+    report = ingest_pos(lake, [a.parent], mapping)
+    assert demand(lake) == [("NY", at(8), 2.0, 6.5)]
+    assert report.table == "demand"
+    assert report.pos is not None
+    assert (report.pos["lines_read"], report.pos["tickets_kept"]) == (3, 2)
+    assert report.summary[1] == "2 orders of 2 tickets"
+    json.dumps(report.as_dict())
+
+
+def test_exports_that_overlap_are_not_counted_twice(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "pos.toml", MAPPING)
+    lines = "NY,2024-01-05 08:10:00,1,3\nNY,2024-01-05 08:20:00,2,2\n"
+    paths = [write(tmp_path / name, LINES + lines) for name in ("a.csv", "b.csv")]
+    with pytest.raises(InputError, match="2 tickets are in more than one of 2 files .* such as No 1"):
+        ingest_pos(lake, paths, mapping)
+    assert not lake.exists("demand")
+
+
+def test_refused_lines_are_told_by_file_and_row(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "pos.toml", MAPPING)
+    a = write(tmp_path / "a.csv", LINES + "NY,2024-01-05 08:10:00,1,3\n")
+    b = write(tmp_path / "b.csv", LINES + "NY,2024-01-05 09:10:00,2,3\nNY,soon,3,4\n")
+    with pytest.raises(
+        ValueRefused, match=r"pos: 1 row refused.*row 2 of .*b\.csv: At 'soon' is not written"
+    ):
+        ingest_pos(lake, [a, b], mapping)
+    assert not lake.exists("demand")
+    report = ingest_pos(lake, [a, b], mapping, skip_bad=True)
+    assert (report.rows_taken, report.rows_refused) == (2, 1)
+
+
+def test_what_pos_lacks_is_told(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "pos.toml", MAPPING)
+    lines = write(tmp_path / "a.csv", LINES + "LA,2024-01-05 08:10:00,1,3\n")
+    with pytest.raises(InputError, match="store LA not in stores: ingest stores first"):
+        ingest_pos(lake, [lines], mapping)
+    with pytest.raises(InputError, match="ingest stores first"):
+        ingest_pos(Lake(tmp_path / "other"), [lines], mapping)
+    with pytest.raises(InputError, match="no such mapping file"):
+        ingest_pos(lake, [lines], tmp_path / "no.toml")
+    with pytest.raises(InputError, match="is not TOML"):
+        ingest_pos(lake, [lines], write(tmp_path / "bad.toml", "columns = ["))
+    with pytest.raises(InputError, match=r"odd\.toml: mapping: colums: Extra"):
+        ingest_pos(lake, [lines], write(tmp_path / "odd.toml", "colums = 1\n" + MAPPING))
+    other = write(tmp_path / "b.csv", "Store,At,No\nNY,2024-01-05 08:10:00,1\n")
+    with pytest.raises(
+        SchemaError, match=r"b\.csv: no column Total, which the mapping names; it has Store, At, No"
+    ):
+        ingest_pos(lake, [other], mapping)
+    dropped = 'drop = [{ column = "No", equals = [1] }]\n' + MAPPING
+    with pytest.raises(InputError, match="no line of 1 files counts"):
+        ingest_pos(lake, [lines], write(tmp_path / "drop.toml", dropped))
+
+
+def test_the_french_bakery_comes_in_whole(lake: Lake, tmp_path: Path, real_data: Path) -> None:
+    store = write(tmp_path / "bakery.csv", "store_id,timezone,country\nB,Europe/Paris,FR\n")
+    ingest_table(lake, "stores", [store])
+    text = """store_id = "B"
+[columns]
+date = "date"
+time = "time"
+ticket = "ticket_number"
+line_total = "item_order_total"
+"""
+    export = real_data / "french_bakery" / "pos_lines.csv.gz"
+    report = ingest_pos(lake, [export], write(tmp_path / "pos.toml", text))
+    assert report.pos is not None
+    stored = lake.scan("demand").collect()
+    assert stored["orders"].sum() == report.pos["tickets_kept"]
+    kept = report.pos["sales_before_clipping"] + report.pos["clipped_sales"]
+    assert stored["sales"].sum() == pytest.approx(kept, abs=1e-6)
+    assert (
+        stored.filter(pl.col("sales") > 0)["hour_local"].dt.date().n_unique()
+        == report.pos["open_days"]
+        == 600
+    )
