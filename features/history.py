@@ -11,6 +11,9 @@ import polars as pl
 SAME_HOUR_WEEKS = 8
 """How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
 
+SHAPE_WEEKS = 12
+"""Over how many weeks the shape of a day is averaged: it is noisier by the hour than the level is by the day."""
+
 HOUR_KEY = ["store_id", "weekday", "hour"]
 
 
@@ -63,7 +66,7 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
     """Adds to the profile what the last known same-weekday values were, this row's included.
 
     `base`: the incumbent for the days after this one; `base_before`: the incumbent as it stood for this day
-    itself; `last`, `last_2`, `last_8`: means of so many values; `known`: how many there are; `<column>_base`
+    itself; `last`, `last_2`, `last_8`, `last_12`: means of so many values; `known`: how many there are; `<column>_base`
     for each column in `also`: its mean over the same days as the incumbent's.
     """
     weeks = range(SAME_HOUR_WEEKS)
@@ -74,6 +77,7 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
         last=pl.col("y"),
         last_2=pl.mean_horizontal(_past("y", k) for k in weeks[:2]),
         last_8=pl.mean_horizontal(_past("y", k) for k in weeks),
+        last_12=pl.mean_horizontal(_past("y", k) for k in range(SHAPE_WEEKS)),
         known=pl.col("rank") + 1,
         **{f"{name}_base": pl.mean_horizontal(_past(name, k) for k in weeks[:4]) for name in also},
     ).drop("rank", *also)

@@ -17,7 +17,7 @@ from features.weather import WeatherView
 KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
     "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
-    "incumbent", "scale",
+    "incumbent", "smooth", "scale",
 )  # fmt: skip
 FAMILIES = ("calendar", "history", "store", "weather", "macro", "labor", "event")
 HORIZON_DAYS = 14
@@ -84,6 +84,7 @@ def build(
     rows = _with_outside(rows, records, view, known).join(
         macro.macro_features(records.macro, origins), on="origin_date", how="left"
     )
+    rows = _smoothed(rows)
     features = [*_history_family(), *_store_family(), *_departures(rows)]
     rows = rows.with_columns(features)
     return rows.select(*KEY_COLUMNS, *feature_names(rows)).sort(KEY)
@@ -149,14 +150,24 @@ def _ratio(value: str, base: str) -> pl.Expr:
     return pl.when(pl.col(base) > 0).then(pl.col(value) / pl.col(base))
 
 
+def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds `smooth`: the incumbent's day, spread over its hours by the shape of the last twelve weeks."""
+    shape = pl.coalesce("last_12", "incumbent").fill_null(0.0)
+    day = [*horizon.ORIGIN, "lead_days"]
+    level = pl.col("incumbent").sum().over(day) / shape.sum().over(day)
+    usual = shape.sum().over(day) > 0
+    return rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise("incumbent"))
+
+
 def _history_family() -> list[pl.Expr]:
-    same = {name: _ratio(name, "incumbent") for name in ("last", "last_2", "last_8", "hour_mean_28")}
+    same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
     states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
               "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "open_days_known", "known")  # fmt: skip
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),
-        _ratio("incumbent", "scale").alias("history_shape"),
+        _ratio("smooth", "scale").alias("history_shape"),
+        _ratio("incumbent", "smooth").alias("history_incumbent"),
         (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
     ]
 

@@ -29,7 +29,7 @@ def _soft(rows: pl.DataFrame) -> Array:
 
 def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
     """What the member predicts, and how much each row counts."""
-    base, soft = rows["incumbent"].to_numpy(), _soft(rows)
+    base, soft = rows["smooth"].to_numpy(), _soft(rows)
     if member == "log_ratio":
         return np.log(y + soft) - np.log(base + soft), base + soft
     if member == "ratio":
@@ -40,7 +40,7 @@ def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
 
 def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
     """Back to the target's own unit, never below 0."""
-    base, soft = rows["incumbent"].to_numpy(), _soft(rows)
+    base, soft = rows["smooth"].to_numpy(), _soft(rows)
     if member == "log_ratio":
         demand = (base + soft) * np.exp(predicted) - soft
     elif member == "ratio":

@@ -1,0 +1,124 @@
+"""The lake's tables: the canonical ones and what daypart writes itself, with key, partition and maker."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.errors import NotKnownError, SchemaError, ValueRefused
+from features.tables import TABLES
+
+TEXT, NUMBER, DATE, MOMENT = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("us")
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """One table: `key` identifies a row (null equals null), `maker` is the command that fills it.
+
+    Files are apart by `partition`, a column of the table or `month`, "YYYY-MM" of `month_of`. Both follow from
+    the key, so a row never moves. Times are naive microseconds, UTC or the store's own as their names say.
+    """
+
+    name: str
+    schema: Mapping[str, pl.DataType]
+    key: tuple[str, ...]
+    maker: str
+    optional: frozenset[str] = frozenset()
+    partition: str | None = None
+    month_of: str | None = None
+
+    def conformed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows as they are stored: every column, absent ones null, and the column of the partition.
+
+        Raises SchemaError for columns that are unknown, missing or of another type, ValueRefused (with the rows)
+        for a key that is given twice or lacks a part.
+        """
+        whole = self._shaped(rows)
+        needed = [name for name in self.key if name not in self.optional]
+        lacking = whole.filter(pl.any_horizontal(pl.col(needed).is_null()))
+        if lacking.height:
+            told = f"{self.name}: {lacking.height} rows lack {' or '.join(needed)}; fill them in"
+            raise ValueRefused(told, lacking)
+        twice = whole.filter(whole.select(self.key).is_duplicated())
+        if twice.height:
+            example = ", ".join(map(str, twice.select(self.key).row(0)))
+            told = f"{self.name}: {twice.height} rows share a key, such as {example}; keep one of each"
+            raise ValueRefused(told, twice)
+        return whole
+
+    def filled(self, rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+        """The rows, their nulls filled from the stored row of the same key."""
+        values = [name for name in rows.columns if name not in self.key]
+        renamed = stored.rename({name: f"{name}_stored" for name in values})
+        paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
+        return paired.with_columns(pl.coalesce(n, f"{n}_stored") for n in values).select(rows.columns)
+
+    def partitions(self, rows: pl.DataFrame) -> pl.Series | None:
+        """The partitions that the rows lie in, sorted; null where the table has none."""
+        return None if self.partition is None else rows[self.partition].unique().sort()
+
+    def predicate(self, partitions: pl.Series | None) -> str | None:
+        """SQL that holds for the rows of some partitions; null = for all rows."""
+        if partitions is None:
+            return None
+        return f"{self.partition} IN ({', '.join(repr(str(value)) for value in partitions)})"
+
+    def _shaped(self, rows: pl.DataFrame) -> pl.DataFrame:
+        expected = ", ".join(self.schema)
+        unknown = [name for name in rows.columns if name not in self.schema]
+        if unknown:
+            raise SchemaError(f"{self.name}: unknown column {', '.join(unknown)}; expected {expected}")
+        absent = [name for name in self.schema if name not in rows.columns]
+        missing = [name for name in absent if name not in self.optional]
+        if missing:
+            raise SchemaError(f"{self.name}: missing column {', '.join(missing)}; expected {expected}")
+        nulls = [pl.lit(None, self.schema[name]).alias(name) for name in absent]
+        try:
+            whole = rows.with_columns(nulls).select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
+        except pl.exceptions.PolarsError as failed:
+            raise SchemaError(f"{self.name}: a column is of another type: {failed}; cast it first") from None
+        if self.month_of is None:
+            return whole
+        return whole.with_columns(month=pl.col(self.month_of).dt.strftime("%Y-%m"))
+
+
+def _canonical(name: str) -> LakeTable:
+    table = TABLES[name]
+    month_of = {"demand": "hour_utc", "labor": "hour_utc", "weather": "valid_utc"}.get(name)
+    optional = frozenset(column.name for column in table.columns if not column.required)
+    partition = "month" if month_of else None
+    return LakeTable(
+        name, table.schema, table.key, f"daypart ingest {name} FILE", optional, partition, month_of
+    )
+
+
+def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
+    key = ("store_id", "target", "origin_date", "hour_utc")
+    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis"}), "origin_date")
+
+
+FORECASTS = {
+    **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "lead_days": pl.Int16()},
+    **{"hour_local": MOMENT, "hour_utc": MOMENT, "business_date": DATE, "daypart": TEXT},
+    **dict.fromkeys(("forecast", "q10", "q50", "q90", "incumbent"), NUMBER),
+    **{"model_version": TEXT, "tier": TEXT, "basis": TEXT},
+}
+SCORES = {name: dtype for name, dtype in FORECASTS.items() if name not in ("q50", "tier", "basis")}
+RUNS = {
+    **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
+    **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
+}
+LAKE: dict[str, LakeTable] = {
+    **{name: _canonical(name) for name in TABLES},
+    "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
+    "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
+    "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
+}
+"""Every table by name. `reads`, `writes` and `outcome` of a run are JSON objects as text."""
+
+
+def lake_table(name: str) -> LakeTable:
+    """The table of that name. Raises NotKnownError where there is none."""
+    if name not in LAKE:
+        raise NotKnownError(f"unknown table {name!r}: expected one of {', '.join(LAKE)}")
+    return LAKE[name]
