@@ -66,7 +66,7 @@ class Lake:
         return {name: version for name, version in found.items() if version is not None}
 
     def history(self, table: str) -> pl.DataFrame:
-        """One row per version, newest first: version, written_utc, change (created, upsert, replace, append).
+        """One row per version, newest first: version, written_utc, change (upsert, replace or append).
 
         Raises NotKnownError where there is no table.
         """
@@ -138,13 +138,12 @@ class Lake:
             return Upserted(new, replaced, known.height, delta.version())
         parts = spec.partitions(changed)
         crowded = len(delta.file_uris(file_pruning_predicate=spec.predicate(parts))) >= CROWDED_FILES
-        if replaced or crowded:
-            rest = _rows(spec, delta, parts).join(changed.lazy(), on=key, how="anti", nulls_equal=True)
-            version = self._write(
-                spec, pl.concat([rest.collect(), changed]), delta, "upsert", "overwrite", parts
-            )
-        else:
+        if not replaced and not crowded:
             version = self._write(spec, changed, delta, "upsert")
+        else:
+            rest = _rows(spec, delta, parts).join(changed.lazy(), on=key, how="anti", nulls_equal=True)
+            rows = pl.concat([rest.collect(), changed])
+            version = self._write(spec, rows, delta, "upsert", "overwrite", parts)
         return Upserted(new, replaced, told.height - new - replaced, version)
 
     def _replace(
@@ -175,7 +174,7 @@ class Lake:
         commit = CommitProperties(custom_metadata={"change": change}, max_commit_retries=0)
         version = 0 if delta is None else delta.version() + 1
         write_deltalake(
-            delta or self.root / spec.name,
+            self.root / spec.name if delta is None else delta,
             rows.sort(spec.key),
             mode="error" if delta is None else mode,
             predicate=spec.predicate(over),
@@ -196,21 +195,20 @@ class Lake:
                 return attempt(delta)
             except DeltaError as failed:
                 if self.version(table) == base:
-                    raise DaypartError(
-                        f"{table} was not written, version {base} stands: {failed}"
-                    ) from failed
+                    told = f"{table} was not written, version {base} stands: {failed}"
+                    raise DaypartError(" ".join(told.split())) from failed
             # Two writers that wait equally long would meet again.
             time.sleep(random.uniform(0.5, 1.0) * min(0.5, 0.01 * 2**tried))
         raise DaypartError(
             f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again"
         )
 
-    def _open(self, table: str, version: int | None = None) -> "DeltaTable | None":
+    def _open(self, table: str) -> "DeltaTable | None":
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
         try:
-            return DeltaTable(self.root / lake_table(table).name, version=version)
+            return DeltaTable(self.root / lake_table(table).name)
         except TableNotFoundError:
             return None
 
@@ -233,8 +231,4 @@ class Lake:
 def _rows(spec: LakeTable, delta: "DeltaTable", parts: pl.Series | None = None) -> pl.LazyFrame:
     """The table's rows with the column that files are apart by; of some partitions only, where given."""
     rows = pl.scan_delta(delta)
-    return (
-        rows
-        if spec.partition is None or parts is None
-        else rows.filter(pl.col(spec.partition).is_in(parts.implode()))
-    )
+    return rows if parts is None else rows.filter(pl.col(parts.name).is_in(parts.implode()))

@@ -15,8 +15,9 @@ TEXT, NUMBER, DATE, MOMENT = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("
 class LakeTable:
     """One table: `key` identifies a row (null equals null), `maker` is the command that fills it.
 
-    Files are apart by `partition`, a column of the table or `month`, "YYYY-MM" of `month_of`. Both follow from
-    the key, so a row never moves. Times are naive microseconds, UTC or the store's own as their names say.
+    Files are apart by `partition`, a column of the table or `month`, "YYYY-MM" of `month_of`. Both follow
+    from the key, so a row never moves. Times are naive microseconds, UTC or the store's own as their names
+    say.
     """
 
     name: str
@@ -30,8 +31,8 @@ class LakeTable:
     def conformed(self, rows: pl.DataFrame) -> pl.DataFrame:
         """The rows as they are stored: every column, absent ones null, and the column of the partition.
 
-        Raises SchemaError for columns that are unknown, missing or of another type, ValueRefused (with the rows)
-        for a key that is given twice or lacks a part.
+        Raises SchemaError for columns that are unknown, missing or of another type, ValueRefused (with the
+        rows) for a key that is given twice or lacks a part.
         """
         whole = self._shaped(rows)
         needed = [name for name in self.key if name not in self.optional]
@@ -94,7 +95,7 @@ def _canonical(name: str) -> LakeTable:
 
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
-    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis"}), "origin_date")
+    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis"} & set(columns)), "origin_date")
 
 
 FORECASTS = {

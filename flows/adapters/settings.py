@@ -20,8 +20,8 @@ DEFAULT_HOME = Path(".daypart")
 class Settings(BaseSettings):
     """One home folder and what holds for everything in it.
 
-    Arguments win over the environment (DAYPART_HOME, DAYPART_SEED), that over `settings.toml` in the home, and
-    that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
+    Arguments win over the environment (DAYPART_HOME, DAYPART_SEED), that over `settings.toml` in the home,
+    and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)

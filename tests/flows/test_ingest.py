@@ -158,7 +158,7 @@ def test_every_table_comes_in(lake: Lake, tmp_path: Path) -> None:
     tables = {
         "hours": "store_id,weekday,opens,closes\nNY,1,07:00,19:00\n",
         "closures": "store_id,date\nNY,2024-12-25\n",
-        "weather": "store_id,valid_local,issued_local,temperature_c\nNY,2024-01-05 08:00,2024-01-04 05:12,3\n",
+        "weather": "store_id,valid_local,issued_utc,humidity_pct\nNY,2024-01-05 08:00,2024-01-04 05:12,3\n",
         "macro": "series,observation_date,released_on,value\nCPI,2024-05-01,2024-06-12,313\n",
         "labor": "store_id,hour_local,worked_hours\nNY,2024-01-05 08:00:00,3\n",
         "events": "name,kind,starts_local,ends_local\nfair,local,2024-05-01 00:00:00,2024-05-02 00:00:00\n",

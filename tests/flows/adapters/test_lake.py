@@ -1,0 +1,249 @@
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from features.errors import NotKnownError, SchemaError, ValueRefused
+from features.tables import TABLES
+from flows.adapters import lake as module
+from flows.adapters.lake import Lake, Upserted
+from flows.adapters.lake_tables import LAKE
+
+DAY = date(2025, 1, 30)
+START = datetime.fromisoformat("2025-01-30")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def demand(hours: Iterable[int], store: str = "A", **values: float | None) -> pl.DataFrame:
+    """One row per hour after START; Delhi's clock, so that local and UTC months differ."""
+    utc = [START + timedelta(hours=hour) for hour in hours]
+    local = [moment + timedelta(hours=5, minutes=30) for moment in utc]
+    frame = pl.DataFrame({"store_id": store, "hour_local": local, "hour_utc": utc})
+    return frame.with_columns(pl.lit(v, pl.Float64).alias(n) for n, v in values.items())
+
+
+def forecasts(target: str = "orders", day: date = DAY, hours: int = 3, value: float = 1.0) -> pl.DataFrame:
+    midnight = datetime.fromisoformat(day.isoformat())
+    utc = [midnight + timedelta(hours=hour) for hour in range(hours)]
+    known: dict[str, object] = {"store_id": "A", "target": target, "origin_date": day, "lead_days": 0}
+    frame = pl.DataFrame({**known, "hour_local": utc, "hour_utc": utc, "business_date": day})
+    numbers = {name: pl.lit(value) for name in ("forecast", "q10", "q50", "q90", "incumbent")}
+    return frame.with_columns(**numbers, model_version=pl.lit("v1"), tier=pl.lit("standard"))
+
+
+def rows_of(lake: Lake, table: str, version: int | None = None) -> pl.DataFrame:
+    return lake.scan(table, version).collect().sort(LAKE[table].key)
+
+
+def one_of_each(table: str) -> pl.DataFrame:
+    """One row with a value in every column."""
+    values: dict[type[pl.DataType], object] = {
+        pl.String: "é'\"x",
+        pl.Float64: 0.1,
+        pl.Date: date(2025, 3, 30),
+        pl.Int8: 7,
+        pl.Int16: -3,
+        pl.Datetime: datetime.fromisoformat("2025-03-30 01:59:59.123457"),
+    }
+    schema = dict(LAKE[table].schema)
+    return pl.DataFrame({n: [values[type(dtype)]] for n, dtype in schema.items()}, schema=schema)
+
+
+@pytest.mark.parametrize("table", LAKE)
+def test_every_column_of_every_table_comes_back_exactly(lake: Lake, table: str) -> None:
+    rows = one_of_each(table)
+    lake.upsert(table, rows)
+    assert_frame_equal(lake.scan(table).collect(), rows)
+    assert lake.upsert(table, rows) == Upserted(0, 0, 1, 0)
+
+
+@pytest.mark.parametrize("table", LAKE)
+def test_a_row_with_only_what_is_needed_is_found_again_by_its_nulls(lake: Lake, table: str) -> None:
+    rows = one_of_each(table).drop(LAKE[table].optional)
+    lake.upsert(table, rows)
+    assert lake.upsert(table, rows) == Upserted(0, 0, 1, 0)
+    found = lake.scan(table).collect()
+    assert found.height == 1
+    assert {name for name in found.columns if found[name].is_null().any()} == LAKE[table].optional
+
+
+def test_the_canonical_tables_are_in_the_lake_as_they_are() -> None:
+    for name, table in TABLES.items():
+        assert (dict(LAKE[name].schema), LAKE[name].key) == (table.schema, table.key)
+        assert "month" not in LAKE[name].schema
+
+
+def test_an_upsert_counts_what_is_new_changed_and_the_same(lake: Lake) -> None:
+    assert lake.upsert("demand", demand(range(10), orders=1.0)) == Upserted(10, 0, 0, 0)
+    changed = pl.concat([demand(range(8, 10), orders=1.0), demand(range(5, 8), orders=2.0)])
+    told = pl.concat([changed, demand(range(10, 14), orders=3.0)])
+    assert lake.upsert("demand", told) == Upserted(4, 3, 2, 1)
+    assert rows_of(lake, "demand")["orders"].to_list() == [1.0] * 5 + [2.0] * 3 + [1.0] * 2 + [3.0] * 4
+    assert lake.upsert("demand", told) == Upserted(0, 0, 9, 1)
+    assert lake.history("demand")["change"].to_list() == ["upsert", "upsert"]
+
+
+def test_a_column_that_is_absent_or_null_keeps_what_is_stored(lake: Lake) -> None:
+    lake.upsert("demand", demand(range(3), orders=5.0))
+    assert lake.upsert("demand", demand(range(2), sales=9.5)).replaced == 2
+    lake.upsert("demand", demand(range(1), orders=None, sales=8.0))
+    assert rows_of(lake, "demand").select("orders", "sales").rows() == [(5.0, 8.0), (5.0, 9.5), (5.0, None)]
+
+
+def test_null_keys_match_null_keys_and_nothing_else(lake: Lake) -> None:
+    observed = one_of_each("weather").with_columns(issued_utc=pl.lit(None, pl.Datetime("us")))
+    issued = one_of_each("weather")
+    lake.upsert("weather", pl.concat([observed, issued]))
+    done = lake.upsert("weather", observed.with_columns(temperature_c=pl.lit(20.0)))
+    assert done == Upserted(0, 1, 0, 1)
+    found = lake.scan("weather").collect().sort("issued_utc", nulls_last=True)
+    assert found["temperature_c"].to_list() == [0.1, 20.0]
+
+
+def test_only_the_partitions_that_change_are_rewritten(lake: Lake) -> None:
+    lake.upsert("demand", demand(range(0, 24 * 60, 6), orders=1.0))
+    months = {path.name for path in (lake.root / "demand").glob("month=*")}
+    assert months == {"month=2025-01", "month=2025-02", "month=2025-03"}
+    files = set((lake.root / "demand").rglob("*.parquet"))
+    lake.upsert("demand", pl.concat([demand([0], orders=1.0), demand([24 * 10], orders=2.0)]))
+    fresh = set((lake.root / "demand").rglob("month=*/*.parquet")) - files
+    assert [path.parent.name for path in fresh] == ["month=2025-02"]
+    assert lake.scan("demand").collect().height == 240
+
+
+def test_many_small_upserts_are_gathered_into_few_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CROWDED_FILES", 3)
+    for hour in range(4):
+        lake.upsert("demand", demand([hour], orders=float(hour)))
+    delta = lake._open("demand")
+    assert delta is not None
+    assert len(delta.file_uris()) == 1
+    assert rows_of(lake, "demand")["orders"].to_list() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_every_earlier_version_stays_readable(lake: Lake) -> None:
+    for number in range(4):
+        lake.upsert("demand", demand(range(3), orders=float(number)))
+    for number in range(4):
+        assert rows_of(lake, "demand", number)["orders"].unique().to_list() == [float(number)]
+    history = lake.history("demand")
+    assert history["version"].to_list() == [3, 2, 1, 0]
+    assert history.schema["written_utc"] == pl.Datetime("us")
+    with pytest.raises(NotKnownError, match="no version 9: choose one from 0 to 3"):
+        lake.scan("demand", 9)
+
+
+def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake) -> None:
+    for target in ("orders", "sales"):
+        where = {"origin_date": DAY, "target": target}
+        lake.replace("forecasts", forecasts(target), where)
+        other = {**where, "origin_date": DAY + timedelta(days=1)}
+        lake.replace("forecasts", forecasts(target, DAY + timedelta(days=1)), other)
+    where = {"origin_date": DAY, "target": "orders"}
+    assert lake.replace("forecasts", forecasts(hours=2, value=7.0), where) == 4
+    assert lake.replace("forecasts", forecasts(hours=2, value=7.0), where) == 4
+    found = lake.scan("forecasts").collect()
+    anew = found.filter((pl.col("origin_date") == DAY) & (pl.col("target") == "orders"))
+    assert anew["forecast"].to_list() == [7.0, 7.0]
+    assert found.height == 2 + 3 * 3
+    lake.replace("forecasts", forecasts().clear(), where)
+    assert lake.scan("forecasts").collect().height == 3 * 3
+
+
+def test_replace_refuses_rows_outside_and_columns_that_are_no_key(lake: Lake) -> None:
+    with pytest.raises(ValueRefused, match="3 rows lie outside"):
+        lake.replace("forecasts", forecasts("sales"), {"target": "orders"})
+    with pytest.raises(SchemaError, match="cannot replace by tier"):
+        lake.replace("forecasts", forecasts(), {"tier": "standard"})
+    assert not lake.exists("forecasts")
+
+
+def test_append_adds(lake: Lake) -> None:
+    run = one_of_each("runs")
+    assert lake.append("runs", run) == 0
+    assert lake.append("runs", run.with_columns(run_id=pl.lit("b"))) == 1
+    assert rows_of(lake, "runs")["run_id"].to_list() == ["b", "é'\"x"]
+
+
+def test_what_is_not_there_is_told_with_what_to_do(lake: Lake) -> None:
+    with pytest.raises(NotKnownError, match="no table labor in .*: run `daypart ingest labor FILE` first"):
+        lake.scan("labor")
+    with pytest.raises(NotKnownError, match="run `daypart forecast` first"):
+        lake.history("forecasts")
+    with pytest.raises(NotKnownError, match="unknown table 'labour': expected one of stores, demand"):
+        lake.exists("labour")
+    assert lake.version("labor") is None
+    assert lake.versions() == {}
+    assert lake.scan_or_empty("labor").collect().schema == LAKE["labor"].schema
+    assert not lake.root.exists()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_rows_that_do_not_fit_are_refused_and_nothing_is_written(lake: Lake, written: bool) -> None:
+    good = demand(range(3), orders=1.0)
+    if written:
+        lake.upsert("demand", good)
+    with pytest.raises(ValueRefused, match="2 rows share a key, such as A, ") as refused:
+        lake.upsert("demand", pl.concat([good, good.tail(1)]))
+    assert isinstance(refused.value.refused, pl.DataFrame)
+    assert refused.value.refused.height == 2
+    with pytest.raises(ValueRefused, match="3 rows lack store_id or hour_utc"):
+        lake.upsert("demand", good.with_columns(hour_utc=pl.lit(None, pl.Datetime("us"))))
+    with pytest.raises(SchemaError, match="unknown column guests"):
+        lake.upsert("demand", good.with_columns(guests=1))
+    with pytest.raises(SchemaError, match="missing column hour_local"):
+        lake.upsert("demand", good.drop("hour_local"))
+    with pytest.raises(SchemaError, match="of another type"):
+        lake.upsert("demand", good.with_columns(orders=pl.lit("many")))
+    assert lake.version("demand") == (0 if written else None)
+
+
+KEYS = st.tuples(st.sampled_from("AB"), st.integers(0, 5), st.sampled_from([None, 0, 3]))
+VALUES = st.fixed_dictionaries(
+    {"to_hour": st.sampled_from([None, 3, 9]), "reason": st.sampled_from([None, "x"])}
+)
+BATCHES = st.lists(
+    st.tuples(st.dictionaries(KEYS, VALUES, min_size=1, max_size=6), st.sampled_from([(), ("reason",)])),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(BATCHES)
+@settings(max_examples=25, deadline=None)
+def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple[str, ...]]]) -> None:
+    table = LAKE["closures"]
+    with TemporaryDirectory() as folder:
+        lake, expected, past = Lake(folder), {}, []
+        for batch, dropped in batches:
+            before, counts = dict(expected), [0, 0, 0]
+            for key, values in batch.items():
+                old = expected.get(key, {"to_hour": None, "reason": None})
+                new = {n: v if n not in dropped and v is not None else old[n] for n, v in values.items()}
+                counts[0 if key not in before else 2 if new == old else 1] += 1
+                expected[key] = new
+            told = _closures(batch).drop(dropped)
+            done = lake.upsert("closures", told.sample(fraction=1.0, shuffle=True, seed=1))
+            changed = not past or counts[0] + counts[1] > 0
+            past = [*past, dict(expected)] if changed else past
+            assert done == Upserted(*counts, len(past) - 1)
+        for version, rows in enumerate(past):
+            found = lake.scan("closures", version).collect().sort(table.key)
+            assert_frame_equal(found, _closures(rows).sort(table.key))
+
+
+def _closures(rows: dict) -> pl.DataFrame:
+    listed = [
+        {"store_id": s, "date": DAY + timedelta(days=d), "from_hour": h, **v} for (s, d, h), v in rows.items()
+    ]
+    return pl.DataFrame(listed, schema=dict(LAKE["closures"].schema))
