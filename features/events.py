@@ -42,6 +42,11 @@ def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: da
     )  # fmt: skip
 
 
+def busy_days(days: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and date on which an event that passes (not a price change) touches the store."""
+    return days.filter(pl.col("kind") != "price").select("store_id", "date").unique()
+
+
 def name_codes(events: pl.DataFrame) -> pl.DataFrame:
     """One row per event name: a whole-number code, in order of first being known, so that it never changes.
 

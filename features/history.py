@@ -57,6 +57,26 @@ def hourly_profile(demand: pl.DataFrame, target: str) -> pl.DataFrame:
     )
 
 
+def plain_state(state: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
+    """Adds what the last known plain same-weekday values were: days without holiday or event.
+
+    `busy` has one row per (store_id, date) that is not plain. `plain_base`: mean of the last four, for the days
+    after this one; `plain_before`: as it stood for this day; `plain_12`: mean of the last twelve; `plain`:
+    whether this day is.
+    """
+    marked = state.join(busy.with_columns(plain=pl.lit(value=False)), on=["store_id", "date"], how="left")
+    marked = marked.with_columns(pl.col("plain").fill_null(value=True)).sort(*HOUR_KEY, "date")
+    ranked = marked.filter("plain").with_columns(rank=pl.int_range(pl.len()).over(HOUR_KEY))
+    means = ranked.select(
+        *HOUR_KEY, "date",
+        plain_base=pl.mean_horizontal(_past("y", k) for k in range(4)),
+        plain_12=pl.mean_horizontal(_past("y", k) for k in range(SHAPE_WEEKS)),
+    )  # fmt: skip
+    joined = marked.join(means, on=[*HOUR_KEY, "date"], how="left", maintain_order="left")
+    filled = joined.with_columns(pl.col("plain_base", "plain_12").forward_fill().over(HOUR_KEY))
+    return filled.with_columns(plain_before=pl.col("plain_base").shift(1).over(HOUR_KEY))
+
+
 def _past(value: str, weeks: int) -> pl.Expr:
     """The value `weeks` known same-weekday days earlier, in rows sorted by HOUR_KEY and date."""
     return pl.when(pl.col("rank") >= weeks).then(pl.col(value).shift(weeks))
@@ -66,7 +86,7 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
     """Adds to the profile what the last known same-weekday values were, this row's included.
 
     `base`: the incumbent for the days after this one; `base_before`: the incumbent as it stood for this day
-    itself; `last`, `last_2`, `last_8`, `last_12`: means of so many values; `known`: how many there are; `<column>_base`
+    itself; `last`, `last_2`, `last_8`: means of so many values; `known`: how many there are; `<column>_base`
     for each column in `also`: its mean over the same days as the incumbent's.
     """
     weeks = range(SAME_HOUR_WEEKS)
@@ -77,57 +97,71 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
         last=pl.col("y"),
         last_2=pl.mean_horizontal(_past("y", k) for k in weeks[:2]),
         last_8=pl.mean_horizontal(_past("y", k) for k in weeks),
-        last_12=pl.mean_horizontal(_past("y", k) for k in range(SHAPE_WEEKS)),
         known=pl.col("rank") + 1,
         **{f"{name}_base": pl.mean_horizontal(_past(name, k) for k in weeks[:4]) for name in also},
     ).drop("rank", *also)
 
 
 def hour_levels(state: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, hour and open date: how the hour ran lately beside its incumbent, any weekday."""
+    """One row per store, hour and open date: how the hour ran on plain days lately beside its plain mean."""
     over = ["store_id", "hour"]
-
-    def level(days: int) -> pl.Expr:
-        actual = pl.col("y_seen").rolling_sum(days, min_samples=1).over(over)
-        expected = pl.col("base_before_seen").rolling_sum(days, min_samples=1).over(over)
-        return pl.when(expected > 0).then(actual / expected)
-
-    seen = pl.col("base_before").is_not_null()
+    seen = pl.col("plain") & pl.col("plain_before").is_not_null()
     return (
         state.sort("store_id", "hour", "date")
-        .with_columns(y_seen=pl.when(seen).then("y").otherwise(0.0),
-                      base_before_seen=pl.col("base_before").fill_null(0.0))
-        .select("store_id", "hour", "date", hour_level_7=level(7), hour_level_28=level(28),
-                hour_mean_28=pl.col("y").rolling_mean(28, min_samples=1).over(over))
+        .with_columns(
+            seen=pl.when(seen).then("y").otherwise(0.0),
+            expected=pl.when(seen).then("plain_before").otherwise(0.0),
+        )
+        .select(
+            "store_id", "hour", "date",
+            hour_level_7=_level(7, over),
+            hour_level_28=_level(28, over),
+            hour_mean_28=pl.col("y").rolling_mean(28, min_samples=1).over(over),
+        )
     )  # fmt: skip
+
+
+def _level(days: int, over: list[str] | str) -> pl.Expr:
+    """What was seen over what was expected, summed over the last open days; null without expectation."""
+    seen = pl.col("seen").rolling_sum(days, min_samples=1).over(over)
+    expected = pl.col("expected").rolling_sum(days, min_samples=1).over(over)
+    # A window that has left its last demand behind can keep a rounding error instead of 0.
+    return pl.when(expected > 1e-6).then(seen / expected)
 
 
 def day_totals(state: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and open date: the day's total, the incumbent's for it, and recent levels."""
-    totals = (
-        state.group_by("store_id", "date")
-        .agg(pl.col("y").sum().alias("total"), pl.col("base_before").sum().alias("expected"),
-             (pl.col("y") > 0).sum().alias("hours_traded"))
-        .sort("store_id", "date")
-    )  # fmt: skip
+    """One row per store and open date: total, what plain days led to expect of it (`usual`), recent levels.
 
-    def level(days: int) -> pl.Expr:
-        actual = pl.col("total_seen").rolling_sum(days, min_samples=1).over("store_id")
-        expected = pl.col("expected").rolling_sum(days, min_samples=1).over("store_id")
-        return pl.when(expected > 0).then(actual / expected)
+    Levels are sums over plain days: a holiday or promotion lately says nothing of the days to come.
+    """
+    totals = (
+        state.sort("store_id", "date", "hour")
+        .group_by("store_id", "date", maintain_order=True)
+        .agg(
+            total=pl.col("y").sum(),
+            usual=pl.coalesce("plain_before", "base_before").sum(),
+            hours_traded=(pl.col("y") > 0).sum(),
+            plain=pl.col("plain").first(),
+        )
+    )
 
     def mean(days: int) -> pl.Expr:
         return pl.col("total").rolling_mean(days, min_samples=1).over("store_id")
 
+    def spread(days: int) -> pl.Expr:
+        return pl.col("hours_traded").rolling_sum(days, min_samples=1).over("store_id")
+
+    counts = pl.col("plain") & (pl.col("usual") > 0)
+    levels = {f"day_level_{days}": _level(days, "store_id") for days in (3, 7, 14, 28)}
     return totals.with_columns(
-        total_seen=pl.when(pl.col("expected") > 0).then("total").otherwise(0.0)
+        seen=pl.when(counts).then("total").otherwise(0.0),
+        expected=pl.when(counts).then("usual").otherwise(0.0),
     ).with_columns(
-        day_level_3=level(3), day_level_7=level(7), day_level_14=level(14), day_level_28=level(28),
+        **levels,
         day_trend=mean(28) / mean(84),
-        hourly_scale=pl.col("total").rolling_sum(28, min_samples=1).over("store_id")
-        / pl.col("hours_traded").rolling_sum(28, min_samples=1).over("store_id"),
+        hourly_scale=pl.col("total").rolling_sum(28, min_samples=1).over("store_id") / spread(28),
         open_days_known=pl.int_range(1, pl.len() + 1).over("store_id"),
-    ).drop("total_seen")  # fmt: skip
+    ).drop("seen", "expected")  # fmt: skip
 
 
 def weekday_state(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
@@ -139,7 +173,7 @@ def weekday_state(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
         .sort(*over, "date")
         .select(
             "store_id", "weekday", "date",
-            weekday_last=pl.when(pl.col("expected") > 0).then(pl.col("total") / pl.col("expected")),
+            weekday_last=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
             holidays_in_base=pl.col("marked").rolling_sum(4, min_samples=1).over(over),
         )
     )  # fmt: skip
@@ -186,7 +220,7 @@ def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame
         usual.join(totals, on=["store_id", "date"], how="left")
         .select(
             "store_id", "holiday", "date",
-            holiday_ratio=pl.when(pl.col("expected") > 0).then(pl.col("total") / pl.col("expected")),
+            holiday_ratio=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
             holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
         )
         .sort("store_id", "holiday", "date")

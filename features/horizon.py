@@ -86,7 +86,7 @@ def open_hours(
     )
     span = (dates["date"].min(), dates["date"].max())
     grid = clock.hour_grid(records.stores, *span).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
-    day_state = at_origin.drop("total", "expected", "hours_traded", "last_on", "open_days_known")
+    day_state = at_origin.drop("total", "usual", "hours_traded", "plain", "last_on", "open_days_known")
     return (
         trade.join(grid, on=["store_id", "date", "hour"])
         .join(day_state, on=ORIGIN)

@@ -53,6 +53,8 @@ def past(records: Records, view: View, last: date) -> history.Past:
         profile = events.active_events(profile, days, codes).drop("event_code")
         also += events.COLUMNS
     hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
+    busy = pl.concat([holidays.select("store_id", "date"), events.busy_days(days)]).unique()
+    hourly = history.plain_state(hourly, busy)
     totals = history.day_totals(hourly)
     return history.Past(
         hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
@@ -151,12 +153,13 @@ def _ratio(value: str, base: str) -> pl.Expr:
 
 
 def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `smooth`: the incumbent's day, spread over its hours by the shape of the last twelve weeks."""
-    shape = pl.coalesce("last_12", "incumbent").fill_null(0.0)
+    """Adds `smooth`: the incumbent of plain days, each day spread over its hours by twelve weeks' shape."""
+    plain = pl.coalesce("plain_base", "incumbent")
+    shape = pl.coalesce("plain_12", "incumbent").fill_null(0.0)
     day = [*horizon.ORIGIN, "lead_days"]
-    level = pl.col("incumbent").sum().over(day) / shape.sum().over(day)
+    level = plain.sum().over(day) / shape.sum().over(day)
     usual = shape.sum().over(day) > 0
-    return rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise("incumbent"))
+    return rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise(plain))
 
 
 def _history_family() -> list[pl.Expr]:

@@ -11,13 +11,15 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from features.errors import DaypartError
-from flows.adapters.lake import Lake
+from flows.adapters import lake as module
+from flows.adapters.lake import Lake, Upserted
 
 BATCHES = 12
 HALF = 20
@@ -78,6 +80,45 @@ def test_writers_at_once_leave_what_they_leave_one_after_the_other(root: Path) -
         assert_frame_equal(found(root, store), after(store, BATCHES))
     # Every upsert that changed anything is one version: none was lost, none was written twice.
     assert BATCHES * 3 <= Lake(root).history("demand").height <= BATCHES * 4
+
+
+class Overtaken(Lake):
+    """A lake whose writer is overtaken by another one after it has read and before it commits."""
+
+    def __init__(self, root: Path, others: list[pl.DataFrame]) -> None:
+        super().__init__(root)
+        self.others = others
+
+    def _write(self, *given: Any, **named: Any) -> int:
+        if self.others:
+            Lake(self.root).upsert("demand", self.others.pop())
+        return super()._write(*given, **named)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_key_that_two_writers_bring_at_once_is_there_once(root: Path, begun: bool) -> None:
+    if begun:
+        Lake(root).upsert("demand", batch("B", 0))
+    done = Overtaken(root, [batch("A", 0)]).upsert("demand", batch("A", 1))
+    assert done == Upserted(taken=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
+    assert_frame_equal(found(root, "A"), after("A", 2))
+
+
+def test_a_row_that_another_writer_changed_is_not_put_back(root: Path) -> None:
+    Lake(root).upsert("demand", batch("A", 0))
+    rows = batch("A", 0).with_columns(sales=pl.lit(9.0)).drop("orders").head(1)
+    Overtaken(root, [batch("A", 1)]).upsert("demand", rows)
+    assert_frame_equal(found(root, "A"), after("A", 2))
+    assert Lake(root).scan("demand").select(pl.col("sales").sum()).collect().item() == 9.0
+
+
+def test_a_writer_that_is_always_overtaken_gives_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ATTEMPTS", 3)
+    lake = Overtaken(root, [batch("B", number) for number in (2, 1, 0)])
+    with pytest.raises(DaypartError, match="other writers came first 3 times"):
+        lake.upsert("demand", batch("A", 0))
+    assert found(root, "A").is_empty()
+    assert_frame_equal(found(root, "B"), after("B", 3))
 
 
 def test_a_killed_writer_leaves_whole_batches_and_can_be_run_again(root: Path) -> None:
