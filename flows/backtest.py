@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
 from features.errors import InputError
+from features.records import Records
 from flows.adapters.lake import Lake
-from flows.forecast import write_out
+from flows.forecast import LATE_DAYS, check_out, write_out
 from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
 from forecasting import accuracy
@@ -20,7 +21,7 @@ HINDSIGHT = "Weather as observed: these figures are hindsight, no forecast could
 
 @dataclass(frozen=True)
 class Backtested:
-    """A backtest's rows as the contract has them, its scores by target and level, and where the report lies."""
+    """A backtest's rows as the contract has them, its scores by target and level, and where its report is."""
 
     rows: pl.DataFrame
     scores: pl.DataFrame
@@ -55,10 +56,13 @@ def backtest(
     """
     from forecasting import backtest as rolling
 
+    if out is not None:
+        check_out(out)
     records, reads = read_records(lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)
-    _check(records.first_demand_on(chosen[0]), span, origins)
+    for target in chosen:
+        _check(records, target, span, origins)
     told, importance = [], []
     for target in chosen:
         rows, model = rolling.backtest(
@@ -85,11 +89,18 @@ def backtest(
     return Backtested(rows, level_scores(scored), report_path, notices)
 
 
-def _check(first: date | None, span: Span, origins: list[date]) -> None:
+def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
+    first, last = records.first_demand_on(target), records.last_demand_on(target)
     if not origins:
-        raise InputError(f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span")
+        raise InputError(
+            f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span"
+        )
     if first is None or (span.start - first).days < 28:
-        raise InputError(f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later")
+        raise InputError(
+            f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later"
+        )
+    if last is None or span.end > last + timedelta(days=LATE_DAYS):
+        raise InputError(f"--end {span.end} lies beyond the data: {target} ends on {last}; choose an earlier end")
 
 
 def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
@@ -97,7 +108,9 @@ def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | N
     both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
     tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())
     value = pl.when(pl.col("target") == "orders").then(1.0).otherwise(pl.col("ticket"))
-    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(unit_value=value)
+    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(
+        unit_value=value
+    )
     if oracle is not None:
         keys = ["store_id", "target", "hour_utc"]
         scored = scored.join(oracle, on=keys, how="left", maintain_order="left").with_columns(
@@ -109,7 +122,9 @@ def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | N
 def level_scores(scored: pl.DataFrame) -> pl.DataFrame:
     """One row per target and level (hour, daypart, day) with the figures of `accuracy.score`."""
     frames = [
-        accuracy.score(scored, level, by=["target"]).select("target", pl.lit(level).alias("level"), pl.exclude("target"))
+        accuracy.score(scored, level, by=["target"]).select(
+            "target", pl.lit(level).alias("level"), pl.exclude("target")
+        )
         for level in ("hour", "daypart", "day")
     ]
     return pl.concat(frames).sort("target", maintain_order=True)

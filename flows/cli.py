@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.exceptions import TyperException
 
 app = typer.Typer(
     help="Hourly, store-level demand forecasting with its operations built in.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
@@ -45,16 +45,18 @@ class Place:
 @app.callback()
 def place(
     context: typer.Context,
-    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
+    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(
+        ".daypart"
+    ),
 ) -> None:
     context.obj = home
 
 
-def _day(text: str | None, option: str) -> date | None:
+def _day(text: str, option: str) -> date:
     from features.errors import InputError
 
     try:
-        return date.fromisoformat(text) if text else None
+        return date.fromisoformat(text)
     except ValueError:
         raise InputError(f"{option} is {text!r}: expected a date such as 2025-11-24") from None
 
@@ -62,7 +64,7 @@ def _day(text: str | None, option: str) -> date | None:
 def _targets(text: str | None) -> tuple[str, ...] | None:
     from features.errors import InputError
 
-    names = tuple(part.strip() for part in text.split(",")) if text else None
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else None
     if names and set(names) - {"orders", "sales"}:
         raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
     return names
@@ -101,19 +103,25 @@ def ingest(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
     paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
-    mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
+    mapping: Annotated[
+        Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check files and upsert their rows into a table."""
     from features.errors import InputError
-    from flows import ingest as ingests
     from flows import display
+    from flows import ingest as ingests
 
     lake = Place(context.obj).lake
     if table == "pos":
         if mapping is None:
-            raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
+            raise InputError(
+                "pos lines need --mapping FILE.toml that says what their columns are; see the README"
+            )
         report = ingests.ingest_pos(lake, paths, mapping, skip_bad)
     else:
         report = ingests.ingest_table(lake, table, paths, skip_bad)
@@ -135,30 +143,42 @@ def train(
     place = Place(context.obj)
     recipe = _recipe(weather, place.settings.seed)
     display.show_train(
-        run(place.lake, place.registry, recipe, _targets(targets), _day(as_of, "--as-of")), as_json=json
+        run(place.lake, place.registry, recipe, _targets(targets), _day(as_of, "--as-of") if as_of else None),
+        as_json=json,
     )
 
 
 @app.command()
 def forecast(
     context: typer.Context,
-    origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
+    origin: Annotated[
+        str | None, typer.Option(help="First day; default the day after the last demand.")
+    ] = None,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")
+    ] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
     json: Json = False,
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
-    from flows import forecast as forecasts
+    from features.errors import NotKnownError
     from flows import display
+    from flows import forecast as forecasts
 
     place = Place(context.obj)
-    day, lake, stores = _day(origin, "--origin"), place.lake, store or []
+    if out is not None:
+        forecasts.check_out(out)
+    day, lake, stores = _day(origin, "--origin") if origin else None, place.lake, store or []
     forecasts.check_stores(lake, stores)
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
     if rows is None:
         forecasts.publish(lake, place.registry, day)
         rows = forecasts.published(lake, forecasts.due(lake, day), stores)
+    if rows is None:
+        raise NotKnownError(
+            f"store {', '.join(stores)} has no forecast: is it closed for good? see closed_on in stores"
+        )
     if out is not None:
         forecasts.write_out(rows, out)
     display.show_forecast(rows, out, as_json=json)
@@ -183,8 +203,6 @@ def backtest(
 
     place = Place(context.obj)
     first, last = _day(start, "--start"), _day(end, "--end")
-    assert first is not None
-    assert last is not None
     recipe = _recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)
     report = out.with_suffix(".html")
@@ -225,16 +243,15 @@ def main() -> None:
     # LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import click
-
+    stopped = "stopped; nothing was half-written"
     try:
-        app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as asked:
-        print(asked.ctx.get_help() if asked.ctx else asked.format_message())
-    except click.ClickException as wrong:
+        # Typer turns an interrupt into a status that it returns.
+        if app(sys.argv[1:] or ["--help"], standalone_mode=False):
+            _stop(1, stopped)
+    except TyperException as wrong:
         _stop(2, f"{wrong.format_message()} See `daypart --help`.")
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        _stop(1, "stopped; nothing was half-written")
+    except (KeyboardInterrupt, typer.Abort):
+        _stop(1, stopped)
     except Exception as failed:
         from features.errors import InputError
 

@@ -18,7 +18,7 @@ from forecasting.recipe import Recipe
 
 STORES, DAYS, SEED = 48, 744, 7
 WEEKS = 8
-RECIPE = Recipe(max_rows=120_000, folds=1)
+RECIPE = Recipe(members=("log_ratio", "ratio", "statistical"), max_rows=250_000, folds=1)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     report = settings.home / "report.html"
-    tested = backtest(Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress)
+    tested = backtest(
+        Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress
+    )
     progress("forecast")
     told = flows.forecast(settings)
     progress("two weeks pass; monitor")
@@ -75,7 +77,7 @@ def _quiet_prefect(home: Path) -> None:
 
 
 def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """The chain's tables as Parquet files: what is known at the origin, and the demand that comes after it."""
+    """The chain's tables as Parquet files: what is known at the origin, and the demand that comes after."""
     folder.mkdir(parents=True, exist_ok=True)
     came = pl.col("hour_local").dt.date() < pl.lit(origin)
     frames = {name: frame for name, frame in chain.tables.items() if frame.height}

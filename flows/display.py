@@ -47,8 +47,8 @@ def _print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
         grid.add_column(name, justify="right" if isinstance(value, int | float) else "left", no_wrap=True)
     for row in rows:
         grid.add_row(*(_cell(value) for value in row.values()))
-    console = Console(soft_wrap=True)
-    console.print(grid)
+    # Wide enough for any row: where nobody looks, rich takes 80 columns and would cut figures short.
+    Console(width=400, soft_wrap=True, markup=False, emoji=False, highlight=False).print(grid)
 
 
 def _level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
@@ -84,18 +84,15 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
     ])  # fmt: skip
 
 
-def show_forecast(rows: pl.DataFrame | None, out: Path | None, *, as_json: bool) -> None:
-    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many stores."""
-    rows = pl.DataFrame() if rows is None else rows
+def show_forecast(rows: pl.DataFrame, out: Path | None, *, as_json: bool) -> None:
+    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many."""
     if as_json:
         summary: dict[str, object] = {"rows": rows.height, "out": out}
         _print_json(summary if out else summary | {"forecasts": rows.to_dicts()})
         return
-    if rows.is_empty():
-        print("nothing published for these stores")
-        return
     if out is not None:
-        print(f"{rows.height:,} rows, {rows['store_id'].n_unique()} stores, origin {rows['origin_date'][0]}: {out}")
+        stores, origin = rows["store_id"].n_unique(), rows["origin_date"][0]
+        print(f"{rows.height:,} rows, {stores} stores, origin {origin}: {out}")
         return
     print(f"origin {rows['origin_date'][0]}, models {', '.join(sorted(rows['model_version'].unique()))}")
     many = rows["store_id"].n_unique() > 3
@@ -106,7 +103,9 @@ def show_forecast(rows: pl.DataFrame | None, out: Path | None, *, as_json: bool)
         day=pl.col("forecast").sum().round(0), incumbent=pl.col("incumbent").sum().round(0),
     )  # fmt: skip
     order = ["target", *([] if many else ["store_id"]), "date"]
-    _print_table(days.sort(order).select(order, pl.exclude(order)).to_dicts(), "the chain by day" if many else "")
+    _print_table(
+        days.sort(order).select(order, pl.exclude(order)).to_dicts(), "the chain by day" if many else ""
+    )
     for basis in rows.select("store_id", "basis").drop_nulls().unique().sort("store_id").iter_rows():
         print(f"{basis[0]}: {basis[1]}")
 
@@ -114,7 +113,9 @@ def show_forecast(rows: pl.DataFrame | None, out: Path | None, *, as_json: bool)
 def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
-        _print_json({"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices})
+        _print_json(
+            {"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices}
+        )
         return
     for notice in done.notices:
         print(notice)

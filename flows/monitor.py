@@ -17,7 +17,7 @@ RECENT_ORIGINS_DAYS = 28
 
 @dataclass(frozen=True)
 class Watch:
-    """What monitoring found: accuracy of published forecasts by target and level, and a decision per target."""
+    """What monitoring found: accuracy of what was published by target and level, and a decision per target."""
 
     scores: pl.DataFrame
     decisions: dict[str, Decision]

@@ -16,6 +16,8 @@ from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
 from forecasting.recipe import Recipe
 
+RETRY_DELAYS_SECONDS = [2.0, 10.0, 60.0]
+
 
 def in_passing(task: Any, run: Any, state: Any) -> bool:
     """Whether a failure may pass by itself: wrong input never does."""
@@ -31,7 +33,11 @@ def in_passing(task: Any, run: Any, state: Any) -> bool:
 def _job(name: str, work: Callable[..., Any]) -> Any:
     """A job as one task: each is atomic and can be repeated, so a retry does it over."""
     return task(
-        name=name, retries=3, retry_delay_seconds=[2, 10, 60], retry_condition_fn=in_passing, persist_result=False
+        name=name,
+        retries=len(RETRY_DELAYS_SECONDS),
+        retry_delay_seconds=RETRY_DELAYS_SECONDS,
+        retry_condition_fn=in_passing,
+        persist_result=False,
     )(work)
 
 

@@ -24,7 +24,11 @@ class Trained:
 
 
 def train(
-    lake: Lake, registry: Registry, recipe: Recipe, targets: tuple[str, ...] | None = None, as_of: date | None = None
+    lake: Lake,
+    registry: Registry,
+    recipe: Recipe,
+    targets: tuple[str, ...] | None = None,
+    as_of: date | None = None,
 ) -> list[Trained]:
     """Trains every target on what was known at `as_of` (default: the day after the last demand).
 
@@ -33,7 +37,10 @@ def train(
     """
     records, reads = read_records(lake)
     chosen = with_demand(records, targets)
-    return [_train_one(records, reads, registry, recipe, target, _day(records, target, as_of)) for target in chosen]
+    return [
+        _train_one(records, reads, registry, recipe, target, _day(records, target, as_of))
+        for target in chosen
+    ]
 
 
 def _day(records: Records, target: str, as_of: date | None) -> date:
@@ -64,9 +71,12 @@ def _train_one(
         return Trained(target, serving, True, "the champion is this very model", as_of, challenger.trained_on)
     verdict = gate(challenger, Model.from_files(served) if served else None, workshop)
     params = {"as_of": as_of.isoformat(), **recipe.model_dump(mode="json")}
-    run = registry.record("train", target, params, {**challenger.trained_on, **verdict.figures}, reads, files)
-    version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
-    registry.set_alias(target, "challenger", version)
+    version = registry.version_of(target, "challenger")
+    if version is None or registry.load(target, version) != files:
+        figures = {**challenger.trained_on, **verdict.figures}
+        run = registry.record("train", target, params, figures, reads, files)
+        version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
+        registry.set_alias(target, "challenger", version)
     if verdict.promote:
         registry.set_alias(target, "champion", version)
     return Trained(target, version, verdict.promote, verdict.reason, as_of, challenger.trained_on)

@@ -104,7 +104,7 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
         weight=weight / weight.mean(),
         feature_name=features,
         categorical_feature=[name for name in CATEGORICAL if name in features],
-        params={"max_bin": 255, "verbose": -1},
+        params={"max_bin": 127, "verbose": -1},
     )
     settings = _parameters(recipe, len(label)) | OBJECTIVES[member]
     booster = lightgbm.train(settings, data, num_boost_round=recipe.rounds)
@@ -117,10 +117,10 @@ def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
         "num_leaves": recipe.leaves,
         "learning_rate": recipe.learning_rate,
         "min_data_in_leaf": int(np.clip(rows // 1000, 20, 200)),
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.7,
+        "feature_fraction": 0.8,
+        "bagging_fraction": 0.8,
         "bagging_freq": 1,
-        "lambda_l2": 5.0,
+        "lambda_l2": 1.0,
         "cat_smooth": 50.0,
         "max_cat_threshold": 16,
         "deterministic": True,

@@ -1,144 +1,250 @@
-"""The registry: MLflow on SQLite, holding runs, model versions and the aliases champion and challenger."""
+"""The registry: what ran and on which data, and the versions of each target's model, in MLflow on SQLite."""
 
+import hashlib
+import io
+import json
 import logging
 import os
-import tempfile
+import random
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features.errors import NotKnownError
+import polars as pl
+
+from features.errors import DaypartError, InputError, NotKnownError
+from flows.adapters import process
 from flows.adapters.settings import Settings
 
+ALIASES = ("champion", "challenger")
 EXPERIMENT = "daypart"
-FOLDER = "model"
+VERSIONS = {
+    **{"version": pl.Int64(), "created_utc": pl.Datetime("us"), "run_id": pl.String()},
+    **{"aliases": pl.List(pl.String()), "tags": pl.String()},
+}
+BUSY_SECONDS = 60.0
+"""How long a call waits for another process to let go of the database."""
+BATCH = 100
+"""Params or metrics that MLflow takes in one call."""
 
 
 class Registry:
-    """Runs and versioned models of one home. Registering and moving an alias are single database commits."""
+    """The runs and models of one home, which may be moved: files are found beside the database.
+
+    Reading creates nothing. Every call is one transaction that waits for other processes; one that waits in
+    vain raises DaypartError.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._client: Any = None
+        self.settings = settings
 
     def record(
         self,
         job: str,
         target: str,
         params: Mapping[str, object],
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, float | None],
         reads: Mapping[str, int],
         files: Mapping[str, bytes],
+        tables: Mapping[str, pl.DataFrame] | None = None,
     ) -> str:
-        """Logs one finished run with its files and the Delta version of every table it read; the run's id.
+        """Keeps one run and returns its id: params as text or JSON, metrics that are not null, the Delta
+        version of every table read (tags `read.TABLE`), the model's files by name, and tables as Parquet.
 
-        A run that fails here is marked FAILED. Runs that a dead process of this machine left are marked KILLED.
+        A run that fails here is FAILED. Runs that a dead process of this machine left are marked KILLED.
         """
-        client, experiment = self._connected()
-        self._bury(client, experiment)
         tags = {f"read.{table}": str(version) for table, version in reads.items()}
-        tags |= {"job": job, "target": target, "pid": str(os.getpid()), "mlflow.runName": f"{job}-{target}"}
-        run = client.create_run(experiment, tags=tags).info.run_id
+        tags |= {"job": job, "target": target, "model.sha256": _digest(files), **process.identity()}
+        run = self._begin(f"{job}-{target}", tags)
         try:
-            for name, value in params.items():
-                client.log_param(run, name, value)
-            for name, number in metrics.items():
-                client.log_metric(run, name, float(number))
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in files.items():
-                    (Path(folder) / name).write_bytes(content)
-                if files:
-                    client.log_artifacts(run, folder, FOLDER)
+            self._log(run, params, metrics)
+            _write(self._folder(run), files)
+            _write(
+                self._folder(run, "tables"), {f"{n}.parquet": _parquet(t) for n, t in (tables or {}).items()}
+            )
         except BaseException:
-            client.set_terminated(run, "FAILED")
+            self._call("set_terminated", run, "FAILED")
             raise
-        client.set_terminated(run, "FINISHED")
-        return str(run)
+        self._call("set_terminated", run, "FINISHED")
+        return run
 
     def register(self, target: str, run_id: str, tags: Mapping[str, str]) -> int:
-        """A new version of the target's model from a recorded run's files."""
-        from mlflow.exceptions import MlflowException
-
-        client, _ = self._connected()
-        try:
-            client.create_registered_model(_name(target))
-        except MlflowException as failed:
-            if failed.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
-        return int(client.create_model_version(_name(target), source, run_id, tags=dict(tags)).version)
+        """Makes a recorded run's files the next version of the target's model; versions count from 1."""
+        if not self._folder(run_id).is_dir():
+            raise NotKnownError(f"run {run_id} has no model files: record the run with its files first")
+        self._call("create_registered_model", _name(target), none_on="RESOURCE_ALREADY_EXISTS")
+        source = self._folder(run_id).as_uri()
+        made = self._call("create_model_version", _name(target), source, run_id, tags=dict(tags))
+        return int(made.version)
 
     def set_alias(self, target: str, alias: str, version: int) -> None:
-        """Points an alias at a version."""
-        client, _ = self._connected()
-        client.set_registered_model_alias(_name(target), alias, str(version))
+        """Points champion or challenger at a version, in one transaction. NotKnownError if there is none."""
+        if alias not in ALIASES:
+            raise InputError(f"unknown alias {alias!r}: expected {' or '.join(ALIASES)}")
+        self._version(target, version)
+        self._call("set_registered_model_alias", _name(target), alias, str(version))
 
     def version_of(self, target: str, alias: str) -> int | None:
-        """The version that an alias names, null where there is none."""
-        from mlflow.exceptions import MlflowException
+        """The version that an alias names; null where it names none."""
+        model = self._model(target)
+        return int(model.aliases[alias]) if model is not None and alias in model.aliases else None
 
-        if not self._settings.mlflow_database.exists():
+    def load(self, target: str, version: int | str) -> dict[str, bytes]:
+        """The files of a version, or of the one that an alias names, exactly as they were recorded.
+
+        Raises NotKnownError where there is no such version, DaypartError where files are gone or changed.
+        """
+        found = self._version(target, version)
+        folder = self._folder(found.run_id)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        if self._call("get_run", found.run_id).data.tags["model.sha256"] != _digest(files):
+            told = f"version {found.version} of {target} is damaged, files in {folder} are gone or changed"
+            raise DaypartError(f"{told}: restore them, promote another version, or run `daypart train`")
+        return files
+
+    def describe(self, target: str, version: int | str) -> dict[str, Any]:
+        """A version's version, run_id, created_utc, params, metrics, and tags, its own over its run's.
+
+        Raises NotKnownError where there is no such version.
+        """
+        found = self._version(target, version)
+        data = self._call("get_run", found.run_id).data
+        tags = {name: text for name, text in data.tags.items() if not name.startswith("mlflow.")}
+        return {
+            **{"version": int(found.version), "run_id": found.run_id, "created_utc": _moment(found)},
+            **{"params": data.params, "metrics": data.metrics, "tags": {**tags, **found.tags}},
+        }
+
+    def versions(self, target: str) -> pl.DataFrame:
+        """One row per version, oldest first: version, created_utc, run_id, aliases, tags (JSON)."""
+        model = self._model(target)
+        listed = [] if model is None else self._call("search_model_versions", f"name = '{_name(target)}'")
+        rows = [
+            {
+                **{"version": int(each.version), "created_utc": _moment(each), "run_id": each.run_id},
+                **{"aliases": sorted(a for a, v in model.aliases.items() if int(v) == int(each.version))},
+                **{"tags": json.dumps(each.tags, sort_keys=True)},
+            }
+            for each in listed
+        ]
+        return pl.DataFrame(rows, schema=VERSIONS).sort("version")
+
+    def _model(self, target: str) -> Any:
+        """The registered model with its aliases; null where there is none."""
+        if not self.settings.mlflow_database.exists():
             return None
-        client, _ = self._connected()
+        return self._call("get_registered_model", _name(target), none_on="RESOURCE_DOES_NOT_EXIST")
+
+    def _version(self, target: str, version: int | str) -> Any:
+        """What MLflow knows of a version, by its number or an alias."""
+        model = self._model(target)
+        if model is None:
+            raise NotKnownError(f"no model for {target} in {self.settings.home}: run `daypart train` first")
+        number = model.aliases.get(version) if isinstance(version, str) else version
+        if number is None:
+            raise NotKnownError(f"no {version} for {target}: run `daypart train` first, or promote a version")
+        found = self._call("get_model_version", _name(target), str(number), none_on="RESOURCE_DOES_NOT_EXIST")
+        if found is None:
+            known = ", ".join(map(str, self.versions(target)["version"])) or "none"
+            raise NotKnownError(f"no version {number} of {target}: it has {known}")
+        return found
+
+    def _folder(self, run_id: str, kind: str = "model") -> Path:
+        """Where MLflow lays the files of a run, wherever the home now is."""
+        return self.settings.artifacts.resolve() / run_id / "artifacts" / kind
+
+    def _log(self, run: str, params: Mapping[str, object], metrics: Mapping[str, float | None]) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = time.time_ns() // 1_000_000
+        told = [Param(n, v if isinstance(v, str) else json.dumps(v, default=str)) for n, v in params.items()]
+        counted = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None]
+        for first in range(0, max(len(told), len(counted)), BATCH):
+            batch = slice(first, first + BATCH)
+            self._call("log_batch", run, counted[batch], told[batch])
+
+    def _begin(self, name: str, tags: Mapping[str, str]) -> str:
+        """A new run's id, once the runs of this machine's dead processes are marked KILLED."""
+        if not self.settings.mlflow_database.exists():
+            self._create()
+        experiment = self._call("get_experiment_by_name", EXPERIMENT).experiment_id
+        for run in self._call("search_runs", [experiment], "attributes.status = 'RUNNING'"):
+            if not process.lives(run.data.tags):
+                self._call("set_terminated", run.info.run_id, "KILLED")
+        return str(self._call("create_run", experiment, tags=tags, run_name=name).info.run_id)
+
+    def _create(self) -> None:
+        """Makes the database beside its place and puts it there whole, unless another process was first."""
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        database = self.settings.mlflow_database
+        partial = database.with_name(f".{database.name}.{process.SESSION}")
         try:
-            return int(client.get_model_version_by_alias(_name(target), alias).version)
-        except MlflowException:
-            return None
+            _client(partial).create_experiment(EXPERIMENT, self.settings.artifacts.resolve().as_uri())
+            os.link(partial, database)
+        except FileExistsError:
+            pass
+        finally:
+            partial.unlink(missing_ok=True)
 
-    def load(self, target: str, version: int) -> dict[str, bytes]:
-        """The files of a version. Raises NotKnownError where its artifacts are gone."""
-        client, _ = self._connected()
-        run = client.get_model_version(_name(target), str(version)).run_id
-        folder = Path(client.get_run(run).info.artifact_uri.removeprefix("file://")) / FOLDER
-        if not (folder / "model.json").is_file():
-            raise NotKnownError(
-                f"version {version} of {target} has no files at {folder}: restore them, or run `daypart train`"
-            )
-        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+    @cached_property
+    def _connected(self) -> Any:
+        return _client(self.settings.mlflow_database)
 
-    def describe(self, target: str, version: int) -> dict[str, dict[str, Any]]:
-        """Params, metrics and tags of the run behind a version."""
-        client, _ = self._connected()
-        found = client.get_model_version(_name(target), str(version))
-        data = client.get_run(found.run_id).data
-        return {"params": data.params, "metrics": data.metrics, "tags": {**data.tags, **found.tags}}
+    def _call(self, method: str, *given: Any, none_on: str = "", **named: Any) -> Any:
+        """What MLflow's client answers, null for one error code; waits while another process writes."""
+        give_up = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return getattr(self._connected, method)(*given, **named)
+            except Exception as failed:
+                if none_on and getattr(failed, "error_code", "") == none_on:
+                    return None
+                if "database is locked" not in str(failed):
+                    raise
+            if time.monotonic() > give_up:
+                place = self.settings.mlflow_database
+                raise DaypartError(f"{place} is held by another process: end it and run again")
+            time.sleep(random.uniform(0.01, 0.1))
 
-    def _connected(self) -> tuple[Any, str]:
-        if self._client is None:
-            self._client = self._connect()
-        client, experiment = self._client
-        return client, experiment
 
-    def _connect(self) -> tuple[Any, str]:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        for noisy in ("mlflow", "alembic"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)
-        from mlflow import MlflowClient
+def _client(database: Path) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
 
-        self._settings.home.mkdir(parents=True, exist_ok=True)
-        database = f"sqlite:///{self._settings.mlflow_database.resolve()}"
-        client = MlflowClient(tracking_uri=database, registry_uri=database)
-        found = client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return client, found.experiment_id
-        return client, client.create_experiment(EXPERIMENT, self._settings.artifacts.resolve().as_uri())
-
-    def _bury(self, client: Any, experiment: str) -> None:
-        for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-            pid = run.data.tags.get("pid")
-            if pid and not _alive(int(pid)):
-                client.set_terminated(run.info.run_id, "KILLED")
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # While it opens a store MLflow waits as long as this says, afterwards 20 seconds whatever it says.
+    uri = f"sqlite:///{database.resolve()}?timeout=1"
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _name(target: str) -> str:
     return f"daypart-{target}"
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _moment(version: Any) -> datetime:
+    return datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).replace(tzinfo=None)
+
+
+def _parquet(table: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    """One figure for names and contents together."""
+    whole = hashlib.sha256()
+    for name in sorted(files):
+        whole.update(f"{name}:{len(files[name])}:".encode() + files[name])
+    return whole.hexdigest()

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     def _whole(cls, home: Path) -> Path:
         """The same folder whatever the working folder becomes."""
         home = home.expanduser().absolute()
+        if set("?%") & set(str(home)):
+            raise ValueError(
+                "a home cannot have ? or % in its path, which addresses of databases read otherwise"
+            )
         if home.exists() and not home.is_dir():
             raise ValueError("that is a file, expected a folder or a name that is free")
         return home

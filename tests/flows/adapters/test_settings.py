@@ -78,6 +78,8 @@ def test_a_wrong_variable_or_argument_is_named(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="taken.*is a file, expected a folder"):
         Settings(home=tmp_path / "taken")
+    with pytest.raises(InputError, match=r"cannot have \? or % in its path"):
+        Settings(home="why?")
     monkeypatch.setenv("DAYPART_SEED", "x")
     with pytest.raises(InputError, match="DAYPART_SEED is 'x'"):
         Settings()

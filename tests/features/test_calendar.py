@@ -1,0 +1,70 @@
+"""Calendar features against Python's own dates and the holidays library."""
+
+import calendar as months
+from datetime import date, timedelta
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import calendar
+
+EVERY = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def store(country: str, subdivision: str | None = None, store_id: str = "A") -> pl.DataFrame:
+    schema = {"store_id": pl.String, "country": pl.String, "subdivision": pl.String}
+    return pl.DataFrame([(store_id, country, subdivision)], schema=schema, orient="row")
+
+
+@EVERY
+@given(st.dates(date(1990, 1, 1), date(2090, 12, 31)))
+def test_date_features_are_what_python_says(day: date) -> None:
+    found = calendar.date_features(pl.DataFrame({"date": [day]})).row(0, named=True)
+    assert found["calendar_weekday"] == day.isoweekday()
+    assert found["calendar_day_of_year"] == day.timetuple().tm_yday
+    assert found["calendar_day_of_month"] == day.day
+    assert found["calendar_days_to_month_end"] == months.monthrange(day.year, day.month)[1] - day.day
+
+
+def test_holidays_of_a_country_and_of_its_subdivision() -> None:
+    first, last = date(2024, 1, 1), date(2024, 12, 31)
+    country = calendar.public_holidays(store("DE"), first, last)
+    bavaria = calendar.public_holidays(store("DE", "BY"), first, last)
+    assert date(2024, 10, 3) in country["date"].to_list()
+    assert date(2024, 1, 6) not in country["date"].to_list()
+    assert date(2024, 1, 6) in bavaria["date"].to_list()
+    assert bavaria["date"].is_between(first, last).all()
+
+
+def test_unknown_places_fall_back_and_never_fail() -> None:
+    first, last = date(2024, 1, 1), date(2024, 12, 31)
+    nowhere = calendar.public_holidays(store("XX"), first, last)
+    assert nowhere.is_empty()
+    assert nowhere.columns == ["store_id", "date", "holiday"]
+    odd = calendar.public_holidays(store("US", "no such state"), first, last)
+    assert odd.equals(calendar.public_holidays(store("US"), first, last))
+
+
+def test_a_substitute_shares_its_holidays_name() -> None:
+    found = calendar.public_holidays(store("US"), date(2022, 12, 20), date(2023, 1, 5))
+    names = dict(found.select("date", "holiday").iter_rows())
+    assert names[date(2022, 12, 26)] == names[date(2022, 12, 25)] == "Christmas Day"
+
+
+@EVERY
+@given(st.sets(st.integers(0, 60), max_size=5), st.integers(0, 60))
+def test_distances_are_to_the_nearest_holidays_within_reach(marked: set[int], step: int) -> None:
+    first = date(2024, 3, 1)
+    schema = {"store_id": pl.String, "date": pl.Date, "holiday": pl.String}
+    rows = [("A", first + timedelta(days=k), f"H{k}") for k in sorted(marked)]
+    holidays = pl.DataFrame(rows, schema=schema, orient="row")
+    asked = pl.DataFrame({"store_id": ["A", "B"], "date": [first + timedelta(days=step)] * 2})
+    found = {row["store_id"]: row for row in calendar.holiday_features(asked, holidays).iter_rows(named=True)}
+    ahead = [k - step for k in marked if 0 <= k - step <= calendar.NEAR_DAYS]
+    since = [step - k for k in marked if 0 <= step - k <= calendar.NEAR_DAYS]
+    assert found["A"]["calendar_days_to_holiday"] == min(ahead, default=None)
+    assert found["A"]["calendar_days_since_holiday"] == min(since, default=None)
+    assert found["A"]["holiday"] == (f"H{step}" if step in marked else None)
+    assert found["B"]["holiday"] is None
+    assert found["B"]["calendar_days_to_holiday"] is None

@@ -1,0 +1,155 @@
+"""The incumbent and the states beside it, against slow and obvious loops."""
+
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+from statistics import mean
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import history
+
+FIRST = date(2024, 1, 1)
+HOURS = (8, 9, 12)
+day_values = st.lists(st.one_of(st.just(0), st.integers(0, 50)), min_size=len(HOURS), max_size=len(HOURS))
+histories = st.lists(day_values, min_size=1, max_size=80)
+EVERY = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
+    """Store-hours of consecutive days from FIRST; a 0 is a row that is not there."""
+    found = [
+        (store, datetime(FIRST.year, FIRST.month, FIRST.day, hour) + timedelta(days=step), float(value))
+        for step, values in enumerate(days)
+        for hour, value in zip(HOURS, values, strict=True)
+        if value
+    ]
+    schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "orders": pl.Float64}
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def state(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
+    """All hourly states, where the days numbered `busy` are holidays or have an event."""
+    rows = [("A", FIRST + timedelta(days=step)) for step in sorted(busy)]
+    marked = pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date}, orient="row")
+    same_hour = history.same_hour_state(history.hourly_profile(demand(days), "orders"), [])
+    return history.plain_state(same_hour, marked)
+
+
+def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
+    """Values of that hour on the open days of that weekday up to and with day `step`, latest first."""
+    slot = HOURS.index(hour)
+    return [float(days[k][slot]) for k in range(step, -1, -7) if sum(days[k])]
+
+
+@EVERY
+@given(histories)
+def test_incumbent_is_the_mean_of_the_last_four_known_same_weekday_values(days: list[list[int]]) -> None:
+    ever = {hour for slot, hour in enumerate(HOURS) if any(values[slot] for values in days)}
+    found = {(row["date"], row["hour"]): row for row in state(days).iter_rows(named=True)}
+    opened = [step for step, values in enumerate(days) if sum(values)]
+    assert set(found) == {(FIRST + timedelta(days=step), hour) for step in opened for hour in ever}
+    for (day, hour), row in found.items():
+        values = known_values(days, (day - FIRST).days, hour)
+        assert row["base"] == pytest.approx(mean(values[:4]))
+        assert row["last"] == values[0]
+        assert row["last_2"] == pytest.approx(mean(values[:2]))
+        assert row["last_8"] == pytest.approx(mean(values[:8]))
+        assert row["known"] == len(values)
+        before = values[1:5]
+        assert row["base_before"] == (pytest.approx(mean(before)) if before else None)
+
+
+@EVERY
+@given(histories, st.sets(st.integers(0, 79)))
+def test_plain_means_leave_holidays_and_events_out(days: list[list[int]], busy: set[int]) -> None:
+    plain = [values if step not in busy else [0, 0, 0] for step, values in enumerate(days)]
+    for row in state(days, busy).iter_rows(named=True):
+        step = (row["date"] - FIRST).days
+        values = known_values(plain, step, row["hour"])
+        assert row["plain"] == (step not in busy)
+        assert row["plain_base"] == (pytest.approx(mean(values[:4])) if values else None)
+        assert row["plain_12"] == (pytest.approx(mean(values[:12])) if values else None)
+        before = known_values(plain, step - 7, row["hour"]) if step >= 7 else []
+        assert row["plain_before"] == (pytest.approx(mean(before[:4])) if before else None)
+
+
+def test_a_busy_day_moves_no_level() -> None:
+    days = [[10, 10, 10]] * 40
+    days[38] = [900, 900, 900]
+    quiet, loud = (history.day_totals(state(days, busy)).row(-1, named=True) for busy in ([38], []))
+    for level in ("day_level_3", "day_level_7", "day_level_28"):
+        assert quiet[level] == pytest.approx(1.0)
+        assert loud[level] > 1.5
+
+
+@EVERY
+@given(histories)
+def test_day_totals_and_levels(days: list[list[int]]) -> None:
+    totals = history.day_totals(state(days))
+    opened = [step for step, values in enumerate(days) if sum(values)]
+    assert totals["date"].to_list() == [FIRST + timedelta(days=step) for step in opened]
+    assert totals["total"].to_list() == [float(sum(days[step])) for step in opened]
+    assert totals["open_days_known"].to_list() == list(range(1, len(opened) + 1))
+    for row, upto in zip(totals.iter_rows(named=True), range(1, len(opened) + 1), strict=True):
+        last = opened[max(0, upto - 28) : upto]
+        traded = sum(1 for step in last for value in days[step] if value)
+        assert row["hourly_scale"] == pytest.approx(sum(sum(days[step]) for step in last) / traded)
+
+
+def test_an_hour_that_repeats_counts_as_the_mean_of_its_two_values() -> None:
+    twice = pl.concat([demand([[6, 2, 2]]), demand([[10, 0, 0]])])
+    profile = history.hourly_profile(twice, "orders")
+    assert profile.filter(pl.col("hour") == 8)["y"].to_list() == [8.0]
+
+
+def test_a_day_on_which_nothing_was_sold_is_closed() -> None:
+    rows = demand([[1, 2, 3]] * 8).with_columns(
+        orders=pl.when(pl.col("hour_local").dt.date() == FIRST).then(0.0).otherwise("orders")
+    )
+    assert FIRST not in history.hourly_profile(rows, "orders")["date"].to_list()
+
+
+def test_an_absent_hour_of_an_open_day_is_zero_and_an_hour_never_traded_is_not_there() -> None:
+    profile = history.hourly_profile(demand([[5, 0, 0], [0, 3, 0]]), "orders").sort("date", "hour")
+    assert profile.select("hour", "y").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
+
+
+def test_stores_do_not_mix() -> None:
+    one, two = demand([[1, 2, 3]] * 30, "A"), demand([[7, 0, 9]] * 10, "B")
+    both = history.hourly_profile(pl.concat([two, one]), "orders")
+    for store, alone in (("A", one), ("B", two)):
+        own = history.same_hour_state(history.hourly_profile(alone, "orders"), [])
+        mixed = history.same_hour_state(both, []).filter(pl.col("store_id") == store)
+        assert mixed.equals(own)
+
+
+def test_year_ago_means_are_of_the_calendar_days_around() -> None:
+    days = [[k % 5 + 1, 0, k % 3] for k in range(60)]
+    yearly = history.year_ago(history.day_totals(state(days)))
+    assert yearly["date"].to_list() == [FIRST + timedelta(days=k) for k in range(60)]
+    sums = [float(sum(values)) for values in days]
+    assert yearly["week_mean"].to_list()[10] == pytest.approx(mean(sums[7:14]))
+    assert yearly["month_mean"].to_list()[40] == pytest.approx(mean(sums[13:41]))
+
+
+def holidays(*found: tuple[str, date]) -> pl.DataFrame:
+    rows = [("A", on, name) for name, on in found]
+    return pl.DataFrame(
+        rows, schema={"store_id": pl.String, "date": pl.Date, "holiday": pl.String}, orient="row"
+    )
+
+
+def test_holiday_ratio_is_total_over_incumbent_and_closed_where_a_usual_weekday_sold_nothing() -> None:
+    days = [[10, 10, 10]] * 35
+    days[28] = [5, 5, 5]
+    days[30] = [0, 0, 0]
+    totals = history.day_totals(state(days))
+    half, shut = FIRST + timedelta(days=28), FIRST + timedelta(days=30)
+    ratios = history.holiday_ratios(totals, holidays(("Half Day", half), ("Shut Day", shut)))
+    assert ratios.select("holiday", "holiday_ratio", "holiday_closed").rows() == [
+        ("Half Day", pytest.approx(0.5), False),
+        ("Shut Day", None, True),
+    ]

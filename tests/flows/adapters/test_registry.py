@@ -1,0 +1,244 @@
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from features.errors import DaypartError, InputError, NotKnownError
+from flows.adapters import registry as module
+from flows.adapters.process import identity
+from flows.adapters.registry import Registry
+from flows.adapters.settings import Settings
+
+FILES = {"model.json": b'{"a": 1}', "members/one.txt": b"\x00\xff\r\n" * 100, "empty": b""}
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a home with one finished run; making it takes seconds, so it is made once."""
+    registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
+    registry.record("train", "orders", {}, {}, {}, {})
+    return registry.settings.mlflow_database
+
+
+@pytest.fixture
+def registry(database: Path, tmp_path: Path) -> Registry:
+    home = tmp_path / "a home, é #1"
+    home.mkdir()
+    shutil.copy(database, home / "mlflow.db")
+    return Registry(Settings(home=home))
+
+
+def train(registry: Registry, target: str = "orders", files: dict[str, bytes] = FILES) -> int:
+    run = registry.record("train", target, {"as_of": "2025-01-01"}, {"bps": 1}, {"demand": 3}, files)
+    return registry.register(target, run, {"gate": "first"})
+
+
+def run_of(registry: Registry, run_id: str) -> Any:
+    return registry._call("get_run", run_id)
+
+
+def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry) -> None:
+    params = {"as_of": "2025-01-01", "recipe": {"members": ["a", "b"]}, "seed": 7, "none": None}
+    metrics = {"wape_bps": 1493, "excess": 0.1, "undefined": None}
+    table = pl.DataFrame({"lead_days": [0, 1]})
+    run = registry.record(
+        "train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table}
+    )
+    version = registry.register("orders", run, {"gate": "better", "job": "again"})
+    about = registry.describe("orders", version)
+    assert about["params"] == {
+        "as_of": "2025-01-01", "recipe": '{"members": ["a", "b"]}', "seed": "7", "none": "null",
+    }  # fmt: skip
+    assert about["metrics"] == {"wape_bps": 1493.0, "excess": 0.1}
+    expected = {"read.demand": "3", "read.stores": "0", "target": "orders", "gate": "better", "job": "again"}
+    assert expected.items() <= about["tags"].items()
+    assert (about["version"], about["run_id"]) == (1, run)
+    assert run_of(registry, run).info.status == "FINISHED"
+    kept = registry.settings.artifacts / run / "artifacts" / "tables" / "by_lead.parquet"
+    assert pl.read_parquet(kept).equals(table)
+
+
+def test_more_params_and_metrics_than_one_call_takes(registry: Registry) -> None:
+    many = {f"n{number}": number for number in range(250)}
+    run = registry.record("backtest", "orders", many, many, {}, {})
+    assert len(run_of(registry, run).data.params) == len(run_of(registry, run).data.metrics) == 250
+
+
+def test_files_come_back_as_they_were(registry: Registry) -> None:
+    assert train(registry) == 1
+    other = {**FILES, "model.json": b"{}"}
+    assert train(registry, files=other) == 2
+    assert train(registry, "sales", files=other) == 1
+    assert registry.load("orders", 1) == FILES
+    assert registry.load("orders", 2) == registry.load("sales", 1) == other
+
+
+def test_aliases_move_and_are_of_one_target(registry: Registry) -> None:
+    for _ in range(2):
+        train(registry)
+    train(registry, "sales")
+    assert registry.version_of("orders", "champion") is None
+    registry.set_alias("orders", "champion", 1)
+    registry.set_alias("orders", "challenger", 2)
+    assert registry.version_of("orders", "champion") == 1
+    registry.set_alias("orders", "champion", 2)
+    assert (registry.version_of("orders", "champion"), registry.version_of("sales", "champion")) == (2, None)
+    assert registry.load("orders", "champion") == FILES
+    listed = registry.versions("orders")
+    assert listed["version"].to_list() == [1, 2]
+    assert listed["aliases"].to_list() == [[], ["challenger", "champion"]]
+    assert listed["tags"].to_list() == ['{"gate": "first"}'] * 2
+    assert registry.versions("guests").schema == listed.schema
+    with pytest.raises(NotKnownError, match="no version 3 of orders: it has 1, 2"):
+        registry.set_alias("orders", "champion", 3)
+    with pytest.raises(InputError, match="unknown alias 'chief'"):
+        registry.set_alias("orders", "chief", 1)
+    assert registry.version_of("orders", "champion") == 2
+
+
+def test_what_is_not_there_says_to_train(registry: Registry, tmp_path: Path) -> None:
+    nowhere = Registry(Settings(home=tmp_path / "none"))
+    assert nowhere.version_of("orders", "champion") is None
+    assert nowhere.versions("orders").is_empty()
+    for empty in (nowhere, registry):
+        with pytest.raises(NotKnownError, match="no model for orders in .*run `daypart train`"):
+            empty.load("orders", "champion")
+    assert not (tmp_path / "none").exists()
+    train(registry)
+    with pytest.raises(NotKnownError, match="no champion for orders: run `daypart train`"):
+        registry.load("orders", "champion")
+    with pytest.raises(NotKnownError, match="no version 9 of orders: it has 1"):
+        registry.describe("orders", 9)
+    with pytest.raises(NotKnownError, match="run 0000 has no model files"):
+        registry.register("orders", "0000", {})
+
+
+@pytest.mark.parametrize("harm", ["lose one", "lose all", "change one"])
+def test_files_that_are_gone_or_changed_are_told(registry: Registry, harm: str) -> None:
+    version = train(registry)
+    folder = registry._folder(registry.describe("orders", version)["run_id"])
+    if harm == "lose one":
+        (folder / "empty").unlink()
+    elif harm == "lose all":
+        shutil.rmtree(registry.settings.artifacts)
+    else:
+        (folder / "model.json").write_bytes(b'{"a": 2}')
+    with pytest.raises(DaypartError, match="version 1 of orders is damaged.*daypart train"):
+        registry.load("orders", version)
+
+
+def test_a_home_may_be_moved(registry: Registry, tmp_path: Path) -> None:
+    train(registry)
+    home = registry.settings.home.rename(tmp_path / "moved")
+    moved = Registry(Settings(home=home))
+    assert moved.load("orders", 1) == FILES
+    assert train(moved) == 2
+    assert moved.load("orders", 2) == FILES
+    assert not registry.settings.home.exists()
+
+
+def test_a_run_that_fails_is_failed_and_registers_nothing(registry: Registry) -> None:
+    with pytest.raises(Exception, match="no good name"):
+        registry.record("train", "orders", {"no good name *": 1}, {}, {}, FILES)
+    runs = registry._call("search_runs", ["1"], "attributes.status = 'FAILED'")
+    assert len(runs) == 1
+    assert registry.versions("orders").is_empty()
+
+
+def test_what_dead_processes_left_running_is_killed_and_what_lives_is_not(registry: Registry) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    ours = {**identity(), "job": "train"}
+    left = [{"pid": str(dead.pid)}, {"session": "another"}, {}, {"host": "elsewhere", "pid": str(dead.pid)}]
+    left.append({"pid": str(os.getppid()), "session": "another"})
+    runs = [registry._call("create_run", "1", tags={**ours, **tags}).info.run_id for tags in left]
+    registry.record("train", "orders", {}, {}, {}, {})
+    states = [run_of(registry, run).info.status for run in runs]
+    assert states == ["KILLED", "KILLED", "RUNNING", "RUNNING", "RUNNING"]
+
+
+def hold(database: Path, seconds: float) -> threading.Thread:
+    """Holds the database as a writer would that takes its time; returns once it is held."""
+    held = threading.Event()
+
+    def holder() -> None:
+        with sqlite3.connect(database, isolation_level=None) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            held.set()
+            time.sleep(seconds)
+            connection.execute("ROLLBACK")
+
+    thread = threading.Thread(target=holder)
+    thread.start()
+    assert held.wait(10)
+    return thread
+
+
+def test_a_database_that_is_held_for_a_while_is_waited_for(registry: Registry) -> None:
+    thread = hold(registry.settings.mlflow_database, 2.5)
+    assert train(registry) == 1
+    thread.join()
+    assert registry.load("orders", 1) == FILES
+
+
+def test_a_database_that_is_never_let_go_is_told_in_one_line(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
+    thread = hold(registry.settings.mlflow_database, 3)
+    with pytest.raises(DaypartError, match="mlflow.db is held by another process: end it and run again"):
+        registry.record("train", "orders", {}, {}, {}, {})
+    thread.join()
+    assert capfd.readouterr() == ("", "")
+
+
+def loop(home: str) -> None:
+    """Makes challengers for ever."""
+    registry = Registry(Settings(home=home))
+    while True:
+        registry.set_alias("orders", "challenger", train(registry))
+
+
+def test_a_killed_trainer_leaves_the_champion_and_a_usable_registry(registry: Registry) -> None:
+    registry.set_alias("orders", "champion", train(registry))
+    for wait in (0.0, 0.02):
+        before = registry.versions("orders").height
+        trainer = subprocess.Popen([sys.executable, __file__, "loop", str(registry.settings.home)])
+        while registry.versions("orders").height <= before:
+            assert trainer.poll() is None
+            time.sleep(0.002)
+        time.sleep(wait)
+        trainer.kill()
+        trainer.wait()
+        assert registry.version_of("orders", "champion") == 1
+        for version in registry.versions("orders")["version"]:
+            assert registry.load("orders", version) == FILES
+    registry.set_alias("orders", "champion", train(registry))
+    assert registry._call("search_runs", ["1"], "attributes.status = 'RUNNING'") == []
+
+
+def first(home: str) -> None:
+    """Records in a home that may not be there yet."""
+    train(Registry(Settings(home=home)))
+
+
+def test_a_home_that_several_processes_begin_is_one(tmp_path: Path) -> None:
+    command = [sys.executable, __file__, "first", str(tmp_path / "home")]
+    begun = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
+    told = [each.communicate()[0].decode() for each in begun]
+    assert [each.returncode for each in begun] == [0, 0], told
+    assert told == ["", ""]
+    assert Registry(Settings(home=tmp_path / "home")).versions("orders")["version"].to_list() == [1, 2]
+    assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["artifacts", "mlflow.db"]
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,164 @@
+"""A small simulated chain in a home: its files, ingested, trained once with a small recipe and published."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from features.simulator import Chain, ChainSpec, simulate
+from flows import cli
+from flows.adapters.lake import Lake
+from flows.adapters.registry import Registry
+from flows.adapters.settings import Settings
+from flows.forecast import publish
+from flows.ingest import ingest_table
+from flows.train import train
+from forecasting.recipe import Recipe
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"rounds": 10, "max_rows": 4000, "folds": 1}
+SPEC = ChainSpec(stores=4, days=134, seed=3, issues_days=60)
+ORIGIN = SPEC.end - timedelta(days=14)
+"""The demand of the last 14 days is not ingested: it comes later."""
+ENTRY = f"""
+import flows.cli as cli
+asked = cli._recipe
+cli._recipe = lambda weather, seed: asked(weather, seed).model_copy(update={SMALL})
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON object on stdout; NaN and Infinity are not JSON."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        assert self.status == 0, self.err
+        assert self.out.count("\n") == 1
+        found = json.loads(self.out, parse_constant=refuse)
+        assert isinstance(found, dict)
+        return found
+
+
+Daypart = Callable[..., Said]
+
+
+@dataclass(frozen=True)
+class World:
+    """One home and what it was filled from."""
+
+    home: Path
+    files: Path
+    chain: Chain
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home / "lake")
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(Settings(home=self.home))
+
+    @property
+    def origin(self) -> date:
+        return ORIGIN
+
+    def versions(self) -> dict[str, int]:
+        """Versions of the lake's tables, and how many versions of models there are."""
+        models = {t: self.registry.version_of(t, "challenger") or 0 for t in ("orders", "sales")}
+        return {**self.lake.versions(), **models}
+
+    def forecasts(self) -> pl.DataFrame:
+        return self.lake.scan("forecasts").collect().sort("store_id", "target", "origin_date", "hour_utc")
+
+
+@pytest.fixture(scope="session")
+def published_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Never to be changed: `world` is a copy that may be."""
+    folder = tmp_path_factory.mktemp("chain")
+    chain = simulate(SPEC)
+    world = World(folder / "home", folder / "files", chain)
+    _write(world)
+    for table in ("stores", *(name for name in chain.tables if name != "stores")):
+        if (world.files / f"{table}.parquet").exists():
+            ingest_table(world.lake, table, [world.files / f"{table}.parquet"])
+    train(world.lake, world.registry, Recipe(**SMALL))
+    publish(world.lake, world.registry)
+    return world
+
+
+def _write(world: World) -> None:
+    world.files.mkdir()
+    came = pl.col("hour_local").dt.date() < world.origin
+    demand = world.chain.tables["demand"]
+    frames = {**world.chain.tables, "demand": demand.filter(came), "later": demand.filter(~came)}
+    for name, frame in frames.items():
+        if frame.height:
+            frame.write_parquet(world.files / f"{name}.parquet")
+
+
+@pytest.fixture
+def world(published_world: World, tmp_path: Path) -> World:
+    """A copy of the published home. Models trained in it keep their files beside the original's."""
+    shutil.copytree(published_world.home, tmp_path / "home")
+    return World(tmp_path / "home", published_world.files, published_world.chain)
+
+
+@pytest.fixture
+def untrained(published_world: World, tmp_path: Path) -> World:
+    """The same tables, but no model and no forecast."""
+    keep = shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts")
+    shutil.copytree(published_world.home, tmp_path / "untrained", ignore=keep)
+    return World(tmp_path / "untrained", published_world.files, published_world.chain)
+
+
+@pytest.fixture
+def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Daypart:
+    """Runs the command line in this process, as a user would, with a recipe small enough for tests."""
+    asked = cli._recipe
+    monkeypatch.setattr(cli, "_recipe", lambda weather, seed: asked(weather, seed).model_copy(update=SMALL))
+
+    def run(home: Path, *arguments: object) -> Said:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["daypart", "--home", str(home), *map(str, arguments)])
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        told = capsys.readouterr()
+        return Said(status, told.out, told.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def process() -> Callable[..., subprocess.Popen[str]]:
+    """Starts the command line as a process of its own; `before` is code that runs first in it."""
+
+    def start(home: Path, *arguments: object, before: str = "") -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", f"{ENTRY}\n{before}\ncli.main()", "--home", str(home), *map(str, arguments)],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    return start

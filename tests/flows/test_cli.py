@@ -1,0 +1,255 @@
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+COMMANDS = ("demo", "ingest", "train", "forecast", "backtest", "monitor", "status")
+HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
+HEADER = "store_id,hour_local,orders\n"
+ROW = "S0001,2024-03-05 12:00:00,5\n"
+REFUSED = {
+    "missing column": (b"store_id,orders\nS0001,5\n", "hour_local"),
+    "unknown column": (b"store_id,hour_local,orders,mood\nS0001,2024-03-05 12:00:00,5,3\n", "mood"),
+    "unparsable time": (
+        (HEADER + ROW + "S0001,yesterday,5\n").encode(),
+        "row 2 of FILE: hour_local 'yesterday'",
+    ),
+    "hour that does not exist": (
+        (HEADER + "S0001,2024-03-10 02:00:00,5\n").encode(),
+        "row 1 of FILE: hour_local '2024-03-10 02:00:00'",
+    ),
+    "negative number": ((HEADER + ROW + "S0001,2024-03-05 13:00:00,-1\n").encode(), "row 2 of FILE: orders '-1'"),
+    "unknown store": ((HEADER + "S0099,2024-03-05 12:00:00,5\n").encode(), "store_id 'S0099'"),
+    "empty file": (b"", "is empty"),
+    "only a header": (HEADER.encode(), "no rows"),
+    "wrong encoding": ((HEADER + "Café,2024-03-05 12:00:00,5\n").encode("cp1252"), "utf-8"),
+    "wrong delimiter": ((HEADER + ROW).replace(",", ";").encode(), "';'"),
+    "keys that disagree": ((HEADER + ROW + ROW.replace(",5", ",6")).encode(), "2 rows refused"),
+}
+WRONG = {
+    "unknown table": (("ingest", "sandwiches", "FILE"), "sandwiches"),
+    "absent file": (("ingest", "demand", "nowhere.csv"), "nowhere.csv"),
+    "pos without a mapping": (("ingest", "pos", "FILE"), "--mapping"),
+    "unknown store": (("forecast", "--store", "S0099"), "S0099"),
+    "unknown store among known": (("forecast", "--store", "S0001", "--store", "S0099"), "S0099"),
+    "origin in the past": (("forecast", "--origin", "2024-02-01"), "past"),
+    "origin far beyond the data": (("forecast", "--origin", "2025-01-01"), "beyond the data"),
+    "origin that is no date": (("forecast", "--origin", "tomorrow"), "'tomorrow'"),
+    "ending of another kind": (("forecast", "--refresh", "--out", "told.pdf"), ".pdf"),
+    "ending that is missing": (("forecast", "--origin", "2024-03-06", "--out", "told"), "missing"),
+    "folder that is not there": (("forecast", "--origin", "2024-03-06", "--out", "nowhere/a.csv"), "nowhere"),
+    "as-of that is no date": (("train", "--as-of", "2024-13-01"), "2024-13-01"),
+    "as-of before the data": (("train", "--as-of", "2020-01-01"), "2020-01-01"),
+    "as-of with too little history": (("train", "--as-of", "2023-11-08"), "2023-11-08"),
+    "as-of beyond the data": (("train", "--as-of", "2024-06-01"), "2024-06-01"),
+    "unknown target": (("train", "--targets", "cups"), "cups"),
+    "unknown weather": (("train", "--weather", "perfect"), "perfect"),
+    "span too short": (("backtest", "--start", "2024-02-20", "--end", "2024-02-25", "--out", "b.parquet"), "2024-02-25"),
+    "start before the history": (
+        ("backtest", "--start", "2023-11-10", "--end", "2024-02-25", "--out", "b.parquet"),
+        "2023-11-10",
+    ),
+    "end beyond the data": (
+        ("backtest", "--start", "2024-02-20", "--end", "2024-06-25", "--out", "b.parquet"),
+        "2024-06-25",
+    ),
+    "backtest to another kind": (
+        ("backtest", "--start", "2024-02-05", "--end", "2024-03-04", "--out", "b.pdf"),
+        ".pdf",
+    ),
+    "empty start": (("backtest", "--start", "", "--end", "2024-03-04", "--out", "b.parquet"), "--start"),
+    "horizon of no days": (
+        ("backtest", "--start", "2024-02-05", "--end", "2024-03-04", "--out", "b.csv", "--horizon-days", "0"),
+        "--horizon-days",
+    ),
+    "no start": (("backtest", "--end", "2024-03-04", "--out", "b.parquet"), "--start"),
+    "unknown command": (("guess",), "guess"),
+    "unknown option": (("forecast", "--soon"), "--soon"),
+}
+
+
+def refuse(said, found: str) -> None:  # type: ignore[no-untyped-def]
+    assert said.status == 2, said.err
+    assert said.out == ""
+    assert said.err.startswith("daypart: ")
+    assert said.err.endswith("\n")
+    assert said.err.count("\n") == 1, said.err
+    assert found in said.err
+
+
+def loaded(*arguments: object) -> set[str]:
+    """Which heavy libraries a command has imported by its end."""
+    code = (
+        "import sys\nfrom flows.cli import main\ntry:\n    main()\nfinally:\n"
+        f"    print(*[name for name in {HEAVY!r} if name in sys.modules], sep=',', file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout
+    return set(done.stderr.strip().split(",")) - {""}
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded("--help") == set()
+    assert loaded("forecast", "--help") == set()
+
+
+def test_reading_a_published_day_loads_no_model_registry_or_orchestrator(published_world) -> None:  # type: ignore[no-untyped-def]
+    home = published_world.home
+    assert loaded("--home", home, "forecast", "--store", "S0001") == {"polars"}
+
+
+def test_the_entry_without_arguments_is_help(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    said = daypart(tmp_path, "--help")
+    assert said.status == 0
+    assert all(f"  {command} " in said.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_files_that_are_wrong_are_refused_in_one_line(world, daypart, tmp_path: Path, case: str) -> None:  # type: ignore[no-untyped-def]
+    content, found = REFUSED[case]
+    file = tmp_path / "demand.csv"
+    file.write_bytes(content)
+    before = world.versions()
+    refuse(daypart(world.home, "ingest", "demand", file, "--json"), found.replace("FILE", str(file)))
+    assert world.versions() == before
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_arguments_that_are_wrong_are_refused_in_one_line(  # type: ignore[no-untyped-def]
+    world, daypart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    arguments, found = WRONG[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FILE.csv").write_text(HEADER + ROW)
+    given = [argument.replace("FILE", "FILE.csv") for argument in arguments]
+    before, files = world.versions(), set(tmp_path.iterdir())
+    refuse(daypart(world.home, *given), found)
+    assert world.versions() == before
+    assert set(tmp_path.iterdir()) == files
+
+
+def test_an_unknown_time_zone_is_refused(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "stores.csv"
+    file.write_text("store_id,timezone,country\nS0009,America/Nowhere,US\n")
+    before = world.versions()
+    refuse(daypart(world.home, "ingest", "stores", file), "America/Nowhere")
+    assert world.versions() == before
+
+
+def test_a_mapping_of_absent_columns_is_refused(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    lines, mapping = tmp_path / "lines.csv", tmp_path / "mapping.toml"
+    lines.write_text("Store,At,No,Total\nS0001,2024-03-05 12:00:00,1,2.5\n")
+    mapping.write_text('[columns]\nstore = "Store"\ntimestamp = "At"\nticket = "No"\nline_total = "Gross"\n')
+    before = world.versions()
+    refuse(daypart(world.home, "ingest", "pos", lines, "--mapping", mapping), "no column Gross")
+    assert world.versions() == before
+    mapping.write_text(mapping.read_text().replace("Gross", "Total"))
+    assert daypart(world.home, "ingest", "pos", lines, "--mapping", mapping, "--json").json["rows_taken"] == 1
+
+
+def test_a_store_without_history_is_refused_by_name(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "stores.csv"
+    file.write_text("store_id,timezone,country\nS0009,America/New_York,US\n")
+    assert daypart(world.home, "ingest", "stores", file).status == 0
+    before = world.versions()
+    refuse(daypart(world.home, "forecast", "--store", "S0009"), "S0009 has no history")
+    assert world.versions() == before
+
+
+def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    home = tmp_path / "home"
+    for command in (("train",), ("forecast",)):
+        refuse(daypart(home, *command), "ingest stores")
+    refuse(daypart(home, "monitor"), "no forecast")
+    refuse(daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"), "ingest")
+    assert daypart(home, "status", "--json").json == {"tables": [], "models": [], "published": {}}
+    assert "empty home" in daypart(home, "status").out
+    assert not home.exists(), "asking leaves nothing behind"
+
+
+def test_there_is_no_forecast_without_a_champion(untrained, daypart) -> None:  # type: ignore[no-untyped-def]
+    before = untrained.versions()
+    refuse(daypart(untrained.home, "forecast"), "daypart train")
+    assert untrained.versions() == before
+
+
+def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: ignore[no-untyped-def]
+    found = daypart(world.home, "status", "--json").json
+    tables = {row["table"]: row for row in found["tables"]}
+    assert {name: row["version"] for name, row in tables.items()} == world.lake.versions()
+    assert tables["demand"]["rows"] == world.lake.scan("demand").collect().height
+    assert [(row["target"], row["champion"]) for row in found["models"]] == [("orders", 1), ("sales", 1)]
+    assert found["published"]["origin"] == world.origin.isoformat()
+    human = daypart(world.home, "status")
+    assert all(name in human.out for name in (*tables, "orders", "sales", str(world.origin)))
+    assert "{" not in human.out
+
+
+def test_a_fault_of_ours_ends_with_status_1(world, daypart, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("flows.status.status", lambda *_: 1 / 0)
+    said = daypart(world.home, "status", "--json")
+    assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
+    assert "ZeroDivisionError" in said.err
+    monkeypatch.setenv("DAYPART_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        daypart(world.home, "status")
+
+
+def test_an_interrupt_ends_with_status_1(world, daypart, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.status.status", interrupted)
+    said = daypart(world.home, "status")
+    assert (said.status, said.err) == (1, "daypart: stopped; nothing was half-written\n")
+
+
+def test_ingest_prints_counts_and_repeats_itself_without_a_new_version(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "demand.csv"
+    file.write_text(HEADER + ROW + "S0001,2024-03-05 13:00:00,6\n")
+    first = daypart(world.home, "ingest", "demand", file, "--json").json
+    assert (first["rows_taken"], first["rows_replaced"], first["rows_refused"]) == (2, 0, 0)
+    version = world.lake.version("demand")
+    again = daypart(world.home, "ingest", "demand", file)
+    assert again.status == 0
+    assert "rows_unchanged  2" in again.out
+    assert world.lake.version("demand") == version == first["version"]
+
+
+def test_bad_rows_may_be_skipped(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "demand.csv"
+    file.write_text(HEADER + ROW + "S0001,2024-03-05 13:00:00,-6\n")
+    found = daypart(world.home, "ingest", "demand", file, "--skip-bad", "--json").json
+    assert (found["rows_taken"], found["rows_refused"]) == (1, 1)
+    assert pl.read_csv(found["refused_file"]).height == 1
+
+
+def test_two_ingests_at_once_leave_both_in(world, process: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    before = world.lake.scan("demand").collect().height
+    for store in ("S0001", "S0002"):
+        rows = [f"{store},2024-03-{day:02} {hour:02}:00:00,5" for day in range(5, 10) for hour in range(24)]
+        (tmp_path / f"{store}.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    files = [tmp_path / "S0001.csv", tmp_path / "S0002.csv"]
+    both = [process(world.home, "ingest", "demand", file, "--json") for file in files]
+    told = [each.communicate(timeout=100) for each in both]
+    assert [each.returncode for each in both] == [0, 0], told
+    assert [json.loads(out)["rows_taken"] for out, _ in told] == [120, 120]
+    assert world.lake.scan("demand").collect().height == before + 240
+
+
+def test_the_home_comes_from_the_environment_too(published_world, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli import main; main()", "status", "--json"],
+        env={**os.environ, "DAYPART_HOME": str(published_world.home)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["models"]) == 2
+    with sqlite3.connect(published_world.home / "mlflow.db") as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)

@@ -1,0 +1,95 @@
+from typing import Any
+
+import polars as pl
+import pytest
+
+from forecasting import accuracy
+
+LEVELS = ("hour", "daypart", "day")
+
+
+def by_hand(world: Any) -> pl.DataFrame:
+    """Published rows beside what came, joined one cell at a time: 0 on an open day, nothing on a closed one."""
+    came = {(r["store_id"], r["hour_utc"]): r for r in world.lake.scan("demand").collect().to_dicts()}
+    opened = {
+        (r["store_id"], r["hour_local"].date(), target)
+        for r in came.values() for target in ("orders", "sales") if (r[target] or 0) > 0
+    }  # fmt: skip
+    rows = []
+    for row in world.forecasts().to_dicts():
+        hour = came.get((row["store_id"], row["hour_utc"]), {})
+        is_open = (row["store_id"], row["hour_local"].date(), row["target"]) in opened
+        rows.append({**row, "actual": (hour.get(row["target"]) or 0.0) if is_open else None})
+    return pl.DataFrame(rows, schema={**world.forecasts().schema, "actual": pl.Float64}, infer_schema_length=None)
+
+
+@pytest.fixture
+def watched(world: Any, daypart: Any) -> Any:
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    return world
+
+
+def test_before_any_actual_there_is_nothing_to_score(world: Any, daypart: Any) -> None:
+    before = world.versions()
+    found = daypart(world.home, "monitor", "--json").json
+    assert found["scores"] == []
+    assert {d["retrain"] for d in found["decisions"].values()} == {False}
+    human = daypart(world.home, "monitor").out
+    assert [line.split(":")[0] for line in human.splitlines()] == ["orders", "sales"]
+    assert world.versions() == before
+
+
+def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) -> None:
+    found = daypart(watched.home, "monitor", "--json").json
+    frame = by_hand(watched)
+    assert len(found["scores"]) == 6
+    for row in found["scores"]:
+        mine = accuracy.score(frame.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
+        assert mine["actual"] > 0
+        for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps", "coverage"):
+            assert (row[name] is None) == (mine[name] is None) == (name == "coverage" and row["level"] != "hour")
+            assert row[name] is None or row[name] == pytest.approx(mine[name], rel=1e-12), name
+    stored = watched.lake.scan("scores").collect().sort("store_id", "target", "hour_utc")
+    wanted = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
+    assert stored.equals(wanted.select(stored.columns))
+
+
+def test_monitoring_again_writes_no_new_version(watched: Any, daypart: Any) -> None:
+    first = daypart(watched.home, "monitor", "--json").json
+    before = watched.versions()
+    assert before["scores"] == 0
+    assert daypart(watched.home, "monitor", "--json").json == first
+    assert watched.versions() == before
+
+
+def test_a_correction_of_actuals_is_scored_anew(watched: Any, daypart: Any, tmp_path: Any) -> None:
+    assert daypart(watched.home, "monitor").status == 0
+    row = watched.lake.scan("scores").filter(pl.col("target") == "orders", pl.col("actual") > 0).collect()
+    row = row.sort("store_id", "hour_utc").row(0, named=True)
+    file = tmp_path / "demand.csv"
+    file.write_text(f"store_id,hour_utc,orders\n{row['store_id']},{row['hour_utc']},{row['actual'] + 500:.0f}\n")
+    assert daypart(watched.home, "ingest", "demand", file).status == 0
+    assert daypart(watched.home, "monitor").status == 0
+    same = pl.all_horizontal(pl.col(k) == row[k] for k in ("store_id", "target", "origin_date", "hour_utc"))
+    assert watched.lake.scan("scores").filter(same).collect()["actual"].to_list() == [row["actual"] + 500]
+    assert watched.lake.version("scores") == 1
+
+
+def test_the_decision_is_one_line_with_its_reason(watched: Any, daypart: Any) -> None:
+    decisions = daypart(watched.home, "monitor", "--json").json["decisions"]
+    assert set(decisions) == {"orders", "sales"}
+    human = daypart(watched.home, "monitor").out.splitlines()
+    for target, decision in decisions.items():
+        assert f"{target}: {decision['reason']}" in human
+        assert decision["reason"].startswith("retrain" if decision["retrain"] else "no retrain")
+    assert sum(line.split()[:2] == ["orders", level] for line in human for level in LEVELS) == 3
+
+
+def test_a_chain_that_changes_its_level_is_to_be_retrained(world: Any, daypart: Any, tmp_path: Any) -> None:
+    """Every hour sells what the incumbent said: the model errs, the planner's mean does not."""
+    rows = world.forecasts().filter(pl.col("target") == "orders", pl.col("incumbent") > 0)
+    moved = rows.select("store_id", "hour_utc", orders=pl.col("incumbent").round(0) + 0.0)
+    moved.filter(pl.col("orders") > 0).write_parquet(tmp_path / "moved.parquet")
+    assert daypart(world.home, "ingest", "demand", tmp_path / "moved.parquet").status == 0
+    decision = daypart(world.home, "monitor", "--json").json["decisions"]["orders"]
+    assert decision["retrain"] is True

@@ -1,0 +1,100 @@
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.errors import InputError, NotKnownError
+from features.simulator import ChainSpec
+from flows.adapters.settings import Settings
+from forecasting.recipe import Recipe
+
+SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
+
+
+@pytest.fixture(scope="module")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server of this module's own; whatever it sets in the environment is put back."""
+    before = dict(os.environ)
+    os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def flows(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from flows import orchestration
+
+    monkeypatch.setattr(orchestration, "RETRY_DELAYS_SECONDS", [0.01, 0.01, 0.01])
+    return orchestration
+
+
+def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> None:
+    settings = Settings(home=untrained.home)
+    trained = flows.train(settings, SMALL)
+    assert [(each.target, each.version, each.promoted) for each in trained] == [("orders", 1, True), ("sales", 1, True)]
+    rows = flows.forecast(settings)
+    assert rows.equals(world.forecasts())
+    assert untrained.forecasts().equals(rows)
+    flows.ingest(settings, {"demand": [untrained.files / "later.parquet"]})
+    watch = flows.monitor(settings)
+    assert set(watch.decisions) == {"orders", "sales"}
+    assert watch.scores.height == 6
+
+
+def test_what_fails_in_passing_is_tried_again(flows: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, publish = [], flows.forecasts.publish
+
+    @functools.wraps(publish)
+    def once(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise OSError("the disk was away")
+        return publish(*arguments)
+
+    monkeypatch.setattr(flows.forecasts, "publish", once)
+    before = world.versions()
+    assert flows.forecast(Settings(home=world.home)).equals(world.forecasts())
+    assert len(calls) == 2
+    assert world.versions() == before
+
+
+def test_wrong_input_is_not_tried_again(flows: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, publish = [], flows.forecasts.publish
+
+    @functools.wraps(publish)
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return publish(*arguments)
+
+    monkeypatch.setattr(flows.forecasts, "publish", counted)
+    with pytest.raises(NotKnownError, match="past"):
+        flows.forecast(Settings(home=world.home), world.origin.replace(month=1))
+    assert len(calls) == 1
+    with pytest.raises(InputError, match="no such file"):
+        flows.ingest(Settings(home=world.home), {"demand": ["nowhere.csv"]})
+
+
+def test_the_demo_runs_every_flow(
+    prefect_server: None, daypart: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from flows import demo
+
+    for name, value in {"STORES": 2, "DAYS": 134, "WEEKS": 3, "RECIPE": SMALL}.items():
+        monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr(demo, "ChainSpec", functools.partial(ChainSpec, issues_days=60))
+    found = daypart(tmp_path / "home", "demo", "--json").json
+    assert Path(found["report"]).read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
+    assert Path(found["forecasts"]).is_dir()
+    scores = {(row["target"], row["level"]): row for row in found["scores"]}
+    assert len(scores) == 6
+    assert all(row["oracle_bps"] > row["accuracy_bps"] for row in scores.values())
+    human = daypart(tmp_path / "home", "demo")
+    assert human.status == 0, human.err
+    assert all(text in human.out for text in ("accuracy_bps", "oracle_bps", found["report"], "two weeks later"))

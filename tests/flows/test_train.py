@@ -1,0 +1,108 @@
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+KILL = """
+import os, signal
+import flows.adapters.registry as registry
+reached, count = registry.Registry.{method}, 0
+def struck(self, *arguments):
+    global count
+    count += 1
+    if count == {at} and {before}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    found = reached(self, *arguments)
+    if count == {at}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+registry.Registry.{method} = struck
+"""
+
+
+def champions(world: Any) -> dict[str, dict[str, bytes]]:
+    registry = world.registry
+    return {t: registry.load(t, registry.version_of(t, "champion")) for t in ("orders", "sales")}
+
+
+def counted(world: Any, table: str) -> int:
+    with sqlite3.connect(world.home / "mlflow.db") as database:
+        return int(database.execute(f"select count(*) from {table}").fetchone()[0])
+
+
+def test_training_again_registers_nothing(world: Any, daypart: Any) -> None:
+    before = counted(world, "model_versions"), counted(world, "runs"), world.versions()
+    found = daypart(world.home, "train", "--json").json["trained"]
+    assert [(row["target"], row["version"], row["promoted"]) for row in found] == [("orders", 1, True), ("sales", 1, True)]
+    assert (counted(world, "model_versions"), counted(world, "runs"), world.versions()) == before
+
+
+def test_a_challenger_that_was_held_back_is_not_registered_twice(
+    world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting import gate
+
+    monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(False, "held back", {}))
+    first = daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-20")
+    assert first.status == 0, first.err
+    assert "no" in first.out.split()
+    assert "held back" in first.out
+    assert counted(world, "model_versions") == 3
+    again = daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-20", "--json").json["trained"]
+    assert [(row["version"], row["promoted"]) for row in again] == [(2, False)]
+    assert counted(world, "model_versions") == 3
+    assert world.registry.version_of("orders", "champion") == 1
+    assert world.registry.version_of("orders", "challenger") == 2
+
+
+def test_the_table_shows_the_whole_reason(world: Any, daypart: Any) -> None:
+    found = daypart(world.home, "train", "--json").json["trained"]
+    human = daypart(world.home, "train").out
+    assert all(row["reason"] in human and row["as_of"] == str(world.origin) for row in found)
+    assert "…" not in human
+
+
+def test_a_run_knows_what_it_read(published_world: Any) -> None:
+    about = published_world.registry.describe("orders", 1)
+    reads = {name.removeprefix("read."): int(v) for name, v in about["tags"].items() if name.startswith("read.")}
+    versions = published_world.lake.versions()
+    assert reads == {name: versions[name] for name in reads}
+    assert {"stores", "demand", "hours", "closures", "weather", "macro", "events"} <= set(reads)
+
+
+def test_only_one_target_may_be_trained_and_then_forecast(untrained: Any, daypart: Any) -> None:
+    found = daypart(untrained.home, "train", "--targets", "orders", "--json").json["trained"]
+    assert [row["target"] for row in found] == ["orders"]
+    rows = daypart(untrained.home, "forecast", "--json").json["forecasts"]
+    assert {row["target"] for row in rows} == {"orders"}
+
+
+def test_what_came_after_as_of_changes_nothing(world: Any, untrained: Any, daypart: Any) -> None:
+    later = untrained.files / "later.parquet"
+    assert daypart(untrained.home, "ingest", "demand", later).status == 0
+    assert daypart(untrained.home, "train", "--as-of", world.origin).status == 0
+    assert champions(untrained) == champions(world)
+
+
+@pytest.mark.parametrize(
+    ("method", "at", "before"),
+    [("record", 1, True), ("register", 1, False), ("set_alias", 1, False), ("record", 2, False), ("set_alias", 4, True)],
+)
+def test_a_killed_training_can_be_done_again(
+    world: Any, untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]], method: str, at: int, before: bool
+) -> None:
+    dying = process(untrained.home, "train", before=KILL.format(method=method, at=at, before=before))
+    _, told = dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL, told
+    assert untrained.lake.versions() == {n: v for n, v in world.lake.versions().items() if n != "forecasts"}
+    assert daypart(untrained.home, "train").status == 0
+    with sqlite3.connect(untrained.home / "mlflow.db") as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+        assert database.execute("select count(*) from runs where status = 'RUNNING'").fetchone() == (0,)
+    assert champions(untrained) == champions(world)
+    assert daypart(untrained.home, "forecast").status == 0
+    same = untrained.forecasts().drop("model_version")
+    assert same.equals(world.forecasts().drop("model_version"))
