@@ -47,9 +47,7 @@ def refusals(read: pl.DataFrame, reasons: Sequence[Check]) -> pl.DataFrame:
         if bad[str(n)].any()
     ]
     faults = pl.concat([pl.DataFrame(schema=REFUSED), *found])
-    return faults.unique(["row", "column"], keep="first", maintain_order=True).sort(
-        "row", maintain_order=True
-    )
+    return faults.unique(["row", "column"], keep="first", maintain_order=True).sort("row", maintain_order=True)
 
 
 def of_cells(columns: Sequence[Column]) -> Iterator[Check]:

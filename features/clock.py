@@ -102,9 +102,7 @@ def _naive_utc(at: pl.Expr) -> pl.Expr:
     return at.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
-def _by_zone(
-    frame: pl.DataFrame, time: str, read: Callable[[str], list[pl.Expr]], names: list[str]
-) -> pl.DataFrame:
+def _by_zone(frame: pl.DataFrame, time: str, read: Callable[[str], list[pl.Expr]], names: list[str]) -> pl.DataFrame:
     # Each distinct (zone, time) is converted once and joined back: many stores share few zones and hours.
     distinct = frame.select("timezone", time).drop_nulls().unique()
     schema = pl.Schema({**distinct.schema, **dict.fromkeys(names, pl.Datetime("us"))})

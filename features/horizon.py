@@ -60,15 +60,11 @@ def store_dates(
         known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
     earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on")
-    earlier = earlier.select(
-        *ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed"
-    )
+    earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
 
-def open_hours(
-    records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
-) -> pl.DataFrame:
+def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin and real clock hour in which the store may trade, with history joined on.
 
     Declared hours rule where a store has any; elsewhere an hour trades if it did on one of the last eight known
@@ -84,13 +80,13 @@ def open_hours(
         .join(trading.closed_days(records.closures), on=["store_id", "business_date"], how="anti")
         .join(trading.closed_hours(records.closures), on=["store_id", "business_date", "hour"], how="anti")
     )
-    span = (dates["date"].min(), dates["date"].max())
-    grid = clock.hour_grid(records.stores, *span).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
+    first, last = dates["origin_date"].min(), dates["date"].max()
+    assert isinstance(first, date)
+    assert isinstance(last, date)
+    grid = clock.hour_grid(records.stores, first, last).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
     day_state = at_origin.drop("total", "usual", "hours_traded", "plain", "last_on", "open_days_known")
     return (
-        trade.join(grid, on=["store_id", "date", "hour"])
-        .join(day_state, on=ORIGIN)
-        .rename({"hourly_scale": "scale"})
+        trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
 
 
@@ -121,9 +117,7 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")
     return (
         rows.filter(~pl.col("holiday_closed").fill_null(value=False))
-        .with_columns(
-            business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date")
-        )
+        .with_columns(business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date"))
         .drop("day_start")
     )
 

@@ -89,9 +89,7 @@ def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     if columns.store:
         store = cells.read(Column("store", "text", ""), dtypes["store"])
     ticket = cells.read(Column("ticket", "text", ""), dtypes["ticket"])
-    amounts = [
-        cells.read_amount(word, dtypes[word], mapping.decimal).alias(word) for word in _money_words(mapping)
-    ]
+    amounts = [cells.read_amount(word, dtypes[word], mapping.decimal).alias(word) for word in _money_words(mapping)]
     total = pl.lit(0.0)
     if mapping.priced:
         total = pl.col("line_total") if columns.line_total else pl.col("unit_price")

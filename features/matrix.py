@@ -42,9 +42,7 @@ def past(records: Records, view: View, last: date) -> history.Past:
     profile = history.hourly_profile(records.demand, view.target)
     also: list[str] = []
     if view.weather != "none" and records.weather.height:
-        profile = profile.join(
-            weather.observations(records.weather), on=["store_id", "date", "hour"], how="left"
-        )
+        profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
         also += weather.MEASURES
     if records.labor.height:
         profile = profile.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
@@ -73,9 +71,12 @@ def build(
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
-    or its declared hours; hours without a row are closed. `one_in` keeps a fixed sample of pairs of origin and lead. A store without history before an origin has no rows.
+    or its declared hours; hours without a row are closed. A store without history before an origin has none.
+    `one_in` keeps a fixed sample of pairs of origin and lead.
+
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
-    (target's unit per hour), scale (the store's mean trading hour of late), then the features by family prefix.
+    (target's unit per hour), smooth (the same of plain days, over a smoother shape), scale (the store's mean
+    trading hour of late), then the features by family prefix. Raises NotKnownError where nothing is known.
     """
     known = known or past(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)

@@ -74,9 +74,7 @@ def _utc(name: str, meaning: str, required: bool = True) -> Column:
     return Column(name, "utc", meaning, "UTC", required=required)
 
 
-def _number(
-    name: str, meaning: str, unit: str, low: float | None = None, high: float | None = None
-) -> Column:
+def _number(name: str, meaning: str, unit: str, low: float | None = None, high: float | None = None) -> Column:
     return Column(name, "number", meaning, unit, low, high, required=False)
 
 
@@ -126,9 +124,7 @@ HOURS = Table(
         Column("opens", "clock", "opening time HH:MM"),
         Column("closes", "clock", "closing time HH:MM; at or before `opens` = after midnight"),
         Column("valid_from", "date", "first day on which this holds; null = always", required=False),
-        Column(
-            "valid_to", "date", "last day on which this holds; null = until further notice", required=False
-        ),
+        Column("valid_to", "date", "last day on which this holds; null = until further notice", required=False),
     ),
     ("store_id", "weekday", "valid_from"),
 )
@@ -140,9 +136,7 @@ CLOSURES = Table(
         STORE,
         Column("date", "date", "business day on which it is closed"),
         Column("from_hour", "hour", "first closed hour; null = the whole day", "clock hour", 0, 23, False),
-        Column(
-            "to_hour", "hour", "last closed hour; null = to the end of the day", "clock hour", 0, 23, False
-        ),
+        Column("to_hour", "hour", "last closed hour; null = to the end of the day", "clock hour", 0, 23, False),
         Column("reason", "text", "why", required=False),
     ),
     ("store_id", "date", "from_hour"),

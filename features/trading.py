@@ -60,8 +60,9 @@ def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
 def learned_day_start(hours: pl.DataFrame) -> pl.DataFrame:
     """One row per store and origin: `day_start`, the clock hour at which its business day begins.
 
-    `hours` has rows of (store_id, origin_date, hour, base): the hour's recent mean as known at the origin. Where a store trades at midnight but not round the clock, its day starts at the first hour without
-    trade (under one part in 1,000 of its demand); elsewhere at 0.
+    `hours` has rows of (store_id, origin_date, hour, base): the hour's recent mean as known at the origin.
+    Where a store trades at midnight but not round the clock, its day starts at the first hour without trade
+    (under one part in 1,000 of its demand); elsewhere at 0.
     """
     by = ["store_id", "origin_date"]
     usual = hours.group_by(*by, "hour").agg(pl.col("base").first())

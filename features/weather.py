@@ -20,9 +20,9 @@ MEASURES = (
 def observations(weather: pl.DataFrame) -> pl.DataFrame:
     """One row per store, local date and hour: what was observed, averaged where the hour repeats."""
     seen = weather.filter(pl.col("issued_utc").is_null())
-    return seen.group_by(
-        "store_id", date=pl.col("valid_local").dt.date(), hour=pl.col("valid_local").dt.hour()
-    ).agg(pl.col(MEASURES).mean())
+    return seen.group_by("store_id", date=pl.col("valid_local").dt.date(), hour=pl.col("valid_local").dt.hour()).agg(
+        pl.col(MEASURES).mean()
+    )
 
 
 def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> pl.DataFrame:

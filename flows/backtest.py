@@ -92,13 +92,9 @@ def backtest(
 def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
     first, last = records.first_demand_on(target), records.last_demand_on(target)
     if not origins:
-        raise InputError(
-            f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span"
-        )
+        raise InputError(f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span")
     if first is None or (span.start - first).days < 28:
-        raise InputError(
-            f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later"
-        )
+        raise InputError(f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later")
     if last is None or span.end > last + timedelta(days=LATE_DAYS):
         raise InputError(f"--end {span.end} lies beyond the data: {target} ends on {last}; choose an earlier end")
 
@@ -108,9 +104,7 @@ def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | N
     both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
     tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())
     value = pl.when(pl.col("target") == "orders").then(1.0).otherwise(pl.col("ticket"))
-    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(
-        unit_value=value
-    )
+    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(unit_value=value)
     if oracle is not None:
         keys = ["store_id", "target", "hour_utc"]
         scored = scored.join(oracle, on=keys, how="left", maintain_order="left").with_columns(

@@ -45,9 +45,7 @@ class Place:
 @app.callback()
 def place(
     context: typer.Context,
-    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(
-        ".daypart"
-    ),
+    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
 ) -> None:
     context.obj = home
 
@@ -103,12 +101,8 @@ def ingest(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
     paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
-    mapping: Annotated[
-        Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")
-    ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")
-    ] = False,
+    mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
     json: Json = False,
 ) -> None:
     """Check files and upsert their rows into a table."""
@@ -119,9 +113,7 @@ def ingest(
     lake = Place(context.obj).lake
     if table == "pos":
         if mapping is None:
-            raise InputError(
-                "pos lines need --mapping FILE.toml that says what their columns are; see the README"
-            )
+            raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
         report = ingests.ingest_pos(lake, paths, mapping, skip_bad)
     else:
         report = ingests.ingest_table(lake, table, paths, skip_bad)
@@ -151,13 +143,9 @@ def train(
 @app.command()
 def forecast(
     context: typer.Context,
-    origin: Annotated[
-        str | None, typer.Option(help="First day; default the day after the last demand.")
-    ] = None,
+    origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
     json: Json = False,
 ) -> None:

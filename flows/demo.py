@@ -18,7 +18,7 @@ from forecasting.recipe import Recipe
 
 STORES, DAYS, SEED = 48, 744, 7
 WEEKS = 8
-RECIPE = Recipe(members=("log_ratio", "ratio", "statistical"), max_rows=250_000, folds=1)
+RECIPE = Recipe(members=("ratio", "statistical"), max_rows=400_000, rounds=220, folds=1)
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,9 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     report = settings.home / "report.html"
-    tested = backtest(
-        Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress
-    )
+    tested = backtest(Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress)
     progress("forecast")
-    told = flows.forecast(settings)
+    told: pl.DataFrame = flows.forecast(settings)
     progress("two weeks pass; monitor")
     flows.ingest(settings, after)
     return Demo(trained, tested, told, flows.monitor(settings))
@@ -64,6 +62,7 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
 
 def _quiet_prefect(home: Path) -> None:
     """Prefect keeps its own store under home, says little and sends nothing; set before it is imported."""
+    (home.resolve() / "prefect").mkdir(parents=True, exist_ok=True)
     quiet = {
         "PREFECT_HOME": str(home.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -103,9 +103,7 @@ def show_forecast(rows: pl.DataFrame, out: Path | None, *, as_json: bool) -> Non
         day=pl.col("forecast").sum().round(0), incumbent=pl.col("incumbent").sum().round(0),
     )  # fmt: skip
     order = ["target", *([] if many else ["store_id"]), "date"]
-    _print_table(
-        days.sort(order).select(order, pl.exclude(order)).to_dicts(), "the chain by day" if many else ""
-    )
+    _print_table(days.sort(order).select(*order, pl.exclude(order)).to_dicts(), "the chain by day" if many else "")
     for basis in rows.select("store_id", "basis").drop_nulls().unique().sort("store_id").iter_rows():
         print(f"{basis[0]}: {basis[1]}")
 
@@ -113,9 +111,7 @@ def show_forecast(rows: pl.DataFrame, out: Path | None, *, as_json: bool) -> Non
 def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
-        _print_json(
-            {"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices}
-        )
+        _print_json({"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices})
         return
     for notice in done.notices:
         print(notice)

@@ -1,6 +1,6 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,9 +114,7 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
     """Raises NotKnownError for a store that is unknown or has no history to forecast from."""
     if not stores:
         return
-    known = (
-        set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
-    )
+    known = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
     unknown = sorted(set(stores) - known)
     if unknown:
         raise NotKnownError(
@@ -125,9 +123,7 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
     demand = lake.scan("demand").filter(pl.col("store_id").is_in(pl.Series(list(stores)).implode()))
     silent = sorted(set(stores) - set(demand.select("store_id").unique().collect()["store_id"]))
     if silent:
-        raise NotKnownError(
-            f"store {', '.join(silent)} has no history: ingest its demand before asking for a forecast"
-        )
+        raise NotKnownError(f"store {', '.join(silent)} has no history: ingest its demand before asking for a forecast")
 
 
 def check_out(path: Path) -> None:
@@ -144,7 +140,7 @@ def check_out(path: Path) -> None:
 def write_out(rows: pl.DataFrame, path: Path) -> None:
     """Writes CSV, Parquet or Excel by the file's ending, whole or not at all. Raises as `check_out`."""
     check_out(path)
-    writers = (rows.write_csv, rows.write_parquet, rows.write_excel)
+    writers: tuple[Callable[[Path], object], ...] = (rows.write_csv, rows.write_parquet, rows.write_excel)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         dict(zip(ENDINGS, writers, strict=True))[path.suffix.lower()](partial)

@@ -143,9 +143,7 @@ def _refuse_overlap(parts: Sequence[pl.DataFrame], found: Sequence[Path], mappin
     if any(part.schema != parts[0].schema for part in parts):
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     columns = mapping.columns
-    of_ticket = [
-        n for n in (columns.store, columns.date, columns.time, columns.timestamp, columns.ticket) if n
-    ]
+    of_ticket = [n for n in (columns.store, columns.date, columns.time, columns.timestamp, columns.ticket) if n]
     tickets = pl.concat([part.select(of_ticket).unique() for part in parts])
     shared = tickets.filter(tickets.is_duplicated()).unique()
     if shared.height >= len(found):
@@ -196,9 +194,7 @@ def _upsert(
 
 def _told(summary: Summary) -> list[str]:
     """The summary in a few lines for people."""
-    dropped = "".join(
-        f", {count:,} dropped as {rule}" for rule, count in summary.lines_dropped.items() if count
-    )
+    dropped = "".join(f", {count:,} dropped as {rule}" for rule, count in summary.lines_dropped.items() if count)
     lines = [
         f"{summary.lines_read:,} lines read{dropped}",
         f"{summary.tickets_kept:,} orders of {summary.tickets:,} tickets",

@@ -38,9 +38,7 @@ def monitor(lake: Lake, registry: Registry) -> Watch:
     columns = lake.columns("scores")
     if scored.height:
         lake.upsert("scores", scored.select(columns))
-    recent = scored.filter(
-        pl.col("origin_date") > pl.col("origin_date").max() - pl.duration(days=RECENT_ORIGINS_DAYS)
-    )
+    recent = scored.filter(pl.col("origin_date") > pl.col("origin_date").max() - pl.duration(days=RECENT_ORIGINS_DAYS))
     targets = sorted(due["target"].unique()) or ["orders", "sales"]
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
 

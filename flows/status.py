@@ -28,9 +28,7 @@ def status(lake: Lake, registry: Registry) -> Status:
 
 def _table(lake: Lake, name: str) -> dict[str, object]:
     rows = lake.scan(name)
-    clock = next(
-        (c for c in ("hour_local", "valid_local", "released_on") if c in rows.collect_schema()), None
-    )
+    clock = next((c for c in ("hour_local", "valid_local", "released_on") if c in rows.collect_schema()), None)
     span = [pl.col(clock).min().alias("first"), pl.col(clock).max().alias("last")] if clock else []
     found = rows.select(pl.len().alias("rows"), *span).collect().row(0, named=True)
     return {"table": name, "version": lake.version(name), **found}

@@ -37,10 +37,7 @@ def train(
     """
     records, reads = read_records(lake)
     chosen = with_demand(records, targets)
-    return [
-        _train_one(records, reads, registry, recipe, target, _day(records, target, as_of))
-        for target in chosen
-    ]
+    return [_train_one(records, reads, registry, recipe, target, _day(records, target, as_of)) for target in chosen]
 
 
 def _day(records: Records, target: str, as_of: date | None) -> date:

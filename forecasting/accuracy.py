@@ -67,9 +67,7 @@ def deviation(mean: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.where(means <= 0.0, 0.0, nearest)
 
 
-def _deviation_from(
-    centre: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _deviation_from(centre: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     from scipy.special import gammaincc, gammaln
 
     positive = np.where(mean > 0.0, mean, np.nan)
@@ -84,22 +82,16 @@ def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     """Rows that count at this level, checked, with the columns that scoring reads."""
     missing = sorted(({*NEEDED, *by} - {"date"}) - set(frame.columns))
     if missing:
-        raise SchemaError(
-            f"the backtest frame has no {', '.join(missing)}: expected {', '.join(sorted(NEEDED))}"
-        )
+        raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {', '.join(sorted(NEEDED))}")
     rows = frame.filter(pl.col("actual").is_not_null()).with_columns(date=pl.col("hour_local").dt.date())
     if level == "daypart":
         rows = rows.filter(pl.col("daypart").is_not_null())
     blank = rows["forecast"].null_count()
     if blank:
-        raise InputError(
-            f"{blank} scored hours have no forecast: expected one for every actual; run it again"
-        )
+        raise InputError(f"{blank} scored hours have no forecast: expected one for every actual; run it again")
     targets = rows["target"].unique().sort().to_list()
     if len(targets) > 1 and "target" not in by:
-        raise InputError(
-            f"targets {', '.join(targets)} have different units: expected one, or target in `by`"
-        )
+        raise InputError(f"targets {', '.join(targets)} have different units: expected one, or target in `by`")
     unit = pl.col("unit_value") if "unit_value" in rows.columns else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(unit_value=pl.when(pl.col("target") == "orders").then(1.0).otherwise(unit))
 

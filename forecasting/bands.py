@@ -61,7 +61,10 @@ def with_bands(rows: pl.DataFrame, bands: pl.DataFrame) -> pl.DataFrame:
     The members learn absolute error, so the forecast is the median. Row order is kept.
     """
     joined = rows.with_columns(lead_week(), _size()).join(
-        bands.select("lead_week", "size", "low", "high"), on=["lead_week", "size"], how="left", maintain_order="left"
+        bands.select("lead_week", "size", "low", "high"),
+        on=["lead_week", "size"],
+        how="left",
+        maintain_order="left",
     )
     return joined.with_columns(
         q10=(pl.col("forecast") + pl.min_horizontal(pl.col("low"), 0.0) * _spread()).clip(0),

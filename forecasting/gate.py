@@ -33,7 +33,11 @@ def gate(challenger: Model, champion: Model | None, workshop: Workshop) -> Verdi
     if ours is None or by_hand is None:
         return Verdict(champion is None, "too little history to judge; serves only where nothing else does", figures)
     if ours > by_hand + TOLERANCE_BPS:
-        return Verdict(False, f"loses to the incumbent on rolling origins: WAPE {ours:.0f} bps against {by_hand:.0f}", figures)
+        return Verdict(
+            False,
+            f"loses to the incumbent on rolling origins: WAPE {ours:.0f} bps against {by_hand:.0f}",
+            figures,
+        )
     if champion is None:
         return Verdict(True, f"first model; WAPE {ours:.0f} bps against the incumbent's {by_hand:.0f}", figures)
     theirs, fold_wape = _paired(challenger, champion, workshop)

@@ -33,7 +33,9 @@ def as_published(
     )
     last = origin + timedelta(days=model.recipe.horizon_days - 1)
     grid = clock.hour_grid(stores, origin, last).collect()
-    rows = grid.join(told.select("store_id", "hour_utc", "business_date", *VALUES), on=["store_id", "hour_utc"], how="left")
+    rows = grid.join(
+        told.select("store_id", "hour_utc", "business_date", *VALUES), on=["store_id", "hour_utc"], how="left"
+    )
     return (
         rows.join(known, on="store_id")
         .with_columns(

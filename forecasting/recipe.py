@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.matrix import HORIZON_DAYS
 from features.weather import WeatherView
 
-
 USUAL_HOURS = 14
 """Trading hours of a usual store-day, by which the sample of training rows is planned."""
 
@@ -36,7 +35,7 @@ class Recipe(BaseModel):
         return [day for day in dates if (day - first).days >= self.min_train_days]
 
     def origins(self, first: date, as_of: date) -> list[date]:
-        """Training origins known at `as_of`: every day from two weeks after the first demand, as far as history reaches."""
+        """Training origins known at `as_of`: every day from two weeks after the first demand, within history_days."""
         start = max(first + timedelta(days=14), as_of - timedelta(days=self.history_days))
         return [start + timedelta(days=k) for k in range((as_of - start).days)]
 

@@ -28,7 +28,10 @@ def decide(
     if model is None or by_hand is None:
         return Decision(True, "retrain: the champion was trained on too little history to promise anything")
     slip = (wape_bps - model) - (incumbent_wape_bps - by_hand)
-    text = f"WAPE {wape_bps:.0f} bps against {model:.0f} promised; the incumbent went from {by_hand:.0f} to {incumbent_wape_bps:.0f}"
+    text = (
+        f"WAPE {wape_bps:.0f} bps against {model:.0f} promised; "
+        f"the incumbent went from {by_hand:.0f} to {incumbent_wape_bps:.0f}"
+    )
     if slip > SLIP_BPS:
         return Decision(True, f"retrain: slipped by {slip:.0f} bps beyond the incumbent's own change ({text})")
     return Decision(False, f"no retrain: slip of {slip:.0f} bps is within {SLIP_BPS:.0f} ({text})")

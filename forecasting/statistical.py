@@ -23,15 +23,23 @@ def daily_forecasts(totals: pl.DataFrame, origins: Sequence[date], horizon_days:
 
     series = _series(totals, origins)
     if series.is_empty():
-        return pl.DataFrame(schema={"store_id": pl.String, "origin_date": pl.Date, "date": pl.Date, "total": pl.Float64})
+        return pl.DataFrame(
+            schema={"store_id": pl.String, "origin_date": pl.Date, "date": pl.Date, "total": pl.Float64}
+        )
     engine = StatsForecast(models=[AutoETS(SEASON_DAYS, "ANA", alias="level")], freq="1d", n_jobs=1)
     told = engine.forecast(df=series.select("unique_id", "ds", "y"), h=horizon_days)
     names = series.select("unique_id", "store_id", "origin_date").unique()
-    return (
+    days: pl.DataFrame = (
         told.join(names, on="unique_id")
-        .select("store_id", "origin_date", date=pl.col("ds").cast(pl.Date), total=(pl.col("level").exp() - 1).clip(0))
+        .select(
+            "store_id",
+            "origin_date",
+            date=pl.col("ds").cast(pl.Date),
+            total=(pl.col("level").exp() - 1).clip(0),
+        )
         .sort("store_id", "origin_date", "date")
     )
+    return days
 
 
 def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:

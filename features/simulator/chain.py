@@ -99,9 +99,7 @@ def _block(plan: Plan, chosen: slice) -> Chain:
         ),
         "macro": macro if shared else macro.clear(),
         "labor": people,
-        "events": pl.concat([events.of_regions, _of(events.of_stores, ids)])
-        if shared
-        else _of(events.of_stores, ids),
+        "events": pl.concat([events.of_regions, _of(events.of_stores, ids)]) if shared else _of(events.of_stores, ids),
     }
     return Chain(tables, truth, _of(plan.planted, ids))
 
@@ -123,9 +121,7 @@ def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.D
     }
     return (
         _rows(plan, chosen, past & (orders > 0), {"orders": orders, "sales": sales}),
-        _rows(
-            plan, chosen, open_now, {"orders_mean": means.orders, "sales_mean": means.orders * means.ticket}
-        ),
+        _rows(plan, chosen, open_now, {"orders_mean": means.orders, "sales_mean": means.orders * means.ticket}),
         _rows(plan, chosen, open_now, people),
     )
 
@@ -146,9 +142,7 @@ def _rows(plan: Plan, chosen: slice, where: Mask, values: dict[str, Array]) -> p
 
 def _arrived(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
     """The demand that reached the tables: without what an outage or late data holds back."""
-    missing = faults.filter(pl.col("fault").is_in(["outage", "late data"])).select(
-        "store_id", "first", "last"
-    )
+    missing = faults.filter(pl.col("fault").is_in(["outage", "late data"])).select("store_id", "first", "last")
     if missing.is_empty():
         return traded
     keyed = traded.select("store_id", "hour_utc", date=pl.col("hour_local").dt.date())

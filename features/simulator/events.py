@@ -98,14 +98,10 @@ class Happenings:
 def happenings(spec: ChainSpec) -> Happenings:
     """All events of the chain; everything that touches its span and horizon is known before its end."""
     days, regions = spec.all_days, len(REGIONS)
-    promotions = draw_spells(
-        stream(spec.seed, "promotions"), regions, days, (13, 35), (4, 10), len(PROMOTIONS)
-    )
+    promotions = draw_spells(stream(spec.seed, "promotions"), regions, days, (13, 35), (4, 10), len(PROMOTIONS))
     chain = draw_spells(stream(spec.seed, "chain promotions"), 1, days, (50, 100), (4, 8), len(PROMOTIONS))
     prices = draw_spells(stream(spec.seed, "prices"), regions, days, (110, 200), (1, 1), 1)
-    local = draw_spells(
-        stream(spec.seed, "local events"), spec.stores, days, (10, 40), (1, 1), len(LOCAL_EVENTS)
-    )
+    local = draw_spells(stream(spec.seed, "local events"), spec.stores, days, (10, 40), (1, 1), len(LOCAL_EVENTS))
     passing = daily(promotions, _logs(PROMOTIONS), days) + daily(chain, _logs(PROMOTIONS), days)
     lasting = np.cumsum(daily(prices, _logs(PRICE_RISES), days), axis=1)
     effects = passing + lasting

@@ -19,10 +19,7 @@ def scheduled_hours(usual: Array) -> Array:
 def worked_hours(spec: ChainSpec, scheduled: Array, usual: Array, orders: Array, chosen: slice) -> Array:
     """Half of what demand departed from the usual is met by people staying or going, with some noise."""
     noise = np.stack(
-        [
-            stream(spec.seed, "labor", item).standard_normal(orders.shape[1])
-            for item in range(spec.stores)[chosen]
-        ]
+        [stream(spec.seed, "labor", item).standard_normal(orders.shape[1]) for item in range(spec.stores)[chosen]]
     )
     met = scheduled + 0.5 * (orders - usual) / ORDERS_A_PERSON + 0.2 * noise
     return np.asarray(np.round(np.maximum(met, 1.0), 2))

@@ -36,9 +36,7 @@ class ChainSpec:
                 raise InputError(f"{name} is {getattr(self, name)}: give {low} to {high}")
         for fault in self.faults:
             if isinstance(fault, Outage) and fault.store_id not in self.store_ids:
-                raise InputError(
-                    f"outage of {fault.store_id}: stores run to {self.store_ids[-1]}, name one of them"
-                )
+                raise InputError(f"outage of {fault.store_id}: stores run to {self.store_ids[-1]}, name one of them")
 
     @property
     def store_ids(self) -> list[str]:

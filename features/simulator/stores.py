@@ -52,9 +52,7 @@ def build_stores(spec: ChainSpec) -> Stores:
     luck = stream(spec.seed, "stores").standard_normal((spec.stores, 24))
     chance = stream(spec.seed, "openings").random((spec.stores, 3))
     late = chance[:, 0] < OPENED_SHARE
-    opened = np.where(late, spec.days * (0.2 + 0.4 * chance[:, 1]), -400 - 4000 * chance[:, 2]).astype(
-        np.int64
-    )
+    opened = np.where(late, spec.days * (0.2 + 0.4 * chance[:, 1]), -400 - 4000 * chance[:, 2]).astype(np.int64)
     country = np.array([item.country for item in PLACES])[place]
     ticket = np.where(country == "CA", 15.5, 12.0) * np.exp(0.1 * luck[:, 0])
     table = _table(spec, place, kind, opened, luck)

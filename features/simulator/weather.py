@@ -46,9 +46,7 @@ class Issues:
 def true_weather(spec: ChainSpec, clocks: Clocks) -> tuple[dict[str, Array], Measures]:
     """The latent states, standard normal, and the measures they make, each (places, hours)."""
     rows, steps = len(PLACES), clocks.utc.size
-    fronts, showers = (
-        paths(stream(spec.seed, "rain", k), rows, steps, hours) for k, hours in ((0, 36), (1, 4))
-    )
+    fronts, showers = (paths(stream(spec.seed, "rain", k), rows, steps, hours) for k, hours in ((0, 36), (1, 4)))
     latent = {
         "temperature": paths(stream(spec.seed, "temperature"), rows, steps, 30, order=2),
         "rain": np.sqrt(0.65) * fronts + np.sqrt(0.35) * showers,

@@ -75,9 +75,7 @@ def _encoding_error(path: Path, encoding: str) -> InputError:
     likely = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "windows-1252"
     if likely == encoding:
         likely = "utf-8"
-    return InputError(
-        f"{path}: is not {encoding}, more likely {likely}; save it as utf-8 or map its encoding"
-    )
+    return InputError(f"{path}: is not {encoding}, more likely {likely}; save it as utf-8 or map its encoding")
 
 
 def _refuse_other_delimiter(path: Path, columns: Sequence[str], delimiter: str) -> None:

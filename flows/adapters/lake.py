@@ -106,16 +106,12 @@ class Lake:
         """
         spec = lake_table(table)
         if not set(where) <= set(spec.key):
-            raise SchemaError(
-                f"{table}: cannot replace by {', '.join(where)}; expected {', '.join(spec.key)}"
-            )
+            raise SchemaError(f"{table}: cannot replace by {', '.join(where)}; expected {', '.join(spec.key)}")
         told = spec.conformed(rows)
         match = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(value)) for name, value in where.items())
         outside = told.filter(~match)
         if outside.height:
-            raise ValueRefused(
-                f"{table}: {outside.height} rows lie outside {dict(where)}; leave them out", outside
-            )
+            raise ValueRefused(f"{table}: {outside.height} rows lie outside {dict(where)}; leave them out", outside)
         return self._committed(table, lambda delta: self._replace(spec, told, match, delta))
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
@@ -146,9 +142,7 @@ class Lake:
             version = self._write(spec, rows, delta, "upsert", "overwrite", parts)
         return Upserted(new, replaced, told.height - new - replaced, version)
 
-    def _replace(
-        self, spec: LakeTable, told: pl.DataFrame, match: pl.Expr, delta: "DeltaTable | None"
-    ) -> int:
+    def _replace(self, spec: LakeTable, told: pl.DataFrame, match: pl.Expr, delta: "DeltaTable | None") -> int:
         if delta is None:
             return self._write(spec, told, delta, "replace")
         before = _rows(spec, delta).filter(match).collect()
@@ -199,9 +193,7 @@ class Lake:
                     raise DaypartError(" ".join(told.split())) from failed
             # Two writers that wait equally long would meet again.
             time.sleep(random.uniform(0.5, 1.0) * min(0.5, 0.01 * 2**tried))
-        raise DaypartError(
-            f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again"
-        )
+        raise DaypartError(f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again")
 
     def _open(self, table: str) -> "DeltaTable | None":
         from deltalake import DeltaTable

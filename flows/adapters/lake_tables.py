@@ -88,9 +88,7 @@ def _canonical(name: str) -> LakeTable:
     month_of = {"demand": "hour_utc", "labor": "hour_utc", "weather": "valid_utc"}.get(name)
     optional = frozenset(column.name for column in table.columns if not column.required)
     partition = "month" if month_of else None
-    return LakeTable(
-        name, table.schema, table.key, f"daypart ingest {name} FILE", optional, partition, month_of
-    )
+    return LakeTable(name, table.schema, table.key, f"daypart ingest {name} FILE", optional, partition, month_of)
 
 
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:

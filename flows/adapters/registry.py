@@ -62,9 +62,7 @@ class Registry:
         try:
             self._log(run, params, metrics)
             _write(self._folder(run), files)
-            _write(
-                self._folder(run, "tables"), {f"{n}.parquet": _parquet(t) for n, t in (tables or {}).items()}
-            )
+            _write(self._folder(run, "tables"), {f"{n}.parquet": _parquet(t) for n, t in (tables or {}).items()})
         except BaseException:
             self._call("set_terminated", run, "FAILED")
             raise

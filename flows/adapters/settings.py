@@ -55,9 +55,7 @@ class Settings(BaseSettings):
         """The same folder whatever the working folder becomes."""
         home = home.expanduser().absolute()
         if set("?%") & set(str(home)):
-            raise ValueError(
-                "a home cannot have ? or % in its path, which addresses of databases read otherwise"
-            )
+            raise ValueError("a home cannot have ? or % in its path, which addresses of databases read otherwise")
         if home.exists() and not home.is_dir():
             raise ValueError("that is a file, expected a folder or a name that is free")
         return home
@@ -102,9 +100,7 @@ def _read(path: Path, names: list[str]) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {wrong}; expected lines such as seed = 7") from None
     for name in found:
         if name not in names:
-            raise InputError(
-                f"{path}{_line(path, name)}: {name!r} is not a setting; expected {', '.join(names)}"
-            )
+            raise InputError(f"{path}{_line(path, name)}: {name!r} is not a setting; expected {', '.join(names)}")
     return found
 
 

@@ -45,9 +45,7 @@ def write_report(path: Path, report: Report) -> None:
     Raises `InputError` where no row of `scored` has an actual.
     """
     if report.scored["actual"].null_count() == report.scored.height:
-        raise InputError(
-            "nothing to report: no forecast hour has an actual yet; choose an earlier backtest period"
-        )
+        raise InputError("nothing to report: no forecast hour has an actual yet; choose an earlier backtest period")
     from flows.report.page import render
 
     page = render(report)

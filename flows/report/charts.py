@@ -73,9 +73,7 @@ def lead_days(table: pl.DataFrame, target: str, days: int) -> Chart:
         alt.Chart(long)
         .mark_line(strokeWidth=2.2, point={"size": 24})
         .encode(
-            x=alt.X(
-                "lead_days:O", title="Lead (days from the origin)", axis=axis, scale=alt.Scale(domain=leads)
-            ),
+            x=alt.X("lead_days:O", title="Lead (days from the origin)", axis=axis, scale=alt.Scale(domain=leads)),
             y=_accuracy(alt.Y),
             **lines(names),
             tooltip=[_tip("lead_days:O", "Lead (days)"), *_read()],
@@ -88,9 +86,7 @@ def dayparts(table: pl.DataFrame, target: str) -> Chart:
     """Accuracy of each daypart, as dots on a line; `table` has one row per daypart in the day's order."""
     long = _long(table, ["daypart"])
     names, order = _named(long), table["daypart"].to_list()
-    base = alt.Chart(long).encode(
-        x=_accuracy(alt.X, padding=12), y=alt.Y("daypart:N", sort=order, title=None)
-    )
+    base = alt.Chart(long).encode(x=_accuracy(alt.X, padding=12), y=alt.Y("daypart:N", sort=order, title=None))
     rails = base.mark_rule(strokeWidth=2, opacity=0.25, color=INK).encode(
         x=alt.X("min(value):Q", title="Accuracy (bps)"), x2="max(value):Q"
     )
@@ -185,9 +181,7 @@ def sizes(table: pl.DataFrame, target: str, unit: str) -> Chart:
     curve = base.mark_line(
         color=COLOUR["Forecast"], strokeWidth=2.2, point={"size": 55, "color": COLOUR["Forecast"]}
     ).encode(
-        x=alt.X(
-            "tenth:O", title="Tenth of the hours by forecast size (1 = smallest)", axis=alt.Axis(labelAngle=0)
-        ),
+        x=alt.X("tenth:O", title="Tenth of the hours by forecast size (1 = smallest)", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("coverage:Q", title="Coverage (%)", axis=percent, scale=scale),
         tooltip=[
             _tip("tenth:O", "Tenth"),
@@ -208,9 +202,7 @@ def features(table: pl.DataFrame, target: str, members: list[str]) -> Chart:
         alt.Chart(table.with_columns(pl.col("gain_share").round(5)))
         .mark_bar(color="#5B7FA3", height=13, cornerRadiusEnd=2)
         .encode(
-            x=alt.X(
-                "gain_share:Q", title="Share of gain (%)", axis=alt.Axis(format=".0%", tickCount=5, grid=True)
-            ),
+            x=alt.X("gain_share:Q", title="Share of gain (%)", axis=alt.Axis(format=".0%", tickCount=5, grid=True)),
             y=alt.Y("feature:N", sort=table["feature"].to_list(), title=None, axis=alt.Axis(labelLimit=230)),
             tooltip=[_tip("feature:N", "Feature"), _tip("gain_share:Q", "Share of gain", ".1%")],
         )
@@ -219,9 +211,7 @@ def features(table: pl.DataFrame, target: str, members: list[str]) -> Chart:
     return _finish("features", target, f"by feature, top {table.height}", note, chart, alt.Step(22))
 
 
-def draw(
-    scored: pl.DataFrame, importance: pl.DataFrame, stores: pl.DataFrame, target: str
-) -> dict[str, Chart]:
+def draw(scored: pl.DataFrame, importance: pl.DataFrame, stores: pl.DataFrame, target: str) -> dict[str, Chart]:
     """Every chart of one target that has something to show, by its place on the page.
 
     `scored` and `importance` are those of a `Report`, `stores` is `figures.by_store`.

@@ -47,8 +47,7 @@ def test_half_hour_zones_have_full_local_hours_and_half_utc_ones() -> None:
 @pytest.mark.parametrize("zone", ZONES)
 def test_the_grid_agrees_with_the_standard_library(zone: str) -> None:
     shown = {
-        (row["hour_utc"], row["hour_local"])
-        for row in grid(zone, date(2024, 1, 1), date(2024, 12, 31)).to_dicts()
+        (row["hour_utc"], row["hour_local"]) for row in grid(zone, date(2024, 1, 1), date(2024, 12, 31)).to_dicts()
     }
     at, expected = datetime(2023, 12, 30), set()  # noqa: DTZ001
     while at < datetime(2025, 1, 3):  # noqa: DTZ001

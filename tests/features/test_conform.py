@@ -80,9 +80,7 @@ def test_a_local_time_with_its_zone_says_the_instant() -> None:
     assert "not the same moment" in one_reason(demand(store_id=["NY"], hour_local=[labelled_utc], orders=[1]))
 
 
-@pytest.mark.parametrize(
-    "written", ["2024-11-03 06:00:00", "2024-11-03T06:00:00Z", "2024-11-03 08:00:00+02:00"]
-)
+@pytest.mark.parametrize("written", ["2024-11-03 06:00:00", "2024-11-03T06:00:00Z", "2024-11-03 08:00:00+02:00"])
 def test_utc_settles_the_hour_that_repeats(written: str) -> None:
     found = demand(
         store_id=["NY", "NY"],

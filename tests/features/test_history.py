@@ -1,7 +1,7 @@
 """The incumbent and the states beside it, against slow and obvious loops."""
 
 from collections.abc import Collection
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from statistics import mean
 
 import polars as pl
@@ -21,7 +21,7 @@ EVERY = settings(max_examples=25, deadline=None, derandomize=True)
 def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
     """Store-hours of consecutive days from FIRST; a 0 is a row that is not there."""
     found = [
-        (store, datetime(FIRST.year, FIRST.month, FIRST.day, hour) + timedelta(days=step), float(value))
+        (store, datetime.combine(FIRST + timedelta(days=step), time(hour)), float(value))
         for step, values in enumerate(days)
         for hour, value in zip(HOURS, values, strict=True)
         if value
@@ -137,9 +137,7 @@ def test_year_ago_means_are_of_the_calendar_days_around() -> None:
 
 def holidays(*found: tuple[str, date]) -> pl.DataFrame:
     rows = [("A", on, name) for name, on in found]
-    return pl.DataFrame(
-        rows, schema={"store_id": pl.String, "date": pl.Date, "holiday": pl.String}, orient="row"
-    )
+    return pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date, "holiday": pl.String}, orient="row")
 
 
 def test_holiday_ratio_is_total_over_incumbent_and_closed_where_a_usual_weekday_sold_nothing() -> None:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cache
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -53,12 +54,8 @@ def from_origin(origin: date) -> pl.Expr:
 
 def midnight_utc(records: Records, origin: date) -> pl.Expr:
     """Each store's origin in UTC, by Python's own time zones."""
-    from zoneinfo import ZoneInfo
-
     starts = {
-        store: datetime(origin.year, origin.month, origin.day, tzinfo=ZoneInfo(zone))
-        .astimezone(ZoneInfo("UTC"))
-        .replace(tzinfo=None)
+        store: datetime.combine(origin, time(), ZoneInfo(zone)).astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
         for store, zone in records.stores.select("store_id", "timezone").iter_rows()
     }
     return pl.col("store_id").replace_strict(starts, return_dtype=pl.Datetime("us"))
@@ -90,16 +87,12 @@ def demand_added_at_new_hours(records: Records, origin: date) -> Records:
         ),
     ]
     new = pl.concat(shifted).filter(from_origin(origin))
-    return replace(
-        records, demand=pl.concat([records.demand, new]).unique(["store_id", "hour_utc"], keep="first")
-    )
+    return replace(records, demand=pl.concat([records.demand, new]).unique(["store_id", "hour_utc"], keep="first"))
 
 
 def weather_issued_later(records: Records, origin: date) -> Records:
     later = pl.col("issued_utc") >= midnight_utc(records, origin)
-    wild = records.weather.with_columns(
-        pl.when(later).then(-30.0).otherwise("temperature_c").alias("temperature_c")
-    )
+    wild = records.weather.with_columns(pl.when(later).then(-30.0).otherwise("temperature_c").alias("temperature_c"))
     # One more issue, made at the very origin, that speaks of the whole horizon.
     last = records.weather.filter(pl.col("issued_utc").is_not_null()).with_columns(
         issued_utc=midnight_utc(records, origin), temperature_c=pl.lit(44.0)
@@ -111,9 +104,7 @@ def weather_issued_later(records: Records, origin: date) -> Records:
 
 def weather_observed_later(records: Records, origin: date) -> Records:
     later = pl.col("issued_utc").is_null() & (pl.col("valid_local").dt.date() >= origin)
-    changed = [
-        pl.when(later).then(0.5).otherwise(name).alias(name) for name in ("temperature_c", "snowfall_cm")
-    ]
+    changed = [pl.when(later).then(0.5).otherwise(name).alias(name) for name in ("temperature_c", "snowfall_cm")]
     return replace(records, weather=records.weather.with_columns(changed))
 
 
@@ -125,7 +116,7 @@ def macro_released_later(records: Records, origin: date) -> Records:
 
 
 def events_known_later(records: Records, origin: date) -> Records:
-    """All over again as others, all known at the origin or later, earlier ones among them: 'known on' is late."""
+    """Every event once more under other names, those of days gone by among them, but known too late."""
     last = records.events.select(pl.col("known_on").max()).item()
     later = pl.concat(
         records.events.with_columns(
@@ -142,8 +133,8 @@ def labor_worked(records: Records, origin: date) -> Records:
 
 
 CHANGES = [
-    demand_multiplied, demand_deleted, demand_added_at_new_hours, weather_issued_later, weather_observed_later,
-    macro_released_later, events_known_later, labor_worked,
+    demand_multiplied, demand_deleted, demand_added_at_new_hours, weather_issued_later,
+    weather_observed_later, macro_released_later, events_known_later, labor_worked,
 ]  # fmt: skip
 
 
@@ -179,9 +170,7 @@ def test_many_origins_at_once_equal_each_alone(seed: int, steps: set[int], targe
 def test_training_rows_equal_serving_rows(seed: int, steps: set[int], target: str) -> None:
     records = chain(seed)
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    trained = workshop.Workshop(records, target, recipe, day(DAYS)).rows(
-        [day(step) for step in sorted(steps)]
-    )
+    trained = workshop.Workshop(records, target, recipe, day(DAYS)).rows([day(step) for step in sorted(steps)])
     for origin in (day(step) for step in steps):
         served = rows(records.until(origin - timedelta(days=1)), target, [origin])
         same(trained.filter(pl.col("origin_date") == origin), served)
@@ -201,9 +190,7 @@ def test_sampled_rows_are_rows_of_the_whole(seed: int, one_in: int, steps: set[i
 
 def test_a_sample_holds_its_share_of_every_store_and_lead() -> None:
     origins = [day(step) for step in range(15, DAYS)]
-    pairs = matrix.build(chain(1), matrix.View("orders"), origins).select(
-        "store_id", "origin_date", "lead_days"
-    )
+    pairs = matrix.build(chain(1), matrix.View("orders"), origins).select("store_id", "origin_date", "lead_days")
     sampled = matrix.build(chain(1), matrix.View("orders"), origins, one_in=5)
     for by in ("store_id", "lead_days"):
         kept = sampled.select("store_id", "origin_date", "lead_days").unique().group_by(by).len("kept")
@@ -221,9 +208,7 @@ def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("table", ["weather", "labor"])
-def test_a_block_without_a_table_has_rows_like_the_others(
-    monkeypatch: pytest.MonkeyPatch, table: str
-) -> None:
+def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     records = chain(1)
     part = getattr(records, table).filter(pl.col("store_id") != "S0002")
     records = replace(records, **{table: part})
@@ -245,7 +230,7 @@ def test_a_block_without_history_yet_has_no_rows(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_holiday_on_the_eve_of_the_origin_is_known_as_with_later_demand() -> None:
-    """New Year's Day 2023 is a Sunday, kept on the Monday too: the closed Sunday is history at Monday's origin."""
+    """New Year's Day 2023 is a Sunday, kept on the Monday too: on Monday the closed Sunday is history."""
     records, origin = weekly_store(date(2022, 10, 3), 120, closed=[date(2023, 1, 1)]), date(2023, 1, 2)
     same(rows(records, "orders", [origin]), rows(records.until(date(2023, 1, 1)), "orders", [origin]))
 
@@ -257,9 +242,7 @@ def test_a_declared_hour_first_traded_after_the_origin_is_as_it_was() -> None:
         schema=records.hours.schema, orient="row",
     )  # fmt: skip
     records = replace(records, hours=declared)
-    late = records.demand.filter(
-        pl.col("hour_local").dt.date() > origin, pl.col("hour_local").dt.hour() == 17
-    )
+    late = records.demand.filter(pl.col("hour_local").dt.date() > origin, pl.col("hour_local").dt.hour() == 17)
     moved = late.with_columns(pl.col("hour_local", "hour_utc") + timedelta(hours=1))
     wider = replace(records, demand=pl.concat([records.demand, moved]))
     same(rows(wider, "orders", [origin]), rows(records, "orders", [origin]))
@@ -267,26 +250,26 @@ def test_a_declared_hour_first_traded_after_the_origin_is_as_it_was() -> None:
 
 def test_the_code_of_a_known_event_does_not_change_when_another_becomes_known() -> None:
     records, origin = weekly_store(date(2024, 4, 1), 60), date(2024, 5, 20)
-    always = event("fair", datetime(2024, 5, 25), None)
-    later = event("bargain", datetime(2024, 5, 28), date(2024, 5, 21))
+    always = event("fair", date(2024, 5, 25), None)
+    later = event("bargain", date(2024, 5, 28), date(2024, 5, 21))
     one = rows(replace(records, events=always), "orders", [origin])
     both = rows(replace(records, events=pl.concat([always, later])), "orders", [origin])
     assert one["event_code"].drop_nulls().len() > 0
     same(both, one)
 
 
-def event(name: str, starts: datetime, known_on: date | None) -> pl.DataFrame:
+def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
     schema = Records.of({}).events.schema
-    row = {"name": name, "kind": "local event", "starts_local": starts, "known_on": known_on}
-    return pl.DataFrame({**row, "ends_local": starts + timedelta(hours=20), "store_id": None, "region": None},
-                        schema_overrides=schema).select(pl.col(name).cast(kind) for name, kind in schema.items())  # fmt: skip
+    starts = datetime.combine(on, time())
+    row = (name, "local event", starts, starts + timedelta(hours=20), None, None, known_on)
+    return pl.DataFrame([row], schema=schema, orient="row")
 
 
 def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Records:
     """One store in New York that sells as many orders in an hour as the hour's number, 8 to 17 every day."""
     hours = pl.datetime_range(
-        datetime(first.year, first.month, first.day), datetime(first.year, first.month, first.day)
-        + timedelta(days=days, hours=-1), "1h", eager=True,
+        datetime.combine(first, time()), datetime.combine(first, time()) + timedelta(days=days, hours=-1),
+        "1h", eager=True,
     ).dt.cast_time_unit("us")  # fmt: skip
     local = pl.DataFrame({"hour_local": hours}).filter(
         pl.col("hour_local").dt.hour().is_between(8, 17), ~pl.col("hour_local").dt.date().is_in(closed or [])
@@ -322,8 +305,6 @@ def test_history_columns_of_a_steady_store_say_so() -> None:
 
 
 def test_no_history_before_any_origin_is_an_error_of_one_line() -> None:
-    with pytest.raises(
-        NotKnownError, match=r"no orders before 2023-11-06: the first is on 2023-11-06"
-    ) as caught:
+    with pytest.raises(NotKnownError, match=r"no orders before 2023-11-06: the first is on 2023-11-06") as caught:
         rows(chain(1), "orders", [START])
     assert "\n" not in str(caught.value)

@@ -296,9 +296,7 @@ def test_lines_become_what_the_plain_reading_says(lines: list[tuple[str, int, st
     got = {(row["store_id"], row["hour_local"]): row for row in found.demand.to_dicts()}
     assert found.demand.height == len(got)
     assert {key: int(row["orders"]) for key, row in got.items()} == {k: v[0] for k, v in expected.items()}
-    assert {key: row["sales"] for key, row in got.items()} == {
-        k: max(0, v[1]) / 100 for k, v in expected.items()
-    }
+    assert {key: row["sales"] for key, row in got.items()} == {k: max(0, v[1]) / 100 for k, v in expected.items()}
     for (store, local), row in got.items():
         zone = ZoneInfo(dict(ZONES.rows())[store])
         assert row["hour_utc"] == local.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)

@@ -13,9 +13,7 @@ from features.tables import CLOSURES, HOURS
 
 MONDAY = date(2024, 4, 1)
 EVERY = settings(max_examples=40, deadline=None, derandomize=True)
-clocks = st.tuples(st.integers(0, 23), st.sampled_from([0, 15, 30, 59])).map(
-    lambda t: f"{t[0]:02d}:{t[1]:02d}"
-)
+clocks = st.tuples(st.integers(0, 23), st.sampled_from([0, 15, 30, 59])).map(lambda t: f"{t[0]:02d}:{t[1]:02d}")
 
 
 def declared(*rows: Sequence[object]) -> pl.DataFrame:
@@ -24,9 +22,7 @@ def declared(*rows: Sequence[object]) -> pl.DataFrame:
 
 
 def week(store: str = "A", days: int = 7) -> pl.DataFrame:
-    return pl.DataFrame(
-        {"store_id": [store] * days, "date": [MONDAY + timedelta(days=k) for k in range(days)]}
-    )
+    return pl.DataFrame({"store_id": [store] * days, "date": [MONDAY + timedelta(days=k) for k in range(days)]})
 
 
 def minutes(clock: str) -> int:
@@ -82,10 +78,10 @@ def starts(means: dict[int, float]) -> int:
 @pytest.mark.parametrize(
     ("means", "expected"),
     [
-        ({hour: 5.0 for hour in range(8, 18)}, 0),
-        ({**{hour: 5.0 for hour in range(18, 24)}, 0: 3.0, 1: 2.0}, 2),
-        ({hour: 5.0 for hour in range(24)}, 0),
-        ({**{hour: 1000.0 for hour in range(18, 24)}, 0: 90.0, 1: 0.5}, 1),
+        (dict.fromkeys(range(8, 18), 5.0), 0),
+        ({**dict.fromkeys(range(18, 24), 5.0), 0: 3.0, 1: 2.0}, 2),
+        (dict.fromkeys(range(24), 5.0), 0),
+        ({**dict.fromkeys(range(18, 24), 1000.0), 0: 90.0, 1: 0.5}, 1),
     ],
     ids=["by day", "past midnight", "round the clock", "a straggler after midnight"],
 )

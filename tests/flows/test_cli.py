@@ -24,7 +24,10 @@ REFUSED = {
         (HEADER + "S0001,2024-03-10 02:00:00,5\n").encode(),
         "row 1 of FILE: hour_local '2024-03-10 02:00:00'",
     ),
-    "negative number": ((HEADER + ROW + "S0001,2024-03-05 13:00:00,-1\n").encode(), "row 2 of FILE: orders '-1'"),
+    "negative number": (
+        (HEADER + ROW + "S0001,2024-03-05 13:00:00,-1\n").encode(),
+        "row 2 of FILE: orders '-1'",
+    ),
     "unknown store": ((HEADER + "S0099,2024-03-05 12:00:00,5\n").encode(), "store_id 'S0099'"),
     "empty file": (b"", "is empty"),
     "only a header": (HEADER.encode(), "no rows"),
@@ -50,7 +53,10 @@ WRONG = {
     "as-of beyond the data": (("train", "--as-of", "2024-06-01"), "2024-06-01"),
     "unknown target": (("train", "--targets", "cups"), "cups"),
     "unknown weather": (("train", "--weather", "perfect"), "perfect"),
-    "span too short": (("backtest", "--start", "2024-02-20", "--end", "2024-02-25", "--out", "b.parquet"), "2024-02-25"),
+    "span too short": (
+        ("backtest", "--start", "2024-02-20", "--end", "2024-02-25", "--out", "b.parquet"),
+        "2024-02-25",
+    ),
     "start before the history": (
         ("backtest", "--start", "2023-11-10", "--end", "2024-02-25", "--out", "b.parquet"),
         "2023-11-10",
@@ -168,7 +174,10 @@ def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:
     for command in (("train",), ("forecast",)):
         refuse(daypart(home, *command), "ingest stores")
     refuse(daypart(home, "monitor"), "no forecast")
-    refuse(daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"), "ingest")
+    refuse(
+        daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"),
+        "ingest",
+    )
     assert daypart(home, "status", "--json").json == {"tables": [], "models": [], "published": {}}
     assert "empty home" in daypart(home, "status").out
     assert not home.exists(), "asking leaves nothing behind"
@@ -231,7 +240,9 @@ def test_bad_rows_may_be_skipped(world, daypart, tmp_path: Path) -> None:  # typ
     assert pl.read_csv(found["refused_file"]).height == 1
 
 
-def test_two_ingests_at_once_leave_both_in(world, process: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_two_ingests_at_once_leave_both_in(
+    world, process: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:  # type: ignore[no-untyped-def]
     before = world.lake.scan("demand").collect().height
     for store in ("S0001", "S0002"):
         rows = [f"{store},2024-03-{day:02} {hour:02}:00:00,5" for day in range(5, 10) for hour in range(24)]

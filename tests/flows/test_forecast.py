@@ -70,11 +70,17 @@ def test_every_open_store_has_all_its_hours_in_order(published_world: Any) -> No
         for target in ("orders", "sales"):
             mine = rows.filter(pl.col("store_id") == store["store_id"], pl.col("target") == target)
             assert mine["hour_utc"].to_list() == hours
-    assert len({len(local_hours(s, published_world.origin)) for s in published_world.chain.tables["stores"].to_dicts()}) == 2
+    assert (
+        len({len(local_hours(s, published_world.origin)) for s in published_world.chain.tables["stores"].to_dicts()})
+        == 2
+    )
     days = (rows["hour_local"].dt.date() - rows["origin_date"]).dt.total_days()
     assert (days == rows["lead_days"]).all()
     assert rows.select(pl.col(NUMBERS).is_finite().all() & (pl.col(NUMBERS) >= 0).all()).row(0) == (True,) * 5
-    assert rows.select((pl.col("q10") <= pl.col("q50")).all(), (pl.col("q50") <= pl.col("q90")).all()).row(0) == (True, True)
+    assert rows.select((pl.col("q10") <= pl.col("q50")).all(), (pl.col("q50") <= pl.col("q90")).all()).row(0) == (
+        True,
+        True,
+    )
 
 
 def test_closed_hours_are_zero(published_world: Any) -> None:
@@ -164,9 +170,7 @@ def test_a_store_that_came_later_is_forecast_too(world: Any, daypart: Any, tmp_p
 
 
 def test_a_store_closed_for_good_has_no_forecast(world: Any, daypart: Any, tmp_path: Path) -> None:
-    (tmp_path / "stores.csv").write_text(
-        "store_id,timezone,country,closed_on\nS0002,America/Toronto,CA,2024-03-05\n"
-    )
+    (tmp_path / "stores.csv").write_text("store_id,timezone,country,closed_on\nS0002,America/Toronto,CA,2024-03-05\n")
     assert daypart(world.home, "ingest", "stores", tmp_path / "stores.csv").status == 0
     assert daypart(world.home, "forecast", "--refresh").status == 0
     assert set(world.forecasts()["store_id"]) == {"S0001", "S0003", "S0004"}

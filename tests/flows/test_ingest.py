@@ -125,9 +125,7 @@ def test_repeats_collapse_within_a_file(lake: Lake, tmp_path: Path) -> None:
         (b"store_id,hour_local,order\nNY,2024-01-05 08:00:00,1\n", "did you mean orders"),
     ],
 )
-def test_files_that_cannot_be_read_are_named(
-    lake: Lake, tmp_path: Path, content: bytes, message: str
-) -> None:
+def test_files_that_cannot_be_read_are_named(lake: Lake, tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as error:
@@ -172,9 +170,7 @@ def test_every_table_comes_in(lake: Lake, tmp_path: Path) -> None:
 
 
 def test_pos_lines_of_many_files_are_counted_together(lake: Lake, tmp_path: Path) -> None:
-    mapping = write(
-        tmp_path / "pos.toml", 'delimiter = ";"\nencoding = "windows-1252"\ndecimal = ","\n' + MAPPING
-    )
+    mapping = write(tmp_path / "pos.toml", 'delimiter = ";"\nencoding = "windows-1252"\ndecimal = ","\n' + MAPPING)
     head = LINES.replace(",", ";")
     cut = "NY;2024-01-05 08:10:00;1;"
     a = write(tmp_path / "in" / "a.csv", f"{head}{cut}3,50 \u20ac\n", "cp1252")
@@ -201,9 +197,7 @@ def test_refused_lines_are_told_by_file_and_row(lake: Lake, tmp_path: Path) -> N
     mapping = write(tmp_path / "pos.toml", MAPPING)
     a = write(tmp_path / "a.csv", LINES + "NY,2024-01-05 08:10:00,1,3\n")
     b = write(tmp_path / "b.csv", LINES + "NY,2024-01-05 09:10:00,2,3\nNY,soon,3,4\n")
-    with pytest.raises(
-        ValueRefused, match=r"pos: 1 row refused.*row 2 of .*b\.csv: At 'soon' is not written"
-    ):
+    with pytest.raises(ValueRefused, match=r"pos: 1 row refused.*row 2 of .*b\.csv: At 'soon' is not written"):
         ingest_pos(lake, [a, b], mapping)
     assert not lake.exists("demand")
     report = ingest_pos(lake, [a, b], mapping, skip_bad=True)
@@ -224,9 +218,7 @@ def test_what_pos_lacks_is_told(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"odd\.toml: mapping: colums: Extra"):
         ingest_pos(lake, [lines], write(tmp_path / "odd.toml", "colums = 1\n" + MAPPING))
     other = write(tmp_path / "b.csv", "Store,At,No\nNY,2024-01-05 08:10:00,1\n")
-    with pytest.raises(
-        SchemaError, match=r"b\.csv: no column Total, which the mapping names; it has Store, At, No"
-    ):
+    with pytest.raises(SchemaError, match=r"b\.csv: no column Total, which the mapping names; it has Store, At, No"):
         ingest_pos(lake, [other], mapping)
     dropped = 'drop = [{ column = "No", equals = [1] }]\n' + MAPPING
     with pytest.raises(InputError, match="no line of 1 files counts"):
@@ -250,8 +242,4 @@ line_total = "item_order_total"
     assert stored["orders"].sum() == report.pos["tickets_kept"]
     kept = report.pos["sales_before_clipping"] + report.pos["clipped_sales"]
     assert stored["sales"].sum() == pytest.approx(kept, abs=1e-6)
-    assert (
-        stored.filter(pl.col("sales") > 0)["hour_local"].dt.date().n_unique()
-        == report.pos["open_days"]
-        == 600
-    )
+    assert stored.filter(pl.col("sales") > 0)["hour_local"].dt.date().n_unique() == report.pos["open_days"] == 600

@@ -18,7 +18,11 @@ SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
 def prefect_server() -> Iterator[None]:
     """A real Prefect server of this module's own; whatever it sets in the environment is put back."""
     before = dict(os.environ)
-    os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_LOGGING_LEVEL": "CRITICAL"}
+    os.environ |= {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    }
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
@@ -38,7 +42,10 @@ def flows(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> None:
     settings = Settings(home=untrained.home)
     trained = flows.train(settings, SMALL)
-    assert [(each.target, each.version, each.promoted) for each in trained] == [("orders", 1, True), ("sales", 1, True)]
+    assert [(each.target, each.version, each.promoted) for each in trained] == [
+        ("orders", 1, True),
+        ("sales", 1, True),
+    ]
     rows = flows.forecast(settings)
     assert rows.equals(world.forecasts())
     assert untrained.forecasts().equals(rows)

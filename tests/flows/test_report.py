@@ -22,15 +22,11 @@ HOURS = np.arange(24)
 SHAPE = np.where((HOURS > 6) & (HOURS < 20), 1.0 + np.exp(-((HOURS - 9.0) ** 2) / 8.0), 0.0)
 
 
-def backtest(
-    stores: int = 3, origins: int = 2, targets: tuple[str, ...] = ("orders", "sales")
-) -> pl.DataFrame:
+def backtest(stores: int = 3, origins: int = 2, targets: tuple[str, ...] = ("orders", "sales")) -> pl.DataFrame:
     """A backtest frame of stores that differ in volume, closed on Sundays, with an oracle."""
     random = np.random.default_rng(stores)
     frame = (
-        pl.DataFrame(
-            {"store_id": [f"shop {number:02d}" for number in range(stores)], "size": 3.0 + HOURS[:stores]}
-        )
+        pl.DataFrame({"store_id": [f"shop {number:02d}" for number in range(stores)], "size": 3.0 + HOURS[:stores]})
         .join(pl.DataFrame({"target": targets}), how="cross")
         .join(
             pl.DataFrame({"origin_date": [START + timedelta(days=7 * k) for k in range(origins)]}),
@@ -107,10 +103,7 @@ def test_page_tells_what_the_scores_say(tmp_path: Path) -> None:
     page = text(written(tmp_path / "new" / "report.html", report(scored)))
     for level in ("day", "daypart", "hour"):
         for row in score(scored, level, ["target"]).iter_rows(named=True):  # type: ignore[arg-type]
-            assert (
-                f"by {level} {row['accuracy_bps']:,.0f} bps +{row['gain_bps']:,.0f} over the incumbent"
-                in page
-            )
+            assert f"by {level} {row['accuracy_bps']:,.0f} bps +{row['gain_bps']:,.0f} over the incumbent" in page
             figures = [f"{row[name]:,.0f}" for name in ("accuracy_bps", "incumbent_bps")]
             assert f"{level} {row['cells']:,} {' '.join(figures)} +{row['gain_bps']:,.0f}" in page
     questions = (
@@ -130,9 +123,7 @@ def test_page_tells_what_the_scores_say(tmp_path: Path) -> None:
 def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     scored = backtest(1).with_columns(store_id=pl.lit(evil))
-    page = written(
-        tmp_path / "report.html", report(scored, title=evil, notices=[evil], lineage={evil: [evil]})
-    )
+    page = written(tmp_path / "report.html", report(scored, title=evil, notices=[evil], lineage={evil: [evil]}))
     assert evil not in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
     assert page.count("</script>") == 2
@@ -173,9 +164,7 @@ def test_nothing_is_asked_of_the_network(tmp_path: Path) -> None:
         pytest.param(backtest(1, 1, ("orders",)).drop("oracle"), set(), id="one store, one target"),
         pytest.param(backtest(2).with_columns(daypart=pl.lit(None, pl.String)), {"daypart"}, id="no daypart"),
         pytest.param(backtest(2).with_columns(q90=pl.lit(0.0)), {"quantiles", "sizes"}, id="no band"),
-        pytest.param(
-            backtest(2).with_columns(actual=pl.col("actual") * 0), {"lead", "week", "daypart"}, id="no trade"
-        ),
+        pytest.param(backtest(2).with_columns(actual=pl.col("actual") * 0), {"lead", "week", "daypart"}, id="no trade"),
     ],
 )
 def test_a_browser_draws_every_chart(scored: pl.DataFrame, absent: set[str], tmp_path: Path) -> None:
@@ -270,9 +259,7 @@ def test_reliability_and_coverage_are_those_of_a_loop() -> None:
         mine = [one for one in rows if row["daypart"] in (None, one["daypart"])]
         assert row["hours"] == len(mine)
         assert row["below"] == pytest.approx(share([one["actual"] < one["q10"] for one in mine]))
-        assert row["inside"] == pytest.approx(
-            share([one["q10"] <= one["actual"] <= one["q90"] for one in mine])
-        )
+        assert row["inside"] == pytest.approx(share([one["q10"] <= one["actual"] <= one["q90"] for one in mine]))
         assert row["below"] + row["inside"] + row["above"] == pytest.approx(1.0)
         assert row["middle"] == pytest.approx(share([one["actual"] <= one["q50"] for one in mine]))
 
@@ -285,9 +272,7 @@ def test_tenths_of_forecast_size_hold_alike_and_never_part_equal_forecasts() -> 
     assert (tenths["smallest"][1:] > tenths["largest"][:-1]).all()
     banded = scored.filter(pl.col("actual").is_not_null(), pl.col("q90") > 0)
     first = banded.sort("forecast").head(tenths["hours"][0])
-    assert tenths["coverage"][0] == pytest.approx(
-        first.select(pl.col("actual").is_between("q10", "q90").mean()).item()
-    )
+    assert tenths["coverage"][0] == pytest.approx(first.select(pl.col("actual").is_between("q10", "q90").mean()).item())
     flat = shown.coverage_by_size(scored.with_columns(forecast=pl.lit(4.0)))
     assert flat["tenth"].to_list() == [1]
 

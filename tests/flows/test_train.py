@@ -36,7 +36,10 @@ def counted(world: Any, table: str) -> int:
 def test_training_again_registers_nothing(world: Any, daypart: Any) -> None:
     before = counted(world, "model_versions"), counted(world, "runs"), world.versions()
     found = daypart(world.home, "train", "--json").json["trained"]
-    assert [(row["target"], row["version"], row["promoted"]) for row in found] == [("orders", 1, True), ("sales", 1, True)]
+    assert [(row["target"], row["version"], row["promoted"]) for row in found] == [
+        ("orders", 1, True),
+        ("sales", 1, True),
+    ]
     assert (counted(world, "model_versions"), counted(world, "runs"), world.versions()) == before
 
 
@@ -89,10 +92,22 @@ def test_what_came_after_as_of_changes_nothing(world: Any, untrained: Any, daypa
 
 @pytest.mark.parametrize(
     ("method", "at", "before"),
-    [("record", 1, True), ("register", 1, False), ("set_alias", 1, False), ("record", 2, False), ("set_alias", 4, True)],
+    [
+        ("record", 1, True),
+        ("register", 1, False),
+        ("set_alias", 1, False),
+        ("record", 2, False),
+        ("set_alias", 4, True),
+    ],
 )
 def test_a_killed_training_can_be_done_again(
-    world: Any, untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]], method: str, at: int, before: bool
+    world: Any,
+    untrained: Any,
+    daypart: Any,
+    process: Callable[..., subprocess.Popen[str]],
+    method: str,
+    at: int,
+    before: bool,
 ) -> None:
     dying = process(untrained.home, "train", before=KILL.format(method=method, at=at, before=before))
     _, told = dying.communicate(timeout=100)

@@ -37,8 +37,7 @@ def backtest(seed: int, stores: int = 3, origins: int = 2, target: str = "orders
         .join(pl.DataFrame({"lead_days": range(14)}), how="cross")
         .join(pl.DataFrame({"hour": range(24)}), how="cross")
         .with_columns(
-            hour_local=pl.col("origin_date").cast(pl.Datetime("us"))
-            + pl.duration(days="lead_days", hours="hour")
+            hour_local=pl.col("origin_date").cast(pl.Datetime("us")) + pl.duration(days="lead_days", hours="hour")
         )
         .with_columns(
             target=pl.lit(target),
@@ -62,9 +61,7 @@ def backtest(seed: int, stores: int = 3, origins: int = 2, target: str = "orders
     expected = rate[at["hour"].to_numpy()] * random.uniform(0.7, 1.4, size)
     incumbent = rate[at["hour"].to_numpy()] * random.uniform(0.5, 1.6, size)
     frame = frame.with_columns(
-        actual=pl.Series(came[at["store"].to_numpy(), at["day"].to_numpy(), at["hour"].to_numpy()]).fill_nan(
-            None
-        ),
+        actual=pl.Series(came[at["store"].to_numpy(), at["day"].to_numpy(), at["hour"].to_numpy()]).fill_nan(None),
         forecast=pl.Series(expected),
         q10=pl.Series(np.floor(expected * 0.6)),
         q50=pl.Series(np.floor(expected)),
@@ -110,9 +107,7 @@ def _slow_figures(cells: list[list[Row]], level: Level) -> Row:
         ("incumbent", "incumbent_bps"),
         ("oracle", "oracle_bps"),
     ):
-        figures[figure] = 10_000 - wape(
-            lambda rows, name=name: abs(total(rows, name) - total(rows, "actual"))
-        )
+        figures[figure] = 10_000 - wape(lambda rows, name=name: abs(total(rows, name) - total(rows, "actual")))
     figures["gain_bps"] = figures["accuracy_bps"] - figures["incumbent_bps"]
     figures["floor_bps"] = wape(floor)
     figures["floor_accuracy_bps"] = 10_000 - figures["floor_bps"]
@@ -142,19 +137,13 @@ def test_groups_come_sorted_and_rows_in_any_order_give_the_same_bits() -> None:
     frame = backtest(3, stores=8, origins=6)
     scored = score(frame, "day", ["store_id", "lead_days"])
     assert scored.equals(scored.sort("store_id", "lead_days"))
-    assert scored.equals(
-        score(frame.sample(fraction=1.0, shuffle=True, seed=9), "day", ["store_id", "lead_days"])
-    )
+    assert scored.equals(score(frame.sample(fraction=1.0, shuffle=True, seed=9), "day", ["store_id", "lead_days"]))
     hourly = score(frame, "hour")
-    assert all(
-        hourly.equals(score(frame.sample(fraction=1.0, shuffle=True, seed=s), "hour")) for s in range(5)
-    )
+    assert all(hourly.equals(score(frame.sample(fraction=1.0, shuffle=True, seed=s), "hour")) for s in range(5))
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_agrees_with_the_independent_judge_to_the_basis_point(
-    seed: int, tmp_path: Path, real_data: Path
-) -> None:
+def test_agrees_with_the_independent_judge_to_the_basis_point(seed: int, tmp_path: Path, real_data: Path) -> None:
     judge = real_data.parent / "judge.py"
     if not judge.is_file():
         pytest.skip(f"no judge at {judge}")
@@ -166,9 +155,7 @@ def test_agrees_with_the_independent_judge_to_the_basis_point(
     ).write_csv(tmp_path / "demand.csv")
     end = demand["hour_local"].max().date()  # type: ignore[union-attr]
     arguments = [tmp_path / "backtest.parquet", tmp_path / "demand.csv", "orders", START, end]
-    ran = subprocess.run(
-        [sys.executable, judge, *map(str, arguments)], capture_output=True, text=True, check=True
-    )
+    ran = subprocess.run([sys.executable, judge, *map(str, arguments)], capture_output=True, text=True, check=True)
     verdict = json.loads(ran.stdout)
     assert verdict["missing"] == 0
     for level in CELL:
@@ -192,9 +179,7 @@ def _demand(seed: int, stores: int = 3, before: int = 21, days: int = 28) -> pl.
     first = midnight(START) - timedelta(days=before)
     hours = [first + timedelta(hours=hour) for hour in range(24 * (before + days))]
     frames = [
-        pl.DataFrame({"hour_local": hours, "orders": came[store].ravel()}).with_columns(
-            store_id=pl.lit(f"s{store}")
-        )
+        pl.DataFrame({"hour_local": hours, "orders": came[store].ravel()}).with_columns(store_id=pl.lit(f"s{store}"))
         for store in range(stores)
     ]
     return pl.concat(frames).select("store_id", "hour_local", "orders")
@@ -239,9 +224,7 @@ def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
 def test_deviation_is_the_least_that_any_point_forecast_can_reach(mean: float) -> None:
     counts = np.arange(0, int(mean + 40 * math.sqrt(mean) + 40))
     chances = poisson.pmf(counts, mean)
-    reachable = [
-        float((chances * abs(counts - point)).sum()) for point in (mean, poisson.median(mean), round(mean))
-    ]
+    reachable = [float((chances * abs(counts - point)).sum()) for point in (mean, poisson.median(mean), round(mean))]
     assert float(deviation(mean)) == pytest.approx(reachable[1], rel=1e-7)
     assert float(deviation(mean)) <= min(reachable) * (1 + 1e-7)
 

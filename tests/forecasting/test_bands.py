@@ -63,7 +63,7 @@ def test_bands_never_cross_and_are_never_negative(
     )
     found = bands.with_bands(rows, bands.fit_bands(biased))
     assert found["q50"].equals(rows["forecast"].alias("q50"))
-    assert found.select((0 <= pl.col("q10")).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
+    assert found.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
     assert found.select((pl.col("q50") <= pl.col("q90")).all() & pl.col("q90").is_finite().all()).item()
 
 

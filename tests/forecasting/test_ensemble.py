@@ -19,9 +19,7 @@ def predictions(seed: int, spreads: list[float], days: int = 90, cells: int = 10
     chance = np.random.default_rng(seed)
     count = days * cells
     y = chance.uniform(5, 50, count)
-    said = {
-        name: y + chance.normal(0, 1, count) * spread for name, spread in zip(MEMBERS, spreads, strict=True)
-    }
+    said = {name: y + chance.normal(0, 1, count) * spread for name, spread in zip(MEMBERS, spreads, strict=True)}
     step = np.arange(count) // cells
     return pl.DataFrame(
         {**said, "y": y, "lead_days": (np.arange(count) % 14).astype(np.int16)}
@@ -36,13 +34,9 @@ def error(rows: pl.DataFrame, weights: pl.DataFrame) -> float:
 @given(st.integers(0, 9), st.lists(st.floats(0, 100), min_size=4, max_size=4), st.integers(1, 90))
 def test_weights_are_on_the_simplex(seed: int, spreads: list[float], days: int) -> None:
     weights = ensemble.fit_weights(predictions(seed, spreads, days), MEMBERS)
-    assert weights.select("lead_week", "member").rows() == [
-        (week, name) for week in (1, 2) for name in MEMBERS
-    ]
+    assert weights.select("lead_week", "member").rows() == [(week, name) for week in (1, 2) for name in MEMBERS]
     assert weights["weight"].is_between(0, 1).all()
-    assert weights.group_by("lead_week").agg(pl.col("weight").sum())["weight"].to_list() == pytest.approx(
-        [1, 1]
-    )
+    assert weights.group_by("lead_week").agg(pl.col("weight").sum())["weight"].to_list() == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,7 @@ RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)
 
 @cache
 def shop() -> Workshop:
-    records = Records.of(
-        simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables
-    )
+    records = Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
     return Workshop(records, "orders", RECIPE, START + timedelta(days=DAYS))
 
 
@@ -72,9 +70,7 @@ def test_a_champion_as_good_on_the_same_origins_gives_way() -> None:
 
 def test_a_challenger_whose_refit_trails_the_champion_is_held_back() -> None:
     fold = DAYS - RECIPE.fold_days
-    verdict = gate(
-        promising(model(DAYS), 2000, 2100), model(fold), wild(shop(), START + timedelta(days=fold))
-    )
+    verdict = gate(promising(model(DAYS), 2000, 2100), model(fold), wild(shop(), START + timedelta(days=fold)))
     assert not verdict.promote
     assert verdict.reason.startswith("trails the champion: WAPE ")
     behind = verdict.figures["paired_challenger_wape_bps"] - verdict.figures["paired_champion_wape_bps"]

@@ -22,8 +22,8 @@ def rows(count: int = 3000, seed: int = 1) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "incumbent": base, "smooth": base, "scale": np.full(count, 20.0), "history_level": level,
-            "store_log_incumbent": np.log1p(base), "store_code": chance.integers(0, 3, count).astype(np.int32),
-            "calendar_noise": chance.uniform(size=count), "y": base * level,
+            "store_log_incumbent": np.log1p(base), 
+            "store_code": chance.integers(0, 3, count).astype(np.int32), "calendar_noise": chance.uniform(size=count), "y": base * level,
         }
     )  # fmt: skip
 

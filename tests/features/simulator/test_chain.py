@@ -48,9 +48,7 @@ def test_equal_specs_give_equal_bits_and_another_seed_does_not(small: Chain, sma
 
 
 @pytest.mark.parametrize("block_stores", [1, 4, 100])
-def test_blocks_of_any_size_make_the_same_chain(
-    small: Chain, small_spec: ChainSpec, block_stores: int
-) -> None:
+def test_blocks_of_any_size_make_the_same_chain(small: Chain, small_spec: ChainSpec, block_stores: int) -> None:
     blocks = list(simulate_blocks(small_spec, block_stores))
     for name in TABLES:
         joined = pl.concat(block.tables[name] for block in blocks)
@@ -66,9 +64,7 @@ def test_more_stores_leave_the_first_ones_as_they_were(small: Chain, small_spec:
     assert small.truth.filter(pl.col("store_id").is_in(ids)).equals(fewer.truth)
 
 
-def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(
-    small: Chain, small_spec: ChainSpec
-) -> None:
+def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain, small_spec: ChainSpec) -> None:
     days = pl.date_range(small_spec.start, small_spec.end + timedelta(days=HORIZON_DAYS - 1), eager=True)
     stores = small.tables["stores"].select("store_id", "opened_on")
     dates = stores.select("store_id").join(days.to_frame("date"), how="cross")
@@ -78,9 +74,7 @@ def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(
         .join(stores, on="store_id")
         .filter(pl.col("business_date") >= pl.col("opened_on"))
     )
-    local = small.truth.select(
-        "store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour()
-    )
+    local = small.truth.select("store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
     told = small.truth.select("store_id", "hour_local").unique().height
     # An hour that the clocks skip is declared but never comes.
     never = trade.join(local, on=["store_id", "date", "hour"], how="anti")
@@ -138,9 +132,7 @@ def test_nothing_is_told_that_was_not_known_at_the_end(small: Chain, small_spec:
 def test_schedules_and_truth_reach_the_end_of_the_horizon(small: Chain, small_spec: ChainSpec) -> None:
     last = small_spec.end + timedelta(days=HORIZON_DAYS - 1)
     assert small.truth["hour_local"].dt.date().max() == last
-    assert small.truth.select("store_id", "hour_utc").equals(
-        small.tables["labor"].select("store_id", "hour_utc")
-    )
+    assert small.truth.select("store_id", "hour_utc").equals(small.tables["labor"].select("store_id", "hour_utc"))
 
 
 @pytest.mark.parametrize(

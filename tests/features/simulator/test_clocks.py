@@ -12,10 +12,7 @@ def test_every_local_time_is_what_the_zone_shows() -> None:
     clocks = read_clocks(date(2024, 10, 20), 30, ZONES)
     for row, zone in enumerate(ZONES):
         shown = [
-            datetime.fromisoformat(str(moment)[:19])
-            .replace(tzinfo=UTC)
-            .astimezone(ZoneInfo(zone))
-            .replace(tzinfo=None)
+            datetime.fromisoformat(str(moment)[:19]).replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
             for moment in clocks.utc
         ]
         assert clocks.local[row].tolist() == shown
@@ -26,9 +23,7 @@ def test_every_local_time_is_what_the_zone_shows() -> None:
 def test_a_zone_with_summer_time_has_days_of_23_and_25_hours() -> None:
     clocks = read_clocks(date(2024, 3, 1), 260, ("America/New_York", "America/Phoenix"))
     for row, odd in ((0, {9: 23, 247: 25}), (1, {})):
-        days, hours = (
-            pl.Series(clocks.day[row][clocks.inside[row]]).value_counts(sort=False).sort("").get_columns()
-        )
+        days, hours = pl.Series(clocks.day[row][clocks.inside[row]]).value_counts(sort=False).sort("").get_columns()
         assert days.to_list() == list(range(260))
         assert {day: count for day, count in zip(days, hours, strict=True) if count != 24} == odd
     assert clocks.at[0, 9, 2] == -1
@@ -55,6 +50,4 @@ def test_tables_agree_on_local_and_utc(small: Chain) -> None:
         hours = frame.select("store_id", f"{stem}_local", f"{stem}_utc").unique().join(zones, on="store_id")
         for (zone,), rows in hours.partition_by("timezone", as_dict=True).items():
             utc = rows[f"{stem}_utc"].dt.replace_time_zone("UTC")
-            assert (
-                utc.dt.convert_time_zone(str(zone)).dt.replace_time_zone(None).equals(rows[f"{stem}_local"])
-            )
+            assert utc.dt.convert_time_zone(str(zone)).dt.replace_time_zone(None).equals(rows[f"{stem}_local"])

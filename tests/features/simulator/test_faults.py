@@ -20,9 +20,7 @@ def _touched(chain: Chain, fault: str) -> pl.Expr:
     return pl.col("store_id").is_in(chain.planted.filter(pl.col("fault") == fault)["store_id"].implode())
 
 
-def test_drift_scales_the_touched_stores_from_its_day_and_nothing_else(
-    small: Chain, small_spec: ChainSpec
-) -> None:
+def test_drift_scales_the_touched_stores_from_its_day_and_nothing_else(small: Chain, small_spec: ChainSpec) -> None:
     chain = _faulty(small_spec, DRIFT)
     touched = _touched(chain, "drift")
     assert chain.planted.height == 2
@@ -33,9 +31,9 @@ def test_drift_scales_the_touched_stores_from_its_day_and_nothing_else(
     ):
         assert frame.filter(~changed).equals(plain.filter(~changed))
     assert small.tables["weather"].equals(chain.tables["weather"])
-    ratio = chain.truth.filter(changed).select("orders_mean", "sales_mean") / small.truth.filter(
-        changed
-    ).select("orders_mean", "sales_mean")
+    ratio = chain.truth.filter(changed).select("orders_mean", "sales_mean") / small.truth.filter(changed).select(
+        "orders_mean", "sales_mean"
+    )
     for column in ratio:
         assert column.to_list() == pytest.approx([DRIFT.factor] * ratio.height)
     sold, would = (c.tables["demand"].filter(changed)["orders"].sum() for c in (chain, small))
@@ -61,8 +59,6 @@ def test_late_data_takes_the_last_days_of_some_stores(small: Chain, small_spec: 
 def test_faults_do_not_disturb_each_other(small: Chain, small_spec: ChainSpec) -> None:
     alone, together = _faulty(small_spec, DRIFT), _faulty(small_spec, DRIFT, OUTAGE, LATE)
     assert together.truth.equals(alone.truth)
-    kept = together.tables["demand"].join(
-        alone.tables["demand"], on=alone.tables["demand"].columns, how="semi"
-    )
+    kept = together.tables["demand"].join(alone.tables["demand"], on=alone.tables["demand"].columns, how="semi")
     assert kept.height == together.tables["demand"].height
     assert small.planted.is_empty()

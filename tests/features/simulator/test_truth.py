@@ -45,9 +45,7 @@ def test_sales_are_0_exactly_where_orders_are_and_whole_cents(small: Chain) -> N
 def test_a_promotion_lifts_its_region_by_what_its_name_says(small: Chain) -> None:
     """Days with the offer beside the same weekday a week before and after, in the truth."""
     stores = small.tables["stores"].select("store_id", "region")
-    daily = small.truth.group_by("store_id", date=pl.col("hour_local").dt.date()).agg(
-        pl.col("orders_mean").sum()
-    )
+    daily = small.truth.group_by("store_id", date=pl.col("hour_local").dt.date()).agg(pl.col("orders_mean").sum())
     offers = small.tables["events"].filter(pl.col("kind") == "promotion", pl.col("region").is_not_null())
     days = (
         offers.filter(pl.col("name").is_in(["10% off", "30% off"]))
@@ -66,11 +64,7 @@ def test_a_promotion_lifts_its_region_by_what_its_name_says(small: Chain) -> Non
 
 def test_a_price_rise_is_a_lasting_step_in_sales_an_order(small: Chain) -> None:
     price = pl.col("sales_mean") / pl.col("orders_mean")
-    rise = (
-        small.tables["events"]
-        .filter(pl.col("kind") == "price", pl.col("region") == "Northeast")
-        .row(0, named=True)
-    )
+    rise = small.tables["events"].filter(pl.col("kind") == "price", pl.col("region") == "Northeast").row(0, named=True)
     local = pl.col("hour_local")
     lunch = small.truth.filter(pl.col("store_id") == "S0001", local.dt.hour() == 12)
     before = lunch.filter(local < rise["starts_local"]).select(price.median()).item()

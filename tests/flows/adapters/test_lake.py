@@ -209,9 +209,7 @@ def test_rows_that_do_not_fit_are_refused_and_nothing_is_written(lake: Lake, wri
 
 
 KEYS = st.tuples(st.sampled_from("AB"), st.integers(0, 5), st.sampled_from([None, 0, 3]))
-VALUES = st.fixed_dictionaries(
-    {"to_hour": st.sampled_from([None, 3, 9]), "reason": st.sampled_from([None, "x"])}
-)
+VALUES = st.fixed_dictionaries({"to_hour": st.sampled_from([None, 3, 9]), "reason": st.sampled_from([None, "x"])})
 BATCHES = st.lists(
     st.tuples(st.dictionaries(KEYS, VALUES, min_size=1, max_size=6), st.sampled_from([(), ("reason",)])),
     min_size=1,
@@ -243,7 +241,5 @@ def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple
 
 
 def _closures(rows: dict) -> pl.DataFrame:
-    listed = [
-        {"store_id": s, "date": DAY + timedelta(days=d), "from_hour": h, **v} for (s, d, h), v in rows.items()
-    ]
+    listed = [{"store_id": s, "date": DAY + timedelta(days=d), "from_hour": h, **v} for (s, d, h), v in rows.items()]
     return pl.DataFrame(listed, schema=dict(LAKE["closures"].schema))

@@ -49,9 +49,7 @@ def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry
     params = {"as_of": "2025-01-01", "recipe": {"members": ["a", "b"]}, "seed": 7, "none": None}
     metrics = {"wape_bps": 1493, "excess": 0.1, "undefined": None}
     table = pl.DataFrame({"lead_days": [0, 1]})
-    run = registry.record(
-        "train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table}
-    )
+    run = registry.record("train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table})
     version = registry.register("orders", run, {"gate": "better", "job": "again"})
     about = registry.describe("orders", version)
     assert about["params"] == {

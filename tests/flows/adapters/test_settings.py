@@ -59,9 +59,7 @@ def test_other_variables_with_the_prefix_are_left_alone(monkeypatch: pytest.Monk
         ("[model]\nseed = 1\n", "line 1: 'model' is not a setting"),
     ],
 )
-def test_a_wrong_file_is_refused_in_one_line_that_says_where(
-    tmp_path: Path, text: str, expected: str
-) -> None:
+def test_a_wrong_file_is_refused_in_one_line_that_says_where(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / ".daypart" / "settings.toml"
     file.parent.mkdir()
     file.write_text(text)

@@ -1,0 +1,78 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from forecasting import accuracy
+
+SPAN = ("--start", "2024-02-05", "--end", "2024-03-04")
+TARGETS, LEVELS = ("orders", "sales"), ("hour", "daypart", "day")
+
+
+@pytest.fixture
+def tested(world: Any, daypart: Any, tmp_path: Path) -> tuple[Any, Path, Any]:
+    """What was printed, the file of the rows, and the world, which no backtest changes."""
+    before, out = world.versions(), tmp_path / "backtest.parquet"
+    said = daypart(world.home, "backtest", *SPAN, "--out", out, "--json").json
+    assert world.versions() == before
+    return said, out, world
+
+
+def test_a_backtest_is_written_reported_scored_and_judged_alike(
+    tested: tuple[Any, Path, Any], daypart: Any, real_data: Path, tmp_path: Path
+) -> None:
+    said, out, world = tested
+    rows = pl.read_parquet(out)
+    assert rows["origin_date"].dt.to_string().unique().sort().to_list() == ["2024-02-05", "2024-02-12", "2024-02-19"]
+    keys = ["store_id", "target", "origin_date", "hour_utc"]
+    assert rows.select(keys).equals(rows.select(keys).sort(keys).unique(maintain_order=True))
+    report = Path(said["report"])
+    assert report == out.with_suffix(".html")
+    assert report.read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
+    assert {(row["target"], row["level"]) for row in said["scores"]} == {(t, k) for t in TARGETS for k in LEVELS}
+    for row in said["scores"]:
+        mine = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
+        for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps"):
+            assert row[name] == pytest.approx(mine[name], rel=1e-12), name
+    judge(said, out, world, real_data, tmp_path)
+
+
+def judge(said: Any, out: Path, world: Any, real_data: Path, folder: Path) -> None:
+    """The shared protocol's own arithmetic agrees to the basis point."""
+    script = real_data.parent / "judge.py"
+    if not script.is_file():
+        pytest.skip(f"no {script}")
+    world.lake.scan("demand").collect().select("store_id", "hour_local", *TARGETS).write_csv(
+        folder / "demand.csv", datetime_format="%Y-%m-%d %H:%M:%S"
+    )
+    ours = {(row["target"], row["level"]): row for row in said["scores"]}
+    for target in TARGETS:
+        given = [str(out), str(folder / "demand.csv"), target, SPAN[1], SPAN[3]]
+        done = subprocess.run([sys.executable, str(script), *given], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        theirs = json.loads(done.stdout)
+        assert (theirs["origins"], theirs["missing"]) == (3, 0)
+        for level in LEVELS:
+            assert round(10_000 - ours[target, level]["accuracy_bps"]) == theirs[level], (target, level)
+            assert round(ours[target, level]["gain_bps"]) == theirs[f"gain_{level}"], (target, level)
+        assert round(ours[target, "hour"]["bias_bps"]) == theirs["bias"]
+        assert round(ours[target, "hour"]["coverage"], 3) == theirs["cover80"]
+
+
+def test_hindsight_is_said_and_figures_are_printed(world: Any, daypart: Any, tmp_path: Path) -> None:
+    said = daypart(
+        world.home, "backtest", "--start", "2024-02-19", "--end", "2024-03-04", "--targets", "orders",
+        "--weather", "observed", "--out", tmp_path / "b.csv",
+    )  # fmt: skip
+    assert said.status == 0, said.err
+    assert "hindsight" in said.out.splitlines()[0]
+    assert all(
+        name in said.out for name in ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", str(tmp_path / "b.csv"))
+    )
+    rows = pl.read_csv(tmp_path / "b.csv", infer_schema_length=None, try_parse_dates=True)
+    figure = accuracy.score(rows, "hour").row(0, named=True)["accuracy_bps"]
+    assert f"{figure:,.0f}" in next(line for line in said.out.splitlines() if line.split()[:2] == ["orders", "hour"])
