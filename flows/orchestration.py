@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
+import polars as pl
 from prefect import flow, task
 
 from features.errors import InputError
@@ -61,10 +62,10 @@ def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list
 
 
 @flow(name="forecast", validate_parameters=False)
-def forecast(settings: Settings, origin: date | None = None) -> Any:
+def forecast(settings: Settings, origin: date | None = None) -> pl.DataFrame:
     """Publishes the champion's forecast of every target."""
     lake, registry = _places(settings)
-    return _job("forecast", forecasts.publish)(lake, registry, origin)
+    return _job("forecast", forecasts.publish)(lake, registry, origin)  # type: ignore[no-any-return]
 
 
 @flow(name="monitor", validate_parameters=False)
