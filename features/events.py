@@ -44,15 +44,16 @@ def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: da
 
 def busy_days(days: pl.DataFrame) -> pl.DataFrame:
     """One row per store and date on which an event that passes (not a price change) touches the store."""
-    return days.filter(pl.col("kind") != "price").select("store_id", "date").unique()
+    known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
+    return days.filter(known & (pl.col("kind") != "price")).select("store_id", "date").unique()
 
 
 def name_codes(events: pl.DataFrame) -> pl.DataFrame:
     """One row per event name: a whole-number code, in order of first being known, so that it never changes.
 
-    Events known later take later codes: what a model learned of earlier ones holds.
+    Events known later take later codes: what a model learned of earlier ones holds. A null known_on comes first.
     """
-    known = pl.coalesce("known_on", pl.col("starts_local").dt.date())
+    known = pl.col("known_on").fill_null(pl.date(1900, 1, 1))
     return (
         events.filter(pl.col("kind") != "price").group_by("name").agg(first_known=known.min())
         .sort("first_known", "name")
@@ -85,6 +86,8 @@ def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -
     known = pl.col("known_on").is_null()
     if "origin_date" in keys:
         known = known | (pl.col("known_on") < pl.col("origin_date"))
+    else:
+        known = known | (pl.col("known_on") <= pl.col("date"))
     passing = days.filter(pl.col("kind") != "price").join(codes, on="name")
     active = (
         rows.select(keys).unique().join(passing, on=["store_id", "date"])

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.exact import exact_sum
+
 SAME_HOUR_WEEKS = 8
 """How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
 
@@ -30,10 +32,14 @@ class Past:
     holiday_ratios: pl.DataFrame
     event_days: pl.DataFrame
     event_codes: pl.DataFrame
+    store_codes: pl.DataFrame
 
 
-def hourly_profile(demand: pl.DataFrame, target: str) -> pl.DataFrame:
-    """One row per store, open local date and hour that the store ever traded: the target as `y`, absent = 0.
+def hourly_profile(demand: pl.DataFrame, target: str, declared: pl.DataFrame | None = None) -> pl.DataFrame:
+    """One row per store, open local date and hour that it ever traded or declares: the target as `y`, absent = 0.
+
+    `declared` has one row per (store_id, hour): such hours have a history of 0 from the first day, so that the
+    first demand in one changes nothing that was known before it.
 
     A date on which the target sums to 0 is closed and has no rows. The two values of an hour that repeats when
     clocks go back are averaged, so that `y` is always the demand of one hour.
@@ -46,10 +52,12 @@ def hourly_profile(demand: pl.DataFrame, target: str) -> pl.DataFrame:
         .group_by("store_id", "date", "hour").agg(pl.col("y").mean())
     )  # fmt: skip
     opened = cells.group_by("store_id", "date").agg(pl.col("y").sum()).filter(pl.col("y") > 0)
-    traded = cells.filter(pl.col("y") > 0).select("store_id", "hour").unique()
+    traded = cells.filter(pl.col("y") > 0).select("store_id", "hour")
+    if declared is not None:
+        traded = pl.concat([traded, declared.lazy()])
     return (
         opened.select("store_id", "date")
-        .join(traded, on="store_id")
+        .join(traded.unique(), on="store_id")
         .join(cells, on=["store_id", "date", "hour"], how="left")
         .with_columns(pl.col("y").fill_null(0.0), weekday=pl.col("date").dt.weekday())
         .sort(*HOUR_KEY, "date")
@@ -138,8 +146,8 @@ def day_totals(state: pl.DataFrame) -> pl.DataFrame:
         state.sort("store_id", "date", "hour")
         .group_by("store_id", "date", maintain_order=True)
         .agg(
-            total=pl.col("y").sum(),
-            usual=pl.coalesce("plain_before", "base_before").sum(),
+            total=exact_sum(pl.col("y")),
+            usual=exact_sum(pl.coalesce("plain_before", "base_before")),
             hours_traded=(pl.col("y") > 0).sum(),
             plain=pl.col("plain").first(),
         )
@@ -195,8 +203,9 @@ def year_ago(totals: pl.DataFrame) -> pl.DataFrame:
 
 
 def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, holiday name and past date of it within the store's history.
+    """One row per store and past date of a holiday within the store's history; `date` is when it was known.
 
+    A holiday with trade was known on its day, a closed one on the next open day: until then it may be late data.
     `holiday_ratio`: total over incumbent, null without one; `holiday_closed`: nothing was sold on a weekday that
     had traded within the four weeks before.
     """
@@ -218,8 +227,11 @@ def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame
     )
     return (
         usual.join(totals, on=["store_id", "date"], how="left")
+        .sort("date")
+        .join_asof(weekdays.select("store_id", "date", open_on="date").sort("date"), on="date", by="store_id",
+                   strategy="forward", check_sortedness=False)
         .select(
-            "store_id", "holiday", "date",
+            "store_id", "holiday", date="open_on",
             holiday_ratio=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
             holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
         )

@@ -20,11 +20,17 @@ def _last_before(left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_na
     ).drop("date", strict=False)  # fmt: skip
 
 
+def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
+    """One row per store: a whole number, in the order of ids."""
+    coded = stores.select("store_id").sort("store_id").with_row_index("store_code")
+    return coded.cast({"store_code": pl.Int32})
+
+
 def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[date]) -> pl.DataFrame:
     """One row per store and origin at which the store has history: its day-level state, the origin in UTC."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    coded = stores.select("store_id", "timezone").sort("store_id").with_row_index("store_code")
-    crossed = coded.cast({"store_code": pl.Int32}).join(frame, how="cross")
+    coded = stores.select("store_id", "timezone").join(known.store_codes, on="store_id")
+    crossed = coded.join(frame, how="cross")
     at = _last_before(crossed, known.totals, ["store_id"], "last_on").drop_nulls("last_on")
     return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
 
@@ -111,7 +117,8 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     traded = pl.coalesce("last_8", "hour_mean_28") > 0
     gone = (pl.col("last_on") - pl.col("weekday_on")).dt.total_days() >= trading.CLOSED_WEEKDAY_DAYS
     others = pl.col("open_days_known") - pl.col("weekday_index") >= trading.CLOSED_WEEKDAY_DAYS // 2
-    shut = (gone & others).fill_null(value=False)
+    never = pl.col("weekday_on").is_null() & (pl.col("open_days_known") >= trading.CLOSED_WEEKDAY_DAYS // 2)
+    shut = (gone & others).fill_null(value=False) | never
     starts = trading.learned_day_start(hours.select(*ORIGIN, "hour", base="hour_mean_28"))
     rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"]).join(starts, on=ORIGIN)
     early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")

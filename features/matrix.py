@@ -9,8 +9,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, labor, macro, weather
+from features import calendar, events, history, horizon, labor, macro, trading, weather
 from features.errors import NotKnownError
+from features.exact import exact_sum
 from features.records import Records
 from features.weather import WeatherView
 
@@ -32,14 +33,17 @@ class View:
     horizon_days: int = HORIZON_DAYS
 
 
-def past(records: Records, view: View, last: date) -> history.Past:
-    """All states of a target's history, with the calendar and events from its first day to `last`."""
+def past(records: Records, view: View, last: date, chain: pl.DataFrame | None = None) -> history.Past:
+    """All states of a target's history, with the calendar and events from its first day to `last`.
+
+    `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
+    """
     first = records.first_demand_on(view.target) or last
     near = timedelta(days=calendar.NEAR_DAYS)
     holidays = calendar.public_holidays(records.stores, first - near, last + near)
     days = events.event_days(records.events, records.stores, first, last)
     codes = events.name_codes(records.events)
-    profile = history.hourly_profile(records.demand, view.target)
+    profile = history.hourly_profile(records.demand, view.target, trading.declared_clock_hours(records.hours))
     also: list[str] = []
     if view.weather != "none" and records.weather.height:
         profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
@@ -57,6 +61,7 @@ def past(records: Records, view: View, last: date) -> history.Past:
     return history.Past(
         hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
         history.year_ago(totals), holidays, history.holiday_ratios(totals, holidays), days, codes,
+        horizon.store_codes(records.stores if chain is None else chain),
     )  # fmt: skip
 
 
@@ -158,8 +163,9 @@ def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
     plain = pl.coalesce("plain_base", "incumbent")
     shape = pl.coalesce("plain_12", "incumbent").fill_null(0.0)
     day = [*horizon.ORIGIN, "lead_days"]
-    level = plain.sum().over(day) / shape.sum().over(day)
-    usual = shape.sum().over(day) > 0
+    whole = exact_sum(shape).over(day)
+    level = exact_sum(plain).over(day) / whole
+    usual = whole > 0
     return rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise(plain))
 
 

@@ -30,6 +30,13 @@ def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def declared_clock_hours(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and clock hour that any of its declared hours cover: store_id, hour."""
+    steps = pl.int_ranges(pl.col("open_from"), pl.col("open_from") + pl.col("open_hours"))
+    spans = declared_hours(hours).select("store_id", hour=steps).explode("hour")
+    return spans.select("store_id", (pl.col("hour") % 24).cast(pl.Int8)).unique()
+
+
 def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, local date and hour that its declared hours cover: adds `business_date`.
 

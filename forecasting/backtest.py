@@ -7,7 +7,7 @@ import polars as pl
 
 from features.records import Records, days
 from forecasting.model import Model
-from forecasting.publication import as_published
+from forecasting.publication import ORDER, as_published
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
 
@@ -42,7 +42,7 @@ def backtest(
         told.append(as_published(workshop, records, model, origin, f"as-of-{model.as_of}"))
         progress(origin)
     assert model is not None
-    return with_actuals(pl.concat(told), records.demand), model
+    return with_actuals(pl.concat(told).sort(ORDER), records.demand), model
 
 
 def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

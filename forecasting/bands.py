@@ -22,7 +22,7 @@ def _size() -> pl.Expr:
 def _spread() -> pl.Expr:
     """The unit in which errors are measured: it grows with the forecast to POWER, and is never 0."""
     floor = 0.05 * pl.col("scale")
-    return (pl.max_horizontal("forecast", floor) / pl.col("scale")) ** POWER * pl.col("scale")
+    return pl.max_horizontal("forecast", floor) ** POWER
 
 
 def _quantiles() -> list[pl.Expr]:

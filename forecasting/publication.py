@@ -14,6 +14,7 @@ COLUMNS = (
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart",
     "forecast", "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis",
 )  # fmt: skip
+ORDER = ("store_id", "target", "origin_date", "hour_utc")
 VALUES = ("forecast", "q10", "q50", "q90", "incumbent")
 YOUNG_DAYS = 28
 """A store with fewer known open days says in `basis` what its forecast rests on."""
@@ -50,7 +51,7 @@ def as_published(
         )
         .with_columns(pl.col(VALUES).fill_null(0.0))
         .select(COLUMNS)
-        .sort("store_id", "target", "origin_date", "hour_utc")
+        .sort(ORDER)
     )
 
 

@@ -5,6 +5,8 @@ from datetime import date
 
 import polars as pl
 
+from features.exact import exact_sum
+
 SEASON_DAYS = 7
 HISTORY_DAYS = 182
 LEAST_DAYS = 28
@@ -60,7 +62,7 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
     bridged = pl.col("total").forward_fill().over([*by, pl.col("date").dt.weekday()])
     return (
         known.sort(*by, "date")
-        .with_columns(pl.coalesce(bridged, pl.col("total").mean().over(by)).alias("total"))
+        .with_columns(pl.coalesce(bridged, (exact_sum(pl.col("total")) / pl.col("total").count()).over(by)).alias("total"))
         .select(*by, unique_id=pl.format("{}|{}", "store_id", "origin_date"), ds=pl.col("date").cast(pl.Datetime("us")),
                 y=pl.col("total").log1p())
     )  # fmt: skip
@@ -69,6 +71,7 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
 def spread(rows: pl.DataFrame, shape: str, days: pl.DataFrame) -> pl.Series:
     """The daily forecasts over the hours of each day in proportion to the column `shape`; null where silent."""
     by = ["store_id", "origin_date", "date"]
-    share = pl.col(shape) / pl.col(shape).sum().over(by)
+    whole = exact_sum(pl.col(shape)).over(by)
+    share = pl.col(shape) / whole
     joined = rows.select(*by, shape).join(days, on=by, how="left", maintain_order="left")
-    return joined.select(pl.col("total") * pl.when(pl.col(shape).sum().over(by) > 0).then(share)).to_series()
+    return joined.select(pl.col("total") * pl.when(whole > 0).then(share)).to_series()

@@ -34,7 +34,7 @@ class Workshop:
         horizon_end = last + timedelta(days=recipe.horizon_days)
         ids = sorted(records.stores["store_id"])
         blocks = [records.block(ids[k : k + BLOCK_STORES]) for k in range(0, len(ids), BLOCK_STORES)]
-        known = [matrix.past(block, self.view, horizon_end) for block in blocks]
+        known = [matrix.past(block, self.view, horizon_end, records.stores) for block in blocks]
         self._blocks: list[tuple[Records, history.Past]] = list(zip(blocks, known, strict=True))
         self.totals = pl.concat([p.totals for p in known])
         self._demand = pl.concat([p.hourly.select("store_id", "date", "hour", "y") for p in known])
@@ -46,8 +46,15 @@ class Workshop:
 
     def rows(self, origins: Sequence[date], one_in: int = 1) -> pl.DataFrame:
         """The matrix for some origins, all stores."""
-        built = [matrix.build(block, self.view, origins, known, one_in) for block, known in self._blocks]
-        return pl.concat(built)
+        known = [(block, past) for block, past in self._blocks if self._begun(past, max(origins))]
+        if not known:
+            known = self._blocks[:1]
+        built = [matrix.build(block, self.view, origins, past, one_in) for block, past in known]
+        # A block whose stores lack a table has fewer columns than the others.
+        return pl.concat(built, how="diagonal")
+
+    def _begun(self, past: history.Past, origin: date) -> bool:
+        return past.totals.height > 0 and bool((past.totals["date"] < origin).any())
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+# LightGBM's threads spin while they wait unless told so before it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -258,6 +258,24 @@ def test_the_code_of_a_known_event_does_not_change_when_another_becomes_known() 
     same(both, one)
 
 
+def test_an_event_of_a_past_day_that_was_recorded_late_changes_no_cell() -> None:
+    records, origin = weekly_store(date(2024, 4, 1), 60), date(2024, 5, 20)
+    doubled = pl.when(pl.col("hour_local").dt.date() == date(2024, 5, 15)).then(pl.col("orders") * 2)
+    records = replace(records, demand=records.demand.with_columns(orders=doubled.otherwise("orders")))
+    other = event("fair", date(2024, 4, 20), date(2024, 4, 2))
+    late = event("parade", date(2024, 5, 15), date(2024, 5, 21))
+    one = rows(replace(records, events=other), "orders", [origin])
+    same(rows(replace(records, events=pl.concat([other, late])), "orders", [origin]), one)
+
+
+@pytest.mark.parametrize("known_on", [None, date(2024, 4, 2)])
+def test_an_event_on_one_of_the_incumbents_days_is_told(known_on: date | None) -> None:
+    records, origin = weekly_store(date(2024, 4, 1), 60), date(2024, 5, 20)
+    found = rows(replace(records, events=event("fair", date(2024, 5, 15), known_on)), "orders", [origin])
+    told = found.filter(pl.col("event_local_event_base") > 0)
+    assert set(told["date"]) == {date(2024, 5, 22), date(2024, 5, 29)}
+
+
 def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
     schema = Records.of({}).events.schema
     starts = datetime.combine(on, time())
