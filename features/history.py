@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.exact import exact_sum
+from features.exact import exact_sum, ordered_mean
 
 SAME_HOUR_WEEKS = 8
 """How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
@@ -77,8 +77,8 @@ def plain_state(state: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
     ranked = marked.filter("plain").with_columns(rank=pl.int_range(pl.len()).over(HOUR_KEY))
     means = ranked.select(
         *HOUR_KEY, "date",
-        plain_base=pl.mean_horizontal(_past("y", k) for k in range(4)),
-        plain_12=pl.mean_horizontal(_past("y", k) for k in range(SHAPE_WEEKS)),
+        plain_base=ordered_mean(_past("y", k) for k in range(4)),
+        plain_12=ordered_mean(_past("y", k) for k in range(SHAPE_WEEKS)),
     )  # fmt: skip
     joined = marked.join(means, on=[*HOUR_KEY, "date"], how="left", maintain_order="left")
     filled = joined.with_columns(pl.col("plain_base", "plain_12").forward_fill().over(HOUR_KEY))
@@ -100,13 +100,13 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
     weeks = range(SAME_HOUR_WEEKS)
     ranked = profile.with_columns(rank=pl.int_range(pl.len()).over(HOUR_KEY))
     return ranked.with_columns(
-        base=pl.mean_horizontal(_past("y", k) for k in weeks[:4]),
-        base_before=pl.mean_horizontal(_past("y", k) for k in range(1, 5)),
+        base=ordered_mean(_past("y", k) for k in weeks[:4]),
+        base_before=ordered_mean(_past("y", k) for k in range(1, 5)),
         last=pl.col("y"),
-        last_2=pl.mean_horizontal(_past("y", k) for k in weeks[:2]),
-        last_8=pl.mean_horizontal(_past("y", k) for k in weeks),
+        last_2=ordered_mean(_past("y", k) for k in weeks[:2]),
+        last_8=ordered_mean(_past("y", k) for k in weeks),
         known=pl.col("rank") + 1,
-        **{f"{name}_base": pl.mean_horizontal(_past(name, k) for k in weeks[:4]) for name in also},
+        **{f"{name}_base": ordered_mean(_past(name, k) for k in weeks[:4]) for name in also},
     ).drop("rank", *also)
 
 

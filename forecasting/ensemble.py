@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.exact import ordered_sum
+
 Array = NDArray[np.float64]
 
 LEAD_WEEKS = (1, 2)
@@ -78,6 +80,6 @@ def combine(rows: pl.DataFrame, weights: pl.DataFrame) -> pl.Series:
     wide = weights.pivot("member", index="lead_week", values="weight").rename({m: f"w_{m}" for m in members})
     joined = rows.with_columns(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
     speaks = {m: pl.when(pl.col(m).is_not_null()).then(pl.col(f"w_{m}")).otherwise(0.0) for m in members}
-    total = pl.sum_horizontal(speaks.values())
-    mixed = pl.sum_horizontal(pl.col(m).fill_null(0.0) * share for m, share in speaks.items())
+    total = ordered_sum(speaks.values())
+    mixed = ordered_sum(pl.col(m).fill_null(0.0) * share for m, share in speaks.items())
     return joined.select(pl.when(total > 0).then(mixed / total).otherwise(pl.col("incumbent"))).to_series()

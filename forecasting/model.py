@@ -7,6 +7,7 @@ from typing import Self
 
 import polars as pl
 
+from features.exact import ordered_mean
 from forecasting import bands, ensemble, statistical
 from forecasting.members import Learned
 from forecasting.recipe import Recipe
@@ -83,7 +84,7 @@ def member_predictions(
     rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in learned)
     if "statistical" not in recipe.members:
         return rows
-    rows = rows.with_columns(shape=pl.mean_horizontal(m.member for m in learned))
+    rows = rows.with_columns(shape=ordered_mean(pl.col(m.member) for m in learned))
     origins = rows["origin_date"].unique().to_list()
     days = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
     return rows.with_columns(statistical.spread(rows, "shape", days).alias("statistical")).drop("shape")

@@ -60,9 +60,10 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
     known = grid.join(totals.select("store_id", "date", "total"), on=["store_id", "date"], how="left")
     by = ["store_id", "origin_date"]
     bridged = pl.col("total").forward_fill().over([*by, pl.col("date").dt.weekday()])
+    mean = exact_sum(pl.col("total")) / pl.col("total").count()
     return (
         known.sort(*by, "date")
-        .with_columns(pl.coalesce(bridged, (exact_sum(pl.col("total")) / pl.col("total").count()).over(by)).alias("total"))
+        .with_columns(pl.coalesce(bridged, mean.over(by)).alias("total"))
         .select(*by, unique_id=pl.format("{}|{}", "store_id", "origin_date"), ds=pl.col("date").cast(pl.Datetime("us")),
                 y=pl.col("total").log1p())
     )  # fmt: skip
