@@ -124,7 +124,7 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
               left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
         .join(yearly.select("store_id", "date", "month_mean"),
               left_on=["store_id", "month_on"], right_on=["store_id", "date"], how="left")
-        .with_columns(history_last_year=pl.col("week_mean") / pl.col("month_mean"))
+        .with_columns(history_last_year=_ratio("week_mean", "month_mean"))
         .drop("week_on", "month_on", "week_mean", "month_mean", "holiday")
     )  # fmt: skip
 
@@ -146,16 +146,16 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
     if "temperature_c" in rows.columns:
         found += weather.weather_features()
     if "scheduled_hours" in rows.columns:
-        planned = pl.col("scheduled_hours")
-        base = pl.col("scheduled_hours_base")
-        found.append(pl.when(base > 0).then(planned / base).alias("labor_scheduled_change"))
+        found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
     if "event_promotion" in rows.columns:
         found += [pl.col(f"{name}_base") for name in events.COLUMNS]
     return found
 
 
 def _ratio(value: str, base: str) -> pl.Expr:
-    return pl.when(pl.col(base) > 0).then(pl.col(value) / pl.col(base))
+    # Polars divides by a column that holds one value as multiplication by its inverse: always doing so gives the
+    # same bits for one store as for many.
+    return pl.when(pl.col(base) > 0).then(pl.col(value) * (1.0 / pl.col(base)))
 
 
 def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
