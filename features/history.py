@@ -79,9 +79,10 @@ def plain_state(state: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
         *HOUR_KEY, "date",
         plain_base=ordered_mean(_past("y", k) for k in range(4)),
         plain_12=ordered_mean(_past("y", k) for k in range(SHAPE_WEEKS)),
+        plain_26=ordered_mean(_past("y", k) for k in range(26)),
     )  # fmt: skip
     joined = marked.join(means, on=[*HOUR_KEY, "date"], how="left", maintain_order="left")
-    filled = joined.with_columns(pl.col("plain_base", "plain_12").forward_fill().over(HOUR_KEY))
+    filled = joined.with_columns(pl.col("plain_base", "plain_12", "plain_26").forward_fill().over(HOUR_KEY))
     return filled.with_columns(plain_before=pl.col("plain_base").shift(1).over(HOUR_KEY))
 
 

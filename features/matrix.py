@@ -147,6 +147,9 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
         found += weather.weather_features()
     if "scheduled_hours" in rows.columns:
         found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
+        day = [*horizon.ORIGIN, "lead_days"]
+        whole, base = (exact_sum(pl.col(name).fill_null(0.0)).over(day) for name in ("scheduled_hours", "scheduled_hours_base"))
+        found.append(pl.when(base > 0).then(whole / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
         found += [pl.col(f"{name}_base") for name in events.COLUMNS]
     return found
@@ -166,7 +169,10 @@ def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
     whole = exact_sum(shape).over(day)
     level = exact_sum(plain).over(day) / whole
     usual = whole > 0
-    return rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise(plain))
+    long = pl.coalesce("plain_26", "incumbent").fill_null(0.0)
+    whole_long = exact_sum(long).over(day)
+    rows = rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise(plain))
+    return rows.with_columns(long=pl.when(whole_long>0).then(long * (exact_sum(pl.col("smooth")).over(day)/whole_long)))
 
 
 def _history_family() -> list[pl.Expr]:
@@ -176,6 +182,7 @@ def _history_family() -> list[pl.Expr]:
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),
+        _ratio("long", "smooth").alias("history_half_year_shape"),
         _ratio("smooth", "scale").alias("history_shape"),
         _ratio("incumbent", "smooth").alias("history_incumbent"),
         (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),

@@ -11,8 +11,8 @@ from features.exact import ordered_sum
 Array = NDArray[np.float64]
 
 LEAD_WEEKS = (1, 2)
-TRUST_DAYS = 28
-"""Days of rolling-origin evidence at which fitted weights count as much as even ones."""
+TRUST_STORE_DAYS = 28
+"""Store-days of rolling-origin evidence at which fitted weights count as much as even ones."""
 
 
 def lead_week() -> pl.Expr:
@@ -37,15 +37,15 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
     """One row per lead week and member: non-negative weights that sum to 1 in each lead week.
 
     Minimises the absolute error of the weighted sum over rolling-origin predictions (columns: each member, `y`,
-    `lead_days`, `date`), then shrinks towards even weights by the days of evidence.
+    `lead_days`, `store_id`, `date`), then shrinks towards even weights by the store-days of evidence.
     """
     found = []
     even = even_weights(members)
     for week in LEAD_WEEKS:
         cells = predictions.filter(lead_week() == week)
         prior = even.filter(pl.col("lead_week") == week)["weight"].to_numpy()
-        days = cells["date"].n_unique()
-        trust = days / (days + TRUST_DAYS)
+        seen = cells.select("store_id", "date").n_unique()
+        trust = seen / (seen + TRUST_STORE_DAYS)
         fitted = _least_absolute(cells.select(members).to_numpy(), cells["y"].to_numpy(), prior)
         mixed = trust * fitted + (1 - trust) * prior
         found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]

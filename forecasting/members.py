@@ -54,10 +54,10 @@ def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
 
 RATIO_CEILING = 10.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
-    "log_ratio": {"objective": "regression_l1"},
+    "log_ratio": {"objective": "huber", "alpha": 0.2},
     "ratio": {"objective": "huber", "alpha": 0.3},
     "daily": {"objective": "huber", "alpha": 0.3},
-    "level": {"objective": "regression_l1"},
+    "level": {"objective": "huber", "alpha": 0.3},
 }
 
 
@@ -124,7 +124,7 @@ def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
     return {
         "num_leaves": recipe.leaves,
         "learning_rate": recipe.learning_rate,
-        "min_data_in_leaf": int(np.clip(rows // 300, 20, 500)),
+        "min_data_in_leaf": int(np.clip(rows // 200, 20, 1000)),
         "feature_fraction": 0.8,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,

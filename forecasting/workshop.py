@@ -116,6 +116,6 @@ class Workshop:
             origins = days(fold, fold + timedelta(days=self.recipe.fold_days - 1), 7)
             rows = self.with_demand(self.rows(origins))
             told = member_predictions(self._fit(fold), rows, self.totals, self.recipe)
-            keep = ["date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
+            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
