@@ -11,7 +11,7 @@ import polars as pl
 
 from features import calendar, events, history, horizon, labor, macro, trading, weather
 from features.errors import NotKnownError
-from features.exact import exact_sum
+from features.exact import exact_sum, ordered_mean
 from features.records import Records
 from features.weather import WeatherView
 
@@ -22,6 +22,7 @@ KEY_COLUMNS = (
 )  # fmt: skip
 FAMILIES = ("calendar", "history", "store", "weather", "macro", "labor", "event")
 HORIZON_DAYS = 14
+LEAD = [*horizon.ORIGIN, "lead_days"]
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,7 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
         found += weather.weather_features()
     if "scheduled_hours" in rows.columns:
         found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
-        day = [*horizon.ORIGIN, "lead_days"]
-        whole, base = (exact_sum(pl.col(name).fill_null(0.0)).over(day) for name in ("scheduled_hours", "scheduled_hours_base"))
+        whole, base = (exact_sum(pl.col(name).fill_null(0.0)).over(LEAD) for name in ("scheduled_hours", "scheduled_hours_base"))
         found.append(pl.when(base > 0).then(whole / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
         found += [pl.col(f"{name}_base") for name in events.COLUMNS]
@@ -162,17 +162,35 @@ def _ratio(value: str, base: str) -> pl.Expr:
 
 
 def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `smooth`: the incumbent of plain days, each day spread over its hours by twelve weeks' shape."""
+    """Adds `smooth`: the incumbent of plain days over a smoother shape, moved to the level of the last two weeks.
+
+    And `half_year`, the same over the shape of the last half year.
+    """
     plain = pl.coalesce("plain_base", "incumbent")
-    shape = pl.coalesce("plain_12", "incumbent").fill_null(0.0)
-    day = [*horizon.ORIGIN, "lead_days"]
-    whole = exact_sum(shape).over(day)
-    level = exact_sum(plain).over(day) / whole
-    usual = whole > 0
-    long = pl.coalesce("plain_26", "incumbent").fill_null(0.0)
-    whole_long = exact_sum(long).over(day)
-    rows = rows.with_columns(smooth=pl.when(usual).then(shape * level).otherwise(plain))
-    return rows.with_columns(long=pl.when(whole_long>0).then(long * (exact_sum(pl.col("smooth")).over(day)/whole_long)))
+    level = exact_sum(plain).over(LEAD) * _recent_level()
+    usual = _shape("plain_12")
+    return rows.with_columns(
+        smooth=pl.when(usual.is_not_null()).then(usual * level).otherwise(plain),
+        half_year=_shape("plain_26") * level,
+    )
+
+
+def _shape(hour: str) -> pl.Expr:
+    """Each hour's share of its day in a column of hourly means; null where that knows of no trade."""
+    filled = pl.coalesce(hour, "incumbent").fill_null(0.0)
+    whole = exact_sum(filled).over(LEAD)
+    return pl.when(whole > 0).then(filled / whole)
+
+
+def _recent_level() -> pl.Expr:
+    """How far the level has moved since the four weeks that the incumbent is the mean of, carried on to the target.
+
+    Those lie two and a half weeks before a day in the first week of the horizon and three and a half before one
+    in the second; the levels of the last 7 and 14 days have seen the first of these steps.
+    """
+    lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
+    weeks = 2.5 + pl.col("lead_days") // 7
+    return (lately * (weeks / 2.5)).exp()
 
 
 def _history_family() -> list[pl.Expr]:
@@ -182,7 +200,7 @@ def _history_family() -> list[pl.Expr]:
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),
-        _ratio("long", "smooth").alias("history_half_year_shape"),
+        _ratio("half_year", "smooth").alias("history_half_year_shape"),
         _ratio("smooth", "scale").alias("history_shape"),
         _ratio("incumbent", "smooth").alias("history_incumbent"),
         (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
