@@ -148,7 +148,9 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
         found += weather.weather_features()
     if "scheduled_hours" in rows.columns:
         found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
-        whole, base = (exact_sum(pl.col(name).fill_null(0.0)).over(LEAD) for name in ("scheduled_hours", "scheduled_hours_base"))
+        whole, base = (
+            exact_sum(pl.col(name).fill_null(0.0)).over(LEAD) for name in ("scheduled_hours", "scheduled_hours_base")
+        )
         found.append(pl.when(base > 0).then(whole / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
         found += [pl.col(f"{name}_base") for name in events.COLUMNS]

@@ -18,7 +18,7 @@ from forecasting.recipe import Recipe
 
 STORES, DAYS, SEED = 48, 744, 7
 WEEKS = 8
-RECIPE = Recipe(members=("ratio", "statistical"), max_rows=400_000, rounds=220, folds=1)
+RECIPE = Recipe(folds=1)
 
 
 @dataclass(frozen=True)

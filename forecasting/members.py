@@ -12,7 +12,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.matrix import feature_names
-from forecasting import daily
 from forecasting.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -21,8 +20,7 @@ SOFTEN = 0.05
 """Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
 
 CATEGORICAL = ("store_code", "event_code")
-HOURLY = ("log_ratio", "ratio", "level")
-LEARNED = (*HOURLY, "daily")
+LEARNED = ("log_ratio", "ratio", "level")
 
 
 def _soft(rows: pl.DataFrame) -> Array:
@@ -34,7 +32,7 @@ def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
     base, soft = rows["smooth"].to_numpy(), _soft(rows)
     if member == "log_ratio":
         return np.log(y + soft) - np.log(base + soft), base + soft
-    if member in ("ratio", "daily"):
+    if member == "ratio":
         return np.minimum((y + soft) / (base + soft), RATIO_CEILING), base + soft
     scale = rows["scale"].to_numpy()
     return np.minimum(y / scale, RATIO_CEILING * 5), scale
@@ -45,7 +43,7 @@ def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
     base, soft = rows["smooth"].to_numpy(), _soft(rows)
     if member == "log_ratio":
         demand = (base + soft) * np.exp(predicted) - soft
-    elif member in ("ratio", "daily"):
+    elif member == "ratio":
         demand = (base + soft) * predicted - soft
     else:
         demand = predicted * rows["scale"].to_numpy()
@@ -56,7 +54,6 @@ RATIO_CEILING = 10.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "log_ratio": {"objective": "huber", "alpha": 0.2},
     "ratio": {"objective": "huber", "alpha": 0.3},
-    "daily": {"objective": "huber", "alpha": 0.3},
     "level": {"objective": "huber", "alpha": 0.3},
 }
 
@@ -99,9 +96,6 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
     """Fits one learned member on matrix rows and their demand; deterministic for a recipe's seed."""
     import lightgbm
 
-    if member == "daily":
-        rows = daily.day_rows(rows.with_columns(y=y))
-        y = rows["y"].to_numpy()
     features = feature_names(rows)
     label, weight = _label(member, rows, y)
     data = lightgbm.Dataset(
@@ -112,10 +106,8 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
         categorical_feature=[name for name in CATEGORICAL if name in features],
         params={"max_bin": 127, "verbose": -1},
     )
-    import os, json
-    X = json.loads(os.environ.get("X_"+member, "{}"))
-    settings = _parameters(recipe, len(label)) | OBJECTIVES[member] | X
-    booster = lightgbm.train(settings, data, num_boost_round=X.get("rounds", recipe.rounds))
+    settings = _parameters(recipe, len(label)) | OBJECTIVES[member]
+    booster = lightgbm.train(settings, data, num_boost_round=recipe.rounds)
     low, high = np.quantile(label, [0.001, 0.999])
     return Learned(member, tuple(features), booster.model_to_string(), float(low), float(high))
 

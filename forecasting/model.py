@@ -8,7 +8,7 @@ from typing import Self
 import polars as pl
 
 from features.exact import ordered_mean
-from forecasting import bands, daily, ensemble, statistical
+from forecasting import bands, ensemble, statistical
 from forecasting.members import Learned
 from forecasting.recipe import Recipe
 
@@ -81,16 +81,10 @@ def member_predictions(
     learned: tuple[Learned, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
 ) -> pl.DataFrame:
     """The matrix's rows with a column of demand per member; `statistical` is null where it is silent."""
-    hourly = [m for m in learned if m.member != "daily"]
-    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in hourly)
-    rows = rows.with_columns(shape=ordered_mean(pl.col(m.member) for m in hourly))
-    for m in learned:
-        if m.member == "daily":
-            whole = daily.day_rows(matrix)
-            whole = whole.select("store_id","origin_date","date",total=pl.Series(m.predict(whole)))
-            rows = rows.with_columns(statistical.spread(rows, "shape", whole).alias("daily"))
+    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in learned)
     if "statistical" not in recipe.members:
-        return rows.drop("shape")
+        return rows
+    rows = rows.with_columns(shape=ordered_mean(pl.col(m.member) for m in learned))
     origins = rows["origin_date"].unique().to_list()
     days = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
     return rows.with_columns(statistical.spread(rows, "shape", days).alias("statistical")).drop("shape")

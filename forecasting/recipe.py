@@ -19,12 +19,12 @@ class Recipe(BaseModel):
     seed: int = 7
     weather: WeatherView = "issued"
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
-    members: tuple[str, ...] = ("log_ratio", "ratio", "level", "statistical")
+    members: tuple[str, ...] = ("ratio", "statistical")
     rounds: int = Field(200, ge=1)
     leaves: int = Field(31, ge=2)
     learning_rate: float = Field(0.06, gt=0, lt=1)
     history_days: int = Field(730, ge=28, description="how far back training origins reach")
-    max_rows: int = Field(150_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
+    max_rows: int = Field(400_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
     folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
     fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
     min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
