@@ -26,6 +26,9 @@ check: install ## Lint, types, import contracts and tests
 
 test: check ## Set up and pass every check
 
+bench: install ## Backtest the real data sets (DAYPART_REAL_DATA, by default beside the checkout)
+	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
+
 lock: install ## Choose the newest versions that install together
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
@@ -34,4 +37,4 @@ lock: install ## Choose the newest versions that install together
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test lock clean
+.PHONY: help install demo check test bench lock clean

@@ -54,7 +54,7 @@ RATIO_CEILING = 10.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "log_ratio": {"objective": "huber", "alpha": 0.2},
     "ratio": {"objective": "huber", "alpha": 0.3},
-    "level": {"objective": "huber", "alpha": 0.3},
+    "level": {"objective": "huber", "alpha": 1.0},
 }
 
 

@@ -22,7 +22,7 @@ def predictions(seed: int, spreads: list[float], days: int = 90, cells: int = 10
     said = {name: y + chance.normal(0, 1, count) * spread for name, spread in zip(MEMBERS, spreads, strict=True)}
     step = np.arange(count) // cells
     return pl.DataFrame(
-        {**said, "y": y, "lead_days": (np.arange(count) % 14).astype(np.int16)}
+        {**said, "store_id": "A", "y": y, "lead_days": (np.arange(count) % 14).astype(np.int16)}
     ).with_columns(date=pl.Series([date(2024, 1, 1) + timedelta(days=int(k)) for k in step]))  # fmt: skip
 
 
