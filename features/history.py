@@ -16,6 +16,8 @@ SAME_HOUR_WEEKS = 8
 SHAPE_WEEKS = 12
 """Over how many weeks the shape of a day is averaged: it is noisier by the hour than the level is by the day."""
 
+HALF_YEAR_WEEKS = 26
+
 HOUR_KEY = ["store_id", "weekday", "hour"]
 
 
@@ -69,8 +71,8 @@ def plain_state(state: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
     """Adds what the last known plain same-weekday values were: days without holiday or event.
 
     `busy` has one row per (store_id, date) that is not plain. `plain_base`: mean of the last four, for the days
-    after this one; `plain_before`: as it stood for this day; `plain_12`: mean of the last twelve; `plain`:
-    whether this day is.
+    after this one; `plain_before`: as it stood for this day; `plain_12`, `plain_26`: means of the last
+    twelve and twenty-six; `plain`: whether this day is.
     """
     marked = state.join(busy.with_columns(plain=pl.lit(value=False)), on=["store_id", "date"], how="left")
     marked = marked.with_columns(pl.col("plain").fill_null(value=True)).sort(*HOUR_KEY, "date")
@@ -79,7 +81,7 @@ def plain_state(state: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
         *HOUR_KEY, "date",
         plain_base=ordered_mean(_past("y", k) for k in range(4)),
         plain_12=ordered_mean(_past("y", k) for k in range(SHAPE_WEEKS)),
-        plain_26=ordered_mean(_past("y", k) for k in range(26)),
+        plain_26=ordered_mean(_past("y", k) for k in range(HALF_YEAR_WEEKS)),
     )  # fmt: skip
     joined = marked.join(means, on=[*HOUR_KEY, "date"], how="left", maintain_order="left")
     filled = joined.with_columns(pl.col("plain_base", "plain_12", "plain_26").forward_fill().over(HOUR_KEY))

@@ -81,8 +81,9 @@ def build(
     `one_in` keeps a fixed sample of pairs of origin and lead.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
-    (target's unit per hour), smooth (the same of plain days, over a smoother shape), scale (the store's mean
-    trading hour of late), then the features by family prefix. Raises NotKnownError where nothing is known.
+    (target's unit per hour), smooth (the same of plain days, over a smoother shape and at the level of late),
+    scale (the store's mean trading hour of late), then the features by family prefix. Raises NotKnownError where
+    nothing is known.
     """
     known = known or past(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
