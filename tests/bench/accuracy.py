@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from forecasting import accuracy
+from flows.backtest import level_scores
 from forecasting.backtest import backtest, rolling_origins
 from forecasting.recipe import Recipe
 from tests.bench.sets import SETS, RealSet
@@ -25,8 +25,8 @@ def row(data: RealSet, target: str, folder: Path) -> dict[str, object]:
     origins = rolling_origins(data.start, data.end, 7, recipe.horizon_days)
     rows, _ = backtest(records, target, recipe, origins, RETRAIN_EVERY_DAYS)
     seconds = time.perf_counter() - began
-    rows = rows.with_columns(unit_value=pl.lit(1.0))
-    hour, day = (accuracy.score(rows, level, by=["target"]).row(0, named=True) for level in ("hour", "day"))
+    scores = {score["level"]: score for score in level_scores(rows.with_columns(unit_value=pl.lit(1.0))).to_dicts()}
+    hour, day = scores["hour"], scores["day"]
     return {
         "set": data.name,
         "target": target,

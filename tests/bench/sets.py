@@ -60,8 +60,9 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
     return _records([store], found.demand)
 
 
-def aarhus(folder: Path, stores: tuple[str, ...] = ("Cafe Cross", "Aaland"), end: date = date(2020, 3, 8)) -> Records:
+def aarhus(folder: Path) -> Records:
     """Two cafes of one town, in DKK, before the pandemic; refunds that exceed an hour's sales count as 0."""
+    stores, end = ("Cafe Cross", "Aaland"), date(2020, 3, 8)
     read = pl.read_csv(folder / "aarhus_cafes" / "hourly_store_weather_local.csv", infer_schema=False)
     demand = read.filter(pl.col("store").is_in(stores), pl.col("hour_local").str.slice(0, 10).str.to_date() <= end)
     demand = demand.select(store_id="store", hour_utc="hour_utc",
@@ -69,7 +70,7 @@ def aarhus(folder: Path, stores: tuple[str, ...] = ("Cafe Cross", "Aaland"), end
     return _records([(store, "Europe/Copenhagen", "DK", None) for store in stores], demand)
 
 
-def auckland(folder: Path | None = None, start: date = date(2022, 9, 1)) -> Records:
+def auckland(_: Path) -> Records:
     """Footfall at 20 sensors, as orders: a row's date is a day from 06:00, and their clock has 24 hours every day.
 
     The sensor at 107 Quay Street is left out: 42% of its hours are 0. Six hours in 2024 and 2025 are there twice or
@@ -84,7 +85,7 @@ def auckland(folder: Path | None = None, start: date = date(2022, 9, 1)) -> Reco
     long = (
         wide.with_columns(hour_local=at).drop("date", "hour")
         .unpivot(index="hour_local", variable_name="store_id", value_name="orders")
-        .filter(pl.col("hour_local") >= start)
+        .filter(pl.col("hour_local") >= date(2022, 9, 1))
         .group_by("store_id", "hour_local").agg(pl.col("orders").cast(pl.Float64).mean())
         .filter(pl.col("orders").is_not_null())
     )  # fmt: skip
