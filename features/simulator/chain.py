@@ -1,6 +1,6 @@
 """A whole chain from a seed: its canonical tables, and the truth that no table tells."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,13 @@ from features.simulator.events import happenings
 from features.simulator.faults import planted
 from features.simulator.noise import Array, Mask
 from features.simulator.places import ZONE_OF_PLACE, ZONES
-from features.simulator.spec import ChainSpec
+from features.simulator.spec import HORIZON_DAYS, ChainSpec
 from features.simulator.stores import Stores, build_stores, closed_days, holiday_days, hours_table, open_hours
-from features.simulator.weather import Issues, issue, true_weather, weather_table
+from features.simulator.weather import FORECAST_HOURS, Issues, issue, true_weather, weather_table
 from features.tables import TABLES
 
-BLOCK_STORES = 50
+BLOCK_ROWS = 1_750_000
+"""Hours and weather of the stores in a block, about: 50 stores of three years with 28 days of issues."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Plan:
     clocks: Clocks
     stores: Stores
     drivers: demand.Drivers
+    shocks: Array
     issues: Issues
     closed: Mask
     closures: pl.DataFrame
@@ -62,12 +64,16 @@ def simulate(spec: ChainSpec) -> Chain:
     )
 
 
-def simulate_blocks(spec: ChainSpec, block_stores: int = BLOCK_STORES) -> Iterator[Chain]:
+def simulate_blocks(spec: ChainSpec, block_stores: int | None = None) -> Iterator[Chain]:
     """The chain in blocks of stores, in bounded memory; one below the other they are `simulate(spec)`.
 
-    Rows that belong to no store (macro, events of regions and chain) come with the first block.
+    Rows that belong to no store (macro, events of regions and chain) come with the first block. By default a
+    block holds fewer stores the more rows each of them has.
     """
     plan = _plan(spec)
+    observed_days = spec.days if spec.observed_days is None else spec.observed_days
+    store_rows = 24 * (spec.all_days + observed_days) + spec.issues_days * HORIZON_DAYS * FORECAST_HOURS.size
+    block_stores = block_stores or max(1, BLOCK_ROWS // store_rows)
     for first in range(0, spec.stores, block_stores):
         yield _block(plan, slice(first, min(first + block_stores, spec.stores)))
 
@@ -79,9 +85,11 @@ def _plan(spec: ChainSpec) -> Plan:
     closures, closed = closed_days(spec, stores, holidays)
     latent, weather = true_weather(spec, clocks)
     macro, effect = economy(spec)
-    drivers = demand.Drivers(weather, effect, holidays, happenings(spec), demand.region_wander(spec))
+    pushed = demand.weather_effect(weather, clocks.hour[ZONE_OF_PLACE])
+    drivers = demand.Drivers(weather, pushed, effect, holidays, happenings(spec), demand.region_wander(spec))
+    shocks, issues = demand.day_shocks(spec, stores), issue(spec, clocks, latent)
     faults = planted(spec.faults, spec.seed, spec.store_ids, clocks.dates[spec.days - 1])
-    return Plan(spec, clocks, stores, drivers, issue(spec, clocks, latent), closed, closures, macro, faults)
+    return Plan(spec, clocks, stores, drivers, shocks, issues, closed, closures, macro, faults)
 
 
 def _block(plan: Plan, chosen: slice) -> Chain:
@@ -95,7 +103,7 @@ def _block(plan: Plan, chosen: slice) -> Chain:
         "hours": _of(hours_table(plan.spec, plan.stores), ids),
         "closures": _of(plan.closures, ids),
         "weather": weather_table(
-            plan.clocks, plan.drivers.weather, plan.issues, ids, plan.stores.place[chosen], plan.spec.days
+            plan.spec, plan.clocks, plan.drivers.weather, plan.issues, ids, plan.stores.place[chosen]
         ),
         "macro": macro if shared else macro.clear(),
         "labor": people,
@@ -109,33 +117,38 @@ def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.D
     spec, clocks, stores = plan.spec, plan.clocks, plan.stores
     zone = ZONE_OF_PLACE[stores.place[chosen]]
     open_now = open_hours(clocks, stores, plan.closed, chosen)
-    past = open_now & (clocks.day[zone] < spec.days)
     means = demand.true_means(spec, clocks, stores, plan.drivers, plan.planted, chosen)
-    orders, sales = demand.draw(spec, clocks, stores, means, open_now, chosen)
+    orders, sales = demand.draw(spec, clocks, stores, means, plan.shocks, open_now, chosen)
     scheduled = labor.scheduled_hours(means.usual)
-    worked = labor.worked_hours(spec, scheduled, means.usual, orders, chosen)
-    people = {
+    columns: dict[str, Array | Mask] = {
+        "orders": orders,
+        "sales": sales,
+        "orders_mean": means.orders,
+        "sales_mean": means.orders * means.ticket,
         "scheduled_hours": scheduled,
-        "worked_hours": np.where(past, worked, np.nan),
-        "hourly_wage": labor.hourly_wage(clocks.day[zone]),
+        "worked_hours": labor.worked_hours(spec, scheduled, means.usual, orders, chosen),
+        "hourly_wage": labor.hourly_wage(clocks.day)[zone],
+        "past": (clocks.day < spec.days)[zone],
     }
+    hours = _rows(plan, chosen, open_now, columns)
+    key, past = ("store_id", "hour_local", "hour_utc"), pl.col("past")
     return (
-        _rows(plan, chosen, past & (orders > 0), {"orders": orders, "sales": sales}),
-        _rows(plan, chosen, open_now, {"orders_mean": means.orders, "sales_mean": means.orders * means.ticket}),
-        _rows(plan, chosen, open_now, people),
+        hours.filter(past & (pl.col("orders") > 0)).select(*key, "orders", "sales"),
+        hours.select(*key, "orders_mean", "sales_mean"),
+        hours.select(*key, "scheduled_hours", pl.when(past).then("worked_hours").alias("worked_hours"), "hourly_wage"),
     )
 
 
-def _rows(plan: Plan, chosen: slice, where: Mask, values: dict[str, Array]) -> pl.DataFrame:
+def _rows(plan: Plan, chosen: slice, where: Mask, values: Mapping[str, Array | Mask]) -> pl.DataFrame:
     """One row per store and hour that is marked, in their order."""
-    row, hour = np.nonzero(where)
-    zone = ZONE_OF_PLACE[plan.stores.place[chosen]][row]
+    zone = ZONE_OF_PLACE[plan.stores.place[chosen]]
+    row = np.repeat(np.arange(zone.size), where.sum(axis=1))
     return pl.DataFrame(
         {
-            "store_id": pl.Series(plan.spec.store_ids[chosen])[row],
-            "hour_local": plan.clocks.local[zone, hour],
-            "hour_utc": plan.clocks.utc[hour],
-            **{name: pl.Series(value[row, hour]).fill_nan(None) for name, value in values.items()},
+            "store_id": pl.Series(plan.spec.store_ids[chosen]).gather(row),
+            "hour_local": plan.clocks.local[zone][where],
+            "hour_utc": np.broadcast_to(plan.clocks.utc, where.shape)[where],
+            **{name: value[where] for name, value in values.items()},
         }
     )
 

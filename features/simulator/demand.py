@@ -36,22 +36,24 @@ TICKET_SHAPE = 5.0
 """Shape of the gamma distribution of one ticket's value: a coefficient of variation of 45%."""
 
 
-def weather_effect(measures: Measures, hour: Index, exposure: Array) -> Array:
-    """Effect on the log of orders of the weather at these local hours of the day; all shapes broadcast."""
+def weather_effect(measures: Measures, hour: Index) -> Array:
+    """Effect of the weather at these local hours of the day on the log of orders of a store exposed in full."""
     part = DAYPART_OF_HOUR[hour]
     temperature = measures["temperature_c"]
     snowing = 1 - np.exp(-measures["snowfall_cm"] / 0.5)
     raining = 1 - np.exp(-np.maximum(measures["precipitation_mm"] - measures["snowfall_cm"], 0) / 0.6)
     warmth = WARMTH[part] * (np.clip(temperature, 0, 24) - 12)
     losses = RAIN[part] * raining + SNOW[part] * snowing + HEAT[part] * np.maximum(temperature - 28, 0)
-    return np.asarray(exposure * (warmth - losses))
+    return np.asarray(warmth - losses)
 
 
 @dataclass(frozen=True)
 class Drivers:
-    """What moves all stores: weather (places, hours), economy (days,), calendar, events, regions' wander."""
+    """What moves all stores: weather and its full effect on the log of orders (places, hours), economy (days,),
+    calendar, events, regions' wander."""
 
     weather: Measures
+    weather_orders: Array
     economy: Array
     holidays: Days
     events: Happenings
@@ -90,11 +92,10 @@ def true_means(
     events = drivers.events.region_orders[region] + local_orders(spec, drivers.events.stores, chosen)
     by_day = level[..., None] + _daylight(clocks) + events
     exposure = np.array([[FORMATS[item].exposure] for item in stores.format[chosen]])
-    weather = {name: values[place] for name, values in drivers.weather.items()}
-    moved = by_day[row, day, DAYPART_OF_HOUR[hour]] + weather_effect(weather, hour, exposure)
+    moved = by_day[row, day, DAYPART_OF_HOUR[hour]] + exposure * drivers.weather_orders[place]
     week = stores.week[chosen][row, (spec.start.weekday() + day) % 7, hour]
     ticket = _mean_ticket(stores, drivers.events, chosen, day, hour)
-    return Means(week * np.exp(moved), ticket, week * np.exp(known[row, day]))
+    return Means(week * np.exp(moved), ticket, week * np.exp(known)[row, day])
 
 
 def _known_level(spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, chosen: slice) -> Array:
@@ -138,26 +139,29 @@ def _drift(spec: ChainSpec, planted: pl.DataFrame, chosen: slice) -> Array:
 def _mean_ticket(stores: Stores, events: Happenings, chosen: slice, day: Index, hour: Index) -> Array:
     """True mean sales an order: the store's, by daypart, after promotions and price rises."""
     region = REGION_OF_PLACE[stores.place[chosen]][:, None]
-    moved = np.exp(events.region_ticket[region, day])
+    moved = np.exp(events.region_ticket)[region, day]
     return np.asarray(stores.ticket[chosen, None] * DAYPART_TICKET[DAYPART_OF_HOUR[hour]] * moved)
 
 
+def day_shocks(spec: ChainSpec, stores: Stores) -> Array:
+    """Factor of mean 1 on the orders of each store's day, shared by its region in part, (stores, days)."""
+    shared = stream(spec.seed, "region days").standard_normal((len(REGIONS), spec.all_days))
+    own = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))
+    logs = REGION_DAY_SD * shared[REGION_OF_PLACE[stores.place]] + STORE_DAY_SD * own
+    return np.asarray(np.exp(logs - 0.5 * (REGION_DAY_SD**2 + STORE_DAY_SD**2)))
+
+
 def draw(
-    spec: ChainSpec, clocks: Clocks, stores: Stores, means: Means, open_now: Mask, chosen: slice
+    spec: ChainSpec, clocks: Clocks, stores: Stores, means: Means, shocks: Array, open_now: Mask, chosen: slice
 ) -> tuple[Array, Array]:
     """Orders and sales about their means, (stores, hours), 0 where closed.
 
-    Orders are Poisson about mean x shock of the region's day x shock of the store's day; sales are the sum of
-    so many gamma tickets. Each store draws from streams of its own: what befalls one leaves the others' bits
-    alone.
+    Orders are Poisson about mean x shock of the day; sales are the sum of so many gamma tickets. Each store
+    draws from streams of its own: what befalls one leaves the others' bits alone.
     """
-    place = stores.place[chosen]
-    day = np.clip(clocks.day[ZONE_OF_PLACE[place]], 0, spec.all_days - 1)
-    shared = stream(spec.seed, "region days").standard_normal((len(REGIONS), spec.all_days))
-    own = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))[chosen]
-    logs = REGION_DAY_SD * shared[REGION_OF_PLACE[place]] + STORE_DAY_SD * own
-    shock = np.exp(logs - 0.5 * (REGION_DAY_SD**2 + STORE_DAY_SD**2))
-    shocked = np.where(open_now, means.orders * shock[np.arange(place.size)[:, None], day], 0.0)
+    day = np.clip(clocks.day[ZONE_OF_PLACE[stores.place[chosen]]], 0, spec.all_days - 1)
+    shock = shocks[chosen][np.arange(day.shape[0])[:, None], day]
+    shocked = np.where(open_now, means.orders * shock, 0.0)
     counts, takings = np.empty_like(shocked), np.empty_like(shocked)
     for row, item in enumerate(range(spec.stores)[chosen]):
         counts[row] = stream(spec.seed, "orders", item).poisson(shocked[row])

@@ -19,8 +19,8 @@ def store_name(index: int) -> str:
 class ChainSpec:
     """A chain: its size, span, seed and planted faults. Equal specs give equal bits.
 
-    `issues_days`: on how many of the last days weather forecasts were issued. The default span of two years
-    ends in autumn, where the level moves most.
+    `issues_days`: on how many of the last days weather forecasts were issued; `observed_days`: on how many it
+    was observed, None = on all. The default span of two years ends in autumn, where the level moves most.
     """
 
     stores: int = 48
@@ -29,11 +29,15 @@ class ChainSpec:
     seed: int = 7
     faults: tuple[Fault, ...] = ()
     issues_days: int = 420
+    observed_days: int | None = None
 
     def __post_init__(self) -> None:
-        for name, low, high in (("stores", 1, 9999), ("days", 1, 7300), ("issues_days", 0, self.days)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} is {getattr(self, name)}: give {low} to {high}")
+        ranges = {"stores": (1, 9999), "days": (1, 7300), "seed": (0, 2**63 - 1)}
+        ranges |= dict.fromkeys(("issues_days", "observed_days"), (0, self.days))
+        for name, (low, high) in ranges.items():
+            found = getattr(self, name)
+            if found is not None and not low <= found <= high:
+                raise InputError(f"{name} is {found}: give {low} to {high}")
         for fault in self.faults:
             if isinstance(fault, Outage) and fault.store_id not in self.store_ids:
                 raise InputError(f"outage of {fault.store_id}: stores run to {self.store_ids[-1]}, name one of them")

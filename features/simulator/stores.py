@@ -135,9 +135,9 @@ def closed_days(spec: ChainSpec, stores: Stores, holidays: Days) -> tuple[pl.Dat
     A day before the store opened is closed but is no row.
     """
     refits = draw_spells(stream(spec.seed, "refits"), spec.stores, spec.all_days, (300, 2500), (3, 7), 1)
-    days = np.arange(spec.all_days)
-    first = refits.first[:, :, None]
-    refit = np.any((days >= first) & (days < first + refits.days[:, :, None]), axis=1)
+    days, refit = np.arange(spec.all_days), np.zeros((spec.stores, spec.all_days), dtype=bool)
+    for first, length in zip(refits.first.T[..., None], refits.days.T[..., None], strict=True):
+        refit |= (days >= first) & (days < first + length)
     holiday = holidays.closed[stores.place]
     opened = days >= stores.opened[:, None]
     store, day = np.nonzero((refit | holiday) & opened)

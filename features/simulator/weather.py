@@ -84,25 +84,28 @@ def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
 
 
 def weather_table(
-    clocks: Clocks, seen: Measures, told: Issues, store_ids: Sequence[str], places: Index, days: int
+    spec: ChainSpec, clocks: Clocks, seen: Measures, told: Issues, store_ids: Sequence[str], places: Index
 ) -> pl.DataFrame:
-    """The canonical table for stores at these places: by store, observations of `days` days, then issues."""
-    known = (clocks.day >= 0) & (clocks.day < days)
-    frames = [
-        frame
-        for store_id, place in zip(store_ids, places, strict=True)
-        for frame in (
-            _rows(clocks, store_id, place, np.nonzero(known[ZONE_OF_PLACE[place]])[0], None, seen),
-            _rows(clocks, store_id, place, told.valid[place], told.issued[place], told.values),
+    """The canonical table for stores at these places: by store, observations, then issues."""
+    first = 0 if spec.observed_days is None else spec.days - spec.observed_days
+    known = (clocks.day >= first) & (clocks.day < spec.days)
+    of_place = {
+        place: pl.concat(
+            [
+                _rows(clocks, place, np.nonzero(known[ZONE_OF_PLACE[place]])[0], None, seen),
+                _rows(clocks, place, told.valid[place], told.issued[place], told.values),
+            ]
         )
-    ]
-    return pl.concat(frames)
+        for place in set(places.tolist())
+    }
+    return pl.concat(
+        of_place[place].select(pl.lit(store_id).alias("store_id"), pl.all())
+        for store_id, place in zip(store_ids, places.tolist(), strict=True)
+    )
 
 
-def _rows(
-    clocks: Clocks, store_id: str, place: int, valid: Index, issued: Index | None, values: Measures
-) -> pl.DataFrame:
-    """Rows of one store; observed values are picked by their hour, issued ones stand in order."""
+def _rows(clocks: Clocks, place: int, valid: Index, issued: Index | None, values: Measures) -> pl.DataFrame:
+    """Rows of one place; observed values are picked by their hour, issued ones stand in order."""
     picked = {name: value[place][valid] if issued is None else value[place] for name, value in values.items()}
     columns = {
         "valid_local": clocks.local[ZONE_OF_PLACE[place]][valid],
@@ -111,8 +114,7 @@ def _rows(
         **picked,
     }
     frame = pl.DataFrame(columns, schema_overrides={"issued_utc": pl.Datetime("us")})
-    named = frame.with_columns(store_id=pl.lit(store_id))
-    return named.select(pl.col(name).cast(dtype) for name, dtype in WEATHER.schema.items())
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in WEATHER.schema.items() if name != "store_id")
 
 
 def _climate(spec: ChainSpec, clocks: Clocks) -> Array:

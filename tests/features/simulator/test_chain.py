@@ -1,16 +1,32 @@
 from dataclasses import replace
 from datetime import date, timedelta
+from hashlib import sha256
 
 import polars as pl
+import polars.selectors as cs
 import pytest
 from polars.testing import assert_frame_equal
 
 from features.calendar import public_holidays
 from features.errors import InputError
-from features.simulator import HORIZON_DAYS, Chain, ChainSpec, Outage, simulate, simulate_blocks
+from features.simulator import HORIZON_DAYS, Chain, ChainSpec, Drift, LateData, Outage, simulate, simulate_blocks
+from features.simulator import chain as chains
 from features.tables import TABLES
 from features.trading import closed_days, declared_trade
 
+PINNED = {
+    "stores": "255119c0c7af",
+    "demand": "545ec87f1fee",
+    "hours": "e8108105bb44",
+    "closures": "c88b5d735747",
+    "weather": "ee04dbb795ff",
+    "macro": "9a55aa724aff",
+    "labor": "b9d63cd0b49f",
+    "events": "4d5432500c06",
+    "truth": "274d47a2a669",
+    "planted": "0d100929ae90",
+}
+"""Digests of a chain's frames as CSV to nine significant digits: published figures rest on these numbers."""
 OF_STORES = ("stores", "demand", "hours", "closures", "weather", "labor")
 
 
@@ -47,6 +63,14 @@ def test_equal_specs_give_equal_bits_and_another_seed_does_not(small: Chain, sma
     assert not other.truth.equals(small.truth)
 
 
+def test_the_numbers_of_a_spec_are_what_they_always_were() -> None:
+    faults = (Drift(date(2024, 11, 1)), LateData(1, 0.4))
+    chain = simulate(ChainSpec(stores=3, start=date(2024, 10, 20), days=40, seed=5, issues_days=2, faults=faults))
+    frames = {**chain.tables, "truth": chain.truth, "planted": chain.planted}
+    texts = {name: frame.with_columns(cs.float().round_sig_figs(9)).write_csv() for name, frame in frames.items()}
+    assert {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()} == PINNED
+
+
 @pytest.mark.parametrize("block_stores", [1, 4, 100])
 def test_blocks_of_any_size_make_the_same_chain(small: Chain, small_spec: ChainSpec, block_stores: int) -> None:
     blocks = list(simulate_blocks(small_spec, block_stores))
@@ -54,6 +78,26 @@ def test_blocks_of_any_size_make_the_same_chain(small: Chain, small_spec: ChainS
         joined = pl.concat(block.tables[name] for block in blocks)
         assert_frame_equal(joined, small.tables[name], check_row_order=name != "events", check_exact=True)
     assert pl.concat(block.truth for block in blocks).equals(small.truth)
+
+
+@pytest.mark.parametrize("issues_days", [0, 60])
+def test_blocks_hold_no_more_rows_than_their_bound(
+    small: Chain, small_spec: ChainSpec, monkeypatch: pytest.MonkeyPatch, issues_days: int
+) -> None:
+    monkeypatch.setattr(chains, "BLOCK_ROWS", 70_000)
+    blocks = list(simulate_blocks(replace(small_spec, issues_days=issues_days)))
+    assert len(blocks) == (6 if issues_days else 2)
+    assert max(block.truth.height + block.tables["weather"].height for block in blocks) <= 70_000
+    assert pl.concat(block.truth for block in blocks).equals(small.truth)
+
+
+def test_fewer_observed_days_leave_all_else_as_it_was(small: Chain, small_spec: ChainSpec) -> None:
+    chain = simulate(replace(small_spec, observed_days=20))
+    known = pl.col("valid_local").dt.date() >= small_spec.end - timedelta(days=20)
+    kept = small.tables["weather"].filter(pl.col("issued_utc").is_not_null() | known)
+    assert chain.tables["weather"].equals(kept)
+    assert all(chain.tables[name].equals(small.tables[name]) for name in TABLES if name != "weather")
+    assert chain.truth.equals(small.truth)
 
 
 def test_more_stores_leave_the_first_ones_as_they_were(small: Chain, small_spec: ChainSpec) -> None:
@@ -137,8 +181,11 @@ def test_schedules_and_truth_reach_the_end_of_the_horizon(small: Chain, small_sp
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"stores": 0}, {"days": 0}, {"issues_days": 731}, {"faults": (Outage("X", date.min, date.max),)}],
-)
+    [
+        {"stores": 0}, {"days": 0}, {"seed": -1}, {"issues_days": 731}, {"observed_days": -1},
+        {"faults": (Outage("X", date.min, date.max),)},
+    ],
+)  # fmt: skip
 def test_an_impossible_spec_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InputError):
         ChainSpec(**wrong)  # type: ignore[arg-type]
