@@ -97,6 +97,28 @@ def demo(context: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
+def simulate(
+    stores: Annotated[int, typer.Option(help="Stores, 1 to 9,999.")],
+    years: Annotated[float, typer.Option(help="Years of trade, such as 3 or 0.5.")],
+    out: Annotated[Path, typer.Option(help="New or empty folder for the tables and the truth.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same chain.")] = 7,
+    issues_days: Annotated[int, typer.Option(help="Weather forecast on the last so many days; 9999 for all.")] = 28,
+    observed_days: Annotated[int, typer.Option(help="Weather observed on the last so many days; 9999 for all.")] = 56,
+    json: Json = False,
+) -> None:
+    """Write a simulated chain of any size as Parquet files, a folder per table.
+
+    The weather of the last weeks is enough for a night's forecast; training on it, or a backtest, wants more.
+    """
+    from flows import display
+    from flows import simulate as simulates
+
+    done = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, _say)
+    _say("")
+    display.show_simulate(done, as_json=json)
+
+
+@app.command()
 def ingest(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from flows.demo import Demo
     from flows.ingest import IngestReport
     from flows.monitor import Watch
+    from flows.simulate import Simulated
     from flows.status import Status
     from flows.train import Trained
 
@@ -57,6 +58,18 @@ def _level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
     present = [name for name in LEVEL_COLUMNS if name in scores.columns]
     rounded = scores.with_columns(pl.col(present).round(0).cast(pl.Int64), pl.col("coverage").round(3))
     return rounded.select("target", "level", *present, "coverage").to_dicts()
+
+
+def show_simulate(done: "Simulated", *, as_json: bool) -> None:
+    """Rows, megabytes and seconds of each table, and where they are."""
+    tables, spec = [asdict(each) for each in done.tables], done.spec
+    if as_json:
+        span = {"stores": spec.stores, "start": spec.start, "end": spec.end, "seed": spec.seed}
+        _print_json({**span, "out": done.out, "seconds": done.seconds, "tables": tables})
+        return
+    _print_table(tables)
+    print(f"{spec.stores:,} stores from {spec.start} to before {spec.end}, seed {spec.seed}: {done.out}")
+    print(f"in {done.seconds:.0f} s; take a table in with `daypart ingest stores {done.out / 'stores'}`")
 
 
 def show_ingest(report: "IngestReport", *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-COMMANDS = ("demo", "ingest", "train", "forecast", "backtest", "monitor", "status")
+COMMANDS = ("demo", "simulate", "ingest", "train", "forecast", "backtest", "monitor", "status")
 HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
 HEADER = "store_id,hour_local,orders\n"
 ROW = "S0001,2024-03-05 12:00:00,5\n"
@@ -75,6 +75,15 @@ WRONG = {
         "--horizon-days",
     ),
     "no start": (("backtest", "--end", "2024-03-04", "--out", "b.parquet"), "--start"),
+    "no stores": (("simulate", "--stores", "0", "--years", "1", "--out", "chain"), "stores is 0: give 1 to 9999"),
+    "too many stores": (("simulate", "--stores", "10000", "--years", "1", "--out", "chain"), "stores is 10000"),
+    "no years": (("simulate", "--stores", "2", "--years", "0", "--out", "chain"), "years is 0: give 0.01 to 19.9"),
+    "years that are no number": (("simulate", "--stores", "2", "--years", "nan", "--out", "chain"), "years is nan"),
+    "negative seed": (("simulate", "--stores", "2", "--years", "1", "--seed", "-1", "--out", "chain"), "seed is -1"),
+    "chain into a file": (("simulate", "--stores", "2", "--years", "1", "--out", "FILE"), "FILE.csv: is a file"),
+    "chain below a file": (("simulate", "--stores", "2", "--years", "1", "--out", "FILE/chain"), "cannot be made"),
+    "chain into a full folder": (("simulate", "--stores", "2", "--years", "1", "--out", "."), "is not empty"),
+    "chain to nowhere": (("simulate", "--stores", "2", "--years", "1"), "--out"),
     "unknown command": (("guess",), "guess"),
     "unknown option": (("forecast", "--soon"), "--soon"),
 }

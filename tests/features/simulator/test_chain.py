@@ -84,10 +84,10 @@ def test_blocks_of_any_size_make_the_same_chain(small: Chain, small_spec: ChainS
 def test_blocks_hold_no_more_rows_than_their_bound(
     small: Chain, small_spec: ChainSpec, monkeypatch: pytest.MonkeyPatch, issues_days: int
 ) -> None:
-    monkeypatch.setattr(chains, "BLOCK_ROWS", 70_000)
+    monkeypatch.setattr(chains, "BLOCK_ROWS", 33_000)
     blocks = list(simulate_blocks(replace(small_spec, issues_days=issues_days)))
-    assert len(blocks) == (6 if issues_days else 2)
-    assert max(block.truth.height + block.tables["weather"].height for block in blocks) <= 70_000
+    assert len(blocks) == (6 if issues_days else 3)
+    assert max(block.truth.height + block.tables["weather"].height for block in blocks) <= 33_000
     assert pl.concat(block.truth for block in blocks).equals(small.truth)
 
 
