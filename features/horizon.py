@@ -81,11 +81,7 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     is_declared = pl.col("store_id").is_in(declared_ids)
     learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
     declared = _declared(hours.filter(is_declared), dates.filter(is_declared), records.hours)
-    trade = (
-        pl.concat([learned, declared.select(learned.columns)])
-        .join(trading.closed_days(records.closures), on=["store_id", "business_date"], how="anti")
-        .join(trading.closed_hours(records.closures), on=["store_id", "business_date", "hour"], how="anti")
-    )
+    trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
     first, last = dates["origin_date"].min(), dates["date"].max()
     assert isinstance(first, date)
     assert isinstance(last, date)
@@ -94,6 +90,17 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     return (
         trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
+
+
+def by_hand(known: history.Past, origin: date) -> pl.DataFrame:
+    """One row per store, weekday and hour with a value known at the origin: the planner's `incumbent`.
+
+    It is the mean of the last four known same-weekday values, or of as many as there are; an hour without demand on
+    an open day counts as 0, a closed day has no value.
+    """
+    before = known.hourly.filter(pl.col("date") < origin)
+    last = before.unique(history.HOUR_KEY, keep="last", maintain_order=True)
+    return last.select(*history.HOUR_KEY, incumbent="base")
 
 
 def _hour_states(known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:

@@ -98,3 +98,10 @@ def closed_hours(closures: pl.DataFrame) -> pl.DataFrame:
         .select("store_id", "business_date", hour=(pl.col("step") % 24).cast(pl.Int8))
         .unique()
     )
+
+
+def without_closures(trade: pl.DataFrame, closures: pl.DataFrame) -> pl.DataFrame:
+    """Rows of (store_id, business_date, hour) without those that a declared closure covers. Row order is not kept."""
+    return trade.join(closed_days(closures), on=["store_id", "business_date"], how="anti").join(
+        closed_hours(closures), on=["store_id", "business_date", "hour"], how="anti"
+    )

@@ -1,10 +1,10 @@
-"""A forecast as users get it: every hour of every open store's horizon, closed hours exactly 0."""
+"""A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
 from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock
+from features import clock, trading
 from features.dayparts import daypart
 from features.records import Records
 from forecasting.model import Model
@@ -15,7 +15,8 @@ COLUMNS = (
     "forecast", "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis",
 )  # fmt: skip
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
-VALUES = ("forecast", "q10", "q50", "q90", "incumbent")
+FORECAST = ("forecast", "q10", "q50", "q90")
+VALUES = (*FORECAST, "incumbent")
 YOUNG_DAYS = 28
 """A store with fewer known open days says in `basis` what its forecast rests on."""
 
@@ -25,26 +26,23 @@ def as_published(
 ) -> pl.DataFrame:
     """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
 
-    Every store with history before the origin has all its hours (23 or 25 on the days when clocks change).
+    Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
+    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
     """
     told = model.predict(workshop.rows([origin]), workshop.totals)
     known = workshop.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
     stores = records.stores.join(known, on="store_id").filter(
         pl.col("closed_on").is_null() | (pl.col("closed_on") > origin)
     )
-    last = origin + timedelta(days=model.recipe.horizon_days - 1)
-    grid = clock.hour_grid(stores, origin, last).collect()
-    rows = grid.join(
-        told.select("store_id", "hour_utc", "business_date", *VALUES), on=["store_id", "hour_utc"], how="left"
-    )
+    rows = _hours(stores, told, origin, model.recipe.horizon_days)
     return (
-        rows.join(known, on="store_id")
+        rows.join(_by_hand(workshop, records, rows, origin), on=["store_id", "hour_utc"], how="left")
+        .join(known, on="store_id")
         .with_columns(
             target=pl.lit(model.target),
             origin_date=pl.lit(origin),
             lead_days=(pl.col("date") - pl.lit(origin)).dt.total_days().cast(pl.Int16),
-            business_date=pl.coalesce("business_date", "date"),
-            daypart=daypart(pl.col("hour_local").dt.hour()),
+            daypart=daypart(pl.col("hour")),
             model_version=pl.lit(version),
             tier=pl.lit(tier),
             basis=_basis(),
@@ -52,6 +50,34 @@ def as_published(
         .with_columns(pl.col(VALUES).fill_null(0.0))
         .select(COLUMNS)
         .sort(ORDER)
+    )
+
+
+def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days: int) -> pl.DataFrame:
+    """One row per store and real clock hour of the horizon: its dates and what was forecast, null where closed."""
+    last = origin + timedelta(days=horizon_days - 1)
+    grid = clock.hour_grid(stores, origin, last).collect().with_columns(hour=pl.col("hour_local").dt.hour())
+    at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
+    # An hour that belongs to the day before does so too where the store is closed.
+    before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST)
+    return (
+        grid.join(at_night, on=["store_id", "hour"], how="left")
+        .join(values, on=["store_id", "hour_utc"], how="left")
+        .with_columns(business_date=pl.coalesce("business_date", before))
+    )
+
+
+def _by_hand(workshop: Workshop, records: Records, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
+    """The planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
+    ends = records.stores.select("store_id", "closed_on")
+    return (
+        trading.without_closures(rows, records.closures)
+        .join(ends, on="store_id")
+        .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
+        .with_columns(weekday=pl.col("date").dt.weekday())
+        .join(workshop.by_hand(origin), on=["store_id", "weekday", "hour"])
+        .select("store_id", "hour_utc", "incumbent")
     )
 
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import history, matrix
+from features import history, horizon, matrix
 from features.errors import NotKnownError
 from features.records import Records, days
 from forecasting import bands, ensemble
@@ -59,6 +59,10 @@ class Workshop:
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
         return rows.join(self._demand, on=["store_id", "date", "hour"], how="inner", maintain_order="left")
+
+    def by_hand(self, origin: date) -> pl.DataFrame:
+        """The planner's incumbent of every store, weekday and hour, as `horizon.by_hand` has it."""
+        return pl.concat([horizon.by_hand(past, origin) for _, past in self._blocks])
 
     def train(self, as_of: date) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""

@@ -1,6 +1,4 @@
-import json
-import subprocess
-import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +6,7 @@ import polars as pl
 import pytest
 
 from forecasting import accuracy
+from tests.bench.protocol import assert_agrees, judged
 
 SPAN = ("--start", "2024-02-05", "--end", "2024-03-04")
 TARGETS, LEVELS = ("orders", "sales"), ("hour", "daypart", "day")
@@ -38,29 +37,11 @@ def test_a_backtest_is_written_reported_scored_and_judged_alike(
         mine = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
         for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps"):
             assert row[name] == pytest.approx(mine[name], rel=1e-12), name
-    judge(said, out, world, real_data, tmp_path)
-
-
-def judge(said: Any, out: Path, world: Any, real_data: Path, folder: Path) -> None:
-    """The shared protocol's own arithmetic agrees to the basis point."""
-    script = real_data.parent / "judge.py"
-    if not script.is_file():
-        pytest.skip(f"no {script}")
-    world.lake.scan("demand").collect().select("store_id", "hour_local", *TARGETS).write_csv(
-        folder / "demand.csv", datetime_format="%Y-%m-%d %H:%M:%S"
-    )
-    ours = {(row["target"], row["level"]): row for row in said["scores"]}
+    demand, (start, end) = world.lake.scan("demand").collect(), map(date.fromisoformat, SPAN[1::2])
     for target in TARGETS:
-        given = [str(out), str(folder / "demand.csv"), target, SPAN[1], SPAN[3]]
-        done = subprocess.run([sys.executable, str(script), *given], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        theirs = json.loads(done.stdout)
-        assert (theirs["origins"], theirs["missing"]) == (3, 0)
-        for level in LEVELS:
-            assert round(10_000 - ours[target, level]["accuracy_bps"]) == theirs[level], (target, level)
-            assert round(ours[target, level]["gain_bps"]) == theirs[f"gain_{level}"], (target, level)
-        assert round(ours[target, "hour"]["bias_bps"]) == theirs["bias"]
-        assert round(ours[target, "hour"]["coverage"], 3) == theirs["cover80"]
+        judge = judged(real_data, rows, demand, target, start, end, tmp_path)
+        assert (judge["origins"], judge["missing"]) == (3, 0)
+        assert_agrees(judge, [row for row in said["scores"] if row["target"] == target])
 
 
 def test_hindsight_is_said_and_figures_are_printed(world: Any, daypart: Any, tmp_path: Path) -> None:
