@@ -14,6 +14,8 @@ from flows.forecast import LATE_DAYS, check_out, write_out
 from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
 from forecasting import accuracy
+from forecasting import backtest as rolling
+from forecasting.publication import ORDER
 from forecasting.recipe import Recipe
 
 HINDSIGHT = "Weather as observed: these figures are hindsight, no forecast could have reached them."
@@ -54,8 +56,6 @@ def backtest(
 
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
-    from forecasting import backtest as rolling
-
     if out is not None:
         check_out(out)
     records, reads = read_records(lake)
@@ -71,7 +71,7 @@ def backtest(
         )  # fmt: skip
         told.append(rows)
         importance.append(model.importance())
-    rows = pl.concat(told).sort("store_id", "target", "origin_date", "hour_utc")
+    rows = pl.concat(told).sort(ORDER)
     if out is not None:
         write_out(rows, out)
     scored = _scorable(rows, records.demand, oracle)

@@ -61,9 +61,10 @@ def _day(text: str, option: str) -> date:
 
 def _targets(text: str | None) -> tuple[str, ...] | None:
     from features.errors import InputError
+    from features.tables import TARGETS
 
     names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else None
-    if names and set(names) - {"orders", "sales"}:
+    if names and set(names) - set(TARGETS):
         raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
     return names
 

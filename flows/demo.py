@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from features.simulator import Chain, ChainSpec, simulate
+from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.settings import Settings
 from flows.backtest import Backtested, Span, backtest
@@ -93,5 +94,5 @@ def _oracle(chain: Chain) -> pl.DataFrame:
     """The true mean of every store-hour, one row per store, target and hour."""
     return pl.concat(
         chain.truth.select("store_id", "hour_utc", pl.lit(target).alias("target"), oracle=f"{target}_mean")
-        for target in ("orders", "sales")
+        for target in TARGETS
     )

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,9 +11,9 @@ from features.records import Records
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.reading import read_records, with_demand
-
-if TYPE_CHECKING:
-    from forecasting.model import Model
+from forecasting.model import Model
+from forecasting.publication import ORDER, as_published
+from forecasting.workshop import Workshop
 
 ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
@@ -34,7 +33,7 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
     found = rows.filter(pl.col("origin_date") == origin)
     if stores:
         found = found.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
-    frame = found.collect().sort("store_id", "target", "origin_date", "hour_utc")
+    frame = found.collect().sort(ORDER)
     return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
 
 
@@ -53,9 +52,6 @@ def publish(lake: Lake, registry: Registry, origin: date | None = None) -> pl.Da
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
     same origin. Returns what was published.
     """
-    from forecasting.publication import as_published
-    from forecasting.workshop import Workshop
-
     records, reads = read_records(lake)
     present = with_demand(records, None)
     day = origin or max(_next_day(records, target) for target in present)
@@ -69,7 +65,7 @@ def publish(lake: Lake, registry: Registry, origin: date | None = None) -> pl.Da
             )
         workshop = Workshop(records, target, model.recipe, day)
         told.append((version, as_published(workshop, records, model, day, f"{target}-v{version}")))
-    rows = pl.concat(frame for _, frame in told).sort("store_id", "target", "origin_date", "hour_utc")
+    rows = pl.concat(frame for _, frame in told).sort(ORDER)
     lake.replace("forecasts", rows, where={"origin_date": day})
     for version, frame in told:
         params = {"origin": day.isoformat(), "model_version": str(version)}
@@ -77,10 +73,8 @@ def publish(lake: Lake, registry: Registry, origin: date | None = None) -> pl.Da
     return rows
 
 
-def _champions(registry: Registry, targets: Sequence[str]) -> "list[tuple[str, int, Model]]":
+def _champions(registry: Registry, targets: Sequence[str]) -> list[tuple[str, int, Model]]:
     """Target, version and model of every champion. Raises NotKnownError where no target has one."""
-    from forecasting.model import Model
-
     versions = [(target, registry.version_of(target, "champion")) for target in targets]
     found = [(target, version) for target, version in versions if version is not None]
     if not found:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from features.errors import NotKnownError
+from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.reading import read_records
@@ -39,7 +40,7 @@ def monitor(lake: Lake, registry: Registry) -> Watch:
     if scored.height:
         lake.upsert("scores", scored.select(columns))
     recent = scored.filter(pl.col("origin_date") > pl.col("origin_date").max() - pl.duration(days=RECENT_ORIGINS_DAYS))
-    targets = sorted(due["target"].unique()) or ["orders", "sales"]
+    targets = sorted(due["target"].unique()) or list(TARGETS)
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.tables import TABLES
+from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 
@@ -22,7 +22,7 @@ def status(lake: Lake, registry: Registry) -> Status:
     """What is in the lake and the registry now; empty where nothing is."""
     names = [*TABLES, "forecasts", "scores"]
     tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
-    models = [_model(registry, target) for target in ("orders", "sales")] if tables else []
+    models = [_model(registry, target) for target in TARGETS] if tables else []
     return Status(tables, [model for model in models if model], _published(lake))
 
 

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from features.records import Records, days
+from features.tables import TARGETS
 from forecasting.model import Model
 from forecasting.publication import ORDER, as_published
 from forecasting.recipe import Recipe
@@ -50,7 +51,7 @@ def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     long = pl.concat(
         demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=pl.col("hour_local").dt.date(),
                       actual=pl.col(target))
-        for target in ("orders", "sales")
+        for target in TARGETS
     ).filter(pl.col("actual").is_not_null())  # fmt: skip
     opened = long.group_by("store_id", "target", "date").agg(open=pl.col("actual").sum() > 0)
     hours = long.select("store_id", "target", "hour_utc", "actual")
