@@ -37,7 +37,7 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
 
     Everything lies under the settings' home and is the same for every run.
     """
-    _quiet_prefect(settings.home)
+    _quiet_prefect(settings.prefect)
     from flows import orchestration as flows
 
     spec = ChainSpec(stores=STORES, days=DAYS, seed=SEED)
@@ -61,11 +61,11 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     return Demo(trained, tested, told, flows.monitor(settings))
 
 
-def _quiet_prefect(home: Path) -> None:
-    """Prefect keeps its own store under home, says little and sends nothing; set before it is imported."""
-    (home.resolve() / "prefect").mkdir(parents=True, exist_ok=True)
+def _quiet_prefect(store: Path) -> None:
+    """Prefect keeps its own store there, says little and sends nothing; set before it is imported."""
+    store.mkdir(parents=True, exist_ok=True)
     quiet = {
-        "PREFECT_HOME": str(home.resolve() / "prefect"),
+        "PREFECT_HOME": str(store),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_LEVEL": "ERROR",
