@@ -1,6 +1,6 @@
 """What the calendar says of a date: position in week, month and year, and public holidays."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
@@ -63,20 +63,18 @@ def holiday_features(store_dates: pl.DataFrame, holidays: pl.DataFrame) -> pl.Da
     Distances beyond `NEAR_DAYS` are null. Row order is not kept.
     """
     marks = holidays.with_columns(holiday_on=pl.col("date")).sort("date")
-    near = pl.duration(days=NEAR_DAYS)
+    near = timedelta(days=NEAR_DAYS)
     ordered = store_dates.sort("date")
     ahead = ordered.join_asof(
         marks.select("store_id", "date", next_on="holiday_on"),
-        on="date", by="store_id", strategy="forward", tolerance="10d", check_sortedness=False,
+        on="date", by="store_id", strategy="forward", tolerance=near, check_sortedness=False,
     )  # fmt: skip
     both = ahead.join_asof(
         marks.select("store_id", "date", last_on="holiday_on"),
-        on="date", by="store_id", strategy="backward", tolerance="10d", check_sortedness=False,
+        on="date", by="store_id", strategy="backward", tolerance=near, check_sortedness=False,
     )  # fmt: skip
     named = both.join(holidays, on=["store_id", "date"], how="left")
-    distance_ahead = pl.col("next_on") - pl.col("date")
-    distance_since = pl.col("date") - pl.col("last_on")
     return named.with_columns(
-        calendar_days_to_holiday=pl.when(distance_ahead <= near).then(distance_ahead.dt.total_days()),
-        calendar_days_since_holiday=pl.when(distance_since <= near).then(distance_since.dt.total_days()),
+        calendar_days_to_holiday=(pl.col("next_on") - pl.col("date")).dt.total_days(),
+        calendar_days_since_holiday=(pl.col("date") - pl.col("last_on")).dt.total_days(),
     ).drop("next_on", "last_on")
