@@ -8,10 +8,13 @@ from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 
+CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local")
+"""The column that says which time a table spans; stores and declared hours have none."""
+
 
 @dataclass(frozen=True)
 class Status:
-    """Tables with rows, Delta version and span; champion and challenger by target; the last publication."""
+    """Tables with rows, Delta version, first and last time; champion and challenger by target; the last publication."""
 
     tables: list[dict[str, object]]
     models: list[dict[str, object]]
@@ -28,9 +31,9 @@ def status(lake: Lake, registry: Registry) -> Status:
 
 def _table(lake: Lake, name: str) -> dict[str, object]:
     rows = lake.scan(name)
-    clock = next((c for c in ("hour_local", "valid_local", "released_on") if c in rows.collect_schema()), None)
-    span = [pl.col(clock).min().alias("first"), pl.col(clock).max().alias("last")] if clock else []
-    found = rows.select(pl.len().alias("rows"), *span).collect().row(0, named=True)
+    columns = rows.collect_schema().names()
+    clock = next((pl.col(column) for column in CLOCKS if column in columns), pl.lit(None))
+    found = rows.select(rows=pl.len(), first=clock.min(), last=clock.max()).collect().row(0, named=True)
     return {"table": name, "version": lake.version(name), **found}
 
 

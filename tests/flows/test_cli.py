@@ -202,10 +202,14 @@ def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: igno
     found = daypart(world.home, "status", "--json").json
     tables = {row["table"]: row for row in found["tables"]}
     assert {name: row["version"] for name, row in tables.items()} == world.lake.versions()
-    assert tables["demand"]["rows"] == world.lake.scan("demand").collect().height
+    demand = world.lake.scan("demand").collect()
+    assert tables["demand"]["rows"] == demand.height
+    assert tables["demand"]["first"] == demand["hour_local"].min().isoformat()
+    assert tables["stores"]["last"] is None
     assert [(row["target"], row["champion"]) for row in found["models"]] == [("orders", 1), ("sales", 1)]
     assert found["published"]["origin"] == world.origin.isoformat()
     human = daypart(world.home, "status")
+    assert human.out.splitlines()[1].split() == ["table", "version", "rows", "first", "last"]
     assert all(name in human.out for name in (*tables, "orders", "sales", str(world.origin)))
     assert "{" not in human.out
 
