@@ -27,14 +27,14 @@ class Watch:
 def monitor(lake: Lake, registry: Registry) -> Watch:
     """Scores every published store-hour that has an actual, writes the scores, decides by target.
 
+    An hour without demand counts as 0 once its store has ingested a later one of an open day.
     Running it again changes nothing unless actuals or forecasts did. Raises NotKnownError where nothing was
     published.
     """
     if not lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     records, _ = read_records(lake)
-    last = records.demand.select(pl.col("hour_local").max().dt.date()).item()
-    due = lake.scan("forecasts").filter(pl.col("hour_local").dt.date() <= last).collect()
+    due = _reported(lake.scan("forecasts").collect(), records.demand)
     scored = with_actuals(due, records.demand).filter(pl.col("actual").is_not_null())
     columns = lake.columns("scores")
     if scored.height:
@@ -42,6 +42,14 @@ def monitor(lake: Lake, registry: Registry) -> Watch:
     recent = scored.filter(pl.col("origin_date") > pl.col("origin_date").max() - pl.duration(days=RECENT_ORIGINS_DAYS))
     targets = sorted(due["target"].unique()) or list(TARGETS)
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
+
+
+def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
+    """Published hours up to the last one that their store has ingested: later ones are not known to be 0 yet."""
+    told = demand.unpivot(TARGETS, index=["store_id", "hour_utc"], variable_name="target").drop_nulls("value")
+    until = told.group_by("store_id", "target").agg(until=pl.col("hour_utc").max())
+    known = forecasts.join(until, on=["store_id", "target"])
+    return known.filter(pl.col("hour_utc") <= pl.col("until")).drop("until")
 
 
 def _levels(scored: pl.DataFrame) -> pl.DataFrame:

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -9,16 +10,23 @@ LEVELS = ("hour", "daypart", "day")
 
 
 def by_hand(world: Any) -> pl.DataFrame:
-    """Published rows beside what came, joined one cell at a time: 0 on an open day, nothing on a closed one."""
+    """Published rows beside what came, joined one cell at a time.
+
+    0 on an open day, nothing on a closed one nor after the store's last hour.
+    """
     came = {(r["store_id"], r["hour_utc"]): r for r in world.lake.scan("demand").collect().to_dicts()}
     opened = {
         (r["store_id"], r["hour_local"].date(), target)
         for r in came.values() for target in ("orders", "sales") if (r[target] or 0) > 0
     }  # fmt: skip
+    last: dict[str, Any] = {}
+    for store, hour in came:
+        last[store] = max(hour, last.get(store, hour))
     rows = []
     for row in world.forecasts().to_dicts():
         hour = came.get((row["store_id"], row["hour_utc"]), {})
         is_open = (row["store_id"], row["hour_local"].date(), row["target"]) in opened
+        is_open = is_open and row["hour_utc"] <= last[row["store_id"]]
         rows.append({**row, "actual": (hour.get(row["target"]) or 0.0) if is_open else None})
     return pl.DataFrame(rows, schema={**world.forecasts().schema, "actual": pl.Float64}, infer_schema_length=None)
 
@@ -52,6 +60,28 @@ def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) 
     stored = watched.lake.scan("scores").collect().sort("store_id", "target", "hour_utc")
     wanted = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
     assert stored.equals(wanted.select(stored.columns))
+
+
+def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, daypart: Any, tmp_path: Any) -> None:
+    """One store reports two days and a morning, another one day, the rest nothing; the night brings the rest."""
+    later, stores = pl.read_parquet(world.files / "later.parquet"), sorted(world.forecasts()["store_id"].unique())
+    days = [world.origin + timedelta(days=k) for k in range(3)]
+    date, hour = pl.col("hour_local").dt.date(), pl.col("hour_local").dt.hour()
+    begun = (date < days[2]) | ((date == days[2]) & (hour < 12))
+    sent = (pl.col("store_id") == stores[0]) & begun | (pl.col("store_id") == stores[1]) & (date < days[1])
+    later.filter(sent).write_parquet(tmp_path / "sent.parquet")
+    assert daypart(world.home, "ingest", "demand", tmp_path / "sent.parquet").status == 0
+    assert daypart(world.home, "monitor").status == 0
+    scores = world.lake.scan("scores").collect()
+    assert set(scores["store_id"]) == set(stores[:2])
+    ends = pl.col("hour_local").max().alias("end")
+    scored, reported = (frame.group_by("store_id").agg(ends) for frame in (scores, later.filter(sent)))
+    assert dict(scored.iter_rows()) == dict(reported.iter_rows())
+    assert dict(scored.iter_rows())[stores[0]].date() == days[2]
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    assert daypart(world.home, "monitor").status == 0
+    whole = world.lake.scan("scores").filter(date == days[2]).collect()
+    assert whole.filter(pl.col("store_id") == stores[0])["hour_local"].dt.hour().max() == 23
 
 
 def test_monitoring_again_writes_no_new_version(watched: Any, daypart: Any) -> None:
