@@ -85,7 +85,8 @@ def backtest(
     }
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
-    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices))
+    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
+    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     return Backtested(rows, level_scores(scored), report_path, notices)
 
 

@@ -27,6 +27,7 @@ class Report:
     `importance` has one row per target, member and feature; `gain_share` of one member adds up to 1.
     `lineage` says where the figures come from: text, numbers, or mappings and lists of them. `notices` are
     sentences that must not be overlooked, such as that the weather was observed. `created` is shown as given.
+    `names` has the names of those stores, by id, that are called by more than it.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Report:
     importance: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=IMPORTANCE))
     lineage: Mapping[str, object] = field(default_factory=dict)
     notices: Sequence[str] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -100,8 +100,9 @@ def dayparts(table: pl.DataFrame, target: str) -> Chart:
 
 def week(table: pl.DataFrame, target: str, unit: str) -> Chart:
     """A week hour by hour with a choice of stores; `table` is `figures.weeks` of one target."""
+    called = pl.concat_str("store_id", "name", separator=" ", ignore_nulls=True)
     rows = table.select(
-        pl.format("{} ({} of {})", "store_id", "rank", "of").alias("store"),
+        pl.format("{} ({} of {})", called, "rank", "of").alias("store"),
         "typical",
         hour=pl.col("hour_local").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
         when=pl.col("hour_local").dt.strftime("%a %d %b %H:%M"),

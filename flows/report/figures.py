@@ -1,5 +1,6 @@
 """What a report shows, as small tables worked out from the backtest frame."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -30,8 +31,11 @@ def by_daypart(scored: pl.DataFrame, level: Level) -> pl.DataFrame:
     )
 
 
-def by_store(scored: pl.DataFrame) -> pl.DataFrame:
-    """One row per target and store with an accuracy, best first: figures at hour, `day_bps`, `rank`, `of`."""
+def by_store(scored: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """One row per target and store with an accuracy, best first: figures at hour, `day_bps`, `rank`, `of`, `name`.
+
+    `names` are those of a `Report`; a store that is not among them has a null name.
+    """
     days = score(scored, "day", ["target", "store_id"]).select("target", "store_id", day_bps="accuracy_bps")
     return (
         score(scored, "hour", ["target", "store_id"])
@@ -39,6 +43,7 @@ def by_store(scored: pl.DataFrame) -> pl.DataFrame:
         .join(days, on=["target", "store_id"], how="left", validate="1:1")
         .sort(["target", "accuracy_bps", "store_id"], descending=[False, True, False])
         .with_columns(rank=pl.int_range(1, pl.len() + 1).over("target"), of=pl.len().over("target"))
+        .with_columns(name=pl.col("store_id").replace_strict(names, default=None, return_dtype=pl.String))
     )
 
 
@@ -145,7 +150,7 @@ def _places(stores: pl.DataFrame) -> pl.DataFrame:
     last = stores.height - 1
     places = sorted({round(step * last / (WEEKS - 1)) for step in range(WEEKS)})
     return stores[places].select(
-        "target", "store_id", "rank", "of", "accuracy_bps", typical=pl.col("rank") == round(last / 2) + 1
+        "target", "store_id", "name", "rank", "of", "accuracy_bps", typical=pl.col("rank") == round(last / 2) + 1
     )
 
 

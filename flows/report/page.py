@@ -32,7 +32,7 @@ class Section:
 def render(report: Report) -> str:
     """The whole page as HTML, scripts, style and data included."""
     scored = report.scored
-    stores = figures.by_store(scored)
+    stores = figures.by_store(scored, report.names)
     levels = figures.by_level(scored)
     sections = [_section(report, stores, levels, target) for target in levels["target"].unique().sort()]
     drawn = [chart for section in sections for chart in section.charts.values()]

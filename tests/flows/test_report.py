@@ -120,6 +120,13 @@ def test_page_tells_what_the_scores_say(tmp_path: Path) -> None:
     assert "2025-06-01 06:30:00" in page
 
 
+def test_a_store_that_has_a_name_is_called_by_it_beside_its_id(tmp_path: Path) -> None:
+    page = written(tmp_path / "report.html", report(backtest(), names={"shop 01": "K\u00f8ge Torv"}))
+    assert page.count("<th>shop 01 <small>K\u00f8ge Torv</small></th>") == 2
+    assert page.count("<th>shop 02</th>") == 2
+    assert re.search(r"shop 01 K(\u00f8|\\u00f8)ge Torv \(\d of 3\)", page)
+
+
 def test_names_are_shown_and_never_run(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     scored = backtest(1).with_columns(store_id=pl.lit(evil))
@@ -215,7 +222,7 @@ def test_colours_mean_the_same_in_every_chart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stores", [1, 4, 10, 11, 13])
 def test_ranking_names_every_store_once(stores: int) -> None:
-    ranked = shown.by_store(backtest(stores, 1, ("orders",)))
+    ranked = shown.by_store(backtest(stores, 1, ("orders",)), {})
     ranking = shown.ranking(ranked)
     names = [row["store_id"] for row in (*ranking.best, *ranking.worst)]
     assert len(set(names)) == len(names) == min(stores, 10)
@@ -231,7 +238,7 @@ def test_weeks_show_the_middle_store_and_the_last_scored_origin(stores: int) -> 
     scored = backtest(stores, 3, ("orders",))
     last = pl.col("origin_date") == START + timedelta(days=14)
     unknown = scored.with_columns(actual=pl.when(~last | (pl.col("lead_days") > 6)).then(pl.col("actual")))
-    ranked = shown.by_store(unknown)
+    ranked = shown.by_store(unknown, {})
     weeks = shown.weeks(unknown, ranked)
     assert weeks["store_id"].n_unique() == min(stores, 5)
     assert weeks.group_by("store_id").len()["len"].unique().to_list() == [7 * 24]
