@@ -9,7 +9,9 @@ PAIRS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from([N
 
 
 @given(PAIRS, st.booleans())
-def test_keys_are_unique_where_a_set_of_them_is_as_large(pairs: list[tuple[str | None, int | None]], tidy: bool) -> None:
+def test_keys_are_unique_where_a_set_of_them_is_as_large(
+    pairs: list[tuple[str | None, int | None]], tidy: bool
+) -> None:
     told = sorted(pairs, key=str) if tidy else pairs
     frame = pl.DataFrame(told, {"store_id": pl.String, "hour": pl.Int64}, orient="row").with_columns(value=0)
     assert are_unique(frame, ("store_id", "hour")) == (len(set(pairs)) == len(pairs))
