@@ -1,4 +1,4 @@
-"""Keys: whether rows can be told apart by some columns."""
+"""Keys: whether rows can be told apart by some columns, and whether they lie in order."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,20 @@ import polars as pl
 
 def are_unique(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     """Whether no two rows share a key; null equals null."""
-    return _rise(frame, key) or bool(frame.select(key).is_unique().all())
-
-
-def _rise(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     # Rows mostly arrive sorted by key, and comparing neighbours costs a tenth of hashing all keys.
+    return rise(frame, key) or bool(frame.select(key).is_unique().all())
+
+
+def rise(frame: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Whether the key of each row is above that of the row before, null lowest: so as a sort leaves unique keys."""
     above = pl.lit(value=False)
     for name in reversed(key):
         here, before = pl.col(name), pl.col(name).shift()
-        above = (here > before) | (here.eq_missing(before) & above)
-    return bool(frame.select(above.slice(1).fill_null(value=False).all()).item())
+        over = (here > before).fill_null(here.is_not_null() & before.is_null())
+        above = over | (here.eq_missing(before) & above)
+    return bool(frame.select(above.slice(1).all()).item())
+
+
+def in_order(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows sorted by key, null lowest; not copied where they are already."""
+    return frame if rise(frame, key) else frame.sort(key)

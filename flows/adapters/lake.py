@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import polars as pl
 
+from features import keys
 from features.errors import DaypartError, NotKnownError, SchemaError, ValueRefused
 from flows.adapters import merge
 from flows.adapters.lake_tables import LAKE, MOMENT, LakeTable, lake_table
@@ -237,5 +238,5 @@ def _stream(spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "RecordBatchRead
     """The frames as Arrow, each made and sorted by key when it is asked for."""
     from pyarrow import RecordBatchReader
 
-    batches = (batch for frame in frames for batch in frame.sort(spec.key).to_arrow().to_batches())
+    batches = (batch for frame in frames for batch in keys.in_order(frame, spec.key).to_arrow().to_batches())
     return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches)

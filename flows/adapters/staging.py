@@ -35,7 +35,9 @@ class Staging:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Writes rows to the disk. Raises as `LakeTable.conformed`, and OSError for a full disk."""
-        for partition, part in self._table.apart(self._table.conformed(rows)).items():
+        # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.
+        whole = keys.in_order(self._table.conformed(rows), self._table.key)
+        for partition, part in self._table.apart(whole).items():
             data = part.to_arrow()
             self._writer(partition, data.schema).write_table(data)
 

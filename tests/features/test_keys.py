@@ -3,18 +3,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.keys import are_unique
+from features.keys import are_unique, in_order, rise
 
 PAIRS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from([None, 1, 2, 3])), max_size=6)
+KEY = ("store_id", "hour")
+
+
+def frame(pairs: list[tuple[str | None, int | None]]) -> pl.DataFrame:
+    return pl.DataFrame(pairs, {"store_id": pl.String, "hour": pl.Int64}, orient="row").with_row_index()
 
 
 @given(PAIRS, st.booleans())
 def test_keys_are_unique_where_a_set_of_them_is_as_large(
     pairs: list[tuple[str | None, int | None]], tidy: bool
 ) -> None:
-    told = sorted(pairs, key=str) if tidy else pairs
-    frame = pl.DataFrame(told, {"store_id": pl.String, "hour": pl.Int64}, orient="row").with_columns(value=0)
-    assert are_unique(frame, ("store_id", "hour")) == (len(set(pairs)) == len(pairs))
+    told = frame(pairs).sort(KEY) if tidy else frame(pairs)
+    unique = len(set(pairs)) == len(pairs)
+    assert are_unique(told, KEY) == unique
+    assert rise(told, KEY) == (unique and told.equals(told.sort(KEY)))
+    assert in_order(told, KEY).select(KEY).equals(told.select(KEY).sort(KEY))
 
 
 @pytest.mark.parametrize("values", [[float("nan"), float("nan")], [0.0, -0.0]])
