@@ -232,11 +232,16 @@ def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.Da
     for part in told:
         heights.append(part.height)
         yield part
+        del part  # before the next is made
 
 
 def _stream(spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "RecordBatchReader":
     """The frames as Arrow, each made and sorted by key when it is asked for."""
-    from pyarrow import RecordBatchReader
+    from pyarrow import RecordBatch, RecordBatchReader
 
-    batches = (batch for frame in frames for batch in keys.in_order(frame, spec.key).to_arrow().to_batches())
-    return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches)
+    def batches() -> Iterator[RecordBatch]:
+        for frame in frames:
+            yield from keys.in_order(frame, spec.key).to_arrow().to_batches()
+            del frame  # before the next is made
+
+    return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches())

@@ -46,8 +46,7 @@ class Staging:
             writer.close()
         for _, file in sorted(self._files.items()):
             file.seek(0)
-            rows = pl.DataFrame(pa.ipc.open_stream(file).read_all())
-            yield _latest(rows, self._table)
+            yield _latest(pl.read_ipc_stream(file), self._table)
 
     def _writer(self, partition: str, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
         if partition not in self._files:
