@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Written = TypeVar("Written")
 ATTEMPTS = 40
 CROWDED_FILES = 64
-"""Files in the partitions at hand from which new rows are merged in rather than laid beside."""
+"""Files a partition at hand from which new rows are merged in rather than laid beside."""
 ROW_GROUP_ROWS = 65_536
 """Rows are sorted by store within a file; a reader of some stores skips whole groups of them."""
 KEEP_EVERYTHING = {

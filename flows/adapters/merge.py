@@ -31,9 +31,9 @@ def change(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> Change
 
 def merged(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:
     """All rows of the partitions that `told` lies in, told values in the place of stored ones; null tells nothing."""
-    at_hand = table.within(stored, told).collect()
+    at_hand = table.within(stored, told).collect().select(told.columns)
     rest = at_hand.join(told, on=table.key, how="anti", nulls_equal=True)
-    return pl.concat([rest, table.filled(told, _known(table, at_hand.lazy(), told)).select(rest.columns)])
+    return pl.concat([rest, table.filled(told, _known(table, at_hand.lazy(), told))])
 
 
 def added(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:
