@@ -103,12 +103,9 @@ def _naive_utc(at: pl.Expr) -> pl.Expr:
 
 
 def _by_zone(frame: pl.DataFrame, time: str, read: Callable[[str], list[pl.Expr]], names: list[str]) -> pl.DataFrame:
-    # Each distinct (zone, time) is converted once and joined back: many stores share few zones and hours.
-    distinct = frame.select("timezone", time).drop_nulls().unique()
-    schema = pl.Schema({**distinct.schema, **dict.fromkeys(names, pl.Datetime("us"))})
-    per_zone = [
-        distinct.filter(pl.col("timezone") == zone).with_columns(read(zone))
-        for zone in distinct["timezone"].unique().sort()
-    ]
-    table = pl.concat([pl.DataFrame(schema=schema), *per_zone])
-    return frame.join(table, on=["timezone", time], how="left", maintain_order="left", validate="m:1")
+    nothing = [pl.lit(None, pl.Datetime("us")).alias(name) for name in names]
+    zones = frame.select("timezone", time).with_row_index("row").partition_by("timezone", as_dict=True)
+    per_zone = [part.select("row", *(nothing if zone is None else read(str(zone)))) for (zone,), part in zones.items()]
+    schema = pl.Schema({"row": pl.UInt32(), **dict.fromkeys(names, pl.Datetime("us"))})
+    placed = pl.concat([pl.DataFrame(schema=schema), *per_zone]).sort("row")
+    return frame.with_columns(placed.select(names))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features import cells, checks, clock
+from features import cells, checks, clock, keys
 from features.checks import RAW
 from features.columns import match, moment
 from features.errors import InputError, SchemaError
@@ -83,17 +83,29 @@ def _settle(read: pl.DataFrame, stems: Iterable[str]) -> pl.DataFrame:
     """Fills both clocks of each moment; `_first` and `_last` are what its local time can mean."""
     for stem in stems:
         local, utc, shown = f"{stem}_local", f"{stem}_utc", f"{stem}_shown"
+        told = utc in read.columns
         absent = [pl.lit(None, pl.Datetime("us")).alias(n) for n in (local, utc) if n not in read.columns]
-        read = clock.with_moments(read.with_columns(absent), local)
+        read = _with_moments(read.with_columns(absent), local, utc)
         only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
-        read = clock.with_local(read.with_columns(pl.coalesce(utc, only).alias(utc)), utc, shown)
+        read = read.with_columns(pl.coalesce(utc, only).alias(utc))
+        read = clock.with_local(read, utc, shown) if told else read.with_columns(pl.col(local).alias(shown))
         read = read.with_columns(pl.coalesce(local, shown).alias(local))
         read = read.rename({"first_utc": f"{stem}_first", "last_utc": f"{stem}_last"})
     return read
 
 
+def _with_moments(read: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
+    """What local times can mean; null in all rows where every one has its UTC."""
+    if read.select((pl.col(local).is_not_null() & pl.col(utc).is_null()).any()).item():
+        return clock.with_moments(read, local)
+    nothing = pl.lit(None, pl.Datetime("us"))
+    return read.with_columns(first_utc=nothing, last_utc=nothing)
+
+
 def _collapse(kept: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """Rows without repeats, the rows that share a key and disagree, and how many rows were repeats."""
+    if keys.are_unique(kept, table.key):
+        return kept.drop("row"), checks.REFUSED.to_frame(), 0
     once = kept.unique(table.names, keep="first", maintain_order=True)
     alone = pl.len().over(table.key) == 1
     clashes = once.filter(~alone).select(

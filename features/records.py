@@ -9,6 +9,9 @@ import polars as pl
 
 from features.tables import TABLES
 
+BY_STORE = ("stores", "demand", "hours", "closures", "weather", "labor")
+"""Tables of which every row is some store's; the others are the whole chain's."""
+
 
 def _empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=TABLES[name].schema)
@@ -35,19 +38,8 @@ class Records:
     def block(self, store_ids: Sequence[str]) -> Self:
         """The same records for some stores only; chain-wide tables stay whole."""
         ids = pl.Series(list(store_ids), dtype=pl.String).implode()
-
-        def keep(frame: pl.DataFrame) -> pl.DataFrame:
-            return frame.filter(pl.col("store_id").is_in(ids))
-
-        return replace(
-            self,
-            stores=keep(self.stores),
-            demand=keep(self.demand),
-            hours=keep(self.hours),
-            closures=keep(self.closures),
-            weather=keep(self.weather),
-            labor=keep(self.labor),
-        )
+        kept = {name: getattr(self, name).filter(pl.col("store_id").is_in(ids)) for name in BY_STORE}
+        return replace(self, **kept)
 
     def without(self, *names: str) -> Self:
         """The same records with the named tables empty."""

@@ -15,6 +15,7 @@ from features.pos import PosDemand, Summary, lines_to_demand
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows.adapters import files, refusals
 from flows.adapters.lake import Lake
+from flows.adapters.staging import Staging
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,17 @@ def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: 
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
     spec, found = TABLES[table], files.find(paths)
     zones = _zones(lake) if spec is not STORES else None
-    conformed = [_conform_file(path, spec, zones) for path in found]
-    rows = _latest([each.rows for each in conformed], spec)
-    cells = pl.concat(
-        each.refused.select(pl.lit(str(path)).alias("file"), pl.all())
-        for path, each in zip(found, conformed, strict=True)
-    )
-    listed = _refuse(lake, table, cells, skip_bad and not rows.is_empty())
-    report = _upsert(lake, table, found, rows, cells, listed)
-    return replace(report, rows_collapsed=sum(each.collapsed for each in conformed))
+    faults, good, collapsed = [], 0, 0
+    with Staging(table, lake.root.parent) as staged:
+        for path in found:
+            each = _conform_file(path, spec, zones)
+            staged.add(each.rows)
+            faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
+            good, collapsed = good + each.rows.height, collapsed + each.collapsed
+        cells = pl.concat(faults)
+        listed = _refuse(lake, table, cells, skip_bad and good > 0)
+        report = _upsert(lake, table, found, staged, cells, listed)
+    return replace(report, rows_collapsed=collapsed)
 
 
 def ingest_pos(
@@ -117,16 +120,6 @@ def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None) -> Confo
         raise SchemaError(f"{path}: {error}") from None
 
 
-def _latest(frames: Sequence[pl.DataFrame], table: Table) -> pl.DataFrame:
-    """One row per key: of each column the last value that is not null, later frames after earlier ones."""
-    rows = pl.concat(frames)
-    if len(frames) == 1 or rows.select(table.key).is_unique().all():
-        return rows
-    values = [name for name in table.names if name not in table.key]
-    last = rows.group_by(table.key, maintain_order=True).agg(pl.col(values).drop_nulls().last())
-    return last.select(table.names)
-
-
 def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:
     frame = files.read(path, mapping.delimiter, mapping.encoding)
     absent = [name for name in mapping.named if name not in frame.columns]
@@ -175,7 +168,7 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
 
 
 def _upsert(
-    lake: Lake, table: str, found: list[Path], rows: pl.DataFrame, cells: pl.DataFrame, listed: Path | None
+    lake: Lake, table: str, found: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
 ) -> IngestReport:
     done = lake.upsert(table, rows)
     return IngestReport(

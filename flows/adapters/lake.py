@@ -2,23 +2,30 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import polars as pl
 
+from features import keys
 from features.errors import DaypartError, NotKnownError, SchemaError, ValueRefused
+from flows.adapters import merge
 from flows.adapters.lake_tables import LAKE, MOMENT, LakeTable, lake_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from pyarrow import RecordBatchReader
+
+    from flows.adapters.staging import Staging
 
 Written = TypeVar("Written")
 ATTEMPTS = 40
 CROWDED_FILES = 64
-"""Files in the partitions at hand from which new rows are merged in rather than laid beside."""
+"""Files a partition at hand from which new rows are merged in rather than laid beside."""
+ROW_GROUP_ROWS = 65_536
+"""Rows are sorted by store within a file; a reader of some stores skips whole groups of them."""
 KEEP_EVERYTHING = {
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
@@ -81,21 +88,22 @@ class Lake:
 
         Raises NotKnownError where there is no such table or version.
         """
-        return _rows(lake_table(table), self._known(table, version)).select(self.columns(table))
+        return pl.scan_delta(self._known(table, version)).select(self.columns(table))
 
     def scan_or_empty(self, table: str) -> pl.LazyFrame:
         """The table's rows; none where there is no table."""
         return self.scan(table) if self.exists(table) else pl.LazyFrame(schema=lake_table(table).schema)
 
-    def upsert(self, table: str, rows: pl.DataFrame) -> Upserted:
+    def upsert(self, table: str, rows: "pl.DataFrame | Staging") -> Upserted:
         """Merges rows by key in one commit; a later value takes the place of the stored one.
 
         Where `rows` lacks a column or holds a null, the stored value stays. Rows that change nothing are not
-        written, and if none does there is no new version. Only partitions that change are touched. Raises
-        ValueRefused for a key given twice or not at all, SchemaError for columns that do not fit.
+        written, and if none does there is no new version. Only partitions that change are touched, one of
+        them in memory at a time. Raises ValueRefused for a key given twice or not at all, SchemaError for
+        columns that do not fit.
         """
         spec = lake_table(table)
-        told = spec.conformed(rows)
+        told = spec.apart(spec.conformed(rows)).values() if isinstance(rows, pl.DataFrame) else rows
         return self._committed(table, lambda delta: self._upsert(spec, told, delta))
 
     def replace(self, table: str, rows: pl.DataFrame, where: Mapping[str, object]) -> int:
@@ -118,62 +126,61 @@ class Lake:
         """Adds rows whose keys are new, unread, in one commit; the version since. Raises as `upsert`."""
         spec = lake_table(table)
         told = spec.conformed(rows)
-        return self._committed(table, lambda delta: self._write(spec, told, delta, "append"))
+        return self._committed(table, lambda delta: self._write(spec, [told], delta, "append"))
 
-    def _upsert(self, spec: LakeTable, told: pl.DataFrame, delta: "DeltaTable | None") -> Upserted:
+    def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
-            return Upserted(told.height, 0, 0, self._write(spec, told, delta, "upsert"))
-        key = list(spec.key)
-        at_hand = _rows(spec, delta, spec.partitions(told))
-        known = at_hand.join(told.lazy(), on=key, how="semi", nulls_equal=True).collect()
-        filled = spec.filled(told, known)
-        changed = filled.join(known, on=filled.columns, how="anti", nulls_equal=True)
-        replaced = changed.join(known, on=key, how="semi", nulls_equal=True).height
-        new = told.height - known.height
-        if changed.is_empty():
-            return Upserted(new, replaced, known.height, delta.version())
-        parts = spec.partitions(changed)
-        crowded = len(delta.file_uris(file_pruning_predicate=spec.predicate(parts))) >= CROWDED_FILES
-        if not replaced and not crowded:
-            version = self._write(spec, changed, delta, "upsert")
-        else:
-            rest = _rows(spec, delta, parts).join(changed.lazy(), on=key, how="anti", nulls_equal=True)
-            rows = pl.concat([rest.collect(), changed])
-            version = self._write(spec, rows, delta, "upsert", "overwrite", parts)
-        return Upserted(new, replaced, told.height - new - replaced, version)
+            heights: list[int] = []
+            version = self._write(spec, _counted(told, heights), delta, "upsert")
+            return Upserted(sum(heights), 0, 0, version)
+        stored = pl.scan_delta(delta)
+        compared = [(merge.change(spec, stored, part), part.head(1)) for part in told]
+        total = sum((change for change, _ in compared), merge.Change())
+        if not total:
+            return Upserted(0, 0, total.unchanged, delta.version())
+        parts = spec.partitions(pl.concat(first for change, first in compared if change))
+        files = delta.file_uris(file_pruning_predicate=spec.predicate(parts))
+        over = total.replaced > 0 or len(files) >= CROWDED_FILES * (1 if parts is None else len(parts))
+        resulting = merge.merged if over else merge.added
+        rows = (resulting(spec, stored, part) for part, (change, _) in zip(told, compared, strict=True) if change)
+        version = self._write(spec, rows, delta, "upsert", "overwrite" if over else "append", parts)
+        return Upserted(total.new, total.replaced, total.unchanged, version)
 
     def _replace(self, spec: LakeTable, told: pl.DataFrame, match: pl.Expr, delta: "DeltaTable | None") -> int:
         if delta is None:
-            return self._write(spec, told, delta, "replace")
-        before = _rows(spec, delta).filter(match).collect()
+            return self._write(spec, [told], delta, "replace")
+        stored = pl.scan_delta(delta)
+        before = stored.filter(match).collect().select(told.columns)
         if before.sort(spec.key).equals(told.sort(spec.key)):
             return int(delta.version())
-        parts = spec.partitions(pl.concat([before, told]))
-        rest = _rows(spec, delta, parts).filter(~match).collect()
-        return self._write(spec, pl.concat([rest, told]), delta, "replace", "overwrite", parts)
+        touched = pl.concat([before, told])
+        rest = spec.within(stored, touched).filter(~match).collect().select(told.columns)
+        rows = [pl.concat([rest, told])]
+        return self._write(spec, rows, delta, "replace", "overwrite", spec.partitions(touched))
 
     def _write(
         self,
         spec: LakeTable,
-        rows: pl.DataFrame,
+        rows: Iterable[pl.DataFrame],
         delta: "DeltaTable | None",
         change: str,
         mode: Literal["append", "overwrite"] = "append",
         over: pl.Series | None = None,
     ) -> int:
         """Commits rows as the version after `delta`'s: beside the rest, or over whole partitions."""
-        from deltalake import CommitProperties, write_deltalake
+        from deltalake import CommitProperties, WriterProperties, write_deltalake
 
         # Without retries of its own the library never commits on top of a version that was not read here.
         commit = CommitProperties(custom_metadata={"change": change}, max_commit_retries=0)
         version = 0 if delta is None else delta.version() + 1
         write_deltalake(
             self.root / spec.name if delta is None else delta,
-            rows.sort(spec.key),
+            _stream(spec, rows),
             mode="error" if delta is None else mode,
-            predicate=spec.predicate(over),
+            predicate=spec.predicate(over) if mode == "overwrite" else None,
             partition_by=None if spec.partition is None else [spec.partition],
             configuration=KEEP_EVERYTHING if delta is None else None,
+            writer_properties=WriterProperties(max_row_group_size=ROW_GROUP_ROWS, compression="ZSTD"),
             commit_properties=commit,
         )
         return version
@@ -220,7 +227,21 @@ class Lake:
         return newest
 
 
-def _rows(spec: LakeTable, delta: "DeltaTable", parts: pl.Series | None = None) -> pl.LazyFrame:
-    """The table's rows with the column that files are apart by; of some partitions only, where given."""
-    rows = pl.scan_delta(delta)
-    return rows if parts is None else rows.filter(pl.col(parts.name).is_in(parts.implode()))
+def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:
+    """The same frames; notes how many rows went by."""
+    for part in told:
+        heights.append(part.height)
+        yield part
+        del part  # before the next is made
+
+
+def _stream(spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "RecordBatchReader":
+    """The frames as Arrow, each made and sorted by key when it is asked for."""
+    from pyarrow import RecordBatch, RecordBatchReader
+
+    def batches() -> Iterator[RecordBatch]:
+        for frame in frames:
+            yield from keys.in_order(frame, spec.key).to_arrow().to_batches()
+            del frame  # before the next is made
+
+    return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches())

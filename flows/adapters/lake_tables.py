@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features import keys
 from features.errors import NotKnownError, SchemaError, ValueRefused
 from features.tables import TABLES
 
@@ -40,8 +41,8 @@ class LakeTable:
         if lacking.height:
             told = f"{self.name}: {lacking.height} rows lack {' or '.join(needed)}; fill them in"
             raise ValueRefused(told, lacking)
-        twice = whole.filter(whole.select(self.key).is_duplicated())
-        if twice.height:
+        if not keys.are_unique(whole, self.key):
+            twice = whole.filter(whole.select(self.key).is_duplicated())
             example = ", ".join(map(str, twice.select(self.key).row(0)))
             told = f"{self.name}: {twice.height} rows share a key, such as {example}; keep one of each"
             raise ValueRefused(told, twice)
@@ -54,15 +55,31 @@ class LakeTable:
         paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
         return paired.with_columns(pl.coalesce(n, f"{n}_stored") for n in values).select(rows.columns)
 
+    def apart(self, stored: pl.DataFrame) -> dict[str, pl.DataFrame]:
+        """The stored rows by partition, their order kept; all under no name where the table has none."""
+        if self.partition is None:
+            return {"": stored}
+        parts = stored.partition_by(self.partition, as_dict=True, maintain_order=True)
+        return {str(value): part for (value,), part in parts.items()}
+
     def partitions(self, rows: pl.DataFrame) -> pl.Series | None:
         """The partitions that the rows lie in, sorted; null where the table has none."""
         return None if self.partition is None else rows[self.partition].unique().sort()
+
+    def within(self, stored: pl.LazyFrame, rows: pl.DataFrame) -> pl.LazyFrame:
+        """Those of the stored rows that lie in the partitions of `rows`."""
+        parts = self.partitions(rows)
+        return stored if parts is None else stored.filter(pl.col(parts.name).is_in(parts.implode()))
 
     def predicate(self, partitions: pl.Series | None) -> str | None:
         """SQL that holds for the rows of some partitions; null = for all rows."""
         if partitions is None:
             return None
         return f"{self.partition} IN ({', '.join(repr(str(value)) for value in partitions)})"
+
+    def empty(self) -> pl.DataFrame:
+        """No rows, as they are stored."""
+        return self._shaped(pl.DataFrame(schema=self.schema))
 
     def _shaped(self, rows: pl.DataFrame) -> pl.DataFrame:
         expected = ", ".join(self.schema)

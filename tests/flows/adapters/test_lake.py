@@ -160,6 +160,20 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake) -> Non
     assert lake.scan("forecasts").collect().height == 3 * 3
 
 
+def test_an_upsert_changes_rows_of_a_publication_and_leaves_the_rest(lake: Lake) -> None:
+    lake.upsert("forecasts", pl.concat([forecasts(), forecasts(day=DAY + timedelta(days=1))]))
+    assert lake.upsert("forecasts", forecasts(hours=1, value=7.0)) == Upserted(0, 1, 0, 1)
+    assert rows_of(lake, "forecasts")["forecast"].to_list() == [7.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_rows_beside_many_partitions_are_not_taken_for_a_crowd(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CROWDED_FILES", 2)
+    lake.upsert("demand", demand(range(0, 24 * 60, 6), orders=1.0))
+    lake.upsert("demand", demand(range(0, 24 * 60, 6), store="B", orders=1.0))
+    assert len(list((lake.root / "demand").rglob("month=*/*.parquet"))) == 6
+    assert len(lake._known("demand").file_uris()) == 6
+
+
 def test_replace_refuses_rows_outside_and_columns_that_are_no_key(lake: Lake) -> None:
     with pytest.raises(ValueRefused, match="3 rows lie outside"):
         lake.replace("forecasts", forecasts("sales"), {"target": "orders"})

@@ -1,0 +1,153 @@
+"""Rows by way of the disk come to what they come to whole."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from features.errors import ValueRefused
+from flows.adapters.lake import Lake
+from flows.adapters.lake_tables import LAKE
+from flows.adapters.staging import Staging
+
+START = datetime.fromisoformat("2025-01-31 12:00:00")
+VALUE = st.sampled_from([None, 1.0, 2.0])
+ROWS = st.dictionaries(
+    st.tuples(st.sampled_from("ABC"), st.integers(0, 4)), st.tuples(VALUE, VALUE), min_size=1, max_size=8
+)
+CALLS = st.lists(st.lists(ROWS, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+def frame(rows: dict[tuple[str, int], tuple[float | None, float | None]]) -> pl.DataFrame:
+    """Ten hours a step: the rows of a store lie in two months."""
+    hours = [START + timedelta(hours=10 * step) for _, step in rows]
+    known = {"store_id": [store for store, _ in rows], "hour_local": hours, "hour_utc": hours}
+    values = {
+        name: pl.Series([v[n] for v in rows.values()], dtype=pl.Float64) for n, name in enumerate(("orders", "sales"))
+    }
+    return pl.DataFrame({**known, **values}, schema=dict(LAKE["demand"].schema))
+
+
+def together(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The slow and obvious way: later values over earlier ones, held whole."""
+    merged: dict[tuple[object, ...], list[object]] = {}
+    for store, local, utc, *values in (row for each in frames for row in each.rows()):
+        old = merged.get((store, local, utc), [None, None])
+        merged[store, local, utc] = [o if v is None else v for v, o in zip(values, old, strict=True)]
+    rows = [(*key, *values) for key, values in merged.items()]
+    return pl.DataFrame(rows, schema=dict(LAKE["demand"].schema), orient="row")
+
+
+@given(CALLS)
+@settings(max_examples=25, deadline=None)
+def test_additions_come_to_what_they_come_to_whole(calls: list[list[dict]]) -> None:
+    with TemporaryDirectory() as folder:
+        by_disk, whole = Lake(Path(folder) / "a" / "lake"), Lake(Path(folder) / "b" / "lake")
+        for files in calls:
+            frames = [frame(rows) for rows in files]
+            with Staging("demand", by_disk.root.parent) as staged:
+                for each in frames:
+                    staged.add(each)
+                done = by_disk.upsert("demand", staged)
+            assert done == whole.upsert("demand", together(frames))
+            found = [lake.scan("demand").collect().sort("store_id", "hour_utc") for lake in (by_disk, whole)]
+            assert_frame_equal(*found)
+
+
+def test_each_partition_comes_once_in_order_of_time_and_again_when_asked(tmp_path: Path) -> None:
+    with Staging("demand", tmp_path) as staged:
+        staged.add(frame({("B", 4): (1.0, None), ("B", 0): (2.0, None)}))
+        staged.add(frame({("A", 0): (3.0, None), ("B", 0): (None, 9.0)}))
+        first, again = list(staged), list(staged)
+        assert not list(tmp_path.iterdir()), "the files have no name"
+    assert [part["month"].unique().to_list() for part in first] == [["2025-01"], ["2025-02"]]
+    assert [part.sort("store_id")["orders"].to_list() for part in first] == [[3.0, 2.0], [1.0]]
+    for part, same in zip(first, again, strict=True):
+        assert_frame_equal(part, same)
+
+
+def test_rows_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    rows = frame({("A", 0): (1.0, None)})
+    with Staging("demand", tmp_path) as staged, pytest.raises(ValueRefused, match="2 rows share a key"):
+        staged.add(pl.concat([rows, rows]))
+
+
+STORES, HOURS, ADDITIONS = 50, 1500, 4
+
+
+def many(number: int, orders: float) -> pl.DataFrame:
+    moment = pl.lit(START) + pl.duration(hours=pl.int_range(HOURS, dtype=pl.Int64))
+    hours = pl.select(hour_local=moment, hour_utc=moment)
+    names = pl.DataFrame({"store_id": [f"S{number * STORES + n:04d}" for n in range(STORES)]})
+    return names.join(hours, how="cross").with_columns(orders=pl.lit(orders))
+
+
+def write(root: str, orders: str) -> None:
+    """What a process upserts: all stores in one commit."""
+    with Staging("demand", Path(root).parent) as staged:
+        for number in range(ADDITIONS):
+            staged.add(many(number, float(orders)))
+        print("staged", flush=True)
+        Lake(root).upsert("demand", staged)
+
+
+def begin(root: Path, orders: float) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, __file__, "write", str(root), str(orders)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )  # fmt: skip
+
+
+def orders(lake: Lake) -> list[tuple[float, int]]:
+    return sorted(lake.scan("demand").group_by("orders").len().collect().rows())
+
+
+ALL = STORES * HOURS * ADDITIONS
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_killed_writer_leaves_all_or_nothing_and_no_litter(tmp_path: Path, begun: bool) -> None:
+    lake, chance = Lake(tmp_path / "home" / "lake"), random.Random(4)
+    if begun:
+        write(str(lake.root), "0")
+    for number in range(1, 4):
+        before = orders(lake) if lake.exists("demand") else []
+        writer = begin(lake.root, number)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "staged\n"
+        until = time.monotonic() + 5
+        files = len(list(lake.root.rglob("*.parquet")))
+        while time.monotonic() < until and len(list(lake.root.rglob("*.parquet"))) == files:
+            time.sleep(0.001)
+        time.sleep(chance.uniform(0, 0.02))
+        writer.kill()
+        writer.communicate()
+        found = orders(lake) if lake.exists("demand") else []
+        assert found in (before, [(float(number), ALL)])
+        assert {path.name for path in lake.root.parent.iterdir()} <= {"lake"}
+    write(str(lake.root), "9")
+    assert orders(lake) == [(9.0, ALL)]
+
+
+def test_two_writers_at_once_leave_one_after_the_other(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "home" / "lake")
+    writers = [begin(lake.root, number) for number in (1, 2)]
+    for each in writers:
+        each.communicate()
+        assert each.returncode == 0
+    assert orders(lake) in ([(1.0, ALL)], [(2.0, ALL)])
+    assert lake.version("demand") == 1
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
