@@ -97,8 +97,8 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
     """Adds to the profile what the last known same-weekday values were, this row's included.
 
     `base`: the incumbent for the days after this one; `base_before`: the incumbent as it stood for this day
-    itself; `last`, `last_2`, `last_8`: means of so many values; `known`: how many there are; `<column>_base`
-    for each column in `also`: its mean over the same days as the incumbent's.
+    itself; `last`, `last_2`, `last_8`: means of so many values; `<column>_base` for each
+    column in `also`: its mean over the same days as the incumbent's.
     """
     weeks = range(SAME_HOUR_WEEKS)
     ranked = profile.with_columns(rank=pl.int_range(pl.len()).over(HOUR_KEY))
@@ -108,7 +108,6 @@ def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
         last=pl.col("y"),
         last_2=ordered_mean(_past("y", k) for k in weeks[:2]),
         last_8=ordered_mean(_past("y", k) for k in weeks),
-        known=pl.col("rank") + 1,
         **{f"{name}_base": ordered_mean(_past(name, k) for k in weeks[:4]) for name in also},
     ).drop("rank", *also)
 

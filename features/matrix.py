@@ -20,7 +20,9 @@ KEY_COLUMNS = (
     "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
     "incumbent", "smooth", "scale",
 )  # fmt: skip
-FAMILIES = ("calendar", "history", "store", "weather", "macro", "labor", "event")
+FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
+YOUNG_DAYS = 56
+"""A store's age is told up to here: beyond, a count of days would only name the date."""
 HORIZON_DAYS = 14
 LEAD = [*horizon.ORIGIN, "lead_days"]
 
@@ -95,7 +97,7 @@ def build(
         macro.macro_features(records.macro, origins), on="origin_date", how="left"
     )
     rows = _smoothed(rows)
-    features = [*_history_family(), *_store_family(), *_departures(rows)]
+    features = [*_history_family(), *_clock_family(), *_departures(rows)]
     rows = rows.with_columns(features)
     return rows.select(*KEY_COLUMNS, *feature_names(rows)).sort(KEY)
 
@@ -199,22 +201,20 @@ def _recent_level() -> pl.Expr:
 def _history_family() -> list[pl.Expr]:
     same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
     states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "open_days_known", "known")  # fmt: skip
+              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio")  # fmt: skip
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),
         _ratio("half_year", "smooth").alias("history_half_year_shape"),
         _ratio("smooth", "scale").alias("history_shape"),
         _ratio("incumbent", "smooth").alias("history_incumbent"),
+        pl.col("open_days_known").clip(upper_bound=YOUNG_DAYS).alias("history_open_days"),
         (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
     ]
 
 
-def _store_family() -> list[pl.Expr]:
+def _clock_family() -> list[pl.Expr]:
     return [
         pl.col("hour").cast(pl.Int32).alias("calendar_hour"),
         pl.col("lead_days").cast(pl.Int32).alias("calendar_lead_days"),
-        pl.col("scale").log1p().alias("store_log_scale"),
-        pl.col("incumbent").log1p().alias("store_log_incumbent"),
-        pl.col("store_code").alias("store_code"),
     ]

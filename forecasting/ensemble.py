@@ -37,35 +37,42 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
     """One row per lead week and member: non-negative weights that sum to 1 in each lead week.
 
     Minimises the absolute error of the weighted sum over rolling-origin predictions (columns: each member, `y`,
-    `lead_days`, `store_id`, `date`), then shrinks towards even weights by the store-days of evidence.
+    `lead_days`, `store_id`, `date`), by the hour and by the day alike, then shrinks towards even weights by the
+    store-days of evidence.
     """
     found = []
     even = even_weights(members)
     for week in LEAD_WEEKS:
-        cells = predictions.filter(lead_week() == week)
+        hours = predictions.filter(lead_week() == week)
+        days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(pl.col(*members, "y").sum())
         prior = even.filter(pl.col("lead_week") == week)["weight"].to_numpy()
-        seen = cells.select("store_id", "date").n_unique()
+        seen = hours.select("store_id", "date").n_unique()
         trust = seen / (seen + TRUST_STORE_DAYS)
-        fitted = _least_absolute(cells.select(members).to_numpy(), cells["y"].to_numpy(), prior)
+        fitted = _least_absolute([(f.select(members).to_numpy(), f["y"].to_numpy()) for f in (hours, days)], prior)
         mixed = trust * fitted + (1 - trust) * prior
         found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]
     return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
 
 
-def _least_absolute(predicted: Array, actual: Array, start: Array) -> Array:
-    """Weights on the simplex with the least absolute error, smoothed near 0 so that it has a gradient."""
+def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Array:
+    """Weights on the simplex with the least absolute error, relative to demand and added up over the levels.
+
+    Each level has what members predicted, (cells, members), and what came. Errors are smoothed near 0 so that
+    there is a gradient.
+    """
     from scipy.optimize import minimize
 
-    if not len(actual):
+    if not len(levels[0][1]):
         return start
-    scale = max(float(np.abs(actual).mean()), 1e-9)
-    x, y = predicted / scale, actual / scale
+    scales = [max(float(np.abs(actual).mean()), 1e-9) for _, actual in levels]
+    scaled = [(x / scale, y / scale) for (x, y), scale in zip(levels, scales, strict=True)]
     smooth = 0.02
 
     def loss(weights: Array) -> tuple[float, Array]:
-        error = x @ weights - y
-        size = np.sqrt(error**2 + smooth**2)
-        return float(size.mean()), (x * (error / size)[:, None]).mean(axis=0)
+        errors = [(x, x @ weights - y) for x, y in scaled]
+        sizes = [np.sqrt(error**2 + smooth**2) for _, error in errors]
+        slopes = [x.T @ (error / size) / len(size) for (x, error), size in zip(errors, sizes, strict=True)]
+        return float(sum(size.mean() for size in sizes)), np.sum(slopes, axis=0)
 
     sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
     bounds = [(0.0, 1.0)] * len(start)

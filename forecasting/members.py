@@ -19,8 +19,15 @@ Array = NDArray[np.float64]
 SOFTEN = 0.05
 """Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
 
-CATEGORICAL = ("store_code", "event_code")
-LEARNED = ("log_ratio", "ratio", "level")
+CATEGORICAL = ("event_code",)
+LEARNED = ("ratio", "level")
+RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "ratio": {"objective": "huber", "alpha": 0.3},
+    "level": {"objective": "poisson"},
+}
+"""`ratio` learns a median of demand over `smooth`, `level` the mean of demand over the store's scale: the one
+is the better by the hour, the other by the day."""
 
 
 def _soft(rows: pl.DataFrame) -> Array:
@@ -29,33 +36,22 @@ def _soft(rows: pl.DataFrame) -> Array:
 
 def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
     """What the member predicts, and how much each row counts."""
-    base, soft = rows["smooth"].to_numpy(), _soft(rows)
-    if member == "log_ratio":
-        return np.log(y + soft) - np.log(base + soft), base + soft
     if member == "ratio":
-        return np.minimum((y + soft) / (base + soft), RATIO_CEILING), base + soft
+        soft = _soft(rows)
+        base = rows["smooth"].to_numpy() + soft
+        return np.minimum((y + soft) / base, RATIO_CEILING), np.sqrt(base)
     scale = rows["scale"].to_numpy()
-    return np.minimum(y / scale, RATIO_CEILING * 5), scale
+    return np.minimum(y / scale, LEVEL_CEILING), np.sqrt(scale)
 
 
 def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
     """Back to the target's own unit, never below 0."""
-    base, soft = rows["smooth"].to_numpy(), _soft(rows)
-    if member == "log_ratio":
-        demand = (base + soft) * np.exp(predicted) - soft
-    elif member == "ratio":
-        demand = (base + soft) * predicted - soft
+    if member == "ratio":
+        soft = _soft(rows)
+        demand = (rows["smooth"].to_numpy() + soft) * predicted - soft
     else:
         demand = predicted * rows["scale"].to_numpy()
     return np.maximum(demand, 0.0)
-
-
-RATIO_CEILING = 10.0
-OBJECTIVES: dict[str, dict[str, Any]] = {
-    "log_ratio": {"objective": "huber", "alpha": 0.2},
-    "ratio": {"objective": "huber", "alpha": 0.3},
-    "level": {"objective": "huber", "alpha": 1.0},
-}
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
     """Fits one learned member on matrix rows and their demand; deterministic for a recipe's seed."""
     import lightgbm
 
-    features = feature_names(rows)
+    features = recipe.learns_from(feature_names(rows))
     label, weight = _label(member, rows, y)
     data = lightgbm.Dataset(
         _floats(rows, features),
@@ -117,7 +113,7 @@ def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
         "num_leaves": recipe.leaves,
         "learning_rate": recipe.learning_rate,
         "min_data_in_leaf": int(np.clip(rows // 200, 20, 1000)),
-        "feature_fraction": 0.8,
+        "feature_fraction": 0.6,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "lambda_l2": 1.0,

@@ -1,11 +1,19 @@
 """How a model is made: members, rounds, sampled origins, calibration; everything that is not learned."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from features.matrix import HORIZON_DAYS
 from features.weather import WeatherView
+
+NAMES_THE_DATE = ("macro_", "calendar_day_of_month", "calendar_days_to_month_end")
+"""Features, by how they begin, that few years of history cannot tell from the name of a date.
+
+A tree splits on them to single out days by chance: without them the error falls by 1% on single stores, and the
+macro series cost 30 bps of WAPE on the simulated chain, whose recent levels carry the economy anyway.
+"""
 
 USUAL_HOURS = 14
 """Trading hours of a usual store-day, by which the sample of training rows is planned."""
@@ -19,15 +27,21 @@ class Recipe(BaseModel):
     seed: int = 7
     weather: WeatherView = "issued"
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
-    members: tuple[str, ...] = ("ratio", "statistical")
-    rounds: int = Field(200, ge=1)
-    leaves: int = Field(31, ge=2)
-    learning_rate: float = Field(0.06, gt=0, lt=1)
+    members: tuple[str, ...] = ("ratio", "level", "statistical")
+    rounds: int = Field(300, ge=1)
+    leaves: int = Field(15, ge=2)
+    learning_rate: float = Field(0.05, gt=0, lt=1)
     history_days: int = Field(730, ge=28, description="how far back training origins reach")
     max_rows: int = Field(400_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
     folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
     fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
     min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
+
+    left_out: tuple[str, ...] = Field(NAMES_THE_DATE, description="beginnings of features not to learn from")
+
+    def learns_from(self, features: Sequence[str]) -> list[str]:
+        """The features that learned members see, in their order."""
+        return [name for name in features if not name.startswith(self.left_out)]
 
     def fold_dates(self, as_of: date, first: date) -> list[date]:
         """Dates of the rolling refits before `as_of`, latest first, that leave enough history after `first`."""
