@@ -115,21 +115,32 @@ def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str
 
 
 def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
-    """Adds calendar, holiday and last-year features to rows of (store, origin, date)."""
+    """Adds calendar, holiday and last-year features to rows of (store, origin, date).
+
+    `history_last_year`: last year's week about the date over the four weeks that its incumbent rested on;
+    `history_last_year_day`, `history_last_year_date`: total over what was usual on the same weekday of last
+    year's week, and on last year's date.
+    """
     unique = dates.select("store_id", "date").unique()
     marked = calendar.date_features(calendar.holiday_features(unique, known.holidays))
-    last_year = pl.duration(days=364)
+    last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
     yearly = known.yearly
+    usual = known.totals.select("store_id", "date", departed=_ratio("total", "usual"))
     return (
         dates.join(marked, on=["store_id", "date"])
         .with_columns(week_on=pl.col("date") - last_year,
-                      month_on=pl.col("origin_date") - last_year - pl.duration(days=1))
+                      month_on=pl.col("date") - last_year - pl.duration(days=7) * weeks + pl.duration(days=3))
         .join(yearly.select("store_id", "date", "week_mean"),
               left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
         .join(yearly.select("store_id", "date", "month_mean"),
               left_on=["store_id", "month_on"], right_on=["store_id", "date"], how="left")
-        .with_columns(history_last_year=_ratio("week_mean", "month_mean"))
-        .drop("week_on", "month_on", "week_mean", "month_mean", "holiday")
+        .join(usual.rename({"departed": "history_last_year_day"}),
+              left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
+        .with_columns(year_on=pl.col("date").dt.offset_by("-1y"),
+                      history_last_year=_ratio("week_mean", "month_mean"))
+        .join(usual.rename({"departed": "history_last_year_date"}),
+              left_on=["store_id", "year_on"], right_on=["store_id", "date"], how="left")
+        .drop("week_on", "month_on", "year_on", "week_mean", "month_mean", "holiday")
     )  # fmt: skip
 
 

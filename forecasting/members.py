@@ -1,17 +1,18 @@
-"""The learned members: LightGBM, global over stores and direct over leads, each with its own view of the target.
+"""The learned members, chief among them LightGBM: global over stores, direct over leads, each with a view of its own.
 
 Each learns how demand departs from what a planner would do by hand, or its level on the store's own scale.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from features.matrix import feature_names
+from forecasting.linear import LINEAR, Linear, fit_linear
 from forecasting.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -20,7 +21,8 @@ SOFTEN = 0.05
 """Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
 
 CATEGORICAL = ("event_code",)
-LEARNED = ("ratio", "level")
+BOOSTED = ("ratio", "level")
+LEARNED = (*BOOSTED, *LINEAR)
 RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ratio": {"objective": "huber", "alpha": 0.3},
@@ -81,6 +83,15 @@ class Learned:
         return frame.select(pl.lit(self.member).alias("member"), "feature",
                             gain_share=pl.col("gain") / max(float(gain.sum()), 1e-12))  # fmt: skip
 
+    def about(self) -> dict[str, Any]:
+        """What the booster's own text does not say, as JSON has it."""
+        return {"member": self.member, "features": list(self.features), "low": self.low, "high": self.high}
+
+    @classmethod
+    def of(cls, told: dict[str, Any], booster: str) -> Self:
+        """The member that `about` and the booster's text described."""
+        return cls(told["member"], tuple(told["features"]), booster, told["low"], told["high"])
+
 
 def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
     """Float32 features; a column that the rows lack is missing throughout."""
@@ -88,8 +99,15 @@ def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
     return rows.with_columns(absent).select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
 
 
-def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
-    """Fits one learned member on matrix rows and their demand; deterministic for a recipe's seed."""
+Member = Learned | Linear
+
+
+def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Member:
+    """Fits one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
+    return fit_linear(member, rows, y) if member in LINEAR else _fit_boosted(member, rows, y, recipe)
+
+
+def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
     import lightgbm
 
     features = recipe.learns_from(feature_names(rows))

@@ -3,13 +3,13 @@
 import json
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
+from typing import Any, Self
 
 import polars as pl
 
-from features.exact import ordered_mean
 from forecasting import bands, ensemble, statistical
-from forecasting.members import Learned
+from forecasting.linear import LINEAR, Linear
+from forecasting.members import Learned, Member
 from forecasting.recipe import Recipe
 
 
@@ -20,7 +20,7 @@ class Model:
     target: str
     as_of: date
     recipe: Recipe
-    learned: tuple[Learned, ...]
+    learned: tuple[Member, ...]
     weights: pl.DataFrame
     bands: pl.DataFrame
     trained_on: dict[str, float]
@@ -50,11 +50,9 @@ class Model:
             "weights": self.weights.to_dicts(),
             "bands": self.bands.to_dicts(),
             "trained_on": self.trained_on,
-            "members": [
-                {"member": m.member, "features": list(m.features), "low": m.low, "high": m.high} for m in self.learned
-            ],
+            "members": [member.about() for member in self.learned],
         }
-        texts = {f"{m.member}.txt": m.booster for m in self.learned}
+        texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
         texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
         return {name: text.encode() for name, text in texts.items()}
 
@@ -62,10 +60,7 @@ class Model:
     def from_files(cls, files: dict[str, bytes]) -> Self:
         """The model that `files` described, to the last bit."""
         about = json.loads(files["model.json"])
-        learned = tuple(
-            Learned(m["member"], tuple(m["features"]), files[f"{m['member']}.txt"].decode(), m["low"], m["high"])
-            for m in about["members"]
-        )
+        learned = tuple(_member(told, files) for told in about["members"])
         return cls(
             about["target"],
             date.fromisoformat(about["as_of"]),
@@ -77,14 +72,24 @@ class Model:
         )
 
 
+def _member(told: dict[str, Any], files: dict[str, bytes]) -> Member:
+    if told["member"] in LINEAR:
+        return Linear.of(told)
+    return Learned.of(told, files[f"{told['member']}.txt"].decode())
+
+
 def member_predictions(
-    learned: tuple[Learned, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
+    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
 ) -> pl.DataFrame:
-    """The matrix's rows with a column of demand per member; `statistical` is null where it is silent."""
-    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in learned)
-    if "statistical" not in recipe.members:
-        return rows
-    rows = rows.with_columns(shape=ordered_mean(pl.col(m.member) for m in learned))
-    origins = rows["origin_date"].unique().to_list()
-    days = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
-    return rows.with_columns(statistical.spread(rows, "shape", days).alias("statistical")).drop("shape")
+    """The matrix's rows with a column of demand per member; `statistical` is null where it is silent.
+
+    Members of days are spread over hours by the shape of the first boosted member.
+    """
+    boosted = [member for member in learned if isinstance(member, Learned)]
+    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in boosted)
+    shape = boosted[0].member if boosted else "smooth"
+    totals_by = {m.member: m.daily_totals(matrix) for m in learned if isinstance(m, Linear)}
+    if "statistical" in recipe.members:
+        origins = rows["origin_date"].unique().to_list()
+        totals_by["statistical"] = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
+    return rows.with_columns(statistical.spread(rows, shape, days).alias(name) for name, days in totals_by.items())

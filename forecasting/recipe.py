@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.matrix import HORIZON_DAYS
 from features.weather import WeatherView
 
-NAMES_THE_DATE = ("macro_", "calendar_day_of_month", "calendar_days_to_month_end")
+NAMES_THE_DATE = ("macro_", "calendar_day_of_month", "calendar_days_to_month_end", "history_last_year_")
 """Features, by how they begin, that few years of history cannot tell from the name of a date.
 
 A tree splits on them to single out days by chance: without them the error falls by 1% on single stores, and the
@@ -27,7 +27,7 @@ class Recipe(BaseModel):
     seed: int = 7
     weather: WeatherView = "issued"
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
-    members: tuple[str, ...] = ("ratio", "level", "statistical")
+    members: tuple[str, ...] = ("ratio", "level", "linear", "anniversary", "statistical")
     rounds: int = Field(300, ge=1)
     leaves: int = Field(15, ge=2)
     learning_rate: float = Field(0.05, gt=0, lt=1)

@@ -9,7 +9,7 @@ from features import history, horizon, matrix
 from features.errors import NotKnownError
 from features.records import Records, days
 from forecasting import bands, ensemble
-from forecasting.members import LEARNED, Learned, fit
+from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
 
@@ -41,7 +41,7 @@ class Workshop:
         self._one_in = recipe.one_in(len(ids))
         self._training: pl.DataFrame | None = None
         self._last = last
-        self._fits: dict[date, tuple[Learned, ...]] = {}
+        self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
     def rows(self, origins: Sequence[date], one_in: int = 1) -> pl.DataFrame:
@@ -91,7 +91,7 @@ class Workshop:
         counts = {"rows": rows.height, "origins": rows["origin_date"].n_unique(), "folds": folds}
         return {**counts, "stores": rows["store_id"].n_unique(), **wape}
 
-    def _fit(self, as_of: date) -> tuple[Learned, ...]:
+    def _fit(self, as_of: date) -> tuple[Member, ...]:
         if as_of not in self._fits:
             rows = self._training_rows(as_of)
             if rows.is_empty():

@@ -10,6 +10,7 @@ import pytest
 from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.gate import TOLERANCE_BPS, gate
+from forecasting.members import Learned
 from forecasting.model import Model
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
@@ -37,7 +38,9 @@ def promising(model: Model, ours: float, by_hand: float) -> Model:
 def wild(shop: Workshop, fold: date) -> Workshop:
     """The same workshop with members that say far too much as of `fold`."""
     other = copy(shop)
-    other._fits = {fold: tuple(replace(m, low=m.high + 2, high=m.high + 2) for m in shop._fit(fold))}
+    told = [m for m in shop._fit(fold) if isinstance(m, Learned)]
+    far = {m.member: replace(m, low=m.high + 2, high=m.high + 2) for m in told}
+    other._fits = {fold: tuple(far.get(m.member, m) for m in shop._fit(fold))}
     other._evidence = {}
     return other
 

@@ -8,7 +8,7 @@ import pytest
 
 from features.matrix import feature_names
 from forecasting import statistical
-from forecasting.members import LEARNED, Learned, fit
+from forecasting.members import BOOSTED, Learned, fit
 from forecasting.recipe import Recipe
 
 RECIPE = Recipe(rounds=20, max_rows=5000, folds=1)
@@ -30,10 +30,12 @@ def rows(count: int = 3000, seed: int = 1) -> pl.DataFrame:
 
 
 def learned(member: str, frame: pl.DataFrame) -> Learned:
-    return fit(member, frame.drop("y"), frame["y"].to_numpy(), RECIPE.model_copy(update={"rounds": 200}))
+    found = fit(member, frame.drop("y"), frame["y"].to_numpy(), RECIPE.model_copy(update={"rounds": 200}))
+    assert isinstance(found, Learned)
+    return found
 
 
-@pytest.mark.parametrize("member", LEARNED)
+@pytest.mark.parametrize("member", BOOSTED)
 def test_a_member_learns_a_departure_and_says_it_in_the_targets_unit(member: str) -> None:
     train, fresh = rows(), rows(seed=2)
     said = learned(member, train).predict(fresh)
@@ -42,12 +44,12 @@ def test_a_member_learns_a_departure_and_says_it_in_the_targets_unit(member: str
     assert miss < 0.3 * by_hand
 
 
-@pytest.mark.parametrize("member", LEARNED)
+@pytest.mark.parametrize("member", BOOSTED)
 def test_two_fits_are_the_same_text(member: str) -> None:
     assert learned(member, rows()) == learned(member, rows())
 
 
-@pytest.mark.parametrize("member", LEARNED)
+@pytest.mark.parametrize("member", BOOSTED)
 def test_what_a_member_says_is_bounded_never_negative_and_never_nan(member: str) -> None:
     train = rows()
     wild = train.with_columns(y=pl.when(pl.int_range(pl.len()) == 7).then(1e7).otherwise("y"))

@@ -95,10 +95,10 @@ def test_a_model_from_files_predicts_the_same_bits() -> None:
 
 
 def test_every_member_rests_on_features_that_it_can_explain() -> None:
-    names = ("ratio", "level")
+    names = ("ratio", "level", "linear", "anniversary")
     gains = trained(chain(), RECIPE.model_copy(update={"members": (*names, "statistical")}))[1].importance()
     assert set(gains["member"]) == set(names)
-    assert gains.group_by("member").agg(pl.col("gain_share").sum())["gain_share"].to_list() == pytest.approx([1] * 2)
+    assert gains.group_by("member").agg(pl.col("gain_share").sum())["gain_share"].to_list() == pytest.approx([1] * 4)
 
 
 def test_declared_hours_past_midnight_belong_to_the_day_they_began() -> None:
