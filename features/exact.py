@@ -17,8 +17,13 @@ def exact_sum(values: pl.Expr) -> pl.Expr:
 def rank(*key: str) -> pl.Expr:
     """How many rows of the same key lie before each row, in rows sorted by it."""
     index = pl.int_range(pl.len(), dtype=pl.Int64)
-    begins = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in key) | (index == 0)
-    return index - pl.when(begins).then(index).forward_fill()
+    return index - pl.when(begins(*key)).then(index).forward_fill()
+
+
+def begins(*key: str) -> pl.Expr:
+    """Whether a row is the first of its key, in rows sorted by it."""
+    first = pl.int_range(pl.len()) == 0
+    return pl.any_horizontal(first, *(pl.col(name).ne_missing(pl.col(name).shift()) for name in key))
 
 
 def last_sum(values: pl.Expr, rows: int) -> pl.Expr:

@@ -10,8 +10,7 @@ from datetime import date
 
 import polars as pl
 
-from features import keys
-from features.exact import exact_sum, last_mean, last_sum, ordered_mean, rank, rolling_mean
+from features.exact import begins, exact_sum, last_mean, last_sum, ordered_mean, rank, rolling_mean
 
 SAME_HOUR_WEEKS = 8
 """How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
@@ -48,11 +47,15 @@ def hourly_cells(demand: pl.DataFrame, target: str) -> pl.DataFrame:
     one hour.
     """
     key = ["store_id", "date", "hour"]
-    told = demand.filter(pl.col(target).is_not_null()).select(
-        "store_id", "hour_utc", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour(),
-        y=pl.col(target),
-    )  # fmt: skip
-    ordered = keys.in_order(told, [*key, "hour_utc"]).drop("hour_utc")
+    told = demand.filter(pl.col(target).is_not_null())
+    stores = pl.Enum(told["store_id"].unique().sort())
+    # One whole number sorts four times as fast as text and a moment.
+    place = (
+        pl.col("store_id").cast(stores).to_physical().cast(pl.Int64) * 2**32 + pl.col("hour_local").dt.epoch("s") // 60
+    )
+    ordered = told.sort(place).select(
+        "store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour(), y=pl.col(target)
+    )
     repeats = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key).fill_null(value=False)
     mean = pl.when(repeats.shift(-1)).then((pl.col("y") + pl.col("y").shift(-1)) / 2).otherwise("y")
     return ordered.with_columns(y=mean, repeats=repeats).filter(~pl.col("repeats")).drop("repeats")
@@ -72,15 +75,18 @@ def hourly_profile(
     if declared is not None:
         traded = pl.concat([traded, declared])
     late = cells if since is None else cells.filter(pl.col("date") >= since)
+    late = late.with_columns(day=begins("store_id", "date").cast(pl.Int64).cum_sum() - 1)
     opened = (
-        late.group_by("store_id", "date").agg(pl.col("y").sum()).filter(pl.col("y") > 0)
-        .select("store_id", "date", weekday=pl.col("date").dt.weekday()).sort("date")
-        .group_by(DAY_KEY, maintain_order=True).agg("date")
+        late.group_by("day", maintain_order=True).agg(pl.col("store_id", "date").first(), pl.col("y").sum())
+        .filter(pl.col("y") > 0)
+        .group_by("store_id", weekday=pl.col("date").dt.weekday(), maintain_order=True).agg("date", "day")
     )  # fmt: skip
-    grid = opened.join(traded.unique(), on="store_id").sort(HOUR_KEY).explode("date")
-    return grid.join(late, on=["store_id", "date", "hour"], how="left", maintain_order="left").with_columns(
-        pl.col("y").fill_null(0.0)
-    )
+    grid = opened.join(traded.unique(), on="store_id").sort(HOUR_KEY).explode("date", "day")
+    # Each day has a place for its 24 hours: looking there is much cheaper than a join.
+    sold = pl.zeros(24 * late["day"].n_unique(), dtype=pl.Float64, eager=True)
+    place = pl.col("day") * 24 + pl.col("hour")
+    sold = sold.scatter(late.select(place).to_series(), late["y"])
+    return grid.with_columns(y=sold.gather(grid.select(place).to_series())).drop("day")
 
 
 def plain_state(
@@ -97,8 +103,8 @@ def plain_state(
     ).with_columns(pl.col("plain").fill_null(value=True), rank=rank(*key))
     means = marked.filter("plain").with_columns(rank=rank(*key)).select(
         plain_base=ordered_mean(_past(value, k) for k in range(4)),
-        plain_12=ordered_mean(_past(value, k) for k in range(SHAPE_WEEKS)),
-        plain_26=ordered_mean(_past(value, k) for k in range(HALF_YEAR_WEEKS)),
+        plain_12=last_mean(pl.col(value), SHAPE_WEEKS),
+        plain_26=last_mean(pl.col(value), HALF_YEAR_WEEKS),
     )  # fmt: skip
     latest = means.select(pl.all().gather(marked.select(_latest_plain()).to_series()))
     before = pl.when(pl.col("rank") > 0).then(pl.col("plain_base").shift(1))

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import polars as pl
 
+from features import memory
 from features.errors import InputError, NotKnownError
-from features.records import Records
+from features.records import Source
+from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.reading import read_records, with_demand
+from flows.reading import Chain, with_demand
 from forecasting.model import Model
-from forecasting.publication import ORDER, as_published
-from forecasting.workshop import Workshop
+from forecasting.publication import ORDER, of_night
+from forecasting.workshop import BLOCK_STORES
+
+Champion = tuple[str, int, Model]
+"""Target, version and model."""
 
 ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
@@ -39,41 +44,55 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
 
 def due(lake: Lake, origin: date | None) -> date | None:
     """The origin asked for; by default the day after the last demand, null while there is no demand."""
-    if origin is not None or not lake.exists("demand"):
+    if origin is not None or not lake.exists("demand") or not lake.exists("stores"):
         return origin
-    sold = lake.scan("demand").filter((pl.col("orders") > 0) | (pl.col("sales") > 0))
-    last = sold.select(pl.col("hour_local").max().dt.date()).collect().item()
-    return last + timedelta(days=1) if isinstance(last, date) else None
+    chain = Chain.of(lake)
+    last = [day for target in TARGETS if (day := chain.last_demand_on(target))]
+    return max(last) + timedelta(days=1) if last else None
 
 
-def publish(lake: Lake, registry: Registry, origin: date | None = None) -> pl.DataFrame:
+def publish(
+    lake: Lake, registry: Registry, origin: date | None = None, block_stores: int = BLOCK_STORES
+) -> pl.DataFrame:
     """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
-    same origin. Returns what was published.
+    same origin, and until then that is what readers see. Returns what was published. Memory holds one block of
+    stores and the forecasts.
     """
-    records, reads = read_records(lake)
-    present = with_demand(records, None)
-    day = origin or max(_next_day(records, target) for target in present)
-    told = []
-    for target, version, model in _champions(registry, present):
-        check_origin(records, target, day)
+    chain = Chain.of(lake)
+    present = with_demand(chain, None)
+    day = origin or max(_next_day(chain, target) for target in present)
+    champions = _champions(registry, present)
+    for target, _, model in champions:
+        check_origin(chain, target, day)
         if model.as_of > day:
             raise InputError(
                 f"the champion for {target} was trained on demand up to {model.as_of}, after the origin "
                 f"{day}: it would know the future; use `daypart backtest`"
             )
-        workshop = Workshop(records, target, model.recipe, day)
-        told.append((version, as_published(workshop, records, model, day, f"{target}-v{version}")))
-    rows = pl.concat(frame for _, frame in told).sort(ORDER)
+    ids = sorted(chain.stores["store_id"])
+    blocks = (ids[first : first + block_stores] for first in range(0, len(ids), block_stores))
+    rows = pl.concat(_of_block(chain, block, champions, day) for block in blocks)
     lake.replace("forecasts", rows, where={"origin_date": day})
-    for version, frame in told:
+    for target, version, _ in champions:
         params = {"origin": day.isoformat(), "model_version": str(version)}
-        registry.record("forecast", frame["target"][0], params, {"rows": frame.height}, reads, {})
+        height = rows.filter(pl.col("target") == target).height
+        registry.record("forecast", target, params, {"rows": height}, chain.versions, {})
     return rows
 
 
-def _champions(registry: Registry, targets: Sequence[str]) -> list[tuple[str, int, Model]]:
+def _of_block(chain: Chain, ids: Sequence[str], champions: Sequence[Champion], origin: date) -> pl.DataFrame:
+    """What is published of some stores, all targets, sorted."""
+    window = chain.block(ids, memory.since(origin))
+    told = [
+        of_night(window, chain.block, chain.stores, model, origin, f"{target}-v{version}")
+        for target, version, model in champions
+    ]
+    return pl.concat(told).sort(ORDER)
+
+
+def _champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
     """Target, version and model of every champion. Raises NotKnownError where no target has one."""
     versions = [(target, registry.version_of(target, "champion")) for target in targets]
     found = [(target, version) for target, version in versions if version is not None]
@@ -82,13 +101,13 @@ def _champions(registry: Registry, targets: Sequence[str]) -> list[tuple[str, in
     return [(target, version, Model.from_files(registry.load(target, version))) for target, version in found]
 
 
-def _next_day(records: Records, target: str) -> date:
+def _next_day(records: Source, target: str) -> date:
     last = records.last_demand_on(target)
     assert last is not None
     return last + timedelta(days=1)
 
 
-def check_origin(records: Records, target: str, origin: date) -> None:
+def check_origin(records: Source, target: str, origin: date) -> None:
     """Raises NotKnownError for an origin in the past of the target's demand or too far beyond it."""
     next_day = _next_day(records, target)
     last = next_day - timedelta(days=1)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from features.errors import NotKnownError
-from features.records import Records
+from features.records import Source
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.reading import read_records, with_demand
+from flows.reading import Chain, with_demand
 from forecasting.recipe import Recipe
 
 
@@ -35,12 +35,12 @@ def train(
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
     """
-    records, reads = read_records(lake)
-    chosen = with_demand(records, targets)
-    return [_train_one(records, reads, registry, recipe, target, _day(records, target, as_of)) for target in chosen]
+    chain = Chain.of(lake)
+    chosen = with_demand(chain, targets)
+    return [_train_one(chain, registry, recipe, target, _day(chain, target, as_of)) for target in chosen]
 
 
-def _day(records: Records, target: str, as_of: date | None) -> date:
+def _day(records: Source, target: str, as_of: date | None) -> date:
     last, first = records.last_demand_on(target), records.first_demand_on(target)
     assert last is not None
     assert first is not None
@@ -52,14 +52,12 @@ def _day(records: Records, target: str, as_of: date | None) -> date:
     return as_of or last + timedelta(days=1)
 
 
-def _train_one(
-    records: Records, reads: dict[str, int], registry: Registry, recipe: Recipe, target: str, as_of: date
-) -> Trained:
+def _train_one(chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date) -> Trained:
     from forecasting.gate import gate
     from forecasting.model import Model
     from forecasting.workshop import Workshop
 
-    workshop = Workshop(records, target, recipe, as_of)
+    workshop = Workshop(chain, target, recipe, as_of)
     challenger = workshop.train(as_of)
     files = challenger.files()
     serving = registry.version_of(target, "champion")
@@ -71,7 +69,7 @@ def _train_one(
     version = registry.version_of(target, "challenger")
     if version is None or registry.load(target, version) != files:
         figures = {**challenger.trained_on, **verdict.figures}
-        run = registry.record("train", target, params, figures, reads, files)
+        run = registry.record("train", target, params, figures, chain.versions, files)
         version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
         registry.set_alias(target, "challenger", version)
     if verdict.promote:

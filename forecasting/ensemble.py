@@ -14,6 +14,9 @@ LEAD_WEEKS = (1, 2)
 TRUST_STORE_DAYS = 28
 """Store-days of rolling-origin evidence at which fitted weights count as much as even ones."""
 
+COSTLY = ("statistical",)
+LEAST_SHARE = 0.1
+
 
 def lead_week() -> pl.Expr:
     """1 for leads of 0 to 6 days, 2 for 7 to 13."""
@@ -52,6 +55,17 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
         mixed = trust * fitted + (1 - trust) * prior
         found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]
     return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def earning(weights: pl.DataFrame) -> pl.DataFrame:
+    """The weights without those of COSTLY members that have under LEAST_SHARE in every lead week; sums are still 1.
+
+    On a big chain such a member costs more than all others of the night, which decide without it.
+    """
+    largest = weights.group_by("member").agg(pl.col("weight").max())
+    idle = largest.filter(pl.col("member").is_in(COSTLY), pl.col("weight") < LEAST_SHARE)["member"]
+    kept = weights.filter(~pl.col("member").is_in(idle.implode()))
+    return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 
 def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Array:

@@ -1,6 +1,7 @@
 """A trained model: members, their weights and the band; it forecasts a matrix and goes to files and back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Self
@@ -32,7 +33,7 @@ class Model:
 
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
         """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
-        rows = member_predictions(self.learned, matrix, totals, self.recipe)
+        rows = member_predictions(self.learned, matrix, totals, self.recipe, self.members)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return bands.with_bands(mixed, self.bands)
 
@@ -78,11 +79,11 @@ class Model:
 
 
 def member_predictions(
-    learned: tuple[Learned, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
+    learned: tuple[Learned, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str]
 ) -> pl.DataFrame:
-    """The matrix's rows with a column of demand per member; `statistical` is null where it is silent."""
+    """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent."""
     rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in learned)
-    if "statistical" not in recipe.members:
+    if "statistical" not in members:
         return rows
     rows = rows.with_columns(shape=ordered_mean(pl.col(m.member) for m in learned))
     origins = rows["origin_date"].unique().to_list()

@@ -27,7 +27,7 @@ def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
         if value
     ]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "orders": pl.Float64}
-    return pl.DataFrame(found, schema=schema, orient="row").with_columns(hour_utc="hour_local")
+    return pl.DataFrame(found, schema=schema, orient="row")
 
 
 def profile(rows: pl.DataFrame) -> pl.DataFrame:
