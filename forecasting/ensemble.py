@@ -14,8 +14,7 @@ LEAD_WEEKS = (1, 2)
 TRUST_STORE_DAYS = 28
 """Store-days of rolling-origin evidence at which fitted weights count as much as even ones."""
 
-COSTLY = ("statistical",)
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.05
 
 
 def lead_week() -> pl.Expr:
@@ -58,13 +57,12 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
 
 
 def earning(weights: pl.DataFrame) -> pl.DataFrame:
-    """The weights without those of COSTLY members that have under LEAST_SHARE in every lead week; sums are still 1.
+    """The weights of the incumbent and of members with LEAST_SHARE in some lead week; they sum to 1 in each.
 
-    On a big chain such a member costs more than all others of the night, which decide without it.
+    The others would cost a big chain's nights more time than they change its forecasts.
     """
-    largest = weights.group_by("member").agg(pl.col("weight").max())
-    idle = largest.filter(pl.col("member").is_in(COSTLY), pl.col("weight") < LEAST_SHARE)["member"]
-    kept = weights.filter(~pl.col("member").is_in(idle.implode()))
+    largest = pl.col("weight").max().over("member")
+    kept = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
     return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 
