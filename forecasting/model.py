@@ -33,7 +33,9 @@ class Model:
 
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
         """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
-        learned = tuple(member for member in self.learned if member.member in self.members)
+        # The statistical member spreads its days over the hours as all learned ones do.
+        needed = self.members if "statistical" not in self.members else [m.member for m in self.learned]
+        learned = tuple(member for member in self.learned if member.member in needed)
         rows = member_predictions(learned, matrix, totals, self.recipe, self.members)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return bands.with_bands(mixed, self.bands)
