@@ -1,6 +1,6 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,9 +9,10 @@ import polars as pl
 
 from features import memory
 from features.errors import InputError, NotKnownError
-from features.records import Source
+from features.records import Records, Source
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
 from flows.reading import Chain, with_demand
 from forecasting.model import Model
@@ -55,15 +56,14 @@ def due(lake: Lake, origin: date | None) -> date | None:
     return max(last) + timedelta(days=1) if last else None
 
 
-def publish(
-    lake: Lake, registry: Registry, origin: date | None = None, block_stores: int = BLOCK_STORES
-) -> pl.DataFrame:
+def publish(lake: Lake, registry: Registry, origin: date | None = None, meter: Meter | None = None) -> pl.DataFrame:
     """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
-    same origin, and until then that is what readers see. Returns what was published. Memory holds one block of
-    stores and the forecasts.
+    same origin, and until then that is what readers see. Returns what was published. Memory holds a few blocks of
+    stores and the forecasts. What the job takes is measured, and kept with each target's run.
     """
+    meter = meter or Meter(registry.settings.prices)
     chain = Chain.of(lake)
     present = with_demand(chain, None)
     day = origin or max(_next_day(chain, target) for target in present)
@@ -76,23 +76,34 @@ def publish(
                 f"{day}: it would know the future; use `daypart backtest`"
             )
     ids = sorted(chain.stores["store_id"])
-    blocks = (ids[first : first + block_stores] for first in range(0, len(ids), block_stores))
-    # Polars and LightGBM leave Python's lock, and a block keeps less than two cores busy.
+    blocks = [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
+    # Polars and LightGBM leave Python's lock, and a block keeps less than two processors busy.
     with ThreadPoolExecutor(WORKERS) as pool:
-        rows = pl.concat(pool.map(lambda block: _of_block(chain, block, champions, day), blocks))
-    lake.replace("forecasts", rows, where={"origin_date": day})
+        rows = pl.concat(pool.map(lambda block: _of_block(chain, block, champions, day, meter), blocks))
+    with meter("publish") as count:
+        lake.replace("forecasts", rows, where={"origin_date": day})
+        count(rows.height)
     for target, version, _ in champions:
         params = {"origin": day.isoformat(), "model_version": str(version)}
-        height = rows.filter(pl.col("target") == target).height
-        registry.record("forecast", target, params, {"rows": height}, chain.versions, {})
+        figures = {"rows": rows.filter(pl.col("target") == target).height, **meter.figures()}
+        registry.record("forecast", target, params, figures, chain.versions, {})
     return rows
 
 
-def _of_block(chain: Chain, ids: Sequence[str], champions: Sequence[Champion], origin: date) -> pl.DataFrame:
+def _of_block(
+    chain: Chain, ids: Sequence[str], champions: Sequence[Champion], origin: date, meter: Meter
+) -> pl.DataFrame:
     """What is published of some stores, all targets, sorted."""
-    window = chain.block(ids, memory.since(origin))
+
+    def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+        with meter("read") as count:
+            records = chain.block(store_ids, since)
+            count(records.demand.height)
+        return records
+
+    window = read(ids, memory.since(origin))
     told = [
-        of_night(window, chain.block, chain.stores, model, origin, f"{target}-v{version}")
+        of_night(window, read, chain.stores, model, origin, f"{target}-v{version}", meter)
         for target, version, model in champions
     ]
     return pl.concat(told).sort(ORDER)

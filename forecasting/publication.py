@@ -10,6 +10,7 @@ from features import clock, history, horizon, matrix, memory, trading
 from features.dayparts import daypart
 from features.records import Records
 from forecasting.model import Model
+from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
 
 SCHEMA = pl.Schema({
@@ -31,7 +32,7 @@ def as_published(
 ) -> pl.DataFrame:
     """The forecast of all stores, as `of_block` has it; stores and closures are those of `records`."""
     return pl.concat(
-        of_block(_as_in(block, records), past, model, origin, version, tier) for block, past in workshop.blocks()
+        of_block(_as_in(block, records), past, model, origin, version, tier=tier) for block, past in workshop.blocks()
     )
 
 
@@ -43,7 +44,7 @@ def _as_in(block: Records, records: Records) -> Records:
 
 def of_night(
     window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, model: Model, origin: date,
-    version: str,
+    version: str, stages: Stages = unmeasured,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
@@ -51,20 +52,23 @@ def of_night(
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     last = origin + timedelta(days=view.horizon_days)
-    near = matrix.past(window, view, last, chain, origin)
+    with stages("matrix"):
+        near = matrix.past(window, view, last, chain, origin)
     further = memory.looking_further(window.stores, near.totals, origin)
     rest = replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further)))
-    rows = [of_block(rest, near, model, origin, version)]
+    rows = [of_block(rest, near, model, origin, version, stages)]
     if further:
         records = whole(further)
-        past = matrix.past(records, view, last, chain)
-        rows.append(of_block(records, past, model, origin, version))
+        with stages("matrix"):
+            past = matrix.past(records, view, last, chain)
+        rows.append(of_block(records, past, model, origin, version, stages))
     return pl.concat(rows).sort(ORDER)
 
 
 def of_block(
-    block: Records, past: history.Past, model: Model, origin: date, version: str, tier: str = "standard"
-) -> pl.DataFrame:
+    block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
+    tier: str = "standard",
+) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
 
     Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
@@ -77,13 +81,23 @@ def of_block(
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    told = model.predict(
-        matrix.build(replace(block, stores=stores.drop("open_days")), view, [origin], past), past.totals
-    )
+    with stages("matrix") as count:
+        rows = matrix.build(replace(block, stores=stores.drop("open_days")), view, [origin], past)
+        count(rows.height)
+    with stages("predict"):
+        told = model.predict(rows, past.totals)
+        return _published(block, past, stores, told, model, origin, version, tier)
+
+
+def _published(
+    block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, model: Model, origin: date,
+    version: str, tier: str,
+) -> pl.DataFrame:  # fmt: skip
+    """All hours of the stores, which have `open_days`, with what was told of those in which they may trade."""
     rows = _hours(stores, told, origin, model.recipe.horizon_days)
     return (
         rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
-        .join(known, on="store_id")
+        .join(stores.select("store_id", "open_days"), on="store_id")
         .with_columns(
             target=pl.lit(model.target),
             origin_date=pl.lit(origin),

@@ -12,6 +12,7 @@ from forecasting import bands, ensemble
 from forecasting.members import LEARNED, Learned, fit
 from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
+from forecasting.stages import Stages, unmeasured
 
 BLOCK_STORES = 100
 
@@ -29,14 +30,14 @@ class Workshop:
     chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
     """
 
-    def __init__(self, records: Source, target: str, recipe: Recipe, last: date) -> None:
+    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, stages: Stages = unmeasured) -> None:
         """Prepares origins up to `last`. Raises NotKnownError where the target has no demand at all."""
         first = records.first_demand_on(target)
         if first is None:
             raise NotKnownError(f"no {target} in any store: ingest demand with a column {target} first")
         self.first, self.target, self.recipe = first, target, recipe
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
-        self._records, self._last = records, last
+        self._records, self._last, self._stages = records, last, stages
         self._ids = sorted(records.stores["store_id"])
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
@@ -53,9 +54,13 @@ class Workshop:
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         end = self._last + timedelta(days=self.recipe.horizon_days)
         for k in range(0, len(ids), BLOCK_STORES):
-            block = self._records.block(ids[k : k + BLOCK_STORES])
-            yield block, matrix.past(block, self.view, end, self._records.stores)
-            del block  # before the next is read
+            with self._stages("read") as count:
+                block = self._records.block(ids[k : k + BLOCK_STORES])
+                count(block.demand.height)
+            with self._stages("matrix"):
+                past = matrix.past(block, self.view, end, self._records.stores)
+            yield block, past
+            del block, past  # before the next is read
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
@@ -105,7 +110,9 @@ class Workshop:
                 )
             features, y = rows.drop("y"), rows["y"].to_numpy()
             names = [name for name in self.recipe.members if name in LEARNED]
-            self._fits[as_of] = tuple(fit(name, features, y, self.recipe) for name in names)
+            with self._stages("fit") as count:
+                self._fits[as_of] = tuple(fit(name, features, y, self.recipe) for name in names)
+                count(rows.height)
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
@@ -124,8 +131,10 @@ class Workshop:
         found = []
         for block, past in self.blocks():
             if _begun((block, past), origins):
-                rows = _with_demand(matrix.build(block, self.view, origins, past, one_in), [past])
-                found.append(rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)))
+                with self._stages("matrix") as count:
+                    rows = _with_demand(matrix.build(block, self.view, origins, past, one_in), [past])
+                    found.append(rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)))
+                    count(rows.height)
             del block, past  # before the next is made
         return _stacked(found) if found else pl.DataFrame()
 
@@ -133,8 +142,11 @@ class Workshop:
         """What members fitted as of `fold` said at the weekly origins of the fold's days, beside what came."""
         if fold not in self._evidence:
             origins = days(fold, fold + timedelta(days=self.recipe.fold_days - 1), 7)
-            rows = self.with_demand(self.rows(origins))
-            told = member_predictions(self._fit(fold), rows, self.totals, self.recipe, self.recipe.members)
+            learned = self._fit(fold)
+            with self._stages("evidence") as count:
+                rows = self.with_demand(self.rows(origins))
+                told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members)
+                count(rows.height)
             keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
