@@ -1,22 +1,24 @@
 """The hours of a horizon in which a store may trade, as known at an origin, each with its history."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, history, trading
+from features import clock, history, memory, trading
 from features.records import Records
 
 ORIGIN = ["store_id", "origin_date"]
 
 
-def _last_before(left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str) -> pl.DataFrame:
-    """Joins to each origin the right side's last row strictly before it; its date becomes `date_name`."""
+def _last_before(
+    left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str, within: timedelta | None = None
+) -> pl.DataFrame:
+    """Joins to each origin the right side's last row strictly before it, if `within`; its date becomes `date_name`."""
     return left.sort("origin_date").join_asof(
         right.with_columns(pl.col("date").alias(date_name)).sort("date"),
         left_on="origin_date", right_on="date", by=by, strategy="backward",
-        allow_exact_matches=False, check_sortedness=False,
+        tolerance=within, allow_exact_matches=False, check_sortedness=False,
     ).drop("date", strict=False)  # fmt: skip
 
 
@@ -49,7 +51,7 @@ def store_dates(
     """One row per store, origin and local date of the horizon on which the store is not closed for good.
 
     With `one_in` only a fixed sample of the pairs of origin and lead is kept.
-    Adds what the last known occurrence of the date's holiday was: `holiday_ratio`, `holiday_closed`.
+    Adds what the occurrence of the date's holiday in the year before was: `holiday_ratio`, `holiday_closed`.
     """
     leads = pl.DataFrame({"lead_days": range(horizon_days)}, schema={"lead_days": pl.Int16})
     dates = (
@@ -65,7 +67,8 @@ def store_dates(
     marked = dates.select(*ORIGIN, target_on="date").join(
         known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
-    earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on")
+    year = timedelta(days=memory.YEAR_DAYS)
+    earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
     earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, labor, macro, trading, weather
+from features import calendar, events, history, horizon, labor, macro, memory, trading, weather
 from features.errors import NotKnownError
 from features.exact import exact_sum, ordered_mean
 from features.records import Records
@@ -36,17 +36,40 @@ class View:
     horizon_days: int = HORIZON_DAYS
 
 
-def past(records: Records, view: View, last: date, chain: pl.DataFrame | None = None) -> history.Past:
+def past(
+    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, origin: date | None = None
+) -> history.Past:
     """All states of a target's history, with the calendar and events from its first day to `last`.
 
     `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
+    With an `origin` only what its rows rest on is made; for stores `memory.looking_further` that is too little.
     """
     first = records.first_demand_on(view.target) or last
     near = timedelta(days=calendar.NEAR_DAYS)
     holidays = calendar.public_holidays(records.stores, first - near, last + near)
     days = events.event_days(records.events, records.stores, first, last)
     codes = events.name_codes(records.events)
-    profile = history.hourly_profile(records.demand, view.target, trading.declared_clock_hours(records.hours))
+    busy = pl.concat([holidays.select("store_id", "date"), events.busy_days(days)]).unique()
+    cells = history.hourly_cells(records.demand, view.target)
+    totals = history.day_totals(cells, busy)
+    since = None if origin is None else origin - timedelta(days=memory.YEAR_DAYS)
+    hourly = history.hourly_profile(cells, trading.declared_clock_hours(records.hours), since)
+    hourly = history.plain_state(hourly, busy)
+    if origin is not None:
+        hourly = hourly.filter(pl.col("date") >= origin - timedelta(days=memory.LATE_DAYS))
+    profile, also = _with_seen(hourly, records, view, days, codes)
+    hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
+    return history.Past(
+        hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
+        history.year_ago(totals), holidays, history.holiday_ratios(totals, holidays), days, codes,
+        horizon.store_codes(records.stores if chain is None else chain),
+    )  # fmt: skip
+
+
+def _with_seen(
+    profile: pl.DataFrame, records: Records, view: View, days: pl.DataFrame, codes: pl.DataFrame
+) -> tuple[pl.DataFrame, list[str]]:
+    """Adds weather as observed, labor as scheduled and events, where the chain records them; and says which."""
     also: list[str] = []
     if view.weather != "none" and records.weather.height:
         profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
@@ -57,15 +80,7 @@ def past(records: Records, view: View, last: date, chain: pl.DataFrame | None = 
     if records.events.height:
         profile = events.active_events(profile, days, codes).drop("event_code")
         also += events.COLUMNS
-    hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
-    busy = pl.concat([holidays.select("store_id", "date"), events.busy_days(days)]).unique()
-    hourly = history.plain_state(hourly, busy)
-    totals = history.day_totals(hourly)
-    return history.Past(
-        hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
-        history.year_ago(totals), holidays, history.holiday_ratios(totals, holidays), days, codes,
-        horizon.store_codes(records.stores if chain is None else chain),
-    )  # fmt: skip
+    return profile, also
 
 
 def build(

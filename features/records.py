@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Self
+from typing import Protocol, Self
 
 import polars as pl
 
@@ -15,6 +15,27 @@ BY_STORE = ("stores", "demand", "hours", "closures", "weather", "labor")
 
 def _empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=TABLES[name].schema)
+
+
+class Source(Protocol):
+    """Where the records of a chain come from, a block of stores at a time: what is in memory already, or a lake."""
+
+    @property
+    def stores(self) -> pl.DataFrame:
+        """All stores of the chain."""
+        ...
+
+    def block(self, store_ids: Sequence[str]) -> "Records":
+        """The records of some stores; chain-wide tables are whole."""
+        ...
+
+    def first_demand_on(self, target: str) -> date | None:
+        """First local date with any demand of the target, over all stores."""
+        ...
+
+    def last_demand_on(self, target: str) -> date | None:
+        """Last local date with any demand of the target, over all stores."""
+        ...
 
 
 @dataclass(frozen=True)

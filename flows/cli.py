@@ -176,6 +176,7 @@ def forecast(
     from features.errors import NotKnownError
     from flows import display
     from flows import forecast as forecasts
+    from flows.adapters.meter import Meter
 
     place = Place(context.obj)
     if out is not None:
@@ -183,8 +184,9 @@ def forecast(
     day, lake, stores = _day(origin, "--origin") if origin else None, place.lake, store or []
     forecasts.check_stores(lake, stores)
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
-    if rows is None:
-        forecasts.publish(lake, place.registry, day)
+    meter = Meter(place.settings.prices) if rows is None else None
+    if meter is not None:
+        forecasts.publish(lake, place.registry, day, meter)
         rows = forecasts.published(lake, forecasts.due(lake, day), stores)
     if rows is None:
         raise NotKnownError(
@@ -192,7 +194,7 @@ def forecast(
         )
     if out is not None:
         forecasts.write_out(rows, out)
-    display.show_forecast(rows, out, as_json=json)
+    display.show_forecast(rows, out, meter, as_json=json)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from flows.adapters.meter import Meter, Usage
     from flows.backtest import Backtested
     from flows.demo import Demo
     from flows.ingest import IngestReport
@@ -82,9 +83,20 @@ def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
             print(f"{name:>16}  {value if not isinstance(value, list) else '; '.join(map(str, value))}")
 
 
+def _usage_rows(usage: Iterable["Usage"]) -> list[dict[str, Any]]:
+    return [{**asdict(each), "peak_gib": round(each.peak_gib, 2)} for each in usage]
+
+
+def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> None:
+    """What a job took by stage, and its cost."""
+    _print_table(_usage_rows(usage), title)
+    print(f"cost ${dollars:.4f}")
+
+
 def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
     """Each target's version, whether it serves now, and why."""
-    rows = [asdict(each) for each in trained]
+    done = list(trained)
+    rows = [asdict(each) for each in done]
     if as_json:
         _print_json({"trained": rows})
         return
@@ -95,18 +107,30 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         }
         for row in rows
     ])  # fmt: skip
+    for each in done:
+        show_usage(each.usage, each.cost_dollars, f"\n{each.target}")
 
 
-def show_forecast(rows: pl.DataFrame, out: Path | None, *, as_json: bool) -> None:
-    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many."""
+def show_forecast(rows: pl.DataFrame, out: Path | None, meter: "Meter | None" = None, *, as_json: bool) -> None:
+    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many.
+
+    And what it took, where they were made just now.
+    """
     if as_json:
-        summary: dict[str, object] = {"rows": rows.height, "out": out}
+        took = {"usage": _usage_rows(meter.usage()), "cost_dollars": meter.dollars()} if meter else {}
+        summary: dict[str, object] = {"rows": rows.height, "out": out, **took}
         _print_json(summary if out else summary | {"forecasts": rows.to_dicts()})
         return
     if out is not None:
         stores, origin = rows["store_id"].n_unique(), rows["origin_date"][0]
         print(f"{rows.height:,} rows, {stores} stores, origin {origin}: {out}")
-        return
+    else:
+        _print_forecast(rows)
+    if meter is not None:
+        show_usage(meter.usage(), meter.dollars(), "")
+
+
+def _print_forecast(rows: pl.DataFrame) -> None:
     print(f"origin {rows['origin_date'][0]}, models {', '.join(sorted(rows['model_version'].unique()))}")
     many = rows["store_id"].n_unique() > 3
     by = ["target", *([] if many else ["store_id"]), pl.col("hour_local").dt.date().alias("date")]

@@ -1,19 +1,29 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
 import polars as pl
 
+from features import memory
 from features.errors import InputError, NotKnownError
-from features.records import Records
+from features.records import Records, Source
+from features.tables import TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
-from flows.reading import read_records, with_demand
+from flows.reading import Chain, with_demand
 from forecasting.model import Model
-from forecasting.publication import ORDER, as_published
-from forecasting.workshop import Workshop
+from forecasting.publication import ORDER, of_night
+from forecasting.workshop import BLOCK_STORES
+
+Champion = tuple[str, int, Model]
+"""Target, version and model."""
+
+WORKERS = 2
+"""Blocks of stores at once."""
 
 ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
@@ -39,41 +49,67 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
 
 def due(lake: Lake, origin: date | None) -> date | None:
     """The origin asked for; by default the day after the last demand, null while there is no demand."""
-    if origin is not None or not lake.exists("demand"):
+    if origin is not None or not lake.exists("demand") or not lake.exists("stores"):
         return origin
-    sold = lake.scan("demand").filter((pl.col("orders") > 0) | (pl.col("sales") > 0))
-    last = sold.select(pl.col("hour_local").max().dt.date()).collect().item()
-    return last + timedelta(days=1) if isinstance(last, date) else None
+    chain = Chain.of(lake)
+    last = [day for target in TARGETS if (day := chain.last_demand_on(target))]
+    return max(last) + timedelta(days=1) if last else None
 
 
-def publish(lake: Lake, registry: Registry, origin: date | None = None) -> pl.DataFrame:
+def publish(lake: Lake, registry: Registry, origin: date | None = None, meter: Meter | None = None) -> pl.DataFrame:
     """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
-    same origin. Returns what was published.
+    same origin, and until then that is what readers see. Returns what was published. Memory holds a few blocks of
+    stores and the forecasts. What the job takes is measured, and kept with each target's run.
     """
-    records, reads = read_records(lake)
-    present = with_demand(records, None)
-    day = origin or max(_next_day(records, target) for target in present)
-    told = []
-    for target, version, model in _champions(registry, present):
-        check_origin(records, target, day)
+    meter = meter or Meter(registry.settings.prices)
+    chain = Chain.of(lake)
+    present = with_demand(chain, None)
+    day = origin or max(_next_day(chain, target) for target in present)
+    champions = _champions(registry, present)
+    for target, _, model in champions:
+        check_origin(chain, target, day)
         if model.as_of > day:
             raise InputError(
                 f"the champion for {target} was trained on demand up to {model.as_of}, after the origin "
                 f"{day}: it would know the future; use `daypart backtest`"
             )
-        workshop = Workshop(records, target, model.recipe, day)
-        told.append((version, as_published(workshop, records, model, day, f"{target}-v{version}")))
-    rows = pl.concat(frame for _, frame in told).sort(ORDER)
-    lake.replace("forecasts", rows, where={"origin_date": day})
-    for version, frame in told:
+    ids = sorted(chain.stores["store_id"])
+    blocks = [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
+    # Polars and LightGBM leave Python's lock, and a block keeps less than two processors busy.
+    with ThreadPoolExecutor(WORKERS) as pool:
+        rows = pl.concat(pool.map(lambda block: _of_block(chain, block, champions, day, meter), blocks))
+    with meter("publish") as count:
+        lake.replace("forecasts", rows, where={"origin_date": day})
+        count(rows.height)
+    for target, version, _ in champions:
         params = {"origin": day.isoformat(), "model_version": str(version)}
-        registry.record("forecast", frame["target"][0], params, {"rows": frame.height}, reads, {})
+        figures = {"rows": rows.filter(pl.col("target") == target).height, **meter.figures()}
+        registry.record("forecast", target, params, figures, chain.versions, {})
     return rows
 
 
-def _champions(registry: Registry, targets: Sequence[str]) -> list[tuple[str, int, Model]]:
+def _of_block(
+    chain: Chain, ids: Sequence[str], champions: Sequence[Champion], origin: date, meter: Meter
+) -> pl.DataFrame:
+    """What is published of some stores, all targets, sorted."""
+
+    def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+        with meter("read") as count:
+            records = chain.block(store_ids, since)
+            count(records.demand.height)
+        return records
+
+    window = read(ids, memory.since(origin))
+    told = [
+        of_night(window, read, chain.stores, model, origin, f"{target}-v{version}", meter)
+        for target, version, model in champions
+    ]
+    return pl.concat(told).sort(ORDER)
+
+
+def _champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
     """Target, version and model of every champion. Raises NotKnownError where no target has one."""
     versions = [(target, registry.version_of(target, "champion")) for target in targets]
     found = [(target, version) for target, version in versions if version is not None]
@@ -82,13 +118,13 @@ def _champions(registry: Registry, targets: Sequence[str]) -> list[tuple[str, in
     return [(target, version, Model.from_files(registry.load(target, version))) for target, version in found]
 
 
-def _next_day(records: Records, target: str) -> date:
+def _next_day(records: Source, target: str) -> date:
     last = records.last_demand_on(target)
     assert last is not None
     return last + timedelta(days=1)
 
 
-def check_origin(records: Records, target: str, origin: date) -> None:
+def check_origin(records: Source, target: str, origin: date) -> None:
     """Raises NotKnownError for an origin in the past of the target's demand or too far beyond it."""
     next_day = _next_day(records, target)
     last = next_day - timedelta(days=1)

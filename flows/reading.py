@@ -1,15 +1,19 @@
 """What flows read: the lake's canonical tables as records, and the Delta version of each."""
 
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal, Self
 
 import polars as pl
 
+from features import keys
 from features.errors import NotKnownError
-from features.records import BY_STORE, Records
+from features.records import BY_STORE, Records, Source
 from features.tables import TABLES
 from flows.adapters.lake import Lake
 
+NEAR_DAYS = 31
 BY_HOUR = {"demand": "hour", "labor": "hour", "weather": "valid"}
 """Tables of which no more is read than asked for, and the moment that their rows speak of."""
 
@@ -17,30 +21,35 @@ BY_HOUR = {"demand": "hour", "labor": "hour", "weather": "valid"}
 def read_records(
     lake: Lake,
     store_ids: Sequence[str] | None = None,
-    since: date | None = None,
+    since: Mapping[str, date] | None = None,
     versions: Mapping[str, int] | None = None,
 ) -> tuple[Records, dict[str, int]]:
     """What is recorded, each table at one version, and those versions by table name.
 
-    `store_ids` keeps what `Records.block` keeps, `since` drops demand, weather and labor of earlier local
-    dates; what is not wanted is not read. `versions` are those of an earlier call: blocks read one after the
-    other with them are of one state (a table without one is empty). Raises NotKnownError where stores or
+    `store_ids` keeps what `Records.block` keeps, `since` drops a table's rows of earlier local dates (demand,
+    weather and labor); what is not wanted is not read. `versions` are those of an earlier call: blocks read one
+    after the other with them are of one state (a table without one is empty). Raises NotKnownError where stores or
     demand were never ingested, and for a version that is not there.
     """
     pinned = dict(versions) if versions is not None else _newest(lake)
-    for needed in ("stores", "demand"):
-        if needed not in pinned:
-            raise NotKnownError(f"no table {needed} in {lake.root}: run `daypart ingest {needed} FILE` first")
-    tables = {name: _rows(lake, name, version, store_ids, since) for name, version in pinned.items()}
+    dates = since or {}
+    tables = {
+        name: keys.in_order(_rows(lake, name, version, store_ids, dates.get(name)), TABLES[name].key)
+        for name, version in pinned.items()
+    }
     return Records.of(tables), pinned
 
 
 def _newest(lake: Lake) -> dict[str, int]:
-    return {name: version for name in TABLES if (version := lake.version(name)) is not None}
+    found = {name: version for name in TABLES if (version := lake.version(name)) is not None}
+    for needed in ("stores", "demand"):
+        if needed not in found:
+            raise NotKnownError(f"no table {needed} in {lake.root}: run `daypart ingest {needed} FILE` first")
+    return found
 
 
 def _rows(lake: Lake, name: str, version: int, store_ids: Sequence[str] | None, since: date | None) -> pl.DataFrame:
-    """The wanted rows of one table, in order of its key."""
+    """The wanted rows of one table, in no order."""
     rows = lake.scan(name, version)
     if store_ids is not None and name in BY_STORE:
         ids = pl.Series(sorted(store_ids), dtype=pl.String)
@@ -49,10 +58,52 @@ def _rows(lake: Lake, name: str, version: int, store_ids: Sequence[str] | None, 
         rows = rows.filter(span & pl.col("store_id").is_in(ids.implode()))
     if since is not None and (moment := BY_HOUR.get(name)):
         rows = rows.filter(pl.col(f"{moment}_local") >= since, pl.col(f"{moment}_utc") >= since - timedelta(days=1))
-    return rows.collect().sort(TABLES[name].key)
+    return rows.collect()
 
 
-def with_demand(records: Records, targets: tuple[str, ...] | None) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Chain:
+    """The records of a lake at fixed versions, of which no more is in memory than a block of stores."""
+
+    lake: Lake
+    versions: Mapping[str, int]
+    stores: pl.DataFrame
+
+    @classmethod
+    def of(cls, lake: Lake) -> Self:
+        """The chain as the lake has it now. Raises as `read_records`."""
+        versions = _newest(lake)
+        return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
+
+    def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+        """The records of some stores, as `read_records` has them, but in no order."""
+        dates = since or {}
+        named = self.versions.items()
+        return Records.of({name: _rows(self.lake, name, at, store_ids, dates.get(name)) for name, at in named})
+
+    def first_demand_on(self, target: str) -> date | None:
+        """First local date with any demand of the target, over all stores."""
+        return self._demand_on(target, "min", pl.Expr.min)
+
+    def last_demand_on(self, target: str) -> date | None:
+        """Last local date with any demand of the target, over all stores."""
+        return self._demand_on(target, "max", pl.Expr.max)
+
+    def _demand_on(self, target: str, end: Literal["min", "max"], of: Callable[[pl.Expr], pl.Expr]) -> date | None:
+        """The outermost date; looked for at that end of the table first."""
+        version = self.versions["demand"]
+        rows = self.lake.scan("demand", version).filter(pl.col(target) > 0)
+        edge = self.lake.edge("demand", "hour_utc", end, version)
+        month = timedelta(days=NEAR_DAYS)
+        near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
+        found = near.select(of(pl.col("hour_local"))).collect().item()
+        # Clocks differ by up to 26 hours: beyond the month there may be a later date than on its own edge.
+        if not isinstance(found, datetime) or abs(found - edge) > month - timedelta(days=2):
+            found = rows.select(of(pl.col("hour_local"))).collect().item()
+        return found.date() if isinstance(found, datetime) else None
+
+
+def with_demand(records: Source, targets: tuple[str, ...] | None) -> tuple[str, ...]:
     """The asked targets, or all that have any demand. Raises NotKnownError for one that has none."""
     present = tuple(name for name in ("orders", "sales") if records.first_demand_on(name))
     missing = [name for name in targets or () if name not in present]

@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from features.errors import NotKnownError
-from features.records import Records
+from features.records import Source
 from flows.adapters.lake import Lake
+from flows.adapters.meter import Meter, Usage
 from flows.adapters.registry import Registry
-from flows.reading import read_records, with_demand
+from flows.reading import Chain, with_demand
 from forecasting.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One target's outcome: the version that was registered (or already served) and what the gate said."""
+    """One target's outcome: the version that was registered (or already served), what the gate said, what it took."""
 
     target: str
     version: int
@@ -21,6 +22,8 @@ class Trained:
     reason: str
     as_of: date
     figures: dict[str, float]
+    usage: list[Usage]
+    cost_dollars: float
 
 
 def train(
@@ -35,12 +38,12 @@ def train(
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
     """
-    records, reads = read_records(lake)
-    chosen = with_demand(records, targets)
-    return [_train_one(records, reads, registry, recipe, target, _day(records, target, as_of)) for target in chosen]
+    chain = Chain.of(lake)
+    chosen = with_demand(chain, targets)
+    return [_train_one(chain, registry, recipe, target, _day(chain, target, as_of)) for target in chosen]
 
 
-def _day(records: Records, target: str, as_of: date | None) -> date:
+def _day(records: Source, target: str, as_of: date | None) -> date:
     last, first = records.last_demand_on(target), records.first_demand_on(target)
     assert last is not None
     assert first is not None
@@ -52,28 +55,33 @@ def _day(records: Records, target: str, as_of: date | None) -> date:
     return as_of or last + timedelta(days=1)
 
 
-def _train_one(
-    records: Records, reads: dict[str, int], registry: Registry, recipe: Recipe, target: str, as_of: date
-) -> Trained:
+def _train_one(chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date) -> Trained:
     from forecasting.gate import gate
     from forecasting.model import Model
     from forecasting.workshop import Workshop
 
-    workshop = Workshop(records, target, recipe, as_of)
+    meter = Meter(registry.settings.prices)
+    workshop = Workshop(chain, target, recipe, as_of, meter)
     challenger = workshop.train(as_of)
+
+    def told(version: int, serves: bool, reason: str) -> Trained:
+        took = meter.usage(), meter.dollars()
+        return Trained(target, version, serves, reason, as_of, challenger.trained_on, *took)
+
     files = challenger.files()
     serving = registry.version_of(target, "champion")
     served = registry.load(target, serving) if serving is not None else None
     if serving is not None and served == files:
-        return Trained(target, serving, True, "the champion is this very model", as_of, challenger.trained_on)
+        return told(serving, True, "the champion is this very model")
     verdict = gate(challenger, Model.from_files(served) if served else None, workshop)
     params = {"as_of": as_of.isoformat(), **recipe.model_dump(mode="json")}
-    version = registry.version_of(target, "challenger")
-    if version is None or registry.load(target, version) != files:
-        figures = {**challenger.trained_on, **verdict.figures}
-        run = registry.record("train", target, params, figures, reads, files)
-        version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
-        registry.set_alias(target, "challenger", version)
-    if verdict.promote:
-        registry.set_alias(target, "champion", version)
-    return Trained(target, version, verdict.promote, verdict.reason, as_of, challenger.trained_on)
+    with meter("register"):
+        version = registry.version_of(target, "challenger")
+        if version is None or registry.load(target, version) != files:
+            figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
+            run = registry.record("train", target, params, figures, chain.versions, files)
+            version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
+            registry.set_alias(target, "challenger", version)
+        if verdict.promote:
+            registry.set_alias(target, "champion", version)
+    return told(version, verdict.promote, verdict.reason)

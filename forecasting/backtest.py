@@ -8,7 +8,7 @@ import polars as pl
 from features.records import Records, days
 from features.tables import TARGETS
 from forecasting.model import Model
-from forecasting.publication import ORDER, as_published
+from forecasting.publication import ORDER, of_block
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
 
@@ -33,17 +33,18 @@ def backtest(
     an hour without demand on an open day.
     """
     workshop = Workshop(records, target, recipe, origins[-1])
-    told = []
-    model = None
+    trained: dict[date, Model] = {}
+    served: dict[date, Model] = {}
     for origin in origins:
-        since = (origin - origins[0]).days % retrain_every_days
-        trained_on = origin - timedelta(days=since)
-        if model is None or model.as_of != trained_on:
-            model = workshop.train(trained_on)
-        told.append(as_published(workshop, records, model, origin, f"as-of-{model.as_of}"))
+        as_of = origin - timedelta(days=(origin - origins[0]).days % retrain_every_days)
+        served[origin] = trained[as_of] = trained.get(as_of) or workshop.train(as_of)
         progress(origin)
-    assert model is not None
-    return with_actuals(pl.concat(told).sort(ORDER), records.demand), model
+    told = [
+        of_block(block, past, model, origin, f"as-of-{model.as_of}")
+        for block, past in workshop.blocks()
+        for origin, model in served.items()
+    ]
+    return with_actuals(pl.concat(told).sort(ORDER), records.demand), served[origins[-1]]
 
 
 def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

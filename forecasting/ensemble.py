@@ -14,6 +14,8 @@ LEAD_WEEKS = (1, 2)
 TRUST_STORE_DAYS = 28
 """Store-days of rolling-origin evidence at which fitted weights count as much as even ones."""
 
+LEAST_SHARE = 0.05
+
 
 def lead_week() -> pl.Expr:
     """1 for leads of 0 to 6 days, 2 for 7 to 13."""
@@ -52,6 +54,16 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
         mixed = trust * fitted + (1 - trust) * prior
         found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]
     return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def earning(weights: pl.DataFrame) -> pl.DataFrame:
+    """The weights of the incumbent and of members with LEAST_SHARE in some lead week; they sum to 1 in each.
+
+    The others would cost a big chain's nights more time than they change its forecasts.
+    """
+    largest = pl.col("weight").max().over("member")
+    kept = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
+    return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 
 def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Array:

@@ -1,6 +1,7 @@
 """A trained model: members, their weights and the band; it forecasts a matrix and goes to files and back."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -32,7 +33,10 @@ class Model:
 
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
         """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
-        rows = member_predictions(self.learned, matrix, totals, self.recipe)
+        shape = next((member for member in self.learned if isinstance(member, Learned)), None)
+        # Members of days need the shape of the first boosted one, whatever its own weight.
+        learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
+        rows = member_predictions(learned, matrix, totals, self.recipe, self.members)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return bands.with_bands(mixed, self.bands)
 
@@ -79,9 +83,9 @@ def _member(told: dict[str, Any], files: dict[str, bytes]) -> Member:
 
 
 def member_predictions(
-    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe
+    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str]
 ) -> pl.DataFrame:
-    """The matrix's rows with a column of demand per member; `statistical` is null where it is silent.
+    """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent.
 
     Members of days are spread over hours by the shape of the first boosted member.
     """
@@ -89,7 +93,7 @@ def member_predictions(
     rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in boosted)
     shape = boosted[0].member if boosted else "smooth"
     totals_by = {m.member: m.daily_totals(matrix) for m in learned if isinstance(m, Linear)}
-    if "statistical" in recipe.members:
+    if "statistical" in members:
         origins = rows["origin_date"].unique().to_list()
         totals_by["statistical"] = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
     return rows.with_columns(statistical.spread(rows, shape, days).alias(name) for name, days in totals_by.items())

@@ -1,19 +1,25 @@
 """A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, trading
+from features import clock, history, horizon, matrix, memory, trading
 from features.dayparts import daypart
 from features.records import Records
 from forecasting.model import Model
+from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
 
-COLUMNS = (
-    "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart",
-    "forecast", "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis",
-)  # fmt: skip
+SCHEMA = pl.Schema({
+    "store_id": pl.String(), "target": pl.String(), "origin_date": pl.Date(), "lead_days": pl.Int16(),
+    "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"), "business_date": pl.Date(),
+    "daypart": pl.String(), "forecast": pl.Float64(), "q10": pl.Float64(), "q50": pl.Float64(), "q90": pl.Float64(),
+    "incumbent": pl.Float64(), "model_version": pl.String(), "tier": pl.String(), "basis": pl.String(),
+})  # fmt: skip
+COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
 VALUES = (*FORECAST, "incumbent")
@@ -24,20 +30,74 @@ YOUNG_DAYS = 28
 def as_published(
     workshop: Workshop, records: Records, model: Model, origin: date, version: str, tier: str = "standard"
 ) -> pl.DataFrame:
+    """The forecast of all stores, as `of_block` has it; stores and closures are those of `records`."""
+    return pl.concat(
+        of_block(_as_in(block, records), past, model, origin, version, tier=tier) for block, past in workshop.blocks()
+    )
+
+
+def _as_in(block: Records, records: Records) -> Records:
+    ids = block.stores["store_id"].implode()
+    mine = pl.col("store_id").is_in(ids)
+    return replace(block, stores=records.stores.filter(mine), closures=records.closures.filter(mine))
+
+
+def of_night(
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, model: Model, origin: date,
+    version: str, stages: Stages = unmeasured,
+) -> pl.DataFrame:  # fmt: skip
+    """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
+
+    `whole` gives the whole history of those stores that look further back; `chain` are all stores.
+    """
+    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    last = origin + timedelta(days=view.horizon_days)
+    with stages("matrix"):
+        near = matrix.past(window, view, last, chain, origin)
+    further = memory.looking_further(window.stores, near.totals, origin)
+    rest = replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further)))
+    rows = [of_block(rest, near, model, origin, version, stages)]
+    if further:
+        records = whole(further)
+        with stages("matrix"):
+            past = matrix.past(records, view, last, chain)
+        rows.append(of_block(records, past, model, origin, version, stages))
+    return pl.concat(rows).sort(ORDER)
+
+
+def of_block(
+    block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
+    tier: str = "standard",
+) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
 
     Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
     incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
     """
-    told = model.predict(workshop.rows([origin]), workshop.totals)
-    known = workshop.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
-    stores = records.stores.join(known, on="store_id").filter(
+    known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
+    stores = block.stores.join(known, on="store_id").filter(
         pl.col("closed_on").is_null() | (pl.col("closed_on") > origin)
     )
+    if stores.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    with stages("matrix") as count:
+        rows = matrix.build(replace(block, stores=stores.drop("open_days")), view, [origin], past)
+        count(rows.height)
+    with stages("predict"):
+        told = model.predict(rows, past.totals)
+        return _published(block, past, stores, told, model, origin, version, tier)
+
+
+def _published(
+    block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, model: Model, origin: date,
+    version: str, tier: str,
+) -> pl.DataFrame:  # fmt: skip
+    """All hours of the stores, which have `open_days`, with what was told of those in which they may trade."""
     rows = _hours(stores, told, origin, model.recipe.horizon_days)
     return (
-        rows.join(_by_hand(workshop, records, rows, origin), on=["store_id", "hour_utc"], how="left")
-        .join(known, on="store_id")
+        rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
+        .join(stores.select("store_id", "open_days"), on="store_id")
         .with_columns(
             target=pl.lit(model.target),
             origin_date=pl.lit(origin),
@@ -68,7 +128,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     )
 
 
-def _by_hand(workshop: Workshop, records: Records, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
+def _by_hand(records: Records, past: history.Past, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
     """The planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
     ends = records.stores.select("store_id", "closed_on")
     return (
@@ -76,7 +136,7 @@ def _by_hand(workshop: Workshop, records: Records, rows: pl.DataFrame, origin: d
         .join(ends, on="store_id")
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
         .with_columns(weekday=pl.col("date").dt.weekday())
-        .join(workshop.by_hand(origin), on=["store_id", "weekday", "hour"])
+        .join(horizon.by_hand(past, origin), on=["store_id", "weekday", "hour"])
         .select("store_id", "hour_utc", "incumbent")
     )
 

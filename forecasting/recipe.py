@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from zlib import crc32
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,6 +36,7 @@ class Recipe(BaseModel):
     max_rows: int = Field(300_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
     folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
     fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
+    evidence_stores: int = Field(200, ge=1, description="stores at most whose rolling origins weigh the members")
     min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
 
     left_out: tuple[str, ...] = Field(NAMES_THE_DATE, description="beginnings of features not to learn from")
@@ -47,6 +49,11 @@ class Recipe(BaseModel):
         """Dates of the rolling refits before `as_of`, latest first, that leave enough history after `first`."""
         dates = [as_of - timedelta(days=self.fold_days * (k + 1)) for k in range(self.folds)]
         return [day for day in dates if (day - first).days >= self.min_train_days]
+
+    def evidence(self, store_ids: Sequence[str]) -> list[str]:
+        """The stores whose rolling origins weigh the members, sorted: all, or a fixed sample of a bigger chain."""
+        drawn = sorted(store_ids, key=lambda name: (crc32(name.encode()), name))
+        return sorted(drawn[: self.evidence_stores])
 
     def origins(self, first: date, as_of: date) -> list[date]:
         """Training origins known at `as_of`: every day from two weeks after the first demand, within history_days."""

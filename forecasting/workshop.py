@@ -1,68 +1,75 @@
 """Where models of one target are made: the records, their matrix, and every fit of the members done so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 import polars as pl
 
-from features import history, horizon, matrix
+from features import history, matrix
 from features.errors import NotKnownError
-from features.records import Records, days
+from features.records import Records, Source, days
 from forecasting import bands, ensemble
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
+from forecasting.stages import Stages, unmeasured
 
 BLOCK_STORES = 100
 
 
+Made = tuple[Records, history.Past]
+"""A block of stores and its states."""
+
+
 class Workshop:
-    """Trains and forecasts one target from fixed records.
+    """Trains one target from fixed records, and weighs and judges models on its evidence: some stores, or all.
 
     Every result for a date is what it would have been had the records ended there: a matrix row knows nothing
     of its origin or later, and a fit as of a date sees demand strictly before it. Fits are kept, so that a
-    backtest's retrains serve as the next ones' evidence.
+    backtest's retrains serve as the next ones' evidence. The states of the evidence are kept; of a bigger
+    chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
     """
 
-    def __init__(self, records: Records, target: str, recipe: Recipe, last: date) -> None:
+    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, stages: Stages = unmeasured) -> None:
         """Prepares origins up to `last`. Raises NotKnownError where the target has no demand at all."""
         first = records.first_demand_on(target)
         if first is None:
             raise NotKnownError(f"no {target} in any store: ingest demand with a column {target} first")
         self.first, self.target, self.recipe = first, target, recipe
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
-        horizon_end = last + timedelta(days=recipe.horizon_days)
-        ids = sorted(records.stores["store_id"])
-        blocks = [records.block(ids[k : k + BLOCK_STORES]) for k in range(0, len(ids), BLOCK_STORES)]
-        known = [matrix.past(block, self.view, horizon_end, records.stores) for block in blocks]
-        self._blocks: list[tuple[Records, history.Past]] = list(zip(blocks, known, strict=True))
-        self.totals = pl.concat([p.totals for p in known])
-        self._demand = pl.concat([p.hourly.select("store_id", "date", "hour", "y") for p in known])
-        self._one_in = recipe.one_in(len(ids))
+        self._records, self._last, self._stages = records, last, stages
+        self._ids = sorted(records.stores["store_id"])
+        judged = recipe.evidence(self._ids)
+        self.samples = len(judged) < len(self._ids)
+        self._judged = list(self._made(judged))
+        self.totals = pl.concat([known.totals for _, known in self._judged])
         self._training: pl.DataFrame | None = None
-        self._last = last
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
-    def rows(self, origins: Sequence[date], one_in: int = 1) -> pl.DataFrame:
-        """The matrix for some origins, all stores."""
-        known = [(block, past) for block, past in self._blocks if self._begun(past, max(origins))]
-        if not known:
-            known = self._blocks[:1]
-        built = [matrix.build(block, self.view, origins, past, one_in) for block, past in known]
-        # A block whose stores lack a table has fewer columns than the others.
-        return pl.concat(built, how="diagonal")
+    def blocks(self) -> Iterator[Made]:
+        """All stores with their states, block by block in order of ids."""
+        return self._made(self._ids) if self.samples else iter(self._judged)
 
-    def _begun(self, past: history.Past, origin: date) -> bool:
-        return past.totals.height > 0 and bool((past.totals["date"] < origin).any())
+    def _made(self, ids: Sequence[str]) -> Iterator[Made]:
+        end = self._last + timedelta(days=self.recipe.horizon_days)
+        for k in range(0, len(ids), BLOCK_STORES):
+            with self._stages("read") as count:
+                block = self._records.block(ids[k : k + BLOCK_STORES])
+                count(block.demand.height)
+            with self._stages("matrix"):
+                past = matrix.past(block, self.view, end, self._records.stores)
+            yield block, past
+            del block, past  # before the next is read
+
+    def rows(self, origins: Sequence[date]) -> pl.DataFrame:
+        """The matrix for some origins, all stores of the evidence."""
+        known = [made for made in self._judged if _begun(made, origins)] or self._judged[:1]
+        return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return rows.join(self._demand, on=["store_id", "date", "hour"], how="inner", maintain_order="left")
-
-    def by_hand(self, origin: date) -> pl.DataFrame:
-        """The planner's incumbent of every store, weekday and hour, as `horizon.by_hand` has it."""
-        return pl.concat([horizon.by_hand(past, origin) for _, past in self._blocks])
+        return _with_demand(rows, [past for _, past in self._judged])
 
     def train(self, as_of: date) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""
@@ -73,6 +80,8 @@ class Workshop:
         if evidence and sum(frame.height for frame in evidence):
             seen = pl.concat(evidence).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
             weights = ensemble.fit_weights(seen, members)
+            if self.samples:
+                weights = ensemble.earning(weights)
         else:
             seen = self._training_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
             weights = ensemble.thin_weights(members)
@@ -101,25 +110,60 @@ class Workshop:
                 )
             features, y = rows.drop("y"), rows["y"].to_numpy()
             names = [name for name in self.recipe.members if name in LEARNED]
-            self._fits[as_of] = tuple(fit(name, features, y, self.recipe) for name in names)
+            with self._stages("fit") as count:
+                self._fits[as_of] = tuple(fit(name, features, y, self.recipe) for name in names)
+                count(rows.height)
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
         """Matrix rows with their demand, as of a date: origins and target hours strictly before it."""
         if self._training is None:
             origins = days(self.first + timedelta(days=14), self._last)
-            self._training = self.with_demand(self.rows(origins, self._one_in)) if origins else pl.DataFrame()
+            self._training = self._sampled(origins) if origins else pl.DataFrame()
         if self._training.is_empty():
             return self._training
         wanted = self.recipe.origins(self.first, as_of)
         return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
 
+    def _sampled(self, origins: Sequence[date]) -> pl.DataFrame:
+        """The sample of rows that members learn from, all stores, with demand; features as the members take them."""
+        one_in = self.recipe.one_in(len(self._ids))
+        found = []
+        for block, past in self.blocks():
+            if _begun((block, past), origins):
+                with self._stages("matrix") as count:
+                    rows = _with_demand(matrix.build(block, self.view, origins, past, one_in), [past])
+                    found.append(rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)))
+                    count(rows.height)
+            del block, past  # before the next is made
+        return _stacked(found) if found else pl.DataFrame()
+
     def _predictions(self, fold: date) -> pl.DataFrame:
         """What members fitted as of `fold` said at the weekly origins of the fold's days, beside what came."""
         if fold not in self._evidence:
             origins = days(fold, fold + timedelta(days=self.recipe.fold_days - 1), 7)
-            rows = self.with_demand(self.rows(origins))
-            told = member_predictions(self._fit(fold), rows, self.totals, self.recipe)
+            learned = self._fit(fold)
+            with self._stages("evidence") as count:
+                rows = self.with_demand(self.rows(origins))
+                told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members)
+                count(rows.height)
             keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
+
+
+def _begun(made: Made, origins: Sequence[date]) -> bool:
+    """Whether any store of the block has history at one of the origins."""
+    totals = made[1].totals
+    return totals.height > 0 and bool((totals["date"] < max(origins)).any())
+
+
+def _with_demand(rows: pl.DataFrame, known: Sequence[history.Past]) -> pl.DataFrame:
+    came = pl.concat([past.hourly.select("store_id", "date", "hour", "y") for past in known])
+    return rows.join(came, on=["store_id", "date", "hour"], how="inner", maintain_order="left")
+
+
+def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows of blocks, whose columns differ where one lacks a table, in one order of columns."""
+    widest = max(frames, key=lambda frame: frame.width).columns
+    return pl.concat(frames, how="diagonal").select(*widest, pl.exclude(widest))

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -93,6 +94,20 @@ class Lake:
     def scan_or_empty(self, table: str) -> pl.LazyFrame:
         """The table's rows; none where there is no table."""
         return self.scan(table) if self.exists(table) else pl.LazyFrame(schema=lake_table(table).schema)
+
+    def edge(self, table: str, column: str, end: Literal["min", "max"], version: int | None = None) -> datetime:
+        """The least or greatest moment in a column, from what the files say of themselves.
+
+        Raises NotKnownError where there is no such table, version or row.
+        """
+        files = pl.DataFrame(self._known(table, version).get_add_actions(flatten=True))
+        told = files[f"{end}.{column}"] if f"{end}.{column}" in files.columns else pl.Series([None])
+        found = told.min() if end == "min" else told.max()
+        if not isinstance(found, datetime) or told.null_count():
+            found = self.scan(table, version).select(getattr(pl.col(column), end)()).collect().item()
+        if not isinstance(found, datetime):
+            raise NotKnownError(f"no rows in table {table} of {self.root}: run `{lake_table(table).maker}` first")
+        return found.replace(tzinfo=None)
 
     def upsert(self, table: str, rows: "pl.DataFrame | Staging") -> Upserted:
         """Merges rows by key in one commit; a later value takes the place of the stored one.

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import InputError
+from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
 DEFAULT_HOME = Path(".daypart")
@@ -20,7 +21,10 @@ DEFAULT_HOME = Path(".daypart")
 class Settings(BaseSettings):
     """One home folder and what holds for everything in it.
 
-    Arguments win over the environment (DAYPART_HOME, DAYPART_SEED), that over `settings.toml` in the home,
+    What a job costs is told at `cpu_hour_dollars` for each processor's hour of work and `gib_hour_dollars` for each
+    hour of a GiB of memory.
+
+    Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
     """
 
@@ -28,6 +32,8 @@ class Settings(BaseSettings):
 
     home: Path = DEFAULT_HOME
     seed: int = 7
+    cpu_hour_dollars: float = Field(Prices().cpu_hour, ge=0)
+    gib_hour_dollars: float = Field(Prices().gib_hour, ge=0)
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -59,6 +65,11 @@ class Settings(BaseSettings):
         if home.exists() and not home.is_dir():
             raise ValueError("that is a file, expected a folder or a name that is free")
         return home
+
+    @property
+    def prices(self) -> Prices:
+        """What a job's processor and memory cost."""
+        return Prices(self.cpu_hour_dollars, self.gib_hour_dollars)
 
     @property
     def lake(self) -> Path:

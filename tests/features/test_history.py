@@ -30,12 +30,23 @@ def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
     return pl.DataFrame(found, schema=schema, orient="row")
 
 
+def profile(rows: pl.DataFrame) -> pl.DataFrame:
+    return history.hourly_profile(history.hourly_cells(rows, "orders"))
+
+
+def marked(busy: Collection[int]) -> pl.DataFrame:
+    """The days numbered `busy`, which are holidays or have an event."""
+    rows = [("A", FIRST + timedelta(days=step)) for step in sorted(busy)]
+    return pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date}, orient="row")
+
+
+def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
+    return history.day_totals(history.hourly_cells(demand(days), "orders"), marked(busy))
+
+
 def state(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
     """All hourly states, where the days numbered `busy` are holidays or have an event."""
-    rows = [("A", FIRST + timedelta(days=step)) for step in sorted(busy)]
-    marked = pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date}, orient="row")
-    same_hour = history.same_hour_state(history.hourly_profile(demand(days), "orders"), [])
-    return history.plain_state(same_hour, marked)
+    return history.plain_state(history.same_hour_state(profile(demand(days)), []), marked(busy))
 
 
 def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
@@ -57,8 +68,6 @@ def test_incumbent_is_the_mean_of_the_last_four_known_same_weekday_values(days: 
         assert row["last"] == values[0]
         assert row["last_2"] == pytest.approx(mean(values[:2]))
         assert row["last_8"] == pytest.approx(mean(values[:8]))
-        before = values[1:5]
-        assert row["base_before"] == (pytest.approx(mean(before)) if before else None)
 
 
 @EVERY
@@ -78,7 +87,7 @@ def test_plain_means_leave_holidays_and_events_out(days: list[list[int]], busy: 
 def test_a_busy_day_moves_no_level() -> None:
     days = [[10, 10, 10]] * 40
     days[38] = [900, 900, 900]
-    quiet, loud = (history.day_totals(state(days, busy)).row(-1, named=True) for busy in ([38], []))
+    quiet, loud = (totals(days, busy).row(-1, named=True) for busy in ([38], []))
     for level in ("day_level_3", "day_level_7", "day_level_28"):
         assert quiet[level] == pytest.approx(1.0)
         assert loud[level] > 1.5
@@ -87,12 +96,12 @@ def test_a_busy_day_moves_no_level() -> None:
 @EVERY
 @given(histories)
 def test_day_totals_and_levels(days: list[list[int]]) -> None:
-    totals = history.day_totals(state(days))
+    found = totals(days)
     opened = [step for step, values in enumerate(days) if sum(values)]
-    assert totals["date"].to_list() == [FIRST + timedelta(days=step) for step in opened]
-    assert totals["total"].to_list() == [float(sum(days[step])) for step in opened]
-    assert totals["open_days_known"].to_list() == list(range(1, len(opened) + 1))
-    for row, upto in zip(totals.iter_rows(named=True), range(1, len(opened) + 1), strict=True):
+    assert found["date"].to_list() == [FIRST + timedelta(days=step) for step in opened]
+    assert found["total"].to_list() == [float(sum(days[step])) for step in opened]
+    assert found["open_days_known"].to_list() == list(range(1, len(opened) + 1))
+    for row, upto in zip(found.iter_rows(named=True), range(1, len(opened) + 1), strict=True):
         last = opened[max(0, upto - 28) : upto]
         traded = sum(1 for step in last for value in days[step] if value)
         assert row["hourly_scale"] == pytest.approx(sum(sum(days[step]) for step in last) / traded)
@@ -100,34 +109,33 @@ def test_day_totals_and_levels(days: list[list[int]]) -> None:
 
 def test_an_hour_that_repeats_counts_as_the_mean_of_its_two_values() -> None:
     twice = pl.concat([demand([[6, 2, 2]]), demand([[10, 0, 0]])])
-    profile = history.hourly_profile(twice, "orders")
-    assert profile.filter(pl.col("hour") == 8)["y"].to_list() == [8.0]
+    assert profile(twice).filter(pl.col("hour") == 8)["y"].to_list() == [8.0]
 
 
 def test_a_day_on_which_nothing_was_sold_is_closed() -> None:
     rows = demand([[1, 2, 3]] * 8).with_columns(
         orders=pl.when(pl.col("hour_local").dt.date() == FIRST).then(0.0).otherwise("orders")
     )
-    assert FIRST not in history.hourly_profile(rows, "orders")["date"].to_list()
+    assert FIRST not in profile(rows)["date"].to_list()
 
 
 def test_an_absent_hour_of_an_open_day_is_zero_and_an_hour_never_traded_is_not_there() -> None:
-    profile = history.hourly_profile(demand([[5, 0, 0], [0, 3, 0]]), "orders").sort("date", "hour")
-    assert profile.select("hour", "y").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
+    found = profile(demand([[5, 0, 0], [0, 3, 0]])).sort("date", "hour")
+    assert found.select("hour", "y").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
 
 
 def test_stores_do_not_mix() -> None:
     one, two = demand([[1, 2, 3]] * 30, "A"), demand([[7, 0, 9]] * 10, "B")
-    both = history.hourly_profile(pl.concat([two, one]), "orders")
+    both = profile(pl.concat([two, one]))
     for store, alone in (("A", one), ("B", two)):
-        own = history.same_hour_state(history.hourly_profile(alone, "orders"), [])
+        own = history.same_hour_state(profile(alone), [])
         mixed = history.same_hour_state(both, []).filter(pl.col("store_id") == store)
         assert mixed.equals(own)
 
 
 def test_year_ago_means_are_of_the_calendar_days_around() -> None:
     days = [[k % 5 + 1, 0, k % 3] for k in range(60)]
-    yearly = history.year_ago(history.day_totals(state(days)))
+    yearly = history.year_ago(totals(days))
     assert yearly["date"].to_list() == [FIRST + timedelta(days=k) for k in range(60)]
     sums = [float(sum(values)) for values in days]
     assert yearly["week_mean"].to_list()[10] == pytest.approx(mean(sums[7:14]))
@@ -143,9 +151,8 @@ def test_holiday_ratio_is_total_over_incumbent_and_closed_where_a_usual_weekday_
     days = [[10, 10, 10]] * 35
     days[28] = [5, 5, 5]
     days[30] = [0, 0, 0]
-    totals = history.day_totals(state(days))
     half, shut = FIRST + timedelta(days=28), FIRST + timedelta(days=30)
-    ratios = history.holiday_ratios(totals, holidays(("Half Day", half), ("Shut Day", shut)))
+    ratios = history.holiday_ratios(totals(days), holidays(("Half Day", half), ("Shut Day", shut)))
     assert ratios.select("holiday", "holiday_ratio", "holiday_closed").rows() == [
         ("Half Day", pytest.approx(0.5), False),
         ("Shut Day", None, True),

@@ -144,7 +144,8 @@ def test_forecasting_again_writes_nothing_new(world: Any, daypart: Any) -> None:
 def test_late_data_does_not_stop_a_forecast(world: Any, daypart: Any) -> None:
     first = daypart(world.home, "forecast", "--origin", "2024-03-07", "--json").json
     assert {row["origin_date"] for row in first["forecasts"]} == {"2024-03-07"}
-    assert daypart(world.home, "forecast", "--origin", "2024-03-07", "--json").json == first
+    again = daypart(world.home, "forecast", "--origin", "2024-03-07", "--json").json
+    assert again["forecasts"] == first["forecasts"]
     assert daypart(world.home, "forecast", "--json").json["forecasts"][0]["origin_date"] == "2024-03-05"
 
 

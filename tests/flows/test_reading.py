@@ -35,7 +35,7 @@ def test_a_block_is_what_is_kept_of_the_whole(published_world: Any, count: int) 
 def test_rows_of_earlier_local_dates_are_left_out(published_world: Any) -> None:
     whole, _ = read_records(published_world.lake)
     since = published_world.origin - timedelta(days=20)
-    late, _ = read_records(published_world.lake, since=since)
+    late, _ = read_records(published_world.lake, since=dict.fromkeys(("demand", "labor", "weather"), since))
     for name, clock in (("demand", "hour_local"), ("labor", "hour_local"), ("weather", "valid_local")):
         frame = tables(whole)[name]
         kept = frame.filter(pl.col(clock).dt.date() >= since)
@@ -56,4 +56,4 @@ def test_blocks_at_pinned_versions_are_of_one_state(world: Any) -> None:
 
 def test_what_was_never_ingested_is_told(published_world: Any) -> None:
     with pytest.raises(NotKnownError, match="no table stores in .*: run `daypart ingest stores FILE` first"):
-        read_records(Lake(published_world.home / "none"), since=date(2025, 1, 1))
+        read_records(Lake(published_world.home / "none"), since={"demand": date(2025, 1, 1)})

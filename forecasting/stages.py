@@ -1,0 +1,19 @@
+"""Stages of a job, told to whoever measures it."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+Count = Callable[[int], None]
+"""Takes the number of rows that a stage has dealt with."""
+
+Stages = Callable[[str], AbstractContextManager[Count]]
+"""Begins a stage by name (read, matrix, fit, evidence, predict); the same one may come again."""
+
+
+def unmeasured(name: str) -> AbstractContextManager[Count]:
+    """For those whom no one measures."""
+    return nullcontext(_ignore)
+
+
+def _ignore(rows: int) -> None:
+    """Nobody counts."""

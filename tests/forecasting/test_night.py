@@ -1,0 +1,107 @@
+"""A night reads a window of most stores' history and publishes what the whole history would: bit for bit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from features import matrix, memory
+from features.records import Records
+from features.simulator import ChainSpec, simulate
+from forecasting.model import Model
+from forecasting.publication import of_block, of_night
+from forecasting.recipe import Recipe
+from forecasting.workshop import Workshop
+
+DAYS = 900
+RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
+GAP, SUNDAYS, YOUNG, LATE, SILENT = "S0001", "S0002", "S0003", "S0004", "S0005"
+PLAIN = ("S0006", "S0007")
+CLOCK = {"demand": "hour_local", "labor": "hour_local", "weather": "valid_local"}
+
+
+@cache
+def chain(seed: int) -> Records:
+    """A store with a year's gap, one that gave Sundays up, a young one, one that reports late, one that fell silent."""
+    records = Records.of(simulate(ChainSpec(stores=7, days=DAYS, seed=seed, issues_days=30)).tables)
+    end = records.last_demand_on("orders")
+    assert end is not None
+    on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
+
+    def ago(days: int) -> date:
+        return end - timedelta(days=days)
+
+    gone = (
+        ((store == GAP) & on.is_between(ago(560), ago(200)))
+        | ((store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ago(600)))
+        | ((store == YOUNG) & (on < ago(40)))
+        | ((store == LATE) & (on > ago(5)))
+        | ((store == SILENT) & (on > ago(550)))
+    )
+    # Most stores declare their hours; the others' are learned.
+    hours = records.hours.filter(~pl.col("store_id").is_in([GAP, PLAIN[0]]))
+    return replace(records, demand=records.demand.filter(~gone), hours=hours)
+
+
+@cache
+def model(seed: int, target: str) -> tuple[Model, date]:
+    last = chain(seed).last_demand_on(target)
+    assert last is not None
+    origin = last + timedelta(days=1)
+    return Workshop(chain(seed), target, RECIPE, origin).train(origin), origin
+
+
+def window(records: Records, origin: date) -> Records:
+    since = memory.since(origin)
+    cut = {name: getattr(records, name).filter(pl.col(CLOCK[name]) >= day) for name, day in since.items()}
+    assert all(0 < cut[name].height < getattr(records, name).height for name in ("demand", "labor"))
+    return replace(records, **cut)
+
+
+@pytest.mark.parametrize(("seed", "target"), [(1, "orders"), (2, "sales"), (3, "sales")])
+@pytest.mark.parametrize("late_days", [0, 6])
+def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, late_days: int) -> None:
+    records, (trained, day) = chain(seed), model(seed, target)
+    origin = day + timedelta(days=late_days)
+    asked: list[str] = []
+
+    def whole(ids: Sequence[str]) -> Records:
+        asked.extend(ids)
+        return records.block(ids)
+
+    view = matrix.View(target, RECIPE.weather)
+    past = matrix.past(records, view, origin + timedelta(days=14))
+    expected = of_block(records, past, trained, origin, "1")
+    told = of_night(window(records, origin), whole, records.stores, trained, origin, "1")
+    assert_frame_equal(told, expected, check_exact=True)
+    assert told["store_id"].n_unique() == 7
+    assert {GAP, SUNDAYS, YOUNG, SILENT} <= set(asked)
+    assert not set(asked) & set(PLAIN)
+
+
+def test_the_window_alone_would_not_do_for_stores_that_look_further() -> None:
+    """The property above can fail."""
+    records, (trained, origin) = chain(1), model(1, "orders")
+    last = origin + timedelta(days=14)
+    view, near = matrix.View("orders", RECIPE.weather), window(records, origin)
+    whole = of_block(records, matrix.past(records, view, last), trained, origin, "1")
+    short = of_block(near, matrix.past(near, view, last, origin=origin), trained, origin, "1")
+    missing = whole.join(short, on=whole.columns, how="anti", nulls_equal=True)
+    assert {GAP, SUNDAYS, SILENT} <= set(missing["store_id"])
+    assert not set(missing["store_id"]) & set(PLAIN)
+
+
+@pytest.mark.parametrize("kind", ["closed for good", "none", "without demand"])
+def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
+    records, (trained, origin) = chain(1), model(1, "orders")
+    closed = records.stores.with_columns(closed_on=pl.lit(origin))
+    block = {
+        "closed for good": replace(records, stores=closed),
+        "none": records.block([]),
+        "without demand": records.block([YOUNG]).without("demand"),
+    }[kind]
+    assert of_night(block, block.block, records.stores, trained, origin, "1").is_empty()
