@@ -78,7 +78,7 @@ class Workshop:
         members = [*self.recipe.members, "incumbent"]
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
         if evidence and sum(frame.height for frame in evidence):
-            seen = pl.concat(evidence).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+            seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
             weights = ensemble.fit_weights(seen, members)
             if self.samples:
                 weights = ensemble.earning(weights)
