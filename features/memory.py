@@ -5,6 +5,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from features import history
+
 YEAR_DAYS = 400
 """A holiday is remembered for so long: a year, and the days by which a movable feast moves.
 
@@ -17,7 +19,7 @@ DEMAND_DAYS = 490
 LATE_DAYS = 84
 """The last eight weeks of trade, with what weather, labor and events were on the incumbent's days."""
 
-HALF_YEAR_WEEKS, LATE_WEEKS, USUAL_WEEKS, TREND_DAYS = 26, 8, 4, 84
+USUAL_WEEKS, TREND_DAYS = 4, 84
 
 
 def since(origin: date) -> dict[str, date]:
@@ -41,9 +43,9 @@ def looking_further(stores: pl.DataFrame, totals: pl.DataFrame, origin: date) ->
 
     known = totals.filter(day < origin).with_columns(weekday=day.dt.weekday())
     weekdays = known.group_by("store_id", "weekday").agg(
-        enough=((pl.col("plain") & (day >= ago(YEAR_DAYS))).sum() >= HALF_YEAR_WEEKS)
+        enough=((pl.col("plain") & (day >= ago(YEAR_DAYS))).sum() >= history.HALF_YEAR_WEEKS)
         & ((pl.col("plain") & (day < ago(YEAR_DAYS))).sum() >= USUAL_WEEKS)
-        & ((day >= ago(LATE_DAYS)).sum() >= LATE_WEEKS),
+        & ((day >= ago(LATE_DAYS)).sum() >= history.SAME_HOUR_WEEKS),
         lately=(day >= ago(YEAR_DAYS)).sum(),
     )
     near = weekdays.group_by("store_id").agg(weekdays=pl.col("enough").sum(), lately=pl.col("lately").sum())

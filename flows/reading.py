@@ -10,7 +10,7 @@ import polars as pl
 from features import keys
 from features.errors import NotKnownError
 from features.records import BY_STORE, Records, Source
-from features.tables import TABLES
+from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
 
 NEAR_DAYS = 31
@@ -32,12 +32,8 @@ def read_records(
     demand were never ingested, and for a version that is not there.
     """
     pinned = dict(versions) if versions is not None else _newest(lake)
-    dates = since or {}
-    tables = {
-        name: keys.in_order(_rows(lake, name, version, store_ids, dates.get(name)), TABLES[name].key)
-        for name, version in pinned.items()
-    }
-    return Records.of(tables), pinned
+    tables = _tables(lake, pinned, store_ids, since)
+    return Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()}), pinned
 
 
 def _newest(lake: Lake) -> dict[str, int]:
@@ -46,6 +42,14 @@ def _newest(lake: Lake) -> dict[str, int]:
         if needed not in found:
             raise NotKnownError(f"no table {needed} in {lake.root}: run `daypart ingest {needed} FILE` first")
     return found
+
+
+def _tables(
+    lake: Lake, versions: Mapping[str, int], store_ids: Sequence[str] | None, since: Mapping[str, date] | None
+) -> dict[str, pl.DataFrame]:
+    """The wanted rows of every table, in no order."""
+    dates = since or {}
+    return {name: _rows(lake, name, version, store_ids, dates.get(name)) for name, version in versions.items()}
 
 
 def _rows(lake: Lake, name: str, version: int, store_ids: Sequence[str] | None, since: date | None) -> pl.DataFrame:
@@ -77,9 +81,7 @@ class Chain:
 
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
         """The records of some stores, as `read_records` has them, but in no order."""
-        dates = since or {}
-        named = self.versions.items()
-        return Records.of({name: _rows(self.lake, name, at, store_ids, dates.get(name)) for name, at in named})
+        return Records.of(_tables(self.lake, self.versions, store_ids, since))
 
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
@@ -105,7 +107,7 @@ class Chain:
 
 def with_demand(records: Source, targets: tuple[str, ...] | None) -> tuple[str, ...]:
     """The asked targets, or all that have any demand. Raises NotKnownError for one that has none."""
-    present = tuple(name for name in ("orders", "sales") if records.first_demand_on(name))
+    present = tuple(name for name in TARGETS if records.first_demand_on(name))
     missing = [name for name in targets or () if name not in present]
     if missing or not present:
         raise NotKnownError(

@@ -16,9 +16,9 @@ GIB_UNITS = 2**30 if sys.platform == "darwin" else 2**20
 
 @dataclass(frozen=True)
 class Prices:
-    """What a processor and memory cost by the hour, in dollars; the defaults are list prices of a small cloud machine.
+    """What a processor and memory cost by the hour, in dollars.
 
-    A vCPU-hour and a GiB-hour of Google Cloud's E2 machines on demand in Iowa, as of 2026.
+    The defaults are about what a small cloud machine costs on demand; they are no provider's list prices.
     """
 
     cpu_hour: float = 0.0218
