@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from features.exact import exact_sum
+
 CLOSED_WEEKDAY_DAYS = 56
 """A weekday without trade for so long, while other days traded, is taken as closed."""
 
@@ -73,7 +75,7 @@ def learned_day_start(hours: pl.DataFrame) -> pl.DataFrame:
     """
     by = ["store_id", "origin_date"]
     usual = hours.group_by(*by, "hour").agg(pl.col("base").first())
-    trades = pl.col("base") > pl.col("base").sum().over(by) / 1000
+    trades = pl.col("base") > exact_sum(pl.col("base")).over(by) / 1000
     busy = usual.filter(trades).group_by(by).agg(pl.col("hour").cast(pl.Int32).sort().alias("busy"))
     quiet = busy.with_columns(clock=pl.lit(list(range(24)), dtype=pl.List(pl.Int32)))
     first_quiet = pl.col("clock").list.set_difference(pl.col("busy")).list.min()

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features.errors import InputError, SchemaError
+from features.exact import exact_sum
 
 Level = Literal["hour", "daypart", "day"]
 
@@ -51,6 +52,13 @@ def score(frame: pl.DataFrame, level: Level, by: Sequence[str] = ()) -> pl.DataF
     if not by:
         return cells.select(figures)
     return cells.group_by(by, maintain_order=True).agg(figures).sort(by, nulls_last=True)
+
+
+def wape_bps(rows: pl.DataFrame, forecast: str) -> float | None:
+    """WAPE in basis points of a column beside what came, `y`, the same bits in any order; None where that is 0."""
+    error, volume = (pl.col("y") - pl.col(forecast)).abs(), exact_sum(pl.col("y"))
+    found = rows.select(pl.when(volume > 0.0).then(10_000.0 * exact_sum(error) / volume)).item()
+    return None if found is None else float(found)
 
 
 def deviation(mean: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -109,7 +117,6 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
         (high > 0.0).alias("banded"),
     ]
     key = list(dict.fromkeys((*CELL[level], *by)))
-    # Floats are added up in one order, whatever the order of the rows: same input, same bits.
     rows = rows.sort("store_id", "target", "origin_date", "hour_utc").select(*key, *columns)
     if level == "hour":
         return rows

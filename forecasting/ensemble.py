@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.exact import ordered_sum
+from features.exact import exact_sum, ordered_sum
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,8 @@ def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFra
     even = even_weights(members)
     for week in LEAD_WEEKS:
         hours = predictions.filter(lead_week() == week)
-        days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(pl.col(*members, "y").sum())
+        sums = [exact_sum(pl.col(name)).alias(name) for name in (*members, "y")]
+        days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(sums)
         prior = even.filter(pl.col("lead_week") == week)["weight"].to_numpy()
         seen = hours.select("store_id", "date").n_unique()
         trust = seen / (seen + TRUST_STORE_DAYS)

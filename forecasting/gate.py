@@ -6,6 +6,7 @@ from datetime import timedelta
 import polars as pl
 
 from features.records import days
+from forecasting.accuracy import wape_bps
 from forecasting.model import Model
 from forecasting.workshop import Workshop
 
@@ -59,8 +60,6 @@ def _paired(challenger: Model, champion: Model, workshop: Workshop) -> tuple[flo
     if rows.is_empty():
         return None, None
 
-    def wape(model: Model) -> float:
-        told = model.predict(rows, workshop.totals)
-        return 1e4 * float((told["y"] - told["forecast"]).abs().sum()) / float(told["y"].sum())
-
-    return wape(champion), wape(workshop.train(fold))
+    models = champion, workshop.train(fold)
+    theirs, ours = (wape_bps(model.predict(rows, workshop.totals), "forecast") for model in models)
+    return theirs, ours

@@ -9,6 +9,7 @@ from features import history, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import bands, ensemble
+from forecasting.accuracy import wape_bps
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
@@ -91,11 +92,10 @@ class Workshop:
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._training_rows(as_of)
-        volume = float(judged["y"].sum())
         wape = {
-            f"rolling_{name}_wape_bps": 1e4 * float((judged["y"] - judged[column]).abs().sum()) / volume
+            f"rolling_{name}_wape_bps": figure
             for name, column in (("model", "forecast"), ("incumbent", "incumbent"))
-            if volume > 0
+            if (figure := wape_bps(judged, column)) is not None
         }
         counts = {"rows": rows.height, "origins": rows["origin_date"].n_unique(), "folds": folds}
         return {**counts, "stores": rows["store_id"].n_unique(), **wape}

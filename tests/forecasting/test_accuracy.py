@@ -17,7 +17,7 @@ from scipy.stats import poisson
 
 from features.dayparts import daypart
 from features.errors import InputError, SchemaError
-from forecasting.accuracy import CELL, Level, deviation, score
+from forecasting.accuracy import CELL, Level, deviation, score, wape_bps
 
 START = date(2025, 3, 3)
 Row = dict[str, Any]
@@ -285,3 +285,13 @@ def test_what_cannot_be_scored_is_refused() -> None:
     with pytest.raises(InputError, match="orders, sales have different units"):
         score(both, "hour")
     assert score(both, "hour", ["target"])["cells"].n_unique() == 1
+
+
+@given(seed=st.integers(0, 1000), cut=st.integers(1, 199))
+def test_wape_is_the_same_bits_in_any_order_and_any_chunks(seed: int, cut: int) -> None:
+    drawn = np.random.default_rng(seed)
+    rows = pl.DataFrame({"y": drawn.gamma(1.0, 9.0, 200).round(2), "forecast": drawn.gamma(1.0, 9.0, 200)})
+    mixed = rows.sample(fraction=1.0, shuffle=True, seed=seed)
+    found = wape_bps(rows, "forecast")
+    assert found == wape_bps(pl.concat([mixed[:cut], mixed[cut:]], rechunk=False), "forecast")
+    assert found == pytest.approx(1e4 * np.abs(rows["y"] - rows["forecast"]).sum() / rows["y"].sum(), rel=1e-6)
