@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## List the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: .venv/installed ## Set up .venv from the locked versions
 
@@ -26,7 +26,11 @@ check: install ## Lint, types, import contracts and tests
 
 test: check ## Set up and pass every check
 
-bench: install ## Backtest the real data sets (DAYPART_REAL_DATA, by default beside the checkout)
+bench: install ## Measure the work of 2,000 stores beside the alternatives (takes an hour or two)
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
+	$(BIN)/python -m tests.bench.scale .daypart/bench
+
+bench-accuracy: install ## Backtest the real data sets (DAYPART_REAL_DATA, by default beside the checkout)
 	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
 lock: install ## Choose the newest versions that install together
@@ -37,4 +41,4 @@ lock: install ## Choose the newest versions that install together
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench lock clean
+.PHONY: help install demo check test bench bench-accuracy lock clean

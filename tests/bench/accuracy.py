@@ -1,4 +1,4 @@
-"""`make bench`: backtests of the real sets by the shared protocol, one row per set and target.
+"""`make bench-accuracy`: backtests of the real sets by the shared protocol, one row per set and target.
 
 python -m tests.bench.accuracy DATA_FOLDER [SET...]
 """

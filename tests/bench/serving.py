@@ -1,0 +1,81 @@
+"""What a night makes of the lake before it predicts: the states and the matrix of 14 days."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from features import history, matrix, memory
+from features.records import Records
+from features.tables import TARGETS
+from flows.adapters.lake import Lake
+from flows.forecast import WORKERS
+from flows.reading import Chain
+from forecasting.workshop import BLOCK_STORES
+from tests.bench.chain import SimulatedChain
+from tests.bench.job import Work, measured
+from tests.bench.row import Limit, Row, beside
+
+Made = tuple[Records, history.Past]
+Read = Callable[[Sequence[str]], Records]
+
+
+def rows(chain: SimulatedChain) -> list[Row]:
+    what = "read, states and matrix of 14 days of both targets, from the lake"
+    took = measured(all_stores, chain.home(), chain.today)
+    found = f"{took.told['rows']:,} rows of {took.told['columns']} columns"
+    return [beside("serving matrix", what, Limit(seconds=5, gib=1.5), took, found=found)]
+
+
+def all_stores(home: Path, origin: date) -> Work:
+    """Both targets, block by block and two at once as a night has it; rows are let go."""
+
+    def work() -> dict[str, int]:
+        chain = Chain.of(Lake(home / "lake"))
+        with ThreadPoolExecutor(WORKERS) as pool:
+            shapes = list(pool.map(lambda ids: _shape(chain, ids, origin), blocks(chain)))
+        return {"rows": sum(height for height, _ in shapes), "columns": max(width for _, width in shapes)}
+
+    return work
+
+
+def blocks(chain: Chain) -> list[list[str]]:
+    """All stores, as a night takes them."""
+    ids = sorted(chain.stores["store_id"])
+    return [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
+
+
+def _shape(chain: Chain, ids: Sequence[str], origin: date) -> tuple[int, int]:
+    window = chain.block(ids, memory.since(origin))
+    height = width = 0
+    for target in TARGETS:
+        view = matrix.View(target)
+        rows = matrix_of(states(window, chain.block, chain.stores, view, origin), view, origin)
+        height, width = height + rows.height, rows.width
+    return height, width
+
+
+def states(window: Records, whole: Read, stores: pl.DataFrame, view: matrix.View, origin: date) -> list[Made]:
+    """Records and states of those stores that the window is enough for, and of those that look further."""
+    last = origin + timedelta(days=view.horizon_days)
+    near = matrix.past(window, view, last, stores, origin)
+    further = memory.looking_further(window.stores, near.totals, origin)
+    made = [(replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near)]
+    if further:
+        records = whole(further)
+        made.append((records, matrix.past(records, view, last, stores)))
+    return [each for each in made if _known(each, origin)]
+
+
+def _known(made: Made, origin: date) -> bool:
+    block, past = made
+    return block.stores.join(past.totals.filter(pl.col("date") < origin), on="store_id", how="semi").height > 0
+
+
+def matrix_of(made: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
+    """The matrix of the origin."""
+    found = [matrix.build(block, view, [origin], past) for block, past in made]
+    return pl.concat(found, how="diagonal").sort(matrix.KEY)
