@@ -18,16 +18,22 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas: orders,sales.")]
+Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
+Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
 
 
 class Place:
     """The home that a command works on, opened when first asked for."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, engine: str | None = None, scheduler: str | None = None) -> None:
+        from features.errors import InputError
         from flows.adapters.settings import Settings
 
-        self.settings = Settings(home=home)
+        asked = {"engine": engine, "scheduler": scheduler}
+        self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
+        if scheduler is not None and self.settings.engine == "local":
+            raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
 
     @property
     def lake(self) -> Any:
@@ -149,18 +155,21 @@ def train(
     targets: Targets = None,
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
     weather: Weather = "issued",
+    engine: Engine = None,
+    scheduler: Scheduler = None,
     json: Json = False,
 ) -> None:
     """Train a challenger for each target, register it and gate it."""
     from flows import display
+    from flows.adapters.engine import opened
     from flows.train import train as run
 
-    place = Place(context.obj)
-    recipe = _recipe(weather, place.settings.seed)
-    display.show_train(
-        run(place.lake, place.registry, recipe, _targets(targets), _day(as_of, "--as-of") if as_of else None),
-        as_json=json,
-    )
+    place = Place(context.obj, engine, scheduler)
+    recipe, chosen = _recipe(weather, place.settings.seed), _targets(targets)
+    day = _day(as_of, "--as-of") if as_of else None
+    with opened(place.settings) as made:
+        done = run(place.lake, place.registry, recipe, chosen, day, made)
+    display.show_train(done, as_json=json)
 
 
 @app.command()
@@ -170,15 +179,18 @@ def forecast(
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
+    engine: Engine = None,
+    scheduler: Scheduler = None,
     json: Json = False,
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
     from features.errors import NotKnownError
     from flows import display
     from flows import forecast as forecasts
+    from flows.adapters.engine import opened
     from flows.adapters.meter import Meter
 
-    place = Place(context.obj)
+    place = Place(context.obj, engine, scheduler)
     if out is not None:
         forecasts.check_out(out)
     day, lake, stores = _day(origin, "--origin") if origin else None, place.lake, store or []
@@ -186,7 +198,8 @@ def forecast(
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
     meter = Meter(place.settings.prices) if rows is None else None
     if meter is not None:
-        forecasts.publish(lake, place.registry, day, meter)
+        with opened(place.settings) as made:
+            forecasts.publish(lake, place.registry, day, meter, made)
         rows = forecasts.published(lake, forecasts.due(lake, day), stores)
     if rows is None:
         raise NotKnownError(

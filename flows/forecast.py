@@ -1,8 +1,8 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -15,15 +15,14 @@ from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
 from flows.reading import Chain, with_demand
+from forecasting.engine import Engine, Local
 from forecasting.model import Model
 from forecasting.publication import ORDER, of_night
-from forecasting.workshop import BLOCK_STORES
+from forecasting.stages import Stages
+from forecasting.workshop import in_blocks
 
 Champion = tuple[str, int, Model]
 """Target, version and model."""
-
-WORKERS = 2
-"""Blocks of stores at once."""
 
 ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
@@ -56,7 +55,13 @@ def due(lake: Lake, origin: date | None) -> date | None:
     return max(last) + timedelta(days=1) if last else None
 
 
-def publish(lake: Lake, registry: Registry, origin: date | None = None, meter: Meter | None = None) -> pl.DataFrame:
+def publish(
+    lake: Lake,
+    registry: Registry,
+    origin: date | None = None,
+    meter: Meter | None = None,
+    engine: Callable[[Meter], Engine] = Local,
+) -> pl.DataFrame:
     """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
@@ -75,11 +80,8 @@ def publish(lake: Lake, registry: Registry, origin: date | None = None, meter: M
                 f"the champion for {target} was trained on demand up to {model.as_of}, after the origin "
                 f"{day}: it would know the future; use `daypart backtest`"
             )
-    ids = sorted(chain.stores["store_id"])
-    blocks = [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
-    # Polars and LightGBM leave Python's lock, and a block keeps less than two processors busy.
-    with ThreadPoolExecutor(WORKERS) as pool:
-        rows = pl.concat(pool.map(lambda block: _of_block(chain, block, champions, day, meter), blocks))
+    blocks = in_blocks(sorted(chain.stores["store_id"]))
+    rows = pl.concat(engine(meter).map(partial(_of_block, chain, champions, day), blocks))
     with meter("publish") as count:
         lake.replace("forecasts", rows, where={"origin_date": day})
         count(rows.height)
@@ -91,19 +93,19 @@ def publish(lake: Lake, registry: Registry, origin: date | None = None, meter: M
 
 
 def _of_block(
-    chain: Chain, ids: Sequence[str], champions: Sequence[Champion], origin: date, meter: Meter
+    chain: Chain, champions: Sequence[Champion], origin: date, ids: Sequence[str], stages: Stages
 ) -> pl.DataFrame:
     """What is published of some stores, all targets, sorted."""
 
     def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
-        with meter("read") as count:
+        with stages("read") as count:
             records = chain.block(store_ids, since)
             count(records.demand.height)
         return records
 
     window = read(ids, memory.since(origin))
     told = [
-        of_night(window, read, chain.stores, model, origin, f"{target}-v{version}", meter)
+        of_night(window, read, chain.stores, model, origin, f"{target}-v{version}", stages)
         for target, version, model in champions
     ]
     return pl.concat(told).sort(ORDER)

@@ -1,5 +1,6 @@
 """Train: read the records, make a challenger for each target, register it, gate it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -9,6 +10,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter, Usage
 from flows.adapters.registry import Registry
 from flows.reading import Chain, with_demand
+from forecasting.engine import Engine, Local
 from forecasting.recipe import Recipe
 
 
@@ -32,15 +34,17 @@ def train(
     recipe: Recipe,
     targets: tuple[str, ...] | None = None,
     as_of: date | None = None,
+    engine: Callable[[Meter], Engine] = Local,
 ) -> list[Trained]:
-    """Trains every target on what was known at `as_of` (default: the day after the last demand).
+    """Trains every target on what was known at `as_of` (default: the day after the last demand), by an engine.
 
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
     """
     chain = Chain.of(lake)
     chosen = with_demand(chain, targets)
-    return [_train_one(chain, registry, recipe, target, _day(chain, target, as_of)) for target in chosen]
+    made = {target: _day(chain, target, as_of) for target in chosen}
+    return [_train_one(chain, registry, recipe, target, day, engine) for target, day in made.items()]
 
 
 def _day(records: Source, target: str, as_of: date | None) -> date:
@@ -55,13 +59,15 @@ def _day(records: Source, target: str, as_of: date | None) -> date:
     return as_of or last + timedelta(days=1)
 
 
-def _train_one(chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date) -> Trained:
+def _train_one(
+    chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date, engine: Callable[[Meter], Engine]
+) -> Trained:
     from forecasting.gate import gate
     from forecasting.model import Model
     from forecasting.workshop import Workshop
 
     meter = Meter(registry.settings.prices)
-    workshop = Workshop(chain, target, recipe, as_of, meter)
+    workshop = Workshop(chain, target, recipe, as_of, engine(meter))
     challenger = workshop.train(as_of)
 
     def told(version: int, serves: bool, reason: str) -> Trained:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.matrix import feature_names
+from forecasting.engine import LOCAL, Engine, Sample
 from forecasting.linear import LINEAR, Linear, fit_linear
 from forecasting.recipe import Recipe
 
@@ -102,28 +103,19 @@ def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
 Member = Learned | Linear
 
 
-def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Member:
+def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine = LOCAL) -> Member:
     """Fits one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
-    return fit_linear(member, rows, y) if member in LINEAR else _fit_boosted(member, rows, y, recipe)
+    return fit_linear(member, rows, y) if member in LINEAR else _fit_boosted(member, rows, y, recipe, engine)
 
 
-def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe) -> Learned:
-    import lightgbm
-
+def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine) -> Learned:
     features = recipe.learns_from(feature_names(rows))
     label, weight = _label(member, rows, y)
-    data = lightgbm.Dataset(
-        _floats(rows, features),
-        label=label,
-        weight=weight / weight.mean(),
-        feature_name=features,
-        categorical_feature=[name for name in CATEGORICAL if name in features],
-        params={"max_bin": 127, "verbose": -1},
-    )
-    settings = _parameters(recipe, len(label)) | OBJECTIVES[member]
-    booster = lightgbm.train(settings, data, num_boost_round=recipe.rounds)
+    categorical = [name for name in CATEGORICAL if name in features]
+    sample = Sample(_floats(rows, features), features, categorical, label, weight / weight.mean())
+    booster = engine.boost(sample, _parameters(recipe, len(label)) | OBJECTIVES[member], recipe.rounds)
     low, high = np.quantile(label, [0.001, 0.999])
-    return Learned(member, tuple(features), booster.model_to_string(), float(low), float(high))
+    return Learned(member, tuple(features), booster, float(low), float(high))
 
 
 def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:

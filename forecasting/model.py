@@ -9,6 +9,7 @@ from typing import Any, Self
 import polars as pl
 
 from forecasting import bands, ensemble, statistical
+from forecasting.engine import LOCAL, Engine
 from forecasting.linear import LINEAR, Linear
 from forecasting.members import Learned, Member
 from forecasting.recipe import Recipe
@@ -83,8 +84,9 @@ def _member(told: dict[str, Any], files: dict[str, bytes]) -> Member:
 
 
 def member_predictions(
-    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str]
-) -> pl.DataFrame:
+    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str],
+    engine: Engine = LOCAL,
+) -> pl.DataFrame:  # fmt: skip
     """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent.
 
     Members of days are spread over hours by the shape of the first boosted member.
@@ -95,5 +97,5 @@ def member_predictions(
     totals_by = {m.member: m.daily_totals(matrix) for m in learned if isinstance(m, Linear)}
     if "statistical" in members:
         origins = rows["origin_date"].unique().to_list()
-        totals_by["statistical"] = statistical.daily_forecasts(totals, origins, recipe.horizon_days)
+        totals_by["statistical"] = engine.daily_forecasts(totals, origins, recipe.horizon_days)
     return rows.with_columns(statistical.spread(rows, shape, days).alias(name) for name, days in totals_by.items())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 import polars as pl
 
@@ -10,10 +11,11 @@ from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import bands, ensemble
 from forecasting.accuracy import wape_bps
+from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
 from forecasting.recipe import Recipe
-from forecasting.stages import Stages, unmeasured
+from forecasting.stages import Stages
 
 BLOCK_STORES = 100
 
@@ -31,14 +33,14 @@ class Workshop:
     chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
     """
 
-    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, stages: Stages = unmeasured) -> None:
+    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL) -> None:
         """Prepares origins up to `last`. Raises NotKnownError where the target has no demand at all."""
         first = records.first_demand_on(target)
         if first is None:
             raise NotKnownError(f"no {target} in any store: ingest demand with a column {target} first")
         self.first, self.target, self.recipe = first, target, recipe
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
-        self._records, self._last, self._stages = records, last, stages
+        self._records, self._last, self._engine, self._stages = records, last, engine, engine.stages
         self._ids = sorted(records.stores["store_id"])
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
@@ -53,15 +55,8 @@ class Workshop:
         return self._made(self._ids) if self.samples else iter(self._judged)
 
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
-        end = self._last + timedelta(days=self.recipe.horizon_days)
-        for k in range(0, len(ids), BLOCK_STORES):
-            with self._stages("read") as count:
-                block = self._records.block(ids[k : k + BLOCK_STORES])
-                count(block.demand.height)
-            with self._stages("matrix"):
-                past = matrix.past(block, self.view, end, self._records.stores)
-            yield block, past
-            del block, past  # before the next is read
+        for some in in_blocks(ids):
+            yield _made(self._records, self.view, self._last, some, self._stages)
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
@@ -111,7 +106,7 @@ class Workshop:
             features, y = rows.drop("y"), rows["y"].to_numpy()
             names = [name for name in self.recipe.members if name in LEARNED]
             with self._stages("fit") as count:
-                self._fits[as_of] = tuple(fit(name, features, y, self.recipe) for name in names)
+                self._fits[as_of] = tuple(fit(name, features, y, self.recipe, self._engine) for name in names)
                 count(rows.height)
         return self._fits[as_of]
 
@@ -128,14 +123,14 @@ class Workshop:
     def _sampled(self, origins: Sequence[date]) -> pl.DataFrame:
         """The sample of rows that members learn from, all stores, with demand; features as the members take them."""
         one_in = self.recipe.one_in(len(self._ids))
-        found = []
-        for block, past in self.blocks():
-            if _begun((block, past), origins):
-                with self._stages("matrix") as count:
-                    rows = _with_demand(matrix.build(block, self.view, origins, past, one_in), [past])
-                    found.append(rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)))
-                    count(rows.height)
-            del block, past  # before the next is made
+        if self._engine.shares_memory:
+            sampled = partial(_sampled, self.view, origins, one_in, stages=self._stages)
+            # Not by a comprehension, whose variable would keep a block while the next is made.
+            frames: Iterator[pl.DataFrame] = map(sampled, self.blocks())
+        else:
+            read = partial(_sampled_from, self._records, self._last, self.view, origins, one_in)
+            frames = self._engine.map(read, in_blocks(self._ids))
+        found = [rows for rows in frames if rows.width]
         return _stacked(found) if found else pl.DataFrame()
 
     def _predictions(self, fold: date) -> pl.DataFrame:
@@ -145,11 +140,44 @@ class Workshop:
             learned = self._fit(fold)
             with self._stages("evidence") as count:
                 rows = self.with_demand(self.rows(origins))
-                told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members)
+                told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
             keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
+
+
+def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:
+    """The ids, BLOCK_STORES at a time."""
+    return [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
+
+
+def _made(records: Source, view: matrix.View, last: date, ids: Sequence[str], stages: Stages) -> Made:
+    with stages("read") as count:
+        block = records.block(ids)
+        count(block.demand.height)
+    with stages("matrix"):
+        past = matrix.past(block, view, last + timedelta(days=view.horizon_days), records.stores)
+    return block, past
+
+
+def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made, stages: Stages) -> pl.DataFrame:
+    """The sample of one block's rows; without columns where no store of it has history."""
+    if not _begun(made, origins):
+        return pl.DataFrame()
+    block, past = made
+    with stages("matrix") as count:
+        rows = _with_demand(matrix.build(block, view, origins, past, one_in), [past])
+        count(rows.height)
+        return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
+
+
+def _sampled_from(
+    records: Source, last: date, view: matrix.View, origins: Sequence[date], one_in: int, ids: Sequence[str],
+    stages: Stages,
+) -> pl.DataFrame:  # fmt: skip
+    """The sample of one block, read where this runs."""
+    return _sampled(view, origins, one_in, _made(records, view, last, ids, stages), stages)
 
 
 def _begun(made: Made, origins: Sequence[date]) -> bool:

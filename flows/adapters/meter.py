@@ -4,7 +4,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
@@ -37,7 +37,7 @@ class Usage:
 
 
 class Meter:
-    """Measures the stages of one job in this process, from when it is made.
+    """Measures the stages of one job in this process, from when it is made; others' are added.
 
     Where stages run at once in threads, each moment's time is shared evenly among them: stages add up to no
     more than the whole. The system remembers the most memory of a process, not of a stage.
@@ -47,6 +47,8 @@ class Meter:
         self._prices = prices or Prices()
         self._stages: dict[str, Usage] = {}
         self._running: list[Usage] = []
+        self._away_seconds = 0.0
+        self._peaks: dict[str, float] = {}
         self._lock = threading.Lock()
         self._began = self._last = _clocks()
 
@@ -68,12 +70,35 @@ class Meter:
             with self._lock:
                 self._share()
                 self._running.remove(usage)
-                usage.peak_gib = _peak_gib()
+                usage.peak_gib = max(_peak_gib(), usage.peak_gib)
+
+    def add(self, process: str, took: Sequence[Usage], wall_seconds: float) -> None:
+        """Adds what another process took for the job, as its own meter's `usage` has it.
+
+        The seconds for which this process waited are shared among its stages, unless a stage that runs here has
+        them already.
+        """
+        *stages, total = took
+        whole = sum(each.wall_seconds for each in stages)
+        with self._lock:
+            self._away_seconds += total.cpu_seconds
+            self._peaks[process] = max(total.peak_gib, self._peaks.get(process, 0.0))
+            for each in stages:
+                usage = self._stages.setdefault(each.stage, Usage(each.stage))
+                usage.cpu_seconds += each.cpu_seconds
+                usage.peak_gib = max(each.peak_gib, usage.peak_gib)
+                usage.rows += each.rows
+                if whole > 0 and not self._running:
+                    usage.wall_seconds += wall_seconds * each.wall_seconds / whole
 
     def usage(self) -> list[Usage]:
-        """The stages in the order they began, and last `total`, which has what lies between them too."""
+        """The stages in the order they began, and last `total`, which has what lies between them too.
+
+        The memory of `total` is what all processes have held at their most, that of a stage what one has.
+        """
         (began_wall, began_cpu), (wall, cpu) = self._began, _clocks()
-        total = Usage("total", wall - began_wall, cpu - began_cpu, _peak_gib())
+        memory = _peak_gib() + sum(self._peaks.values())
+        total = Usage("total", wall - began_wall, cpu - began_cpu + self._away_seconds, memory)
         return [*self._stages.values(), total]
 
     def dollars(self) -> float:

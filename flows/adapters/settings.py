@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -22,7 +22,8 @@ class Settings(BaseSettings):
     """One home folder and what holds for everything in it.
 
     What a job costs is told at `cpu_hour_dollars` for each processor's hour of work and `gib_hour_dollars` for each
-    hour of a GiB of memory.
+    hour of a GiB of memory. `engine` says where training and forecasting run, `scheduler` at which address the
+    Dask cluster is; without one a cluster of so many `workers` (default: one a core) is started for the run.
 
     Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
     seed: int = 7
     cpu_hour_dollars: float = Field(Prices().cpu_hour, ge=0)
     gib_hour_dollars: float = Field(Prices().gib_hour, ge=0)
+    engine: Literal["local", "dask"] = "local"
+    scheduler: str | None = None
+    workers: int | None = Field(None, ge=1)
 
     def __init__(self, **given: Any) -> None:
         try:

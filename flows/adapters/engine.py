@@ -1,0 +1,30 @@
+"""The engine that settings ask for: this process or a Dask cluster."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from features.errors import InputError
+from flows.adapters.meter import Meter
+from flows.adapters.settings import Settings
+from forecasting.engine import Engine, Local
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
+    """What makes an engine for a job's meter, while a cluster is there if one was asked for.
+
+    Raises InputError where Dask is not installed, and for a cluster that could not do the work.
+    """
+    if settings.engine == "local":
+        yield Local
+        return
+    try:
+        from flows.adapters import cluster
+    except ModuleNotFoundError as missing:
+        if missing.name not in ("dask", "distributed"):
+            raise
+        raise InputError(
+            f"the engine dask needs the package {missing.name}: run pip install 'daypart[cluster]'"
+        ) from None
+    with cluster.opened(settings) as made:
+        yield made

@@ -1,0 +1,130 @@
+"""The engine that is asked for does the work, or one line says why it cannot."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Client, LocalCluster
+
+from features.errors import InputError
+from flows import forecast
+from flows.adapters.cluster import Dask
+from flows.adapters.engine import opened
+from flows.adapters.meter import Meter
+from flows.adapters.settings import Settings
+
+
+def by_store(ids: list[str]) -> list[list[str]]:
+    return [[each] for each in ids]
+
+
+def champions(world: Any) -> dict[str, dict[str, bytes]]:
+    return {target: world.registry.load(target, "champion") for target in ("orders", "sales")}
+
+
+def test_a_cluster_started_for_the_run_trains_what_this_process_does(
+    world: Any, untrained: Any, process: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAYPART_WORKERS", "1")
+    said, told = process(untrained.home, "train", "--engine", "dask", "--json").communicate(timeout=100)
+    assert told == ""
+    assert [(row["target"], row["promoted"]) for row in json.loads(said)["trained"]] == [
+        ("orders", True),
+        ("sales", True),
+    ]
+    assert champions(untrained) == champions(world)
+
+
+def test_a_cluster_that_is_there_publishes_what_this_process_does(
+    world: Any, client: Client, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, version = world.forecasts(), world.lake.version("forecasts")
+    monkeypatch.setattr(forecast, "in_blocks", by_store)
+    monkeypatch.setenv("DAYPART_ENGINE", "dask")
+    monkeypatch.setenv("DAYPART_SCHEDULER", client.scheduler.address)
+    assert daypart(world.home, "forecast", "--refresh").status == 0
+    assert world.lake.version("forecasts") == version
+    assert world.forecasts().equals(rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
+        (("--engine", "dask", "--scheduler", "nowhere"), "no Dask scheduler answers at 'nowhere'"),
+        (("--scheduler", "tcp://127.0.0.1:9"), "add --engine dask"),
+        (("--engine", "ray"), "'local' or 'dask'"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused(
+    untrained: Any, daypart: Any, arguments: tuple[str, ...], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.adapters.cluster.ANSWER_SECONDS", 1)
+    for command in ("train", "forecast"):
+        said = daypart(untrained.home, command, *arguments)
+        assert (said.status, said.err.count("\n")) == (2, 1)
+        assert wanted in said.err
+
+
+def test_without_the_extra_one_line_says_which(untrained: Any, process: Callable[..., subprocess.Popen[str]]) -> None:
+    bare = "import sys; sys.modules['dask'] = None"
+    dying = process(untrained.home, "train", "--engine", "dask", before=bare)
+    _, told = dying.communicate(timeout=100)
+    assert (dying.returncode, told.count("\n")) == (2, 1)
+    assert "pip install 'daypart[cluster]'" in told
+
+
+def refused(home: Path, address: str) -> str:
+    with pytest.raises(InputError) as failed, opened(Settings(home=home, engine="dask", scheduler=address)):
+        pass
+    return str(failed.value)
+
+
+@pytest.fixture
+def empty() -> Iterator[LocalCluster]:
+    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as made:
+        yield made
+
+
+def test_a_scheduler_without_workers_is_refused(
+    untrained: Any, empty: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.adapters.cluster.ANSWER_SECONDS", 1)
+    assert "has no worker" in refused(untrained.home, empty.scheduler_address)
+
+
+def test_a_worker_of_another_version_is_refused(untrained: Any, empty: LocalCluster, tmp_path: Path) -> None:
+    told = tmp_path / "daypart-0.0.9.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: daypart\nVersion: 0.0.9\n")
+    start = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        empty.scheduler_address,
+        "--no-nanny",
+        "--no-dashboard",
+    ]
+    worker = subprocess.Popen(start, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    try:
+        assert "has daypart 0.0.9, expected" in refused(untrained.home, empty.scheduler_address)
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def test_workers_that_do_not_see_the_lake_are_refused(
+    untrained: Any, cluster: LocalCluster, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers look at the path they are told; here the lake is moved away under them, as on a disk of their own."""
+    with opened(Settings(home=untrained.home, engine="dask", scheduler=cluster.scheduler_address)) as made:
+        assert isinstance(made(Meter()), Dask)
+    hidden = untrained.home / "elsewhere"
+    (untrained.home / "lake").rename(hidden)
+    monkeypatch.setattr(Path, "is_dir", lambda path: path == untrained.home / "lake" or os.path.isdir(path))
+    assert f"does not see the lake at {untrained.home / 'lake'}" in refused(untrained.home, cluster.scheduler_address)
