@@ -70,7 +70,7 @@ class Workshop:
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return _with_demand(rows, [past for _, past in self._judged])
+        return pl.concat(past.came(rows) for _, past in self._judged)
 
     def train(self, as_of: date) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""
@@ -132,7 +132,7 @@ class Workshop:
         for block, past in self.blocks():
             if _begun((block, past), origins):
                 with self._stages("matrix") as count:
-                    rows = _with_demand(matrix.build(block, self.view, origins, past, one_in), [past])
+                    rows = past.came(matrix.build(block, self.view, origins, past, one_in))
                     found.append(rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)))
                     count(rows.height)
             del block, past  # before the next is made
@@ -156,11 +156,6 @@ def _begun(made: Made, origins: Sequence[date]) -> bool:
     """Whether any store of the block has history at one of the origins."""
     totals = made[1].totals
     return totals.height > 0 and bool((totals["date"] < max(origins)).any())
-
-
-def _with_demand(rows: pl.DataFrame, known: Sequence[history.Past]) -> pl.DataFrame:
-    came = pl.concat([past.hourly.select("store_id", "date", "hour", "y") for past in known])
-    return rows.join(came, on=["store_id", "date", "hour"], how="inner", maintain_order="left")
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
