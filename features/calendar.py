@@ -1,6 +1,7 @@
 """What the calendar says of a date: position in week, month and year, and public holidays."""
 
 from datetime import date, timedelta
+from functools import cache
 
 import polars as pl
 
@@ -19,7 +20,8 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
     found = [
         (country, subdivision, day, name)
         for country, subdivision in places.iter_rows()
-        for day, name in _of_place(country, subdivision, first, last)
+        for day, name in _of_years(country, subdivision, range(first.year, last.year + 1))
+        if first <= day <= last
     ]
     schema = {"country": pl.String, "subdivision": pl.String, "date": pl.Date, "holiday": pl.String}
     named = pl.DataFrame(found, schema=schema, orient="row")
@@ -31,10 +33,10 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
     )
 
 
-def _of_place(country: str, subdivision: str | None, first: date, last: date) -> list[tuple[date, str]]:
+@cache
+def _of_years(country: str, subdivision: str | None, years: range) -> list[tuple[date, str]]:
     import holidays
 
-    years = range(first.year, last.year + 1)
     try:
         rules = holidays.country_holidays(country, subdiv=subdivision, years=years, language="en_US")
     except NotImplementedError:
@@ -43,7 +45,7 @@ def _of_place(country: str, subdivision: str | None, first: date, last: date) ->
         except NotImplementedError:
             return []
     plain = ((day, name.split(";")[0].removesuffix(" (observed)").strip()) for day, name in rules.items())
-    return sorted((day, name) for day, name in plain if first <= day <= last)
+    return sorted(plain)
 
 
 def date_features(dates: pl.DataFrame) -> pl.DataFrame:

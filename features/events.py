@@ -75,26 +75,30 @@ def _kind_column() -> pl.Expr:
     return column
 
 
-def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
-    """Adds to rows of (store_id, date, hour[, origin_date]) the number of active events of each kind.
+def passing(days: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """By column, the days of events that pass and were known on the day."""
+    known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
+    kinds = days.filter(known & (pl.col("kind") != "price")).with_columns(column=_kind_column())
+    return {name: kinds.filter(pl.col("column") == name) for name in COLUMNS}
 
-    `event_code` is the code of the active event known last, null without one. With `origin_date` an event
-    counts only if it was known before the origin. Price changes are not events that pass: recent levels carry
-    them. Row order is not kept.
+
+def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
+    """Adds to rows of (store_id, origin_date, date, hour) the number of active events known before the origin.
+
+    Of each kind; `event_code` is the code of the active event known last, null without one. Price changes are not
+    events that pass: recent levels carry them. Row order is not kept.
     """
-    keys = [name for name in ("store_id", "origin_date", "date", "hour") if name in rows.columns]
-    known = pl.col("known_on").is_null()
-    if "origin_date" in keys:
-        known = known | (pl.col("known_on") < pl.col("origin_date"))
-    else:
-        known = known | (pl.col("known_on") <= pl.col("date"))
+    keys = ["store_id", "origin_date", "date", "hour"]
+    known = pl.col("known_on").is_null() | (pl.col("known_on") < pl.col("origin_date"))
     passing = days.filter(pl.col("kind") != "price").join(codes, on="name")
     active = (
-        rows.select(keys).unique().join(passing, on=["store_id", "date"])
+        rows.select(keys)
+        .unique()
+        .join(passing, on=["store_id", "date"])
         .filter(pl.col("hour").is_between("first_hour", "last_hour") & known)
         .with_columns(column=_kind_column())
         .group_by(keys)
-        .agg(*[(pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS],
+        .agg(*((pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS),
              event_code=pl.col("code").max())
     )  # fmt: skip
     counts = [pl.col(name).fill_null(0.0) for name in COLUMNS]

@@ -42,11 +42,6 @@ def last_mean(values: pl.Expr, rows: int) -> pl.Expr:
     return last_sum(values, rows) / pl.min_horizontal(pl.col("rank") + 1, rows)
 
 
-def rolling_mean(values: pl.Expr, rows: int, least: int, *, center: bool = False) -> pl.Expr:
-    """The mean over so many rows, null with fewer than `least` values: as polars has it, of whole millionths."""
-    return _steps(values).rolling_mean(rows, min_samples=least, center=center) / STEPS
-
-
 def _steps(values: pl.Expr) -> pl.Expr:
     return (values * STEPS).round()
 

@@ -1,267 +1,205 @@
-"""What a store's own past says at an origin: the incumbent, recent levels, last year, earlier holidays.
+"""What a store's own past says at an origin by the hour: the incumbent, the shape of its days, recent levels.
 
-Every value here is a state: it belongs to the last known open day and is joined to an origin by time, so that
-nothing that happened at or after the origin can reach it.
+Values are looked up for the days asked about: what follows a day is never touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from functools import cached_property
+from typing import Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from features.exact import begins, exact_sum, last_mean, last_sum, ordered_mean, rank, rolling_mean
+from features import totals
+from features.exact import STEPS
+from features.grid import DAY_HOURS, Column, Grid
+from features.lookback import Indices, Lookback, millionths, ratio
+from features.outside import Outside
 
 SAME_HOUR_WEEKS = 8
 """How many known same-weekday values are looked at; the incumbent is the mean of the last four."""
+
+INCUMBENT_WEEKS = 4
 
 SHAPE_WEEKS = 12
 """Over how many weeks the shape of a day is averaged: it is noisier by the hour than the level is by the day."""
 
 HALF_YEAR_WEEKS = 26
 
-HOUR_KEY = ["store_id", "weekday", "hour"]
-DAY_KEY = ["store_id", "weekday"]
+LEVEL_DAYS = (7, 28)
 
 
 @dataclass(frozen=True)
 class Past:
-    """What a target's history says, at the grains that origins are joined to. Built once, read by many."""
+    """What a target's history says. Built once, read by many.
 
-    hourly: pl.DataFrame
-    hour_levels: pl.DataFrame
-    totals: pl.DataFrame
+    `sold` is by place of the grid, 0 where nothing was. `weekdays` and `totals` are the open days as
+    `totals.weekday_states` and `totals.day_totals` have them, `day` their number in the grid. `hours` has one row
+    per store and clock hour that it ever traded or declares.
+    """
+
+    grid: Grid
+    sold: Column
+    outside: Outside
     weekdays: pl.DataFrame
-    yearly: pl.DataFrame
-    holidays: pl.DataFrame
+    totals: pl.DataFrame
+    hours: pl.DataFrame
     holiday_ratios: pl.DataFrame
-    event_days: pl.DataFrame
-    event_codes: pl.DataFrame
     store_codes: pl.DataFrame
 
+    @classmethod
+    def of(
+        cls, demand: pl.DataFrame, target: str, outside: Outside, declared: pl.DataFrame, codes: pl.DataFrame
+    ) -> Self:
+        """The past of a block of stores; `declared` has one row per (store_id, hour).
 
-def hourly_cells(demand: pl.DataFrame, target: str) -> pl.DataFrame:
-    """One row per store, local date and hour with a value of the target, `y`, sorted by them.
+        A date on which the target sums to 0 is closed. An hour that is declared has a history of 0 from the first
+        day, so that the first demand in one changes nothing that was known before it.
+        """
+        grid = outside.grid
+        sold = grid.columns(demand, "hour_local", [target], absent=0.0)[target]
+        weekdays = totals.weekday_states(_open_days(outside, sold))
+        days = totals.day_totals(weekdays)
+        hours = pl.concat([_traded_hours(grid, sold), declared]).unique()
+        return cls(grid, sold, outside, weekdays, days, hours, totals.holiday_ratios(days, outside.holidays), codes)
 
-    The two values of an hour that repeats when clocks go back are averaged, so that `y` is always the demand of
-    one hour.
-    """
-    key = ["store_id", "date", "hour"]
-    told = demand.filter(pl.col(target).is_not_null())
-    stores = pl.Enum(told["store_id"].unique().sort())
-    # One whole number sorts four times as fast as text and a moment.
-    place = (
-        pl.col("store_id").cast(stores).to_physical().cast(pl.Int64) * 2**32 + pl.col("hour_local").dt.epoch("s") // 60
-    )
-    ordered = told.sort(place).select(
-        "store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour(), y=pl.col(target)
-    )
-    repeats = pl.all_horizontal(pl.col(name) == pl.col(name).shift() for name in key).fill_null(value=False)
-    mean = pl.when(repeats.shift(-1)).then((pl.col("y") + pl.col("y").shift(-1)) / 2).otherwise("y")
-    return ordered.with_columns(y=mean, repeats=repeats).filter(~pl.col("repeats")).drop("repeats")
+    def hour_states(self, points: pl.DataFrame) -> pl.DataFrame:
+        """Adds to rows of a store's weekday and hour what the last known same weekdays were.
 
+        Rows have `row`, `rank`, `plain_row`, `plain_rank` of `weekdays`, null where there is no such day, and hour.
+        `base`: the incumbent; `last`, `last_2`, `last_8`: means of so many values; `plain_base`, `plain_12`,
+        `plain_26`: means of the last four, twelve and twenty-six plain days; `<column>_base` for what was seen
+        outside: its mean over the incumbent's days.
+        """
+        like, plain = self._lookback(points, "weekdays"), self._lookback(points, "plain")
+        last_12, last_26 = plain.exact_means(self._steps, SHAPE_WEEKS, HALF_YEAR_WEEKS)
+        found = {
+            "base": like.mean(self.sold, INCUMBENT_WEEKS),
+            **{name: like.mean(self.sold, k) for name, k in (("last", 1), ("last_2", 2), ("last_8", SAME_HOUR_WEEKS))},
+            "plain_base": plain.mean(self.sold, INCUMBENT_WEEKS),
+            "plain_12": last_12,
+            "plain_26": last_26,
+            **{f"{name}_base": like.mean(column, INCUMBENT_WEEKS) for name, column in self.outside.seen.items()},
+        }
+        return _hstack(points, found)
 
-def hourly_profile(
-    cells: pl.DataFrame, declared: pl.DataFrame | None = None, since: date | None = None
-) -> pl.DataFrame:
-    """One row per store, open local date and hour that it ever traded or declares: `y` of the cells, absent = 0.
+    def incumbent(self, points: pl.DataFrame) -> pl.DataFrame:
+        """Adds `incumbent` to rows as `hour_states` takes them."""
+        return _hstack(points, {"incumbent": self._lookback(points, "weekdays").mean(self.sold, INCUMBENT_WEEKS)})
 
-    `declared` has one row per (store_id, hour): such hours have a history of 0 from the first day, so that the
-    first demand in one changes nothing that was known before it. Dates before `since` are left out.
+    def hour_levels(self, points: pl.DataFrame) -> pl.DataFrame:
+        """Adds to rows of a store's day, by `row` of `totals`, and hour how the hour ran on plain days up to it.
 
-    A date on which the target sums to 0 is closed and has no rows. Sorted by HOUR_KEY and date.
-    """
-    traded = cells.filter(pl.col("y") > 0).select("store_id", "hour")
-    if declared is not None:
-        traded = pl.concat([traded, declared])
-    late = cells if since is None else cells.filter(pl.col("date") >= since)
-    late = late.with_columns(day=begins("store_id", "date").cast(pl.Int64).cum_sum() - 1)
-    opened = (
-        late.group_by("day", maintain_order=True).agg(pl.col("store_id", "date").first(), pl.col("y").sum())
-        .filter(pl.col("y") > 0)
-        .group_by("store_id", weekday=pl.col("date").dt.weekday(), maintain_order=True).agg("date", "day")
-    )  # fmt: skip
-    grid = opened.join(traded.unique(), on="store_id").sort(HOUR_KEY).explode("date", "day")
-    # Each day has a place for its 24 hours: looking there is much cheaper than a join.
-    sold = pl.zeros(24 * late["day"].n_unique(), dtype=pl.Float64, eager=True)
-    place = pl.col("day") * 24 + pl.col("hour")
-    sold = sold.scatter(late.select(place).to_series(), late["y"])
-    return grid.with_columns(y=sold.gather(grid.select(place).to_series())).drop("day")
+        `hour_level_7`, `hour_level_28`: its sum on plain days over what plain days led to expect, null without
+        expectation; `hour_mean_28`: its mean, all over so many last open days.
+        """
+        days = points.select("row", "hour", rank=pl.col("open_days_known") - 1)
+        lately = self._lookback(days, "totals")
+        seen, expected = np.zeros(len(days), dtype=np.int64), np.zeros(len(days), dtype=np.int64)
+        found: dict[str, Column] = {}
+        for back in range(LEVEL_DAYS[-1]):
+            value, usual = self._plain_day(lately, back)
+            seen += value
+            expected += usual
+            if back + 1 in LEVEL_DAYS:
+                found[f"hour_level_{back + 1}"] = ratio(seen / STEPS, expected / STEPS)
+        (found["hour_mean_28"],) = lately.exact_means(self._steps, LEVEL_DAYS[-1])
+        return _hstack(points, found)
 
+    def _plain_day(self, lately: Lookback, back: int) -> tuple[Indices, Indices]:
+        """What came on the day so many open days back and what was usual, in millionths; 0 unless plain and known."""
+        day = np.where(lately.known(back), lately.row - back, 0)
+        row, rank = (self._daily[name][day] for name in ("plain_row_before", "plain_rank_before"))
+        counts = lately.known(back) & self._daily["plain"][day] & (rank >= 0)
+        usual = Lookback(self._days["plain"], row, np.where(counts, rank, -1), lately.hour)
+        expected = np.nan_to_num(usual.mean(self.sold, INCUMBENT_WEEKS))
+        return np.where(counts, self._steps[lately.place(back)], 0), millionths(expected)
 
-def plain_state(
-    state: pl.DataFrame, busy: pl.DataFrame, key: Sequence[str] = HOUR_KEY, value: str = "y"
-) -> pl.DataFrame:
-    """Adds to rows sorted by key and date what the last known plain same-weekday values were.
+    def mean_total(self, rows: pl.DataFrame, on: str, back: int, ahead: int, least: int) -> pl.Series:
+        """Mean total of the open days from so many before each row's date `on` to so many after it.
 
-    Plain days have neither holiday nor event: `busy` has one row per (store_id, date) that is not plain.
-    `plain_base`: mean of the last four, for the days after this one; `plain_before`: as it stood for this day;
-    `plain_12`, `plain_26`: means of the last twelve and twenty-six; `plain`: whether this day is.
-    """
-    marked = state.join(
-        busy.with_columns(plain=pl.lit(value=False)), on=["store_id", "date"], how="left", maintain_order="left"
-    ).with_columns(pl.col("plain").fill_null(value=True), rank=rank(*key))
-    means = marked.filter("plain").with_columns(rank=rank(*key)).select(
-        plain_base=ordered_mean(_past(value, k) for k in range(4)),
-        plain_12=last_mean(pl.col(value), SHAPE_WEEKS),
-        plain_26=last_mean(pl.col(value), HALF_YEAR_WEEKS),
-    )  # fmt: skip
-    latest = means.select(pl.all().gather(marked.select(_latest_plain()).to_series()))
-    before = pl.when(pl.col("rank") > 0).then(pl.col("plain_base").shift(1))
-    return marked.hstack(latest).with_columns(plain_before=before).drop("rank")
+        Null with fewer than `least` of them.
+        """
+        day, known = self._day(rows, on)
+        first = day - day % max(self.grid.dates, 1)
+        low, high = np.maximum(day - back, first), np.minimum(day + ahead + 1, first + self.grid.dates)
+        amounts, opened = (whole[high] - whole[low] for whole in self._whole)
+        return pl.Series(on, ratio(amounts / STEPS, np.where(known & (opened >= least), opened, 0)), nan_to_null=True)
 
+    def departure(self, rows: pl.DataFrame, on: str) -> pl.Series:
+        """Total over usual on each row's date `on`; null where the store was closed or nothing was usual."""
+        day, known = self._day(rows, on)
+        return pl.Series(on, np.where(known, self._departures[day], np.nan), nan_to_null=True)
 
-def _latest_plain() -> pl.Expr:
-    """Where among all plain rows the latest one of the same key lies; null before the first."""
-    number = pl.col("plain").cast(pl.Int64).cum_sum()
-    of_others = (number - pl.col("plain")).gather(pl.int_range(pl.len(), dtype=pl.Int64) - pl.col("rank"))
-    return pl.when(number > of_others).then(number - 1)
+    def _day(self, rows: pl.DataFrame, on: str) -> tuple[Indices, NDArray[np.bool_]]:
+        day = rows.select(self.grid.day(on)).to_series()
+        return day.fill_null(0).to_numpy(), day.is_not_null().to_numpy()
 
+    @cached_property
+    def _steps(self) -> Indices:
+        return millionths(self.sold)
 
-def _past(value: str, weeks: int) -> pl.Expr:
-    """The value `weeks` known same-weekday days earlier, in rows sorted by key and date."""
-    return pl.when(pl.col("rank") >= weeks).then(pl.col(value).shift(weeks))
+    @cached_property
+    def _whole(self) -> tuple[Indices, Indices]:
+        """What was sold, in millionths, and the number of open days, on all days before each number."""
+        amounts = self._steps.reshape(-1, DAY_HOURS).sum(axis=1)
+        return np.append(0, np.cumsum(amounts)), np.append(0, np.cumsum(amounts > 0))
 
+    @cached_property
+    def _departures(self) -> Column:
+        found = np.full(len(self.grid.store_ids) * self.grid.dates + 1, np.nan)
+        ratio = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
+        found[self.totals["day"].to_numpy()] = self.totals.select(ratio).to_series().to_numpy()
+        return found
 
-def same_hour_state(profile: pl.DataFrame, also: list[str]) -> pl.DataFrame:
-    """Adds to the profile what the last known same-weekday values were, this row's included.
+    def came(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of the rows of (store_id, date, hour) whose date is a known open day, with what came as `y`."""
+        opened = self.totals.select("store_id", "date", "day")
+        found = rows.join(opened, on=["store_id", "date"], how="inner", maintain_order="left")
+        place = found.select(pl.col("day") * DAY_HOURS + pl.col("hour")).to_series().to_numpy()
+        return found.drop("day").with_columns(y=pl.Series(self.sold[place], dtype=pl.Float64))
 
-    `base`: the incumbent for the days after this one; `last`, `last_2`, `last_8`: means of so many values;
-    `<column>_base` for each column in `also`: its mean over the same days as the incumbent's.
-    """
-    weeks = range(SAME_HOUR_WEEKS)
-    ranked = profile.with_columns(rank=rank(*HOUR_KEY))
-    return ranked.with_columns(
-        base=ordered_mean(_past("y", k) for k in weeks[:4]),
-        last=pl.col("y"),
-        last_2=ordered_mean(_past("y", k) for k in weeks[:2]),
-        last_8=ordered_mean(_past("y", k) for k in weeks),
-        **{f"{name}_base": ordered_mean(_past(name, k) for k in weeks[:4]) for name in also},
-    ).drop("rank", *also)
+    @cached_property
+    def _days(self) -> Mapping[str, Indices]:
+        frames = {"weekdays": self.weekdays, "plain": self.weekdays.filter("plain"), "totals": self.totals}
+        # One more, which stands for none.
+        return {name: np.append(frame["day"].to_numpy(), 0) for name, frame in frames.items()}
 
+    @cached_property
+    def _daily(self) -> Mapping[str, NDArray[np.int64]]:
+        names = ("plain_row_before", "plain_rank_before")
+        found = {name: np.append(self.totals[name].fill_null(-1).to_numpy(), -1) for name in names}
+        return {**found, "plain": np.append(self.totals["plain"].to_numpy(), False)}
 
-def hour_levels(state: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, hour and open date: how the hour ran on plain days lately beside its plain mean."""
-    seen = pl.col("plain") & pl.col("plain_before").is_not_null()
-    return (
-        state.select(
-            "store_id", "hour", "date", "y",
-            seen=pl.when(seen).then("y").otherwise(0.0),
-            expected=pl.when(seen).then("plain_before").otherwise(0.0),
-        )
-        .sort("store_id", "hour", "date")
-        .with_columns(rank=rank("store_id", "hour"))
-        .select(
-            "store_id", "hour", "date",
-            hour_level_7=_level(7),
-            hour_level_28=_level(28),
-            hour_mean_28=last_mean(pl.col("y"), 28),
-        )
-    )  # fmt: skip
-
-
-def _level(days: int) -> pl.Expr:
-    """What was seen over what was expected, summed over the last open days; null without expectation."""
-    seen, expected = last_sum(pl.col("seen"), days), last_sum(pl.col("expected"), days)
-    return pl.when(expected > 0).then(seen / expected)
-
-
-def day_totals(cells: pl.DataFrame, busy: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and open date: total, what plain days led to expect of it (`usual`), recent levels.
-
-    `usual` is the mean total of the last four plain same weekdays, or of the last four of any kind where none was
-    plain: the same as the sum of what its hours led to expect. Levels are sums over plain days: a holiday or
-    promotion lately says nothing of the days to come.
-    """
-    days = (
-        cells.group_by("store_id", "date")
-        .agg(total=exact_sum(pl.col("y")), hours_traded=(pl.col("y") > 0).sum())
-        .filter(pl.col("total") > 0)
-        .with_columns(weekday=pl.col("date").dt.weekday())
-        .sort(*DAY_KEY, "date")
-        .with_columns(rank=rank(*DAY_KEY))
-        .with_columns(base_before=ordered_mean(_past("total", k) for k in range(1, 5)))
-    )
-    totals = (
-        plain_state(days.drop("rank"), busy, DAY_KEY, "total")
-        .select("store_id", "date", "total", "hours_traded", "plain", usual=pl.coalesce("plain_before", "base_before"))
-        .sort("store_id", "date")
-        .with_columns(rank=rank("store_id"))
-    )
-    counts = pl.col("plain") & (pl.col("usual") > 0)
-    return totals.with_columns(
-        seen=pl.when(counts).then("total").otherwise(0.0),
-        expected=pl.when(counts).then("usual").otherwise(0.0),
-    ).with_columns(
-        **{f"day_level_{days}": _level(days) for days in (3, 7, 14, 28)},
-        day_trend=last_mean(pl.col("total"), 28) / last_mean(pl.col("total"), 84),
-        hourly_scale=last_sum(pl.col("total"), 28) / last_sum(pl.col("hours_traded"), 28),
-        open_days_known=pl.col("rank") + 1,
-    ).drop("seen", "expected", "rank")  # fmt: skip
+    def _lookback(self, points: pl.DataFrame, among: str) -> Lookback:
+        prefix = "plain_" if among == "plain" else ""
+        row, rank = (points[f"{prefix}{name}"].fill_null(-1).to_numpy() for name in ("row", "rank"))
+        return Lookback(self._days[among], row, rank, points["hour"].cast(pl.Int64).to_numpy())
 
 
-def weekday_state(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and open date: the weekday's last ratio, and the holidays among the incumbent's days."""
-    over = ["store_id", "weekday"]
-    return (
-        totals.join(holidays, on=["store_id", "date"], how="left")
-        .with_columns(weekday=pl.col("date").dt.weekday(), marked=pl.col("holiday").is_not_null().cast(pl.Int32))
-        .sort(*over, "date")
-        .select(
-            "store_id", "weekday", "date",
-            weekday_last=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
-            holidays_in_base=pl.col("marked").rolling_sum(4, min_samples=1).over(over),
-        )
-    )  # fmt: skip
+def _open_days(outside: Outside, sold: Column) -> pl.DataFrame:
+    """One row per store and date with demand, sorted, as `totals.weekday_states` takes them; adds hours_traded."""
+    grid, by_day = outside.grid, sold.reshape(-1, DAY_HOURS)
+    amounts = millionths(by_day.sum(axis=1))
+    day = np.flatnonzero(amounts > 0)
+    store, step = np.divmod(day, max(grid.dates, 1))
+    return pl.DataFrame({
+        "store_id": grid.store_ids.gather(store), "store": store, "day": day,
+        "date": pl.select(pl.lit(grid.first) + pl.duration(days=1) * pl.lit(pl.Series(step))).to_series(),
+        "total": amounts[day] / STEPS, "hours_traded": (by_day[day] > 0).sum(axis=1),
+        "plain": outside.plain[day], "holiday": outside.holiday[day],
+    })  # fmt: skip
 
 
-def year_ago(totals: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and calendar date from the first: centred 7-day and trailing 28-day mean totals."""
-    grid = (
-        totals.group_by("store_id")
-        .agg(pl.date_ranges(pl.col("date").min(), pl.col("date").max()).first().alias("date"))
-        .explode("date")
-    )
-    daily = grid.join(totals, on=["store_id", "date"], how="left").sort("store_id", "date")
-    return daily.select(
-        "store_id", "date",
-        week_mean=rolling_mean(pl.col("total"), 7, 4, center=True).over("store_id"),
-        month_mean=rolling_mean(pl.col("total"), 28, 14).over("store_id"),
-    )  # fmt: skip
+def _traded_hours(grid: Grid, sold: Column) -> pl.DataFrame:
+    """One row per store and clock hour with any demand: store_id, hour."""
+    ever = (sold.reshape(len(grid.store_ids), grid.dates, DAY_HOURS) > 0).any(axis=1)
+    store, hour = np.nonzero(ever)
+    ids = grid.store_ids.gather(store)
+    return pl.DataFrame({"store_id": ids, "hour": pl.Series(hour, dtype=pl.Int8)})
 
 
-def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and past date of a holiday within the store's history; `date` is when it was known.
-
-    A holiday with trade was known on its day, a closed one on the next open day: until then it may be late data.
-    `holiday_ratio`: total over incumbent, null without one; `holiday_closed`: nothing was sold on a weekday that
-    had traded within the four weeks before.
-    """
-    span = totals.group_by("store_id").agg(first=pl.col("date").min(), last=pl.col("date").max())
-    weekdays = totals.select("store_id", "date", weekday=pl.col("date").dt.weekday(), usual_on="date")
-    past = holidays.join(span, on="store_id").filter(pl.col("date").is_between("first", "last"))
-    usual = (
-        past.with_columns(weekday=pl.col("date").dt.weekday())
-        .sort("date")
-        .join_asof(
-            weekdays.sort("date"),
-            on="date",
-            by=["store_id", "weekday"],
-            strategy="backward",
-            allow_exact_matches=False,
-            tolerance="28d",
-            check_sortedness=False,
-        )
-    )
-    return (
-        usual.join(totals, on=["store_id", "date"], how="left")
-        .sort("date")
-        .join_asof(weekdays.select("store_id", "date", open_on="date").sort("date"), on="date", by="store_id",
-                   strategy="forward", check_sortedness=False)
-        .select(
-            "store_id", "holiday", date="open_on",
-            holiday_ratio=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
-            holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
-        )
-        .sort("store_id", "holiday", "date")
-    )  # fmt: skip
+def _hstack(points: pl.DataFrame, found: Mapping[str, Column]) -> pl.DataFrame:
+    return points.with_columns(pl.Series(name, value, nan_to_null=True) for name, value in found.items())

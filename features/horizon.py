@@ -9,6 +9,9 @@ from features import clock, history, memory, trading
 from features.records import Records
 
 ORIGIN = ["store_id", "origin_date"]
+DAY_STATES = ("day_level_3", "day_level_7", "day_level_14", "day_level_28", "day_trend", "hourly_scale",
+              "open_days_known")  # fmt: skip
+WEEKDAY_STATES = ("row", "rank", "plain_row", "plain_rank", "weekday_last", "holidays_in_base")
 
 
 def _last_before(
@@ -33,7 +36,8 @@ def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[d
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
     coded = stores.select("store_id", "timezone").join(known.store_codes, on="store_id")
     crossed = coded.join(frame, how="cross")
-    at = _last_before(crossed, known.totals, ["store_id"], "last_on").drop_nulls("last_on")
+    at = _last_before(crossed, known.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
+    at = at.drop_nulls("last_on")
     return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
 
 
@@ -65,7 +69,7 @@ def store_dates(
         .drop("closed_on", "store_code")
     )
     marked = dates.select(*ORIGIN, target_on="date").join(
-        known.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
+        known.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
     year = timedelta(days=memory.YEAR_DAYS)
     earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
@@ -89,7 +93,7 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     assert isinstance(first, date)
     assert isinstance(last, date)
     grid = clock.hour_grid(records.stores, first, last).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
-    day_state = at_origin.drop("total", "usual", "hours_traded", "plain", "last_on", "open_days_known")
+    day_state = at_origin.drop("row", "last_on", "open_days_known")
     return (
         trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
@@ -101,26 +105,24 @@ def by_hand(known: history.Past, origin: date) -> pl.DataFrame:
     It is the mean of the last four known same-weekday values, or of as many as there are; an hour without demand on
     an open day counts as 0, a closed day has no value.
     """
-    before = known.hourly.filter(pl.col("date") < origin)
-    last = before.unique(history.HOUR_KEY, keep="last", maintain_order=True)
-    return last.select(*history.HOUR_KEY, incumbent="base")
+    before = known.weekdays.filter(pl.col("date") < origin)
+    last = before.unique(["store_id", "weekday"], keep="last", maintain_order=True)
+    return known.incumbent(last.join(known.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
 
 
 def _hour_states(known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, origin, weekday and hour that the store ever traded before the origin."""
+    """One row per store, origin, weekday and hour that the store ever trades or declares."""
     wanted = dates.select(*ORIGIN, "weekday").unique()
+    asked = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(wanted, on=ORIGIN)
     indexed = known.totals.select("store_id", "date", weekday_index="open_days_known")
+    states = known.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
     weekly = _last_before(
-        at_origin.select(*ORIGIN, "last_on", "open_days_known").join(wanted, on=ORIGIN),
-        known.weekdays.join(indexed, on=["store_id", "date"]),
-        ["store_id", "weekday"], "weekday_on",
-    )  # fmt: skip
-    return (
-        weekly.join(known.hour_levels, left_on=["store_id", "last_on"], right_on=["store_id", "date"])
-        .join(known.hourly, left_on=["store_id", "weekday", "hour", "weekday_on"],
-              right_on=["store_id", "weekday", "hour", "date"], how="left")
-        .with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
-    )  # fmt: skip
+        asked.drop("row"), states.join(indexed, on=["store_id", "date"]), ["store_id", "weekday"], "weekday_on"
+    )
+    levels = known.hour_levels(asked.drop("weekday", "last_on").unique(ORIGIN).join(known.hours, on="store_id"))
+    points = weekly.join(levels.drop("row", "open_days_known"), on=ORIGIN)
+    found = known.hour_states(points).drop("row", "rank", "plain_row", "plain_rank")
+    return found.with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
 
 
 def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:

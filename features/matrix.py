@@ -9,9 +9,10 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, labor, macro, memory, trading, weather
+from features import calendar, events, history, horizon, labor, macro, trading, weather
 from features.errors import NotKnownError
 from features.exact import exact_sum, ordered_mean
+from features.outside import Outside
 from features.records import Records
 from features.weather import WeatherView
 
@@ -37,50 +38,16 @@ class View:
 
 
 def past(
-    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, origin: date | None = None
+    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None
 ) -> history.Past:
-    """All states of a target's history, with the calendar and events from its first day to `last`.
+    """All states of a target's history, with what went on outside from the first day of demand to `last`.
 
     `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
-    With an `origin` only what its rows rest on is made; for stores `memory.looking_further` that is too little.
+    `outside` is what `Outside.of` makes of the same records, where another target has had it made.
     """
-    first = records.first_demand_on(view.target) or last
-    near = timedelta(days=calendar.NEAR_DAYS)
-    holidays = calendar.public_holidays(records.stores, first - near, last + near)
-    days = events.event_days(records.events, records.stores, first, last)
-    codes = events.name_codes(records.events)
-    busy = pl.concat([holidays.select("store_id", "date"), events.busy_days(days)]).unique()
-    cells = history.hourly_cells(records.demand, view.target)
-    totals = history.day_totals(cells, busy)
-    since = None if origin is None else origin - timedelta(days=memory.YEAR_DAYS)
-    hourly = history.hourly_profile(cells, trading.declared_clock_hours(records.hours), since)
-    hourly = history.plain_state(hourly, busy)
-    if origin is not None:
-        hourly = hourly.filter(pl.col("date") >= origin - timedelta(days=memory.LATE_DAYS))
-    profile, also = _with_seen(hourly, records, view, days, codes)
-    hourly = history.same_hour_state(profile.sort(*history.HOUR_KEY, "date"), also)
-    return history.Past(
-        hourly, history.hour_levels(hourly), totals, history.weekday_state(totals, holidays),
-        history.year_ago(totals), holidays, history.holiday_ratios(totals, holidays), days, codes,
-        horizon.store_codes(records.stores if chain is None else chain),
-    )  # fmt: skip
-
-
-def _with_seen(
-    profile: pl.DataFrame, records: Records, view: View, days: pl.DataFrame, codes: pl.DataFrame
-) -> tuple[pl.DataFrame, list[str]]:
-    """Adds weather as observed, labor as scheduled and events, where the chain records them; and says which."""
-    also: list[str] = []
-    if view.weather != "none" and records.weather.height:
-        profile = profile.join(weather.observations(records.weather), on=["store_id", "date", "hour"], how="left")
-        also += weather.MEASURES
-    if records.labor.height:
-        profile = profile.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
-        also.append("scheduled_hours")
-    if records.events.height:
-        profile = events.active_events(profile, days, codes).drop("event_code")
-        also += events.COLUMNS
-    return profile, also
+    outside = outside or Outside.of(records, view.weather, last)
+    codes = horizon.store_codes(records.stores if chain is None else chain)
+    return history.Past.of(records.demand, view.target, outside, trading.declared_clock_hours(records.hours), codes)
 
 
 def build(
@@ -137,26 +104,19 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
     year's week, and on last year's date.
     """
     unique = dates.select("store_id", "date").unique()
-    marked = calendar.date_features(calendar.holiday_features(unique, known.holidays))
+    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays)).drop("holiday")
     last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
-    yearly = known.yearly
-    usual = known.totals.select("store_id", "date", departed=_ratio("total", "usual"))
-    return (
-        dates.join(marked, on=["store_id", "date"])
-        .with_columns(week_on=pl.col("date") - last_year,
-                      month_on=pl.col("date") - last_year - pl.duration(days=7) * weeks + pl.duration(days=3))
-        .join(yearly.select("store_id", "date", "week_mean"),
-              left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
-        .join(yearly.select("store_id", "date", "month_mean"),
-              left_on=["store_id", "month_on"], right_on=["store_id", "date"], how="left")
-        .join(usual.rename({"departed": "history_last_year_day"}),
-              left_on=["store_id", "week_on"], right_on=["store_id", "date"], how="left")
-        .with_columns(year_on=pl.col("date").dt.offset_by("-1y"),
-                      history_last_year=_ratio("week_mean", "month_mean"))
-        .join(usual.rename({"departed": "history_last_year_date"}),
-              left_on=["store_id", "year_on"], right_on=["store_id", "date"], how="left")
-        .drop("week_on", "month_on", "year_on", "week_mean", "month_mean", "holiday")
-    )  # fmt: skip
+    rows = dates.join(marked, on=["store_id", "date"]).with_columns(
+        week_on=pl.col("date") - last_year,
+        month_on=pl.col("date") - last_year - pl.duration(days=7) * weeks + pl.duration(days=3),
+        year_on=pl.col("date").dt.offset_by("-1y"),
+    )
+    means = [known.mean_total(rows, "week_on", 3, 3, 4), known.mean_total(rows, "month_on", 27, 0, 14)]
+    return rows.with_columns(
+        rows.select(*means).select(_ratio("week_on", "month_on")).to_series().alias("history_last_year"),
+        known.departure(rows, "week_on").alias("history_last_year_day"),
+        known.departure(rows, "year_on").alias("history_last_year_date"),
+    ).drop("week_on", "month_on", "year_on")
 
 
 def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
@@ -164,9 +124,9 @@ def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: histo
     if view.weather != "none" and records.weather.height:
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
-        rows = rows.join(labor.schedule(records.labor), on=["store_id", "date", "hour"], how="left")
+        rows = rows.with_columns(known.outside.at(rows, labor.SCHEDULED))
     if records.events.height:
-        rows = events.active_events(rows, known.event_days, known.event_codes)
+        rows = events.active_events(rows, known.outside.event_days, known.outside.event_codes)
     return rows
 
 

@@ -1,8 +1,11 @@
 """Weather as it was known: the latest forecast issued before the origin, beside what was observed before it."""
 
+from datetime import date, timedelta
 from typing import Literal
 
 import polars as pl
+
+from features import clock
 
 WeatherView = Literal["issued", "observed", "none"]
 """Which weather a target hour sees: issued before the origin, the one that came (hindsight), or none."""
@@ -17,12 +20,33 @@ MEASURES = (
 )
 
 
-def observations(weather: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, local date and hour: what was observed, averaged where the hour repeats."""
-    seen = weather.filter(pl.col("issued_utc").is_null())
-    return seen.group_by("store_id", date=pl.col("valid_local").dt.date(), hour=pl.col("valid_local").dt.hour()).agg(
-        pl.col(MEASURES).mean()
-    )
+LATE = timedelta(days=3)
+
+DEPARTING = ("temperature_c", "precipitation_mm", "snowfall_cm")
+"""Measures whose departure from the incumbent's days is a feature."""
+
+
+def observed(weather: pl.DataFrame) -> pl.DataFrame:
+    """The rows that tell what came, which no one had issued before."""
+    return weather.filter(pl.col("issued_utc").is_null())
+
+
+def before(weather: pl.DataFrame, stores: pl.DataFrame, origin: date) -> pl.DataFrame:
+    """The rows that one origin may see: what was observed, and each store's latest issue strictly before it."""
+    starts = clock.origin_utc(stores.select("store_id", "timezone", origin_date=pl.lit(origin)))
+    # Most rows are of earlier issues: where every store has a late one, the time alone spares them the search.
+    late = weather.filter(pl.col("issued_utc") >= pl.lit(origin, pl.Datetime("us")) - LATE)
+    latest = _latest(late, starts)
+    if latest.height < starts.height:
+        late, latest = weather, _latest(weather, starts)
+    return pl.concat([observed(weather), late.join(latest, on=["store_id", "issued_utc"], how="semi")])
+
+
+def _latest(weather: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
+    """One row per store with an issue before its start: the latest one's time."""
+    issues = weather.select("store_id", "issued_utc").unique().join(starts, on="store_id")
+    known = issues.filter(pl.col("issued_utc") < pl.col("origin_utc"))
+    return known.group_by("store_id").agg(pl.col("issued_utc").max())
 
 
 def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> pl.DataFrame:
@@ -32,8 +56,7 @@ def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> 
     cover are null. Under "observed" it sees what came, which is hindsight. Row order is not kept.
     """
     if view == "observed":
-        seen = weather.filter(pl.col("issued_utc").is_null())
-        measured = seen.select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
+        measured = observed(weather).select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
         return rows.join(measured, on=["store_id", "hour_utc"], how="left")
     issued = weather.filter(pl.col("issued_utc").is_not_null())
     issues = issued.select("store_id", "issued_utc").unique().sort("issued_utc")
@@ -52,7 +75,6 @@ def weather_features() -> list[pl.Expr]:
     """The weather family: the hour's own weather, and how it departs from that of the incumbent's four days."""
     own = [pl.col(measure).alias(f"weather_{measure}") for measure in MEASURES]
     departures = [
-        (pl.col(measure) - pl.col(f"{measure}_base")).alias(f"weather_{measure}_departure")
-        for measure in ("temperature_c", "precipitation_mm", "snowfall_cm")
+        (pl.col(measure) - pl.col(f"{measure}_base")).alias(f"weather_{measure}_departure") for measure in DEPARTING
     ]
     return own + departures

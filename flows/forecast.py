@@ -104,11 +104,8 @@ def _of_block(
         return records
 
     window = read(ids, memory.since(origin))
-    told = [
-        of_night(window, read, chain.stores, model, origin, f"{target}-v{version}", stages)
-        for target, version, model in champions
-    ]
-    return pl.concat(told).sort(ORDER)
+    models = [(model, f"{target}-v{version}") for target, version, model in champions]
+    return of_night(window, read, chain.stores, models, origin, stages)
 
 
 def _champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:

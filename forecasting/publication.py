@@ -6,12 +6,16 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, history, horizon, matrix, memory, trading
+from features import clock, history, horizon, matrix, memory, trading, weather
 from features.dayparts import daypart
+from features.outside import Outside
 from features.records import Records
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
+
+Named = tuple[Model, str]
+"""A model and the name of its version."""
 
 SCHEMA = pl.Schema({
     "store_id": pl.String(), "target": pl.String(), "origin_date": pl.Date(), "lead_days": pl.Int16(),
@@ -43,17 +47,33 @@ def _as_in(block: Records, records: Records) -> Records:
 
 
 def of_night(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, model: Model, origin: date,
-    version: str, stages: Stages = unmeasured,
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, models: Sequence[Named],
+    origin: date, stages: Stages = unmeasured,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
-    `whole` gives the whole history of those stores that look further back; `chain` are all stores.
+    Those of all models, which know the same world. `whole` gives the whole history of those stores that look further
+    back; `chain` are all stores.
     """
+    with stages("matrix"):
+        window = replace(window, weather=weather.before(window.weather, window.stores, origin))
+        views = {model.recipe.weather for model, _ in models}
+        last = origin + timedelta(days=matrix.HORIZON_DAYS)
+        world = {view: Outside.of(window, view, last) for view in views}
+    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages)
+            for model, version in models]  # fmt: skip
+    return pl.concat(rows).sort(ORDER)
+
+
+def _of_window(
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, named: Named,
+    origin: date, stages: Stages,
+) -> pl.DataFrame:  # fmt: skip
+    model, version = named
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     last = origin + timedelta(days=view.horizon_days)
     with stages("matrix"):
-        near = matrix.past(window, view, last, chain, origin)
+        near = matrix.past(window, view, last, chain, world)
     further = memory.looking_further(window.stores, near.totals, origin)
     rest = replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further)))
     rows = [of_block(rest, near, model, origin, version, stages)]
@@ -62,7 +82,7 @@ def of_night(
         with stages("matrix"):
             past = matrix.past(records, view, last, chain)
         rows.append(of_block(records, past, model, origin, version, stages))
-    return pl.concat(rows).sort(ORDER)
+    return pl.concat(rows)
 
 
 def of_block(

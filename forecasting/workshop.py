@@ -65,7 +65,7 @@ class Workshop:
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return _with_demand(rows, [past for _, past in self._judged])
+        return pl.concat(past.came(rows) for _, past in self._judged)
 
     def train(self, as_of: date) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""
@@ -167,7 +167,7 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made
         return pl.DataFrame()
     block, past = made
     with stages("matrix") as count:
-        rows = _with_demand(matrix.build(block, view, origins, past, one_in), [past])
+        rows = past.came(matrix.build(block, view, origins, past, one_in))
         count(rows.height)
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 
@@ -184,11 +184,6 @@ def _begun(made: Made, origins: Sequence[date]) -> bool:
     """Whether any store of the block has history at one of the origins."""
     totals = made[1].totals
     return totals.height > 0 and bool((totals["date"] < max(origins)).any())
-
-
-def _with_demand(rows: pl.DataFrame, known: Sequence[history.Past]) -> pl.DataFrame:
-    came = pl.concat([past.hourly.select("store_id", "date", "hour", "y") for past in known])
-    return rows.join(came, on=["store_id", "date", "hour"], how="inner", maintain_order="left")
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

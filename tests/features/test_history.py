@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import history
+from features import history, matrix
+from features import totals as day_totals
+from features.records import Records
+from features.tables import EVENTS
 
 FIRST = date(2024, 1, 1)
 HOURS = (8, 9, 12)
@@ -30,23 +33,33 @@ def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
     return pl.DataFrame(found, schema=schema, orient="row")
 
 
-def profile(rows: pl.DataFrame) -> pl.DataFrame:
-    return history.hourly_profile(history.hourly_cells(rows, "orders"))
+def stores(*names: str) -> pl.DataFrame:
+    place = {"timezone": "Europe/Paris", "country": "XX", "subdivision": None, "region": None}
+    return pl.DataFrame(
+        [{"store_id": name, **place} for name in names], schema_overrides=dict.fromkeys(place, pl.String)
+    )
 
 
-def marked(busy: Collection[int]) -> pl.DataFrame:
-    """The days numbered `busy`, which are holidays or have an event."""
-    rows = [("A", FIRST + timedelta(days=step)) for step in sorted(busy)]
-    return pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date}, orient="row")
+def past(rows: pl.DataFrame, busy: Collection[int] = (), names: tuple[str, ...] = ("A",)) -> history.Past:
+    """The past of orders, where the days numbered `busy` have an event of the whole chain; no hours are declared."""
+    events = [
+        {"name": "fair", "kind": "local event", "starts_local": datetime.combine(day, time()),
+         "ends_local": datetime.combine(day, time(23))}
+        for day in (FIRST + timedelta(days=step) for step in sorted(busy))
+    ]  # fmt: skip
+    schema = EVENTS.schema
+    told = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
+    records = Records.of({"stores": stores(*names), "demand": rows, "events": told})
+    return matrix.past(records, matrix.View("orders"), FIRST + timedelta(days=100))
 
 
 def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
-    return history.day_totals(history.hourly_cells(demand(days), "orders"), marked(busy))
+    return past(demand(days), busy).totals
 
 
-def state(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
-    """All hourly states, where the days numbered `busy` are holidays or have an event."""
-    return history.plain_state(history.same_hour_state(profile(demand(days)), []), marked(busy))
+def state(known: history.Past) -> pl.DataFrame:
+    """All hourly states, one row per open day and hour ever traded."""
+    return known.hour_states(known.weekdays.join(known.hours, on="store_id")).sort("store_id", "date", "hour")
 
 
 def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
@@ -59,7 +72,7 @@ def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
 @given(histories)
 def test_incumbent_is_the_mean_of_the_last_four_known_same_weekday_values(days: list[list[int]]) -> None:
     ever = {hour for slot, hour in enumerate(HOURS) if any(values[slot] for values in days)}
-    found = {(row["date"], row["hour"]): row for row in state(days).iter_rows(named=True)}
+    found = {(row["date"], row["hour"]): row for row in state(past(demand(days))).iter_rows(named=True)}
     opened = [step for step, values in enumerate(days) if sum(values)]
     assert set(found) == {(FIRST + timedelta(days=step), hour) for step in opened for hour in ever}
     for (day, hour), row in found.items():
@@ -74,14 +87,12 @@ def test_incumbent_is_the_mean_of_the_last_four_known_same_weekday_values(days: 
 @given(histories, st.sets(st.integers(0, 79)))
 def test_plain_means_leave_holidays_and_events_out(days: list[list[int]], busy: set[int]) -> None:
     plain = [values if step not in busy else [0, 0, 0] for step, values in enumerate(days)]
-    for row in state(days, busy).iter_rows(named=True):
+    for row in state(past(demand(days), busy)).iter_rows(named=True):
         step = (row["date"] - FIRST).days
         values = known_values(plain, step, row["hour"])
         assert row["plain"] == (step not in busy)
         assert row["plain_base"] == (pytest.approx(mean(values[:4])) if values else None)
         assert row["plain_12"] == (pytest.approx(mean(values[:12])) if values else None)
-        before = known_values(plain, step - 7, row["hour"]) if step >= 7 else []
-        assert row["plain_before"] == (pytest.approx(mean(before[:4])) if before else None)
 
 
 def test_a_busy_day_moves_no_level() -> None:
@@ -109,37 +120,60 @@ def test_day_totals_and_levels(days: list[list[int]]) -> None:
 
 def test_an_hour_that_repeats_counts_as_the_mean_of_its_two_values() -> None:
     twice = pl.concat([demand([[6, 2, 2]]), demand([[10, 0, 0]])])
-    assert profile(twice).filter(pl.col("hour") == 8)["y"].to_list() == [8.0]
+    assert state(past(twice)).filter(pl.col("hour") == 8)["last"].to_list() == [8.0]
 
 
 def test_a_day_on_which_nothing_was_sold_is_closed() -> None:
     rows = demand([[1, 2, 3]] * 8).with_columns(
         orders=pl.when(pl.col("hour_local").dt.date() == FIRST).then(0.0).otherwise("orders")
     )
-    assert FIRST not in profile(rows)["date"].to_list()
+    assert past(rows).totals["date"].to_list() == [FIRST + timedelta(days=step) for step in range(1, 8)]
 
 
 def test_an_absent_hour_of_an_open_day_is_zero_and_an_hour_never_traded_is_not_there() -> None:
-    found = profile(demand([[5, 0, 0], [0, 3, 0]])).sort("date", "hour")
-    assert found.select("hour", "y").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
+    found = state(past(demand([[5, 0, 0], [0, 3, 0]])))
+    assert found.select("hour", "last").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
 
 
 def test_stores_do_not_mix() -> None:
     one, two = demand([[1, 2, 3]] * 30, "A"), demand([[7, 0, 9]] * 10, "B")
-    both = profile(pl.concat([two, one]))
+    both = past(pl.concat([two, one]), names=("A", "B"))
     for store, alone in (("A", one), ("B", two)):
-        own = history.same_hour_state(profile(alone), [])
-        mixed = history.same_hour_state(both, []).filter(pl.col("store_id") == store)
-        assert mixed.equals(own)
+        own = state(past(alone, names=(store,)))
+        mixed = state(both).filter(pl.col("store_id") == store)
+        numbers = ["store", "day", "row", "plain_row", "plain_row_before"]
+        assert mixed.drop(numbers).equals(own.drop(numbers))
 
 
-def test_year_ago_means_are_of_the_calendar_days_around() -> None:
-    days = [[k % 5 + 1, 0, k % 3] for k in range(60)]
-    yearly = history.year_ago(totals(days))
-    assert yearly["date"].to_list() == [FIRST + timedelta(days=k) for k in range(60)]
+def test_mean_totals_are_of_the_open_days_around() -> None:
+    days = [[k % 5 + 1, 0, k % 3] if k != 12 else [0, 0, 0] for k in range(60)]
+    asked = pl.DataFrame({"store_id": "A", "on": [FIRST + timedelta(days=k) for k in (-1, 0, 2, 10, 40, 150)]})
+    known = past(demand(days))
     sums = [float(sum(values)) for values in days]
-    assert yearly["week_mean"].to_list()[10] == pytest.approx(mean(sums[7:14]))
-    assert yearly["month_mean"].to_list()[40] == pytest.approx(mean(sums[13:41]))
+    weeks = [None, mean(sums[:4]), mean(sums[:6]), mean(sums[7:12] + sums[13:14]), mean(sums[37:44]), None]
+    assert known.mean_total(asked, "on", 3, 3, 4).to_list() == [pytest.approx(week) for week in weeks]
+    months = [None, None, None, None, mean(sums[13:41]), None]
+    assert known.mean_total(asked, "on", 27, 0, 14).to_list() == [pytest.approx(month) for month in months]
+
+
+@EVERY
+@given(histories, st.sets(st.integers(0, 79)))
+def test_hour_levels_are_what_came_on_plain_days_over_what_was_usual(days: list[list[int]], busy: set[int]) -> None:
+    known = past(demand(days), busy)
+    if known.totals.is_empty():
+        return
+    found = known.hour_levels(known.totals.join(known.hours, on="store_id"))
+    plain = [values if step not in busy else [0, 0, 0] for step, values in enumerate(days)]
+    opened = [step for step, values in enumerate(days) if sum(values)]
+    for row in found.iter_rows(named=True):
+        lately = [step for step in opened if step <= (row["date"] - FIRST).days][-28:]
+        slot, hour = HOURS.index(row["hour"]), row["hour"]
+        assert row["hour_mean_28"] == pytest.approx(mean(days[step][slot] for step in lately))
+        usual = {step: known_values(plain, step - 7, hour)[:4] for step in lately if step >= 7 and step not in busy}
+        pairs = [(days[step][slot], mean(values)) for step, values in usual.items() if values]
+        expected = sum(pair[1] for pair in pairs)
+        level = sum(pair[0] for pair in pairs) / expected if expected else None
+        assert row["hour_level_28"] == (None if level is None else pytest.approx(level, abs=1e-5))
 
 
 def holidays(*found: tuple[str, date]) -> pl.DataFrame:
@@ -152,7 +186,7 @@ def test_holiday_ratio_is_total_over_incumbent_and_closed_where_a_usual_weekday_
     days[28] = [5, 5, 5]
     days[30] = [0, 0, 0]
     half, shut = FIRST + timedelta(days=28), FIRST + timedelta(days=30)
-    ratios = history.holiday_ratios(totals(days), holidays(("Half Day", half), ("Shut Day", shut)))
+    ratios = day_totals.holiday_ratios(totals(days), holidays(("Half Day", half), ("Shut Day", shut)))
     assert ratios.select("holiday", "holiday_ratio", "holiday_closed").rows() == [
         ("Half Day", pytest.approx(0.5), False),
         ("Shut Day", None, True),

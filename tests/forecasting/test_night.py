@@ -76,7 +76,7 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
     view = matrix.View(target, RECIPE.weather)
     past = matrix.past(records, view, origin + timedelta(days=14))
     expected = of_block(records, past, trained, origin, "1")
-    told = of_night(window(records, origin), whole, records.stores, trained, origin, "1")
+    told = of_night(window(records, origin), whole, records.stores, [(trained, "1")], origin)
     assert_frame_equal(told, expected, check_exact=True)
     assert told["store_id"].n_unique() == 7
     assert {GAP, SUNDAYS, YOUNG, SILENT} <= set(asked)
@@ -89,7 +89,7 @@ def test_the_window_alone_would_not_do_for_stores_that_look_further() -> None:
     last = origin + timedelta(days=14)
     view, near = matrix.View("orders", RECIPE.weather), window(records, origin)
     whole = of_block(records, matrix.past(records, view, last), trained, origin, "1")
-    short = of_block(near, matrix.past(near, view, last, origin=origin), trained, origin, "1")
+    short = of_block(near, matrix.past(near, view, last), trained, origin, "1")
     missing = whole.join(short, on=whole.columns, how="anti", nulls_equal=True)
     assert {GAP, SUNDAYS, SILENT} <= set(missing["store_id"])
     assert not set(missing["store_id"]) & set(PLAIN)
@@ -104,4 +104,4 @@ def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
         "none": records.block([]),
         "without demand": records.block([YOUNG]).without("demand"),
     }[kind]
-    assert of_night(block, block.block, records.stores, trained, origin, "1").is_empty()
+    assert of_night(block, block.block, records.stores, [(trained, "1")], origin).is_empty()
