@@ -6,8 +6,9 @@ from pathlib import Path
 
 from features.matrix import View
 from features.memory import since
-from flows.forecast import WORKERS, publish
+from flows.forecast import publish
 from flows.reading import Chain
+from forecasting.engine import WORKERS
 from forecasting.model import Model
 from forecasting.publication import of_block
 from forecasting.recipe import Recipe

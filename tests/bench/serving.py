@@ -8,12 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from features import history, matrix, memory
+from features import history, matrix, memory, weather
+from features.outside import Outside
 from features.records import Records
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
-from flows.forecast import WORKERS
 from flows.reading import Chain
+from forecasting.engine import WORKERS
 from forecasting.workshop import BLOCK_STORES
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, measured
@@ -50,18 +51,22 @@ def blocks(chain: Chain) -> list[list[str]]:
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date) -> tuple[int, int]:
     window = chain.block(ids, memory.since(origin))
+    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
+    world = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        rows = matrix_of(states(window, chain.block, chain.stores, view, origin), view, origin)
+        rows = matrix_of(states(window, chain.block, chain.stores, view, origin, world), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
 
-def states(window: Records, whole: Read, stores: pl.DataFrame, view: matrix.View, origin: date) -> list[Made]:
+def states(
+    window: Records, whole: Read, stores: pl.DataFrame, view: matrix.View, origin: date, world: Outside | None = None
+) -> list[Made]:
     """Records and states of those stores that the window is enough for, and of those that look further."""
     last = origin + timedelta(days=view.horizon_days)
-    near = matrix.past(window, view, last, stores, origin)
+    near = matrix.past(window, view, last, stores, world)
     further = memory.looking_further(window.stores, near.totals, origin)
     made = [(replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near)]
     if further:
