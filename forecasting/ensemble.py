@@ -81,16 +81,20 @@ def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Arra
     scaled = [(x / scale, y / scale) for (x, y), scale in zip(levels, scales, strict=True)]
     smooth = 0.02
 
+    # Not by matrix products, whose last bits depend on the number of threads.
     def loss(weights: Array) -> tuple[float, Array]:
-        errors = [(x, x @ weights - y) for x, y in scaled]
+        errors = [(x, np.einsum("ij,j->i", x, weights) - y) for x, y in scaled]
         sizes = [np.sqrt(error**2 + smooth**2) for _, error in errors]
-        slopes = [x.T @ (error / size) / len(size) for (x, error), size in zip(errors, sizes, strict=True)]
+        slopes = [
+            np.einsum("ij,i->j", x, error / size) / len(size) for (x, error), size in zip(errors, sizes, strict=True)
+        ]
         return float(sum(size.mean() for size in sizes)), np.sum(slopes, axis=0)
 
     sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
     bounds = [(0.0, 1.0)] * len(start)
     found = minimize(loss, start, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
-    weights = np.clip(found.x, 0.0, None)
+    # The solver's last bits depend on the number of threads.
+    weights = np.round(np.clip(found.x, 0.0, None), 9)
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 

@@ -89,11 +89,13 @@ def fit_linear(member: str, rows: pl.DataFrame, y: Array) -> Linear:
     spreads = np.where(x.std(axis=0) > 1e-8, x.std(axis=0), 1.0)
     scaled, solved = x / spreads, np.zeros(x.shape[1])
     for _ in range(STEPS):
-        error = departure - scaled @ solved
+        # Not by matrix products, whose last bits depend on the number of threads.
+        error = departure - np.einsum("ij,j->i", scaled, solved)
         pull = weight / np.sqrt(error**2 + DELTA**2)
-        normal = (scaled * pull[:, None]).T @ scaled + RIDGE * pull.sum() * np.eye(len(solved))
-        solved = np.linalg.solve(normal, (scaled * pull[:, None]).T @ departure)
-    return Linear(member, tuple((solved / spreads).tolist()), tuple(spreads.tolist()))
+        pulled = scaled * pull[:, None]
+        normal = np.einsum("ij,ik->jk", pulled, scaled) + RIDGE * pull.sum() * np.eye(len(solved))
+        solved = np.linalg.solve(normal, np.einsum("ij,i->j", pulled, departure))
+    return Linear(member, tuple(np.round(solved / spreads, 9).tolist()), tuple(spreads.tolist()))
 
 
 def _days(rows: pl.DataFrame) -> pl.DataFrame:

@@ -110,7 +110,9 @@ def test_a_worker_of_another_version_is_refused(untrained: Any, empty: LocalClus
         "--no-nanny",
         "--no-dashboard",
     ]
-    worker = subprocess.Popen(start, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        start, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL
+    )
     try:
         assert "has daypart 0.0.9, expected" in refused(untrained.home, empty.scheduler_address)
     finally:
