@@ -1,14 +1,17 @@
 """Monitor: scores published forecasts whose actuals have arrived, and says whether to retrain."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 
 import polars as pl
 
 from features.errors import NotKnownError
+from features.matrix import HORIZON_DAYS
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.reading import read_records
+from flows.forecast import LATE_DAYS
+from flows.reading import Chain
 from forecasting import accuracy
 from forecasting.backtest import with_actuals
 from forecasting.retrain import Decision, decide
@@ -27,21 +30,45 @@ class Watch:
 def monitor(lake: Lake, registry: Registry) -> Watch:
     """Scores every published store-hour that has an actual, writes the scores, decides by target.
 
-    An hour without demand counts as 0 once its store has ingested a later one of an open day.
-    Running it again changes nothing unless actuals or forecasts did. Raises NotKnownError where nothing was
-    published.
+    An hour without demand counts as 0 once its store has ingested a later one of an open day. An origin is scored
+    until its horizon has been known for LATE_DAYS; demand that changes later leaves its scores as they are. Running
+    it again changes nothing unless actuals or forecasts did. Raises NotKnownError where nothing was published.
     """
     if not lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
-    records, _ = read_records(lake)
-    due = _reported(lake.scan("forecasts").collect(), records.demand)
-    scored = with_actuals(due, records.demand).filter(pl.col("actual").is_not_null())
-    columns = lake.columns("scores")
-    if scored.height:
-        lake.upsert("scores", scored.select(columns))
-    recent = scored.filter(pl.col("origin_date") > pl.col("origin_date").max() - pl.duration(days=RECENT_ORIGINS_DAYS))
-    targets = sorted(due["target"].unique()) or list(TARGETS)
+    chain = Chain.of(lake)
+    published = lake.scan("forecasts").select("origin_date", "target").unique().collect()
+    for origin in _due(lake, chain, published["origin_date"].unique().sort()):
+        _score(lake, origin)
+    recent, targets = _recent(lake), sorted(published["target"].unique())
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
+
+
+def _due(lake: Lake, chain: Chain, published: pl.Series) -> list[date]:
+    """Published origins that have no score yet or whose horizon may still bring one."""
+    last = max(day for target in TARGETS if (day := chain.last_demand_on(target)))
+    known = published <= last
+    scored = lake.scan_or_empty("scores").select(pl.col("origin_date").unique()).collect().to_series()
+    open_since = last - timedelta(days=HORIZON_DAYS + LATE_DAYS)
+    return published.filter(known & ((published >= open_since) | ~published.is_in(scored.implode()))).to_list()
+
+
+def _score(lake: Lake, origin: date) -> None:
+    """Writes what is known of one origin's forecasts."""
+    told = lake.scan("forecasts").filter(pl.col("origin_date") == origin).collect()
+    span = pl.col("hour_utc").is_between(told["hour_utc"].min(), told["hour_utc"].max())
+    demand = lake.scan("demand").filter(span).collect()
+    scored = with_actuals(_reported(told, demand), demand).filter(pl.col("actual").is_not_null())
+    if scored.height:
+        lake.upsert("scores", scored.select(lake.columns("scores")))
+
+
+def _recent(lake: Lake) -> pl.DataFrame:
+    """Scores of the latest origins that have any."""
+    scores = lake.scan_or_empty("scores")
+    last = scores.select(pl.col("origin_date").max()).collect().item()
+    since = last - timedelta(days=RECENT_ORIGINS_DAYS) if isinstance(last, date) else date.min
+    return scores.filter(pl.col("origin_date") > since).collect()
 
 
 def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

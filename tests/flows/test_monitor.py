@@ -123,3 +123,18 @@ def test_a_chain_that_changes_its_level_is_to_be_retrained(world: Any, daypart: 
     assert daypart(world.home, "ingest", "demand", tmp_path / "moved.parquet").status == 0
     decision = daypart(world.home, "monitor", "--json").json["decisions"]["orders"]
     assert decision["retrain"] is True
+
+
+def test_an_origin_known_for_long_is_left_as_it_was_scored(watched: Any, daypart: Any, tmp_path: Any) -> None:
+    """A month later only what may still change is looked at; an origin that was never scored is always due."""
+    late = watched.files / "later.parquet"
+    month = pl.read_parquet(late).drop("hour_local").with_columns(pl.col("hour_utc") + timedelta(days=28))
+    month.write_parquet(tmp_path / "month.parquet")
+    assert daypart(watched.home, "ingest", "demand", tmp_path / "month.parquet").status == 0
+    assert daypart(watched.home, "monitor").status == 0
+    before = watched.lake.version("scores")
+    doubled = pl.read_parquet(late).with_columns(orders=pl.col("orders") * 2)
+    doubled.write_parquet(tmp_path / "doubled.parquet")
+    assert daypart(watched.home, "ingest", "demand", tmp_path / "doubled.parquet").status == 0
+    assert daypart(watched.home, "monitor").status == 0
+    assert before == watched.lake.version("scores") == 0
