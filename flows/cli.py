@@ -199,8 +199,7 @@ def forecast(
     meter = Meter(place.settings.prices) if rows is None else None
     if meter is not None:
         with opened(place.settings) as made:
-            forecasts.publish(lake, place.registry, day, meter, made)
-        rows = forecasts.published(lake, forecasts.due(lake, day), stores)
+            rows = forecasts.published(lake, forecasts.publish(lake, place.registry, day, meter, made), stores)
     if rows is None:
         raise NotKnownError(
             f"store {', '.join(stores)} has no forecast: is it closed for good? see closed_on in stores"

@@ -29,7 +29,6 @@ class Demo:
 
     trained: list[Trained]
     backtested: Backtested
-    published: pl.DataFrame
     watch: Watch
 
 
@@ -56,10 +55,10 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     report = settings.home / "report.html"
     tested = backtest(Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress)
     progress("forecast")
-    told: pl.DataFrame = flows.forecast(settings)
+    flows.forecast(settings)
     progress("two weeks pass; monitor")
     flows.ingest(settings, after)
-    return Demo(trained, tested, told, flows.monitor(settings))
+    return Demo(trained, tested, flows.monitor(settings))
 
 
 def _quiet_prefect(store: Path) -> None:

@@ -1,5 +1,6 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
+from flows.adapters.staging import Staging
 from flows.reading import Chain, with_demand
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
@@ -61,12 +63,12 @@ def publish(
     origin: date | None = None,
     meter: Meter | None = None,
     engine: Callable[[Meter], Engine] = Local,
-) -> pl.DataFrame:
+) -> date:
     """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
-    same origin, and until then that is what readers see. Returns what was published. Memory holds a few blocks of
-    stores and the forecasts. What the job takes is measured, and kept with each target's run.
+    same origin, and until then that is what readers see. Returns the origin. Memory holds a few blocks of stores;
+    forecasts wait on the disk. What the job takes is measured, and kept with each target's run.
     """
     meter = meter or Meter(registry.settings.prices)
     chain = Chain.of(lake)
@@ -81,15 +83,18 @@ def publish(
                 f"{day}: it would know the future; use `daypart backtest`"
             )
     blocks = in_blocks(sorted(chain.stores["store_id"]))
-    rows = pl.concat(engine(meter).map(partial(_of_block, chain, champions, day), blocks))
-    with meter("publish") as count:
-        lake.replace("forecasts", rows, where={"origin_date": day})
-        count(rows.height)
+    counts: Counter[str] = Counter()
+    with Staging("forecasts", lake.root.parent) as staged:
+        for rows in engine(meter).map(partial(_of_block, chain, champions, day), blocks):
+            staged.add(rows)
+            counts.update(dict(rows["target"].value_counts().iter_rows()))
+        with meter("publish") as count:
+            lake.replace("forecasts", staged, day)
+            count(counts.total())
     for target, version, _ in champions:
         params = {"origin": day.isoformat(), "model_version": str(version)}
-        figures = {"rows": rows.filter(pl.col("target") == target).height, **meter.figures()}
-        registry.record("forecast", target, params, figures, chain.versions, {})
-    return rows
+        registry.record("forecast", target, params, {"rows": counts[target], **meter.figures()}, chain.versions, {})
+    return day
 
 
 def _of_block(

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-import polars as pl
 from prefect import flow, task
 
 from features.errors import InputError
@@ -62,8 +61,8 @@ def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list
 
 
 @flow(name="forecast", validate_parameters=False)
-def forecast(settings: Settings, origin: date | None = None) -> pl.DataFrame:
-    """Publishes the champion's forecast of every target."""
+def forecast(settings: Settings, origin: date | None = None) -> date:
+    """Publishes the champion's forecast of every target; the origin."""
     lake, registry = _places(settings)
     return _job("forecast", forecasts.publish)(lake, registry, origin)  # type: ignore[no-any-return]
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import polars as pl
 
 from features import keys
-from features.errors import DaypartError, NotKnownError, SchemaError, ValueRefused
+from features.errors import DaypartError, NotKnownError, ValueRefused
 from flows.adapters import merge
 from flows.adapters.lake_tables import LAKE, MOMENT, LakeTable, lake_table
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from flows.adapters.staging import Staging
 
 Written = TypeVar("Written")
+Parts = Callable[[], Iterator[pl.DataFrame]]
+"""Rows as they are stored, part by part, as often as it is called."""
+
 ATTEMPTS = 40
 CROWDED_FILES = 64
 """Files a partition at hand from which new rows are merged in rather than laid beside."""
@@ -121,21 +124,18 @@ class Lake:
         told = spec.apart(spec.conformed(rows)).values() if isinstance(rows, pl.DataFrame) else rows
         return self._committed(table, lambda delta: self._upsert(spec, told, delta))
 
-    def replace(self, table: str, rows: pl.DataFrame, where: Mapping[str, object]) -> int:
-        """Puts rows in the place of those whose key columns equal `where`, in one commit; the version since.
+    def replace(self, table: str, rows: "pl.DataFrame | Staging", partition: object) -> int:
+        """Puts rows in the place of all that a partition holds, in one commit; the version since.
 
-        Rows must match `where` themselves; none deletes. If they are what is stored there is no new version.
-        Raises as `upsert`, and ValueRefused for rows outside `where`.
+        Of staged rows, whose additions do not share keys, one addition is in memory at a time. None deletes; if
+        they are what is stored there is no new version. Raises as `upsert`, and ValueRefused for rows that lie
+        outside the partition.
         """
         spec = lake_table(table)
-        if not set(where) <= set(spec.key):
-            raise SchemaError(f"{table}: cannot replace by {', '.join(where)}; expected {', '.join(spec.key)}")
-        told = spec.conformed(rows)
-        match = pl.all_horizontal(pl.col(name).eq_missing(pl.lit(value)) for name, value in where.items())
-        outside = told.filter(~match)
-        if outside.height:
-            raise ValueRefused(f"{table}: {outside.height} rows lie outside {dict(where)}; leave them out", outside)
-        return self._committed(table, lambda delta: self._replace(spec, told, match, delta))
+        parts = _whole(spec.conformed(rows)) if isinstance(rows, pl.DataFrame) else rows.additions
+        for part in parts():
+            _check_within(spec, part, partition)
+        return self._committed(table, lambda delta: self._replace(spec, parts, partition, delta))
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
         """Adds rows whose keys are new, unread, in one commit; the version since. Raises as `upsert`."""
@@ -161,17 +161,13 @@ class Lake:
         version = self._write(spec, rows, delta, "upsert", "overwrite" if over else "append", parts)
         return Upserted(total.new, total.replaced, total.unchanged, version)
 
-    def _replace(self, spec: LakeTable, told: pl.DataFrame, match: pl.Expr, delta: "DeltaTable | None") -> int:
+    def _replace(self, spec: LakeTable, parts: Parts, partition: object, delta: "DeltaTable | None") -> int:
+        assert spec.partition is not None
         if delta is None:
-            return self._write(spec, [told], delta, "replace")
-        stored = pl.scan_delta(delta)
-        before = stored.filter(match).collect().select(told.columns)
-        if before.sort(spec.key).equals(told.sort(spec.key)):
+            return self._write(spec, parts(), delta, "replace")
+        if _are(pl.scan_delta(delta).filter(pl.col(spec.partition) == partition), parts, spec.key):
             return int(delta.version())
-        touched = pl.concat([before, told])
-        rest = spec.within(stored, touched).filter(~match).collect().select(told.columns)
-        rows = [pl.concat([rest, told])]
-        return self._write(spec, rows, delta, "replace", "overwrite", spec.partitions(touched))
+        return self._write(spec, parts(), delta, "replace", "overwrite", pl.Series(spec.partition, [partition]))
 
     def _write(
         self,
@@ -240,6 +236,29 @@ class Lake:
             last = self.version(table)
             raise NotKnownError(f"{table} has no version {version}: choose one from 0 to {last}") from None
         return newest
+
+
+def _whole(rows: pl.DataFrame) -> Parts:
+    return lambda: iter([rows])
+
+
+def _check_within(spec: LakeTable, part: pl.DataFrame, partition: object) -> None:
+    outside = part.filter(pl.col(str(spec.partition)) != partition)
+    if outside.height:
+        told = f"{spec.name}: {outside.height} rows lie outside {spec.partition} {partition}; leave them out"
+        raise ValueRefused(told, outside)
+
+
+def _are(stored: pl.LazyFrame, parts: Parts, key: Sequence[str]) -> bool:
+    """Whether the stored rows are those of the parts, each of which has a span of the first key column to itself."""
+    left = stored.select(pl.len()).collect().item()
+    for part in parts():
+        first, last = (pl.lit(end) for end in (part[key[0]].min(), part[key[0]].max()))
+        span = stored.filter(pl.col(key[0]).is_between(first, last)).collect()
+        if not span.select(part.columns).sort(key).equals(part.sort(key)):
+            return False
+        left -= span.height
+    return bool(left == 0)
 
 
 def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:

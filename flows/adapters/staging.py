@@ -38,15 +38,26 @@ class Staging:
         # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.
         whole = keys.in_order(self._table.conformed(rows), self._table.key)
         for partition, part in self._table.apart(whole).items():
-            data = part.to_arrow()
+            data = part.to_arrow().combine_chunks()
             self._writer(partition, data.schema).write_table(data)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        for writer in self._writers.values():
-            writer.close()
+        for file in self._read():
+            yield _latest(pl.read_ipc_stream(file), self._table)
+
+    def additions(self) -> Iterator[pl.DataFrame]:
+        """The rows as they were added: one frame an addition and partition, partitions one after the other."""
+        for file in self._read():
+            for batch in pa.ipc.open_stream(file):
+                yield pl.DataFrame(pl.from_arrow(batch))
+
+    def _read(self) -> Iterator[IO[bytes]]:
+        # Once: closing again would write an end wherever the file is read just now.
+        while self._writers:
+            self._writers.popitem()[1].close()
         for _, file in sorted(self._files.items()):
             file.seek(0)
-            yield _latest(pl.read_ipc_stream(file), self._table)
+            yield file
 
     def _writer(self, partition: str, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
         if partition not in self._files:

@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from features.matrix import View
 from features.memory import since
 from flows.forecast import publish
@@ -43,7 +45,13 @@ def _train(out: Path, home: Path, today: date) -> None:
 
 def from_lake(home: Path) -> Work:
     """Read, states, matrix, predict and publish, of all stores."""
-    return lambda: {"rows": publish(*place(home)).height}
+    lake, registry = place(home)
+
+    def work() -> dict[str, int]:
+        made = lake.scan("forecasts").filter(pl.col("origin_date") == publish(lake, registry))
+        return {"rows": made.select(pl.len()).collect().item()}
+
+    return work
 
 
 def from_states(home: Path, models: Path, origin: date) -> Work:

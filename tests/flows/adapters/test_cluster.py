@@ -95,9 +95,11 @@ def test_a_worker_that_is_killed_while_forecasting_changes_nothing(
     monkeypatch.setattr(forecast, "in_blocks", by_store)
     before = set(client.ncores())
     engine = partial(Struck, client, strike=striking(tmp_path / "struck"))
-    rows = publish(world.lake, world.registry, engine=engine)
+    rows = world.forecasts()
+    world.lake.replace("forecasts", rows.clear(), world.origin)
+    publish(world.lake, world.registry, engine=engine)
     assert before - set(client.ncores())
-    assert rows.equals(world.forecasts())
+    assert world.forecasts().equals(rows)
 
 
 def test_workers_that_are_killed_while_reading_and_while_boosting_change_nothing(
