@@ -1,5 +1,6 @@
 """The command line. Heavy libraries are imported by the command that needs them, so that help is instant."""
 
+import errno
 import os
 import sys
 import time
@@ -21,6 +22,8 @@ Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas:
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
+
+FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
 
 class Place:
@@ -278,10 +281,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _stop(1, stopped)
     except Exception as failed:
-        from features.errors import InputError
+        from features.errors import DaypartError, InputError
 
         if os.environ.get("DAYPART_DEBUG"):
             raise
-        if isinstance(failed, InputError):
-            _stop(2, str(failed))
+        if isinstance(failed, DaypartError):
+            _stop(2 if isinstance(failed, InputError) else 1, str(failed))
+        if isinstance(failed, OSError) and failed.errno in FULL:
+            _stop(1, f"the disk is full ({failed}): free some of it and run again; nothing was half-written")
         _stop(1, f"{type(failed).__name__}: {failed} (set DAYPART_DEBUG=1 for the traceback)")

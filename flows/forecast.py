@@ -74,8 +74,8 @@ def publish(
     chain = Chain.of(lake)
     present = with_demand(chain, None)
     day = origin or max(_next_day(chain, target) for target in present)
-    champions = _champions(registry, present)
-    for target, _, model in champions:
+    serving = champions(registry, present)
+    for target, _, model in serving:
         check_origin(chain, target, day)
         if model.as_of > day:
             raise InputError(
@@ -85,20 +85,20 @@ def publish(
     blocks = in_blocks(sorted(chain.stores["store_id"]))
     counts: Counter[str] = Counter()
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(_of_block, chain, champions, day), blocks):
+        for rows in engine(meter).map(partial(block_forecast, chain, serving, day), blocks):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
             lake.replace("forecasts", staged, day)
             count(counts.total())
-    for target, version, _ in champions:
+    for target, version, _ in serving:
         params = {"origin": day.isoformat(), "model_version": str(version)}
         registry.record("forecast", target, params, {"rows": counts[target], **meter.figures()}, chain.versions, {})
     return day
 
 
-def _of_block(
-    chain: Chain, champions: Sequence[Champion], origin: date, ids: Sequence[str], stages: Stages
+def block_forecast(
+    chain: Chain, serving: Sequence[Champion], origin: date, ids: Sequence[str], stages: Stages
 ) -> pl.DataFrame:
     """What is published of some stores, all targets, sorted."""
 
@@ -109,11 +109,11 @@ def _of_block(
         return records
 
     window = read(ids, memory.since(origin))
-    models = [(model, f"{target}-v{version}") for target, version, model in champions]
+    models = [(model, f"{target}-v{version}") for target, version, model in serving]
     return of_night(window, read, chain.stores, models, origin, stages)
 
 
-def _champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
+def champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
     """Target, version and model of every champion. Raises NotKnownError where no target has one."""
     versions = [(target, registry.version_of(target, "champion")) for target in targets]
     found = [(target, version) for target, version in versions if version is not None]

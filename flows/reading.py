@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Literal, Self
 
 import polars as pl
 
 from features import keys
-from features.errors import NotKnownError
+from features.errors import DaypartError, NotKnownError
 from features.records import BY_STORE, Records, Source
 from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.memory import available_gib
 
 NEAR_DAYS = 31
+STORE_DAY_BYTES = 10_000
+"""What a store's day takes at most while a block is worked on: measured on a chain with weather, labor and events."""
 BY_HOUR = {"demand": "hour", "labor": "hour", "weather": "valid"}
 """Tables of which no more is read than asked for, and the moment that their rows speak of."""
 
@@ -80,7 +84,11 @@ class Chain:
         return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
 
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
-        """The records of some stores, as `read_records` has them, but in no order."""
+        """The records of some stores, as `read_records` has them, but in no order.
+
+        Raises DaypartError where memory would not do for them and what is made of them.
+        """
+        self._check_memory(len(store_ids), since)
         return Records.of(_tables(self.lake, self.versions, store_ids, since))
 
     def first_demand_on(self, target: str) -> date | None:
@@ -90,6 +98,23 @@ class Chain:
     def last_demand_on(self, target: str) -> date | None:
         """Last local date with any demand of the target, over all stores."""
         return self._demand_on(target, "max", pl.Expr.max)
+
+    def _check_memory(self, stores: int, since: Mapping[str, date] | None) -> None:
+        first, last = self._span
+        days = (last - max(first, (since or {}).get("demand", first))).days + 1
+        needed, left = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
+        if needed > left:
+            raise DaypartError(
+                f"{stores} stores of {days} days need about {needed:.1f} GiB of memory, {left:.1f} GiB are left: end "
+                "other programs, or use a bigger machine or a cluster (--engine dask); what was published stands"
+            )
+
+    @cached_property
+    def _span(self) -> tuple[date, date]:
+        """The first and the last date that any demand in the lake is of, in UTC."""
+        edges = (self.lake.edge("demand", "hour_utc", end, self.versions["demand"]) for end in ("min", "max"))
+        first, last = (edge.date() for edge in edges)
+        return first, last
 
     def _demand_on(self, target: str, end: Literal["min", "max"], of: Callable[[pl.Expr], pl.Expr]) -> date | None:
         """The outermost date; looked for at that end of the table first."""

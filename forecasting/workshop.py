@@ -128,7 +128,7 @@ class Workshop:
             # Not by a comprehension, whose variable would keep a block while the next is made.
             frames: Iterator[pl.DataFrame] = map(sampled, self.blocks())
         else:
-            read = partial(_sampled_from, self._records, self._last, self.view, origins, one_in)
+            read = partial(sampled_from, self._records, self._last, self.view, origins, one_in)
             frames = self._engine.map(read, in_blocks(self._ids))
         found = [rows for rows in frames if rows.width]
         return _stacked(found) if found else pl.DataFrame()
@@ -172,7 +172,7 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 
 
-def _sampled_from(
+def sampled_from(
     records: Source, last: date, view: matrix.View, origins: Sequence[date], one_in: int, ids: Sequence[str],
     stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip

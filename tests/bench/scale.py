@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import bare, night, peers, plain, serving
+from tests.bench import bare, night, peers, plain, serving, workers
 from tests.bench.chain import SimulatedChain
 from tests.bench.row import Row
 
@@ -30,6 +30,7 @@ ROWS: dict[str, Callable[[SimulatedChain], list[Row]]] = {
     "fit": bare.fit_rows,
     "predict": bare.predict_rows,
     "scaling": night.scaling_rows,
+    "workers": workers.rows,
 }
 """What may be asked for by name, in the order in which it is measured. Another module adds its rows here."""
 

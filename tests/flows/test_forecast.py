@@ -209,3 +209,20 @@ def test_what_is_printed_can_be_piped(published_world: Any, process: Callable[..
     said, told = process(published_world.home, "forecast", "--json").communicate(timeout=100)
     assert told == ""
     assert json.loads(said)["rows"] == published_world.forecasts().height
+
+
+@pytest.mark.parametrize("file_bytes", [2_000, 60_000])
+def test_a_disk_that_fills_while_publishing_leaves_the_last_forecast(
+    world: Any, daypart: Any, process: Any, file_bytes: int
+) -> None:
+    """No file may grow beyond so many bytes."""
+    before, version = world.forecasts(), world.lake.version("forecasts")
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_bytes}, {file_bytes}))"
+    failing = process(world.home, "forecast", "--refresh", before=limit)
+    _, told = failing.communicate(timeout=100)
+    assert (failing.returncode, told.count("\n")) == (1, 1)
+    assert "the disk is full" in told or "forecasts was not written" in told
+    assert world.lake.version("forecasts") == version
+    assert world.forecasts().equals(before)
+    assert daypart(world.home, "forecast", "--refresh").status == 0
+    assert world.forecasts().equals(before)

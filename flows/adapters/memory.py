@@ -1,0 +1,19 @@
+"""Memory: how much of it this process may still take."""
+
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_gib(cgroup: Path = CGROUP) -> float:
+    """GiB that are left on the machine, or in the container where that has less; what is only cached counts as left."""
+    import psutil
+
+    left = [psutil.virtual_memory().available]
+    try:
+        limit, used, told = ((cgroup / name).read_text() for name in ("memory.max", "memory.current", "memory.stat"))
+        cached = dict(line.split() for line in told.splitlines())["inactive_file"]
+        left.append(int(limit) - int(used) + int(cached))
+    except (OSError, ValueError):
+        pass  # no container, or one without a limit ("max")
+    return float(max(min(left), 0)) / 2**30

@@ -1,0 +1,66 @@
+"""The engine past one machine: the same blocks on one worker of one thread and on two."""
+
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from features.matrix import View
+from features.records import days
+from flows.adapters.engine import opened
+from flows.adapters.meter import Meter
+from flows.adapters.settings import Settings
+from flows.forecast import block_forecast, champions
+from flows.reading import Chain
+from forecasting.engine import Engine
+from forecasting.recipe import Recipe
+from forecasting.workshop import in_blocks, sampled_from
+from tests.bench.chain import SimulatedChain
+from tests.bench.job import Took, apart
+from tests.bench.night import models, place
+from tests.bench.row import Limit, Row, beside
+
+TARGET = "orders"
+BLOCKS = 8
+"""Of stores: enough that two workers end together."""
+
+
+def rows(chain: SimulatedChain) -> list[Row]:
+    """Memory is of this process, which only waits."""
+    home, trained = chain.home(), models(chain)
+    one, two = (apart(_both, home, trained, chain.today, workers) for workers in (1, 2))
+    what = {
+        "features": "the sample of training rows, read and made",
+        "forecasting": "read, matrix, predict, all targets",
+    }
+    return [
+        beside(f"two workers: {work}", f"{what[work]}, {BLOCKS} blocks of stores; theirs is one worker",
+               Limit(times=1.6), two[work], "one worker", one[work])
+        for work in what
+    ]  # fmt: skip
+
+
+def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, Took]:
+    lake, registry = place(home, trained)
+    chain = Chain.of(lake)
+    ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(TARGET)
+    assert first is not None
+    sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
+    work = {
+        "features": partial(sampled_from, chain, origin, View(TARGET), *sample),
+        "forecasting": partial(block_forecast, chain, champions(registry, ("orders", "sales")), origin),
+    }
+    with opened(Settings(home=home, engine="dask", workers=workers)) as made:
+        engine, blocks = made(Meter()), in_blocks(ids)[:BLOCKS]
+        for each in work.values():
+            _spent(engine, each, [ids[:2]] * workers * 2)  # imports
+        return {name: _spent(engine, each, blocks) for name, each in work.items()}
+
+
+def _spent(engine: Engine, work: Callable[..., Any], blocks: list[Any]) -> Took:
+    began = time.perf_counter()
+    for _ in engine.map(work, blocks):
+        pass
+    return Took(time.perf_counter() - began, 0.0, 0.0)
