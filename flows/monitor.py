@@ -1,7 +1,7 @@
 """Monitor: scores published forecasts whose actuals have arrived, and says whether to retrain."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -38,8 +38,9 @@ def monitor(lake: Lake, registry: Registry) -> Watch:
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     chain = Chain.of(lake)
     published = lake.scan("forecasts").select("origin_date", "target").unique().collect()
+    until = lake.edge("demand", "hour_utc", "max", chain.versions["demand"])
     for origin in _due(lake, chain, published["origin_date"].unique().sort()):
-        _score(lake, origin)
+        _score(lake, origin, until)
     recent, targets = _recent(lake), sorted(published["target"].unique())
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
 
@@ -53,9 +54,10 @@ def _due(lake: Lake, chain: Chain, published: pl.Series) -> list[date]:
     return published.filter(known & ((published >= open_since) | ~published.is_in(scored.implode()))).to_list()
 
 
-def _score(lake: Lake, origin: date) -> None:
-    """Writes what is known of one origin's forecasts."""
-    told = lake.scan("forecasts").filter(pl.col("origin_date") == origin).collect()
+def _score(lake: Lake, origin: date, until: datetime) -> None:
+    """Writes what is known of one origin's forecasts; the last demand is of `until`."""
+    mine = (pl.col("origin_date") == origin) & (pl.col("hour_utc") <= until)
+    told = lake.scan("forecasts").filter(mine).collect()
     span = pl.col("hour_utc").is_between(told["hour_utc"].min(), told["hour_utc"].max())
     demand = lake.scan("demand").filter(span).collect()
     scored = with_actuals(_reported(told, demand), demand).filter(pl.col("actual").is_not_null())
