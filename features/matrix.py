@@ -25,7 +25,8 @@ FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
 YOUNG_DAYS = 56
 """A store's age is told up to here: beyond, a count of days would only name the date."""
 HORIZON_DAYS = 14
-LEAD = [*horizon.ORIGIN, "lead_days"]
+LEAD = "target_day"
+"""The number of a store's origin and lead, in the order of KEY: whole numbers group and sort faster than text."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,15 @@ def build(
     rows = _with_outside(rows, records, view, known).join(
         macro.macro_features(records.macro, origins), on="origin_date", how="left"
     )
-    rows = _smoothed(rows)
+    rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
     features = [*_history_family(), *_clock_family(), *_departures(rows)]
     rows = rows.with_columns(features)
-    return rows.select(*KEY_COLUMNS, *feature_names(rows)).sort(KEY)
+    return rows.select(*KEY_COLUMNS, *feature_names(rows))
+
+
+def _target_day() -> pl.Expr:
+    origin = pl.col("store_code").cast(pl.Int64) * 2**24 + pl.col("origin_date").cast(pl.Int32)
+    return origin * HORIZON_DAYS + pl.col("lead_days")
 
 
 def feature_names(matrix: pl.DataFrame) -> list[str]:

@@ -48,7 +48,8 @@ def from_lake(home: Path) -> Work:
     lake, registry = place(home)
 
     def work() -> dict[str, int]:
-        made = lake.scan("forecasts").filter(pl.col("origin_date") == publish(lake, registry))
+        origin = publish(lake, registry)
+        made = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
         return {"rows": made.select(pl.len()).collect().item()}
 
     return work

@@ -65,10 +65,11 @@ def beside(
     alone = Row(work, what, str(limit), told, found, short(ours.seconds), short(ours.peak_gib), name)
     if theirs is None:
         return alone
-    times, lean = theirs.seconds / ours.seconds, theirs.peak_gib / ours.peak_gib
+    lean = short(theirs.peak_gib / ours.peak_gib) if ours.peak_gib else None
     return Row(
         *(work, what, str(limit), told, found, alone.ours_seconds, alone.ours_peak_gib, name),
-        *(short(value) for value in (theirs.seconds, theirs.peak_gib, times, lean)),
+        *(short(value) for value in (theirs.seconds, theirs.peak_gib, theirs.seconds / ours.seconds)),
+        memory_ratio=lean,
     )
 
 
