@@ -1,5 +1,9 @@
-"""The engine past one machine: the same blocks on one worker of one thread and on two."""
+"""The engine past one machine: the same blocks on one worker of one thread and on two.
 
+Each worker is held to a processor of its own: Polars reads files in threads besides the one that it is allowed.
+"""
+
+import os
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -9,6 +13,7 @@ from typing import Any
 
 from features.matrix import View
 from features.records import days
+from flows.adapters.cluster import Dask
 from flows.adapters.engine import opened
 from flows.adapters.meter import Meter
 from flows.adapters.settings import Settings
@@ -16,6 +21,7 @@ from flows.forecast import block_forecast, champions
 from flows.reading import Chain
 from forecasting.engine import Engine
 from forecasting.recipe import Recipe
+from forecasting.stages import unmeasured
 from forecasting.workshop import in_blocks, sampled_from
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Took, apart
@@ -23,7 +29,7 @@ from tests.bench.night import models, place
 from tests.bench.row import Limit, Row, beside
 
 TARGET = "orders"
-BLOCKS = 8
+BLOCKS = 20
 """Of stores: enough that two workers end together."""
 
 
@@ -54,9 +60,18 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     }
     with opened(Settings(home=home, engine="dask", workers=workers)) as made:
         engine, blocks = made(Meter()), in_blocks(ids)[:BLOCKS]
-        for each in work.values():
-            _spent(engine, each, [ids[:2]] * workers * 2)  # imports
+        assert isinstance(engine, Dask)
+        for processor, worker in enumerate(engine.client.ncores()):
+            engine.client.run(_hold, processor, workers=[worker])
+            for each in work.values():  # imports what the work needs
+                engine.client.submit(each, ids[:2], unmeasured, workers=[worker], pure=False).result()
         return {name: _spent(engine, each, blocks) for name, each in work.items()}
+
+
+def _hold(processor: int) -> None:
+    """Holds every thread of this process, and those that they start, to one processor."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {processor})
 
 
 def _spent(engine: Engine, work: Callable[..., Any], blocks: list[Any]) -> Took:
