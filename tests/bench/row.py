@@ -1,6 +1,6 @@
 """A row of the table: one piece of work, ours beside the alternative, and whether it reaches what it must."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.bench.job import Took
 
@@ -62,15 +62,15 @@ def beside(
     """The row of ours beside theirs, or alone."""
     reached = limit.reached(ours, theirs)
     told = {True: "yes", False: "no", None: f"{name} is not installed"}[reached]
-    alone = Row(work, what, str(limit), told, found, short(ours.seconds), short(ours.peak_gib), name)
+    peaks = [short(took.peak_gib) if took and took.peak_gib else None for took in (ours, theirs)]
+    alone = Row(work, what, str(limit), told, found, short(ours.seconds), peaks[0], name)
     if theirs is None:
         return alone
-    lean = short(theirs.peak_gib / ours.peak_gib) if ours.peak_gib else None
-    return Row(
-        *(work, what, str(limit), told, found, alone.ours_seconds, alone.ours_peak_gib, name),
-        *(short(value) for value in (theirs.seconds, theirs.peak_gib, theirs.seconds / ours.seconds)),
-        memory_ratio=lean,
-    )
+    times, lean = theirs.seconds / ours.seconds, theirs.peak_gib / ours.peak_gib if ours.peak_gib else 0.0
+    return replace(
+        alone, theirs_seconds=short(theirs.seconds), theirs_peak_gib=peaks[1], ratio=short(times),
+        memory_ratio=short(lean) or None,
+    )  # fmt: skip
 
 
 def short(value: float) -> float:
