@@ -22,22 +22,14 @@ BY_HOUR = {"demand": "hour", "labor": "hour", "weather": "valid"}
 """Tables of which no more is read than asked for, and the moment that their rows speak of."""
 
 
-def read_records(
-    lake: Lake,
-    store_ids: Sequence[str] | None = None,
-    since: Mapping[str, date] | None = None,
-    versions: Mapping[str, int] | None = None,
-) -> tuple[Records, dict[str, int]]:
-    """What is recorded, each table at one version, and those versions by table name.
+def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
+    """All that is recorded, each table at one version and in order, and those versions by table name.
 
-    `store_ids` keeps what `Records.block` keeps, `since` drops a table's rows of earlier local dates (demand,
-    weather and labor); what is not wanted is not read. `versions` are those of an earlier call: blocks read one
-    after the other with them are of one state (a table without one is empty). Raises NotKnownError where stores or
-    demand were never ingested, and for a version that is not there.
+    Raises NotKnownError where stores or demand were never ingested.
     """
-    pinned = dict(versions) if versions is not None else _newest(lake)
-    tables = _tables(lake, pinned, store_ids, since)
-    return Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()}), pinned
+    versions = _newest(lake)
+    tables = _tables(lake, versions, None, None)
+    return Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()}), versions
 
 
 def _newest(lake: Lake) -> dict[str, int]:
@@ -84,9 +76,10 @@ class Chain:
         return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
 
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
-        """The records of some stores, as `read_records` has them, but in no order.
+        """The records of some stores, in no order; what is not wanted is not read.
 
-        Raises DaypartError where memory would not do for them and what is made of them.
+        `since` drops a table's rows of earlier local dates (demand, weather and labor). Raises DaypartError where
+        memory would not do for the stores and what is made of them.
         """
         self._check_memory(len(store_ids), since)
         return Records.of(_tables(self.lake, self.versions, store_ids, since))
