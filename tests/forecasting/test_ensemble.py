@@ -108,3 +108,14 @@ def test_where_all_with_a_weight_are_silent_the_incumbent_speaks() -> None:
 @pytest.mark.parametrize(("lead", "week"), [(0, 1), (6, 1), (7, 2), (13, 2)])
 def test_lead_weeks(lead: int, week: int) -> None:
     assert pl.select(pl.lit(lead).alias("lead_days")).select(ensemble.lead_week()).item() == week
+
+
+def test_a_member_that_earns_nothing_in_either_week_is_left_out_and_the_incumbent_never_is() -> None:
+    shares = {
+        1: {"a": 0.9, "b": 0.04, "c": 0.01, "incumbent": 0.05},
+        2: {"a": 0.6, "b": 0.4, "c": 0.0, "incumbent": 0.0},
+    }
+    rows = [(week, name, share) for week, told in shares.items() for name, share in told.items()]
+    kept = ensemble.earning(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
+    assert kept["member"].to_list() == ["a", "b", "incumbent"] * 2
+    assert kept["weight"].to_list() == pytest.approx([0.9 / 0.99, 0.04 / 0.99, 0.05 / 0.99, 0.6, 0.4, 0.0])
