@@ -30,7 +30,8 @@ bench: install ## Measure the work of 2,000 stores beside the alternatives (take
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	$(BIN)/python -m tests.bench.scale .daypart/bench
 
-bench-accuracy: install ## Backtest the real data sets (DAYPART_REAL_DATA, by default beside the checkout)
+bench-accuracy: install ## Backtest the real data sets beside two peers (DAYPART_REAL_DATA, by default beside)
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
 lock: install ## Choose the newest versions that install together
