@@ -26,6 +26,8 @@ member of its own that must earn its weight on rolling origins."""
 HOURLY = ("history_last_2", "history_last_8")
 """Ratios of an hour to `smooth`, added up to the day and told as ratios to the incumbent."""
 RIDGE = 0.1
+RIDGE_STORE_DAYS = 60
+"""History that weighs as much as no departure does: a quarter of a year of one store says little of levels."""
 DELTA = 0.05
 """Departure below which an error counts by its square: where there is no slope an absolute loss cannot be solved."""
 STEPS = 25
@@ -88,12 +90,13 @@ def fit_linear(member: str, rows: pl.DataFrame, y: Array) -> Linear:
     departure = np.log(np.clip(days["y"].to_numpy() / np.maximum(days["by_hand"].to_numpy(), 1e-9), 0.1, 10.0))
     spreads = np.where(x.std(axis=0) > 1e-8, x.std(axis=0), 1.0)
     scaled, solved = x / spreads, np.zeros(x.shape[1])
+    ridge = RIDGE + RIDGE_STORE_DAYS / max(days.select("store_id", "date").n_unique(), 1)
     for _ in range(STEPS):
         # Not by matrix products, whose last bits depend on the number of threads.
         error = departure - np.einsum("ij,j->i", scaled, solved)
         pull = weight / np.sqrt(error**2 + DELTA**2)
         pulled = scaled * pull[:, None]
-        normal = np.einsum("ij,ik->jk", pulled, scaled) + RIDGE * pull.sum() * np.eye(len(solved))
+        normal = np.einsum("ij,ik->jk", pulled, scaled) + ridge * pull.sum() * np.eye(len(solved))
         solved = np.linalg.solve(normal, np.einsum("ij,i->j", pulled, departure))
     return Linear(member, tuple(np.round(solved / spreads, 9).tolist()), tuple(spreads.tolist()))
 

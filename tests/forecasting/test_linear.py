@@ -46,12 +46,18 @@ def missed(member: Linear, rows: pl.DataFrame) -> float:
 
 
 def test_planted_effects_are_found_and_last_years_day_by_the_anniversary_alone() -> None:
-    train, fresh = matrix(), matrix(seed=4)
+    train, fresh = matrix(2000), matrix(seed=4)
     by_hand = (fresh["incumbent"] - fresh["y"]).abs().sum() / fresh["y"].sum()
     linear, anniversary = (missed(fitted(member, train), fresh) for member in LINEAR)
     assert anniversary < 0.25 * by_hand
     assert anniversary < 0.6 * linear
     assert linear < by_hand
+
+
+def test_the_less_history_the_less_it_departs_from_the_incumbent() -> None:
+    level = regressor_names("linear").index("history_day_level_7")
+    learned = [fitted("linear", matrix(days)).coefficients[level] for days in (28, 90, 400, 2000)]
+    assert 0 < learned[0] < learned[1] < learned[2] < learned[3] < 1
 
 
 @pytest.mark.parametrize("member", LINEAR)
