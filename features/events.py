@@ -44,8 +44,13 @@ def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: da
 
 def busy_days(days: pl.DataFrame) -> pl.DataFrame:
     """One row per store and date on which an event that passes (not a price change) touches the store."""
+    return _passing(days).select("store_id", "date").unique()
+
+
+def _passing(days: pl.DataFrame) -> pl.DataFrame:
+    """Those of events that pass and were known on the day."""
     known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
-    return days.filter(known & (pl.col("kind") != "price")).select("store_id", "date").unique()
+    return days.filter(known & (pl.col("kind") != "price"))
 
 
 def name_codes(events: pl.DataFrame) -> pl.DataFrame:
@@ -75,10 +80,9 @@ def _kind_column() -> pl.Expr:
     return column
 
 
-def passing(days: pl.DataFrame) -> dict[str, pl.DataFrame]:
+def passing_days(days: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """By column, the days of events that pass and were known on the day."""
-    known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
-    kinds = days.filter(known & (pl.col("kind") != "price")).with_columns(column=_kind_column())
+    kinds = _passing(days).with_columns(column=_kind_column())
     return {name: kinds.filter(pl.col("column") == name) for name in COLUMNS}
 
 

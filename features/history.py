@@ -144,14 +144,15 @@ class Past:
     @cached_property
     def _whole(self) -> tuple[Indices, Indices]:
         """What was sold, in millionths, and the number of open days, on all days before each number."""
-        amounts = self._steps.reshape(-1, DAY_HOURS).sum(axis=1)
+        amounts = np.zeros(len(self.grid.store_ids) * self.grid.dates, dtype=np.int64)
+        amounts[self.totals["day"].to_numpy()] = millionths(self.totals["total"].to_numpy())
         return np.append(0, np.cumsum(amounts)), np.append(0, np.cumsum(amounts > 0))
 
     @cached_property
     def _departures(self) -> Column:
         found = np.full(len(self.grid.store_ids) * self.grid.dates + 1, np.nan)
-        ratio = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
-        found[self.totals["day"].to_numpy()] = self.totals.select(ratio).to_series().to_numpy()
+        departed = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
+        found[self.totals["day"].to_numpy()] = self.totals.select(departed).to_series().to_numpy()
         return found
 
     def came(self, rows: pl.DataFrame) -> pl.DataFrame:

@@ -60,5 +60,5 @@ def _seen(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -
     if records.labor.height:
         seen |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
     if records.events.height:
-        seen |= {name: grid.counts(spans) for name, spans in events.passing(days).items()}
+        seen |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
     return seen

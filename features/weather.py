@@ -39,14 +39,22 @@ def before(weather: pl.DataFrame, stores: pl.DataFrame, origin: date) -> pl.Data
     latest = _latest(late, starts)
     if latest.height < starts.height:
         late, latest = weather, _latest(weather, starts)
-    return pl.concat([observed(weather), late.join(latest, on=["store_id", "issued_utc"], how="semi")])
+    seen = late.join(latest, left_on=["store_id", "issued_utc"], right_on=["store_id", "latest_utc"], how="semi")
+    return pl.concat([observed(weather), seen])
 
 
-def _latest(weather: pl.DataFrame, starts: pl.DataFrame) -> pl.DataFrame:
-    """One row per store with an issue before its start: the latest one's time."""
-    issues = weather.select("store_id", "issued_utc").unique().join(starts, on="store_id")
-    known = issues.filter(pl.col("issued_utc") < pl.col("origin_utc"))
-    return known.group_by("store_id").agg(pl.col("issued_utc").max())
+def _latest(weather: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows of (store_id, origin_utc) with an issue strictly before; adds `latest_utc`, its time."""
+    issues = weather.select("store_id", issued_utc="issued_utc", latest_utc="issued_utc").drop_nulls().unique()
+    return (
+        origins.sort("origin_utc")
+        .join_asof(
+            issues.sort("issued_utc"),
+            left_on="origin_utc", right_on="issued_utc", by="store_id",
+            strategy="backward", allow_exact_matches=False, check_sortedness=False,
+        )
+        .drop_nulls("latest_utc")
+    )  # fmt: skip
 
 
 def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> pl.DataFrame:
@@ -58,15 +66,8 @@ def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> 
     if view == "observed":
         measured = observed(weather).select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
         return rows.join(measured, on=["store_id", "hour_utc"], how="left")
-    issued = weather.filter(pl.col("issued_utc").is_not_null())
-    issues = issued.select("store_id", "issued_utc").unique().sort("issued_utc")
-    origins = rows.select("store_id", "origin_utc").unique().sort("origin_utc")
-    latest = origins.join_asof(
-        issues.with_columns(latest_utc="issued_utc"),
-        left_on="origin_utc", right_on="issued_utc", by="store_id",
-        strategy="backward", allow_exact_matches=False, check_sortedness=False,
-    ).drop_nulls("latest_utc")  # fmt: skip
-    told = latest.join(issued, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
+    latest = _latest(weather, rows.select("store_id", "origin_utc").unique())
+    told = latest.join(weather, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
     columns = ["store_id", "origin_utc", pl.col("valid_utc").alias("hour_utc"), *MEASURES]
     return rows.join(told.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
 

@@ -117,6 +117,7 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
         (high > 0.0).alias("banded"),
     ]
     key = list(dict.fromkeys((*CELL[level], *by)))
+    # Floats are added up in one order, whatever the order of the rows: same input, same bits.
     rows = rows.sort("store_id", "target", "origin_date", "hour_utc").select(*key, *columns)
     if level == "hour":
         return rows

@@ -1,6 +1,6 @@
 """A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -71,18 +71,25 @@ def _of_window(
 ) -> pl.DataFrame:  # fmt: skip
     model, version = named
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    made = night_states(window, world, whole, chain, view, origin, stages)
+    return pl.concat(of_block(block, past, model, origin, version, stages) for block, past in made)
+
+
+def night_states(
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, view: matrix.View,
+    origin: date, stages: Stages = unmeasured,
+) -> Iterator[tuple[Records, history.Past]]:  # fmt: skip
+    """Records and states of the stores that the window is enough for, then of those that look further, if any."""
     last = origin + timedelta(days=view.horizon_days)
     with stages("matrix"):
         near = matrix.past(window, view, last, chain, world)
     further = memory.looking_further(window.stores, near.totals, origin)
-    rest = replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further)))
-    rows = [of_block(rest, near, model, origin, version, stages)]
+    yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     if further:
         records = whole(further)
         with stages("matrix"):
             past = matrix.past(records, view, last, chain)
-        rows.append(of_block(records, past, model, origin, version, stages))
-    return pl.concat(rows)
+        yield records, past
 
 
 def of_block(
