@@ -26,7 +26,7 @@ check: install ## Lint, types, import contracts and tests
 
 test: check ## Set up and pass every check
 
-bench: install ## Measure the work of 2,000 stores beside the alternatives (takes an hour or two)
+bench: install ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	$(BIN)/python -m tests.bench.scale .daypart/bench
 

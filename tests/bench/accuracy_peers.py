@@ -14,6 +14,7 @@ import polars as pl
 from features.calendar import public_holidays
 from features.clock import hour_grid
 from features.records import Records
+from tests.bench.series import gapless
 
 RETRAIN_EVERY_DAYS = 28
 DAY, WEEK = 24, 168
@@ -85,12 +86,7 @@ def regular(records: Records, target: str, end: date) -> pl.DataFrame:
     """
     known = records.demand.filter(pl.col(target).is_not_null(), pl.col("hour_local") < datetime.combine(end, time()))
     told = known.group_by(unique_id="store_id", ds="hour_local").agg(y=pl.col(target).mean())
-    starts = told.filter(pl.col("y") > 0).group_by("unique_id").agg(pl.col("ds").min())
-    hours = pl.datetime_ranges("ds", datetime.combine(end, time()), "1h", closed="left")
-    grid = starts.with_columns(hours).explode("ds").sort("unique_id", "ds")
-    return grid.join(told, on=["unique_id", "ds"], how="left", maintain_order="left").with_columns(
-        pl.col("y").fill_null(0.0)
-    )
+    return gapless(told.filter(pl.col("y") > 0), datetime.combine(end, time()))
 
 
 def before(series: pl.DataFrame, origin: date, span: timedelta | None = None) -> pl.DataFrame:

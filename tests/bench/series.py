@@ -1,6 +1,6 @@
 """A chain's orders as regular hourly series, the form that libraries of time series take."""
 
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +25,12 @@ def regular(demand: pl.DataFrame, end: datetime) -> pl.DataFrame:
         unique_id=pl.col("store_id").str.strip_prefix("S").cast(pl.Int32), ds="hour_utc",
         y=pl.col("orders").cast(pl.Float32),
     )  # fmt: skip
-    hours = pl.datetime_ranges(pl.col("ds").min(), end - timedelta(hours=1), "1h").first()
+    return gapless(told, end)
+
+
+def gapless(told: pl.DataFrame, end: datetime) -> pl.DataFrame:
+    """Every hour of each series of (unique_id, ds, y) from its first to before `end`, sorted; y is 0 where untold."""
+    hours = pl.datetime_ranges(pl.col("ds").min(), end, "1h", closed="left").first()
     grid = told.group_by("unique_id").agg(hours.alias("ds")).explode("ds").sort("unique_id", "ds")
     return grid.join(told, on=["unique_id", "ds"], how="left", maintain_order="left").with_columns(
         pl.col("y").fill_null(0)

@@ -15,7 +15,8 @@ from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.reading import Chain
 from forecasting.engine import WORKERS
-from forecasting.workshop import BLOCK_STORES
+from forecasting.publication import night_states
+from forecasting.workshop import in_blocks
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, measured
 from tests.bench.row import Limit, Row, beside
@@ -43,10 +44,9 @@ def all_stores(home: Path, origin: date) -> Work:
     return work
 
 
-def blocks(chain: Chain) -> list[list[str]]:
+def blocks(chain: Chain) -> list[Sequence[str]]:
     """All stores, as a night takes them."""
-    ids = sorted(chain.stores["store_id"])
-    return [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
+    return in_blocks(sorted(chain.stores["store_id"]))
 
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date) -> tuple[int, int]:
@@ -65,13 +65,8 @@ def states(
     window: Records, whole: Read, stores: pl.DataFrame, view: matrix.View, origin: date, world: Outside | None = None
 ) -> list[Made]:
     """Records and states of those stores that the window is enough for, and of those that look further."""
-    last = origin + timedelta(days=view.horizon_days)
-    near = matrix.past(window, view, last, stores, world)
-    further = memory.looking_further(window.stores, near.totals, origin)
-    made = [(replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near)]
-    if further:
-        records = whole(further)
-        made.append((records, matrix.past(records, view, last, stores)))
+    world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
+    made = night_states(window, world, whole, stores, view, origin)
     return [each for each in made if _known(each, origin)]
 
 
