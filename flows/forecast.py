@@ -11,7 +11,6 @@ import polars as pl
 from features import memory
 from features.errors import InputError, NotKnownError
 from features.records import Records, Source
-from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
@@ -52,9 +51,8 @@ def due(lake: Lake, origin: date | None) -> date | None:
     """The origin asked for; by default the day after the last demand, null while there is no demand."""
     if origin is not None or not lake.exists("demand") or not lake.exists("stores"):
         return origin
-    chain = Chain.of(lake)
-    last = [day for target in TARGETS if (day := chain.last_demand_on(target))]
-    return max(last) + timedelta(days=1) if last else None
+    last = Chain.of(lake).last_day()
+    return last + timedelta(days=1) if last else None
 
 
 def publish(

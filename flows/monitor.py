@@ -38,16 +38,17 @@ def monitor(lake: Lake, registry: Registry) -> Watch:
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     chain = Chain.of(lake)
     published = lake.scan("forecasts").select("origin_date", "target").unique().collect()
-    until = lake.edge("demand", "hour_utc", "max", chain.versions["demand"])
     for origin in _due(lake, chain, published["origin_date"].unique().sort()):
-        _score(lake, origin, until)
+        _score(lake, origin, chain.edges[1])
     recent, targets = _recent(lake), sorted(published["target"].unique())
     return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
 
 
 def _due(lake: Lake, chain: Chain, published: pl.Series) -> list[date]:
     """Published origins that have no score yet or whose horizon may still bring one."""
-    last = max(day for target in TARGETS if (day := chain.last_demand_on(target)))
+    last = chain.last_day()
+    if last is None:
+        return []
     known = published <= last
     scored = lake.scan_or_empty("scores").select(pl.col("origin_date").unique()).collect().to_series()
     open_since = last - timedelta(days=HORIZON_DAYS + LATE_DAYS)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Literal, Self
+from typing import Self
 
 import polars as pl
 
@@ -86,14 +86,25 @@ class Chain:
 
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
-        return self._demand_on(target, "min", pl.Expr.min)
+        return self._demand_on(target, self.edges[0], pl.Expr.min)
 
     def last_demand_on(self, target: str) -> date | None:
         """Last local date with any demand of the target, over all stores."""
-        return self._demand_on(target, "max", pl.Expr.max)
+        return self._demand_on(target, self.edges[1], pl.Expr.max)
+
+    def last_day(self) -> date | None:
+        """Last local date with any demand of any target, over all stores."""
+        days = [day for target in TARGETS if (day := self.last_demand_on(target))]
+        return max(days, default=None)
+
+    @cached_property
+    def edges(self) -> tuple[datetime, datetime]:
+        """The first and the last hour that a row of demand is of, in UTC."""
+        first, last = (self.lake.edge("demand", "hour_utc", end, self.versions["demand"]) for end in ("min", "max"))
+        return first, last
 
     def _check_memory(self, stores: int, since: Mapping[str, date] | None) -> None:
-        first, last = self._span
+        first, last = (edge.date() for edge in self.edges)
         days = (last - max(first, (since or {}).get("demand", first))).days + 1
         needed, left = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
         if needed > left:
@@ -102,18 +113,9 @@ class Chain:
                 "other programs, or use a bigger machine or a cluster (--engine dask); what was published stands"
             )
 
-    @cached_property
-    def _span(self) -> tuple[date, date]:
-        """The first and the last date that any demand in the lake is of, in UTC."""
-        edges = (self.lake.edge("demand", "hour_utc", end, self.versions["demand"]) for end in ("min", "max"))
-        first, last = (edge.date() for edge in edges)
-        return first, last
-
-    def _demand_on(self, target: str, end: Literal["min", "max"], of: Callable[[pl.Expr], pl.Expr]) -> date | None:
-        """The outermost date; looked for at that end of the table first."""
-        version = self.versions["demand"]
-        rows = self.lake.scan("demand", version).filter(pl.col(target) > 0)
-        edge = self.lake.edge("demand", "hour_utc", end, version)
+    def _demand_on(self, target: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
+        """The outermost date; looked for at that edge of the table first."""
+        rows = self.lake.scan("demand", self.versions["demand"]).filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
         found = near.select(of(pl.col("hour_local"))).collect().item()
