@@ -25,6 +25,8 @@ FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
 YOUNG_DAYS = 56
 """A store's age is told up to here: beyond, a count of days would only name the date."""
 HORIZON_DAYS = 14
+CARRIED = 0.5
+"""Share of the level's movement that is carried on to the target: the rest is noise more often than not."""
 LEAD = "target_day"
 """The number of a store's origin and lead, in the order of KEY: whole numbers group and sort faster than text."""
 
@@ -66,7 +68,7 @@ def build(
     `one_in` keeps a fixed sample of pairs of origin and lead.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
-    (target's unit per hour), smooth (the same of plain days, over a smoother shape and at the level of late),
+    (target's unit per hour), smooth (the same of plain days, over a steadier shape and nearer the level of late),
     scale (the store's mean trading hour of late), then the features by family prefix. Raises NotKnownError where
     nothing is known.
     """
@@ -159,13 +161,14 @@ def _ratio(value: str, base: str) -> pl.Expr:
 
 
 def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `smooth`: the incumbent of plain days over a smoother shape, moved to the level of the last two weeks.
+    """Adds `smooth`: the incumbent of plain days over a steadier shape, moved towards the level of the last two weeks.
 
     And `half_year`, the same over the shape of the last half year.
     """
     plain = pl.coalesce("plain_base", "incumbent")
     level = exact_sum(plain).over(LEAD) * _recent_level()
-    usual = _shape("plain_12")
+    # Twelve weeks average out noise, four follow a change of habits: the mean of both shapes beats either alone.
+    usual = (_shape("plain_12") + _shape("plain_base")) / 2
     return rows.with_columns(
         smooth=pl.when(usual.is_not_null()).then(usual * level).otherwise(plain),
         half_year=_shape("plain_26") * level,
@@ -187,7 +190,7 @@ def _recent_level() -> pl.Expr:
     """
     lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
     weeks = 2.5 + pl.col("lead_days") // 7
-    return (lately * (weeks / 2.5)).exp()
+    return (CARRIED * lately * (weeks / 2.5)).exp()
 
 
 def _history_family() -> list[pl.Expr]:

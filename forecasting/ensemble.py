@@ -1,4 +1,7 @@
-"""How much to trust each member: weights from rolling-origin predictions, shrunk to an even hand."""
+"""How much to trust each member: weights from rolling-origin predictions, shrunk to what history of that length earns.
+
+Beside the members there are two that nothing is learned for: the incumbent, and `smooth` of the matrix.
+"""
 
 from collections.abc import Sequence
 
@@ -11,8 +14,15 @@ from features.exact import exact_sum, ordered_sum
 Array = NDArray[np.float64]
 
 LEAD_WEEKS = (1, 2)
-TRUST_STORE_DAYS = 28
-"""Store-days of rolling-origin evidence at which fitted weights count as much as even ones."""
+HOLD = 8.0
+"""How strongly weights are held to the prior's: by so much over the store-days of evidence."""
+
+BY_HAND = ("smooth", "incumbent")
+PLAIN = {"smooth": 1.0, "statistical": 1.0, "linear": 1.0, "incumbent": 1.0}
+LEARNED = {"ratio": 1.0, "level": 1.0, "linear": 0.5, "anniversary": 0.5}
+"""Shares of the members before any evidence: of thin histories and of long ones, which trees can learn from."""
+LONG_STORE_DAYS = 200
+"""Store-days of history at which the two count alike."""
 
 LEAST_SHARE = 0.05
 
@@ -22,38 +32,38 @@ def lead_week() -> pl.Expr:
     return (pl.col("lead_days") // 7 + 1).cast(pl.Int32).alias("lead_week")
 
 
-def even_weights(members: Sequence[str]) -> pl.DataFrame:
-    """One row per lead week and member: equal shares for all but the incumbent."""
-    share = 1 / max(len(members) - 1, 1)
-    rows = [(week, name, 0.0 if name == "incumbent" else share) for week in LEAD_WEEKS for name in members]
+def prior_weights(members: Sequence[str], store_days: int) -> pl.DataFrame:
+    """One row per lead week and member: what a history of so many store-days earns, before any evidence.
+
+    A member that neither list names counts as a learned one. The shares sum to 1 in each lead week.
+    """
+    long = store_days / (store_days + LONG_STORE_DAYS)
+    learned = np.array([LEARNED.get(name, float(name not in PLAIN)) for name in members])
+    plain = np.array([PLAIN.get(name, 0.0) for name in members])
+    shares = long * learned / max(learned.sum(), 1e-12) + (1 - long) * plain / max(plain.sum(), 1e-12)
+    shares = shares / shares.sum()
+    rows = [(week, name, share) for week in LEAD_WEEKS for name, share in zip(members, shares.tolist(), strict=True)]
     return pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row")
 
 
-def thin_weights(members: Sequence[str]) -> pl.DataFrame:
-    """Even weights with half of the trust left with the incumbent: for histories too short to measure."""
-    half = pl.when(pl.col("member") == "incumbent").then(0.5).otherwise(pl.col("weight") * 0.5)
-    return even_weights(members).with_columns(weight=half)
-
-
-def fit_weights(predictions: pl.DataFrame, members: Sequence[str]) -> pl.DataFrame:
+def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.DataFrame:
     """One row per lead week and member: non-negative weights that sum to 1 in each lead week.
 
     Minimises the absolute error of the weighted sum over rolling-origin predictions (columns: each member, `y`,
-    `lead_days`, `store_id`, `date`), by the hour and by the day alike, then shrinks towards even weights by the
-    store-days of evidence.
+    `lead_days`, `store_id`, `date`), by the hour and by the day alike, and the squared distance from the prior's
+    weights, which counts less the more store-days of evidence there are: what they cannot tell apart stays as it was.
     """
     found = []
-    even = even_weights(members)
+    members = prior_shares["member"].unique(maintain_order=True).to_list()
     for week in LEAD_WEEKS:
         hours = predictions.filter(lead_week() == week)
         sums = [exact_sum(pl.col(name)).alias(name) for name in (*members, "y")]
         days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(sums)
-        prior = even.filter(pl.col("lead_week") == week)["weight"].to_numpy()
-        seen = hours.select("store_id", "date").n_unique()
-        trust = seen / (seen + TRUST_STORE_DAYS)
-        fitted = _least_absolute([(f.select(members).to_numpy(), f["y"].to_numpy()) for f in (hours, days)], prior)
-        mixed = trust * fitted + (1 - trust) * prior
-        found += [(week, name, float(share)) for name, share in zip(members, mixed / mixed.sum(), strict=True)]
+        prior = prior_shares.filter(pl.col("lead_week") == week)["weight"].to_numpy()
+        hold = HOLD / max(hours.select("store_id", "date").n_unique(), 1)
+        levels = [(frame.select(members).to_numpy(), frame["y"].to_numpy()) for frame in (hours, days)]
+        fitted = _least_absolute(levels, prior, hold)
+        found += [(week, name, share) for name, share in zip(members, fitted.tolist(), strict=True)]
     return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
 
 
@@ -67,8 +77,10 @@ def earning(weights: pl.DataFrame) -> pl.DataFrame:
     return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 
-def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Array:
+def _least_absolute(levels: Sequence[tuple[Array, Array]], prior: Array, hold: float) -> Array:
     """Weights on the simplex with the least absolute error, relative to demand and added up over the levels.
+
+    Held to the prior by `hold` times the squared distance.
 
     Each level has what members predicted, (cells, members), and what came. Errors are smoothed near 0 so that
     there is a gradient.
@@ -76,7 +88,7 @@ def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Arra
     from scipy.optimize import minimize
 
     if not len(levels[0][1]):
-        return start
+        return prior
     scales = [max(float(np.abs(actual).mean()), 1e-9) for _, actual in levels]
     scaled = [(x / scale, y / scale) for (x, y), scale in zip(levels, scales, strict=True)]
     smooth = 0.02
@@ -88,11 +100,14 @@ def _least_absolute(levels: Sequence[tuple[Array, Array]], start: Array) -> Arra
         slopes = [
             np.einsum("ij,i->j", x, error / size) / len(size) for (x, error), size in zip(errors, sizes, strict=True)
         ]
-        return float(sum(size.mean() for size in sizes)), np.sum(slopes, axis=0)
+        away = weights - prior
+        return float(sum(size.mean() for size in sizes) + hold * (away**2).sum()), np.sum(
+            slopes, axis=0
+        ) + 2 * hold * away
 
     sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
-    bounds = [(0.0, 1.0)] * len(start)
-    found = minimize(loss, start, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
+    bounds = [(0.0, 1.0)] * len(prior)
+    found = minimize(loss, prior, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
     # The solver's last bits depend on the number of threads.
     weights = np.round(np.clip(found.x, 0.0, None), 9)
     return np.asarray(weights / weights.sum(), dtype=np.float64)

@@ -24,6 +24,9 @@ SOFTEN = 0.05
 CATEGORICAL = ("event_code",)
 BOOSTED = ("ratio", "level")
 LEARNED = (*BOOSTED, *LINEAR)
+YEAR_DAYS = 365
+OF_A_YEAR = ("calendar_day_of_year",)
+"""Within the first year these only name the date: trees would carry the last weeks' weather on for good."""
 RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ratio": {"objective": "huber", "alpha": 0.3},
@@ -109,13 +112,18 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engin
 
 
 def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine) -> Learned:
-    features = recipe.learns_from(feature_names(rows))
+    features = [name for name in recipe.learns_from(feature_names(rows)) if name not in _unlearnable(rows)]
     label, weight = _label(member, rows, y)
     categorical = [name for name in CATEGORICAL if name in features]
     sample = Sample(_floats(rows, features), features, categorical, label, weight / weight.mean())
     booster = engine.boost(sample, _parameters(recipe, len(label)) | OBJECTIVES[member], recipe.rounds)
     low, high = np.quantile(label, [0.001, 0.999])
     return Learned(member, tuple(features), booster, float(low), float(high))
+
+
+def _unlearnable(rows: pl.DataFrame) -> tuple[str, ...]:
+    days = rows.select((pl.col("date").max() - pl.col("date").min()).dt.total_days()).item() or 0
+    return OF_A_YEAR if days < YEAR_DAYS else ()
 
 
 def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:

@@ -71,16 +71,17 @@ class Workshop:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""
         learned = self._fit(as_of)
         folds = self.recipe.fold_dates(as_of, self.first)
-        members = [*self.recipe.members, "incumbent"]
+        members = [*self.recipe.members, *ensemble.BY_HAND]
+        prior = ensemble.prior_weights(members, self._training_rows(as_of).select("store_id", "date").n_unique())
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
         if evidence and sum(frame.height for frame in evidence):
             seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
-            weights = ensemble.fit_weights(seen, members)
+            weights = ensemble.fit_weights(seen, prior)
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
             seen = self._training_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
-            weights = ensemble.thin_weights(members)
+            weights = prior
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         return Model(self.target, as_of, self.recipe, learned, weights, bands.fit_bands(judged),
                      self._trained_on(as_of, judged, len(evidence)))  # fmt: skip
@@ -142,7 +143,7 @@ class Workshop:
                 rows = self.with_demand(self.rows(origins))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
-            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
+            keep = ["store_id", "date", "lead_days", *ensemble.BY_HAND, "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
 

@@ -13,6 +13,8 @@ from forecasting import ensemble
 MEMBERS = ["ratio", "level", "statistical", "incumbent"]
 EVERY = settings(max_examples=20, deadline=None, derandomize=True)
 
+PRIOR = ensemble.prior_weights(MEMBERS, 200)
+
 
 def predictions(seed: int, spreads: list[float], days: int = 90, cells: int = 10) -> pl.DataFrame:
     """Each member is the truth and an error of its own spread."""
@@ -33,7 +35,7 @@ def error(rows: pl.DataFrame, weights: pl.DataFrame) -> float:
 @EVERY
 @given(st.integers(0, 9), st.lists(st.floats(0, 100), min_size=4, max_size=4), st.integers(1, 90))
 def test_weights_are_on_the_simplex(seed: int, spreads: list[float], days: int) -> None:
-    weights = ensemble.fit_weights(predictions(seed, spreads, days), MEMBERS)
+    weights = ensemble.fit_weights(predictions(seed, spreads, days), PRIOR)
     assert weights.select("lead_week", "member").rows() == [(week, name) for week in (1, 2) for name in MEMBERS]
     assert weights["weight"].is_between(0, 1).all()
     assert weights.group_by("lead_week").agg(pl.col("weight").sum())["weight"].to_list() == pytest.approx([1, 1])
@@ -49,33 +51,41 @@ def test_weights_are_on_the_simplex(seed: int, spreads: list[float], days: int) 
         [50.0, 1.0, 50.0, 1.0],
     ],
 )
-def test_fitted_weights_are_no_worse_than_even_ones(spreads: list[float]) -> None:
+def test_fitted_weights_are_no_worse_than_the_priors(spreads: list[float]) -> None:
     rows = predictions(4, spreads)
-    fitted, even = ensemble.fit_weights(rows, MEMBERS), ensemble.even_weights(MEMBERS)
-    assert error(rows, fitted) <= error(rows, even) + 1e-9
+    assert error(rows, ensemble.fit_weights(rows, PRIOR)) <= error(rows, PRIOR) + 1e-9
 
 
 def test_the_far_better_member_gets_most_of_the_trust() -> None:
-    weights = ensemble.fit_weights(predictions(4, [1.0, 30.0, 30.0, 30.0], days=200), MEMBERS)
+    weights = ensemble.fit_weights(predictions(4, [1.0, 30.0, 30.0, 30.0], days=2000), PRIOR)
     assert weights.filter(pl.col("member") == "ratio")["weight"].min() > 0.8  # type: ignore[operator]
 
 
-def test_little_evidence_stays_near_an_even_hand() -> None:
+def test_little_evidence_stays_near_the_prior() -> None:
     rows = predictions(4, [1.0, 30.0, 30.0, 30.0], days=1, cells=14)
-    weights = ensemble.fit_weights(rows, MEMBERS)
-    gap = weights.join(ensemble.even_weights(MEMBERS), on=["lead_week", "member"], suffix="_even")
-    assert gap.select((pl.col("weight") - pl.col("weight_even")).abs().max()).item() < 0.1
+    weights = ensemble.fit_weights(rows, PRIOR)
+    gap = weights.join(PRIOR, on=["lead_week", "member"], suffix="_prior")
+    assert gap.select((pl.col("weight") - pl.col("weight_prior")).abs().max()).item() < 0.1
 
 
-def test_no_evidence_in_a_lead_week_leaves_it_even() -> None:
+def test_no_evidence_in_a_lead_week_leaves_the_prior() -> None:
     rows = predictions(4, [1.0, 9.0, 9.0, 9.0]).filter(pl.col("lead_days") < 7)
-    weights = ensemble.fit_weights(rows, MEMBERS).filter(pl.col("lead_week") == 2)
-    assert weights["weight"].to_list() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0])
+    weights = ensemble.fit_weights(rows, PRIOR).filter(pl.col("lead_week") == 2)
+    assert weights["weight"].to_list() == pytest.approx(PRIOR.filter(pl.col("lead_week") == 2)["weight"].to_list())
 
 
-def test_thin_weights_leave_half_with_the_incumbent() -> None:
-    weights = ensemble.thin_weights(MEMBERS).filter(pl.col("lead_week") == 1)["weight"]
-    assert weights.to_list() == pytest.approx([1 / 6, 1 / 6, 1 / 6, 1 / 2])
+@pytest.mark.parametrize(
+    ("store_days", "shares"),
+    [
+        (0, [0, 1 / 4, 1 / 4, 1 / 4, 1 / 4]),
+        (200, [1 / 3, 1 / 8 + 1 / 6, 1 / 8, 1 / 8, 1 / 8]),
+        (10**9, [2 / 3, 1 / 3, 0, 0, 0]),
+    ],
+)
+def test_the_longer_the_history_the_more_the_prior_trusts_what_is_learned(store_days: int, shares: list[float]) -> None:
+    weights = ensemble.prior_weights(["ratio", "linear", "statistical", "smooth", "incumbent"], store_days)
+    for week in (1, 2):
+        assert weights.filter(pl.col("lead_week") == week)["weight"].to_list() == pytest.approx(shares, abs=1e-6)
 
 
 def test_a_silent_members_weight_goes_to_the_others_in_proportion() -> None:
@@ -102,7 +112,7 @@ def test_where_all_with_a_weight_are_silent_the_incumbent_speaks() -> None:
         {"a": [None], "incumbent": [7.0], "lead_days": [3]},
         schema={"a": pl.Float64, "incumbent": pl.Float64, "lead_days": pl.Int16},
     )
-    assert ensemble.combine(rows, ensemble.even_weights(["a", "incumbent"])).to_list() == [7.0]
+    assert ensemble.combine(rows, ensemble.prior_weights(["a", "incumbent"], 10**9)).to_list() == [7.0]
 
 
 @pytest.mark.parametrize(("lead", "week"), [(0, 1), (6, 1), (7, 2), (13, 2)])
