@@ -22,11 +22,12 @@ SCHEMA = pl.Schema({
     "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"), "business_date": pl.Date(),
     "daypart": pl.String(), "forecast": pl.Float64(), "q10": pl.Float64(), "q50": pl.Float64(), "q90": pl.Float64(),
     "incumbent": pl.Float64(), "model_version": pl.String(), "tier": pl.String(), "basis": pl.String(),
+    "scale": pl.Float64(),
 })  # fmt: skip
 COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
-VALUES = (*FORECAST, "incumbent")
+VALUES = (*FORECAST, "incumbent", "scale")
 YOUNG_DAYS = 28
 """A store with fewer known open days says in `basis` what its forecast rests on."""
 
@@ -147,7 +148,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
     # An hour that belongs to the day before does so too where the store is closed.
     before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST)
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "scale")
     return (
         grid.join(at_night, on=["store_id", "hour"], how="left")
         .join(values, on=["store_id", "hour_utc"], how="left")

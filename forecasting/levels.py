@@ -1,0 +1,125 @@
+"""Forecasts added up to dayparts, days, weeks, stores, regions and the chain, with quantiles of the sums themselves."""
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.errors import InputError
+from forecasting.bands import Array
+from forecasting.ensemble import lead_week
+from forecasting.model import Model
+from forecasting.paths import STEP_LEVELS, Draws
+
+Level = Literal["daypart", "day", "week", "store", "region", "chain"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+CELL: dict[Level, tuple[str, ...]] = {
+    "daypart": ("store_id", "lead_days", "daypart"),
+    "day": ("store_id", "lead_days"),
+    "week": ("store_id", "lead_week"),
+    "store": ("store_id",),
+    "region": ("region", "currency", "lead_days"),
+    "chain": ("currency", "lead_days"),
+}
+"""What identifies a cell of one target and origin; days are local dates, as `lead_days` counts them."""
+COLUMNS = (
+    "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
+    "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
+)  # fmt: skip
+OF_STORE = ("hour_utc", "basis", "region", "currency")
+"""What is told of a cell of one store, beside what is told of every cell."""
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """Published rows of one target and origin added up: COLUMNS, then `actual` where rows have it; sorted.
+
+    A cell is a store's daypart of a local date, its date, its week of the horizon (leads 0 to 6, 7 to 13), its
+    whole horizon, or a date of all stores of a region or of the chain, store_id null. Sales of different
+    currencies are not added up: a region's or the chain's date has a row for each. Hours outside any daypart are
+    a cell of their own, daypart null, where one of them is open or has an incumbent. `lead_days`, `hour_local`
+    and `hour_utc` (null where stores are added up) are those of the cell's first hour, `business_date` is its
+    date. `stores` has store_id, region and currency.
+
+    forecast, incumbent and actual are sums; quantiles are those of sums of draws (`Draws`), 0 <= q10 <= q50 <= q90.
+    The same bits whatever the order of rows. Raises InputError where model or rows are of before there were paths.
+    """
+    cells = _cells(rows, stores, level)
+    sums = [
+        pl.Series(name, _added(cells["cell"].to_numpy(), cells[name].to_numpy())[1])
+        for name in ("forecast", "incumbent", "actual")
+        if name in rows.columns
+    ]
+    bands = pl.DataFrame(_quantiles(cells, model, stores, level), schema=["q10", "q50", "q90"], orient="row")
+    told = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ()), "hour_local", "lead_days"}
+    blank = [
+        pl.lit(None, cells.schema[name]).alias(name) for name in ("store_id", "daypart", *OF_STORE) if name not in told
+    ]
+    found = (
+        cells.with_columns(blank)
+        .unique("cell", keep="first", maintain_order=True)
+        .with_columns(*sums, *bands, business_date=pl.col("hour_local").dt.date())
+        .select(*COLUMNS, *(["actual"] if "actual" in rows.columns else []))
+    )
+    if level == "daypart":
+        found = found.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
+    return found.sort("store_id", "region", "currency", "hour_local", nulls_last=True)
+
+
+def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """The rows with what the level and the marginals need, and the number of their `cell`; by cell, store and hour."""
+    if rows["scale"].null_count():
+        day = rows["origin_date"][0]
+        raise InputError(f"the forecast of {day} was published without a scale: run `daypart forecast --refresh` first")
+    money = pl.when(pl.col("target") == "sales").then(pl.col("currency"))
+    known = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
+        lead_week(), currency=money, hour=pl.col("hour_local").dt.hour()
+    )
+    numbered = known.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
+    return known.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
+
+
+def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32], Array]:
+    """The cells, which come in order, and the sums of their values, added up one after the other."""
+    first = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
+    return cells[first], np.add.reduceat(values, first, axis=0)
+
+
+def _quantiles(cells: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level) -> Array:
+    """q10, q50 and q90 of every cell. In memory are the draws of one store, and sums of cells that stores share."""
+    count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
+    found = np.zeros((count, len(QUANTILES)))
+    total: Array | None = None
+    for numbers, sums in _drawn(cells, model, stores):
+        if not shared:
+            found[numbers] = _of(sums)
+            continue
+        total = np.zeros((count, sums.shape[1])) if total is None else total
+        total[numbers] += sums
+    return found if total is None else _of(total)
+
+
+def _of(sums: Array) -> Array:
+    """Their quantiles over the draws, a row per cell."""
+    return np.asarray(np.quantile(sums, QUANTILES, axis=1).T, dtype=np.float64)
+
+
+def _drawn(cells: pl.DataFrame, model: Model, stores: pl.DataFrame) -> Iterator[tuple[NDArray[np.uint32], Array]]:
+    """Of each store, in order of ids: its open cells, and the sums of their hours in each draw, (cells, draws)."""
+    if model.paths is None:
+        raise InputError(
+            f"the model for {model.target} of {model.as_of} has no paths to draw sums from: run `daypart train`, "
+            "then `daypart forecast --refresh`"
+        )
+    draws, whose = Draws.of(model.paths, model.recipe.seed), model.paths.whose(stores)
+    errors = model.bands.at(STEP_LEVELS)
+    opened = cells.with_columns(model.bands.placed(cells)).filter(pl.col("spread") > 0)
+    for mine in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
+        path = model.paths.ranks[whose[mine["store_id"][0]]]
+        leads, hours, groups, spread, forecast, numbers = (
+            mine[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
+        )
+        error = errors[groups[:, None], draws.ranks(path, leads, hours)]
+        yield _added(numbers, np.maximum(forecast[:, None] + error * spread[:, None], 0.0))
