@@ -1,8 +1,6 @@
 """The band around a forecast, from what rolling-origin forecasts really missed by."""
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 from typing import Any, Self
 
 import numpy as np
@@ -114,10 +112,10 @@ def with_bands(rows: pl.DataFrame, bands: Bands) -> pl.DataFrame:
 
 def _sized(rows: pl.DataFrame) -> pl.DataFrame:
     """store_id, daypart, group, and the spread before its ratio."""
-    size = reduce(add, ((pl.col("forecast") > edge * pl.col("scale")).cast(pl.Int32) for edge in SIZES))
+    size = pl.sum_horizontal((pl.col("forecast") > edge * pl.col("scale")).cast(pl.Int32) for edge in SIZES)
     reach = pl.max_horizontal("forecast", 0.05 * pl.col("scale"))
     named = daypart(pl.col("hour")).fill_null("other")
-    return rows.select("store_id", named, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=reach**POWER)
+    return rows.select("store_id", named, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=reach.pow(POWER))
 
 
 def _placed(rows: pl.DataFrame, ratios: pl.DataFrame) -> pl.DataFrame:

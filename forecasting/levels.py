@@ -11,7 +11,7 @@ from features.errors import InputError
 from forecasting.bands import Array
 from forecasting.ensemble import lead_week
 from forecasting.model import Model
-from forecasting.paths import STEP_LEVELS, Draws
+from forecasting.paths import DRAWS, WEEK, Draws, Paths
 
 Level = Literal["daypart", "day", "week", "store", "region", "chain"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -28,8 +28,10 @@ COLUMNS = (
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
     "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
 )  # fmt: skip
-OF_STORE = ("hour_utc", "basis", "region", "currency")
-"""What is told of a cell of one store, beside what is told of every cell."""
+OF_STORE = ("store_id", "hour_utc", "basis", "region", "currency")
+OF_OWN_DAY: tuple[Level, ...] = ("daypart", "day")
+"""What these miss by is mostly their own, of which the evidence has many; weeks, and what stores share, are few."""
+VALUES = ("forecast", "incumbent", "actual")
 QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -46,22 +48,41 @@ def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level)
     forecast, incumbent and actual are sums; quantiles are those of sums of draws (`Draws`), 0 <= q10 <= q50 <= q90.
     The same bits whatever the order of rows. Raises InputError where model or rows are of before there were paths.
     """
+    if model.paths is None:
+        raise InputError(
+            f"the model for {model.target} of {model.as_of} has no paths to draw sums from: run `daypart train`, "
+            "then `daypart forecast --refresh`"
+        )
     cells = _cells(rows, stores, level)
-    sums = [
-        pl.Series(name, _added(cells["cell"].to_numpy(), cells[name].to_numpy())[1])
-        for name in ("forecast", "incumbent", "actual")
-        if name in rows.columns
-    ]
-    bands = pl.DataFrame(_quantiles(cells, model, stores, level), schema=["q10", "q50", "q90"], orient="row")
-    told = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ()), "hour_local", "lead_days"}
-    blank = [
-        pl.lit(None, cells.schema[name]).alias(name) for name in ("store_id", "daypart", *OF_STORE) if name not in told
-    ]
+    number = cells["cell"].to_numpy()
+    sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
+    low, middle, high = _quantiles(cells, model, model.paths, stores, level)
+    wide = 1.0 if level in OF_OWN_DAY else small_sample(model.paths)
+    # The forecast is the median of sums as it is of hours: its weights were chosen by both.
+    sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
+    sums["q50"] = sums["forecast"]
+    sums["q90"] = sums["forecast"] + wide * (high - middle)
+    return _told(cells, sums, level)
+
+
+def small_sample(paths: Paths) -> float:
+    """How much wider a band is for resting on few weeks: Student's t for their number, over the normal's."""
+    from scipy.special import ndtri, stdtrit
+
+    weeks = max((paths.origins[-1] - paths.origins[0]).days / WEEK + 1.0, 2.0)
+    return float(np.sqrt(1 + 1 / weeks) * stdtrit(weeks - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
+
+
+def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
+    """One row per cell: its sums, and what is told of its first hour where that holds for all of it."""
+    whole = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ())}
+    blank = [pl.lit(None, cells.schema[name]).alias(name) for name in (*OF_STORE, "daypart") if name not in whole]
     found = (
         cells.with_columns(blank)
         .unique("cell", keep="first", maintain_order=True)
-        .with_columns(*sums, *bands, business_date=pl.col("hour_local").dt.date())
-        .select(*COLUMNS, *(["actual"] if "actual" in rows.columns else []))
+        .with_columns(pl.Series(name, values) for name, values in sums.items())
+        .with_columns(business_date=pl.col("hour_local").dt.date())
+        .select(*COLUMNS, *(["actual"] if "actual" in sums else []))
     )
     if level == "daypart":
         found = found.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
@@ -87,39 +108,33 @@ def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32]
     return cells[first], np.add.reduceat(values, first, axis=0)
 
 
-def _quantiles(cells: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level) -> Array:
-    """q10, q50 and q90 of every cell. In memory are the draws of one store, and sums of cells that stores share."""
+def _quantiles(cells: pl.DataFrame, model: Model, paths: Paths, stores: pl.DataFrame, level: Level) -> Array:
+    """Quantiles of the draws of every cell, (quantiles, cells).
+
+    In memory are the draws of one store, and sums of cells that stores share.
+    """
     count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
-    found = np.zeros((count, len(QUANTILES)))
-    total: Array | None = None
-    for numbers, sums in _drawn(cells, model, stores):
-        if not shared:
-            found[numbers] = _of(sums)
-            continue
-        total = np.zeros((count, sums.shape[1])) if total is None else total
-        total[numbers] += sums
-    return found if total is None else _of(total)
+    found = np.zeros((len(QUANTILES), count))
+    total = np.zeros((count if shared else 0, DRAWS))
+    for numbers, sums in _drawn(cells, model, paths, stores):
+        if shared:
+            total[numbers] += sums
+        else:
+            found[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
+    return np.quantile(total, QUANTILES, axis=1) if shared else found
 
 
-def _of(sums: Array) -> Array:
-    """Their quantiles over the draws, a row per cell."""
-    return np.asarray(np.quantile(sums, QUANTILES, axis=1).T, dtype=np.float64)
-
-
-def _drawn(cells: pl.DataFrame, model: Model, stores: pl.DataFrame) -> Iterator[tuple[NDArray[np.uint32], Array]]:
+def _drawn(
+    cells: pl.DataFrame, model: Model, paths: Paths, stores: pl.DataFrame
+) -> Iterator[tuple[NDArray[np.uint32], Array]]:
     """Of each store, in order of ids: its open cells, and the sums of their hours in each draw, (cells, draws)."""
-    if model.paths is None:
-        raise InputError(
-            f"the model for {model.target} of {model.as_of} has no paths to draw sums from: run `daypart train`, "
-            "then `daypart forecast --refresh`"
-        )
-    draws, whose = Draws.of(model.paths, model.recipe.seed), model.paths.whose(stores)
-    errors = model.bands.at(STEP_LEVELS)
+    draws, whose = Draws.of(paths, model.recipe.seed), paths.whose(stores)
+    marginals = model.bands.at(draws.levels)
     opened = cells.with_columns(model.bands.placed(cells)).filter(pl.col("spread") > 0)
     for mine in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
-        path = model.paths.ranks[whose[mine["store_id"][0]]]
+        path = paths.ranks[whose[mine["store_id"][0]]]
         leads, hours, groups, spread, forecast, numbers = (
             mine[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
         )
-        error = errors[groups[:, None], draws.ranks(path, leads, hours)]
-        yield _added(numbers, np.maximum(forecast[:, None] + error * spread[:, None], 0.0))
+        errors = draws.errors(path, leads, hours, marginals[groups])
+        yield _added(numbers, np.maximum(forecast[:, None] + errors * spread[:, None], 0.0))

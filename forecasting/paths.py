@@ -1,6 +1,10 @@
-"""Paths of ranks: how what rolling-origin forecasts missed by goes together over hours, days and stores."""
+"""Paths of ranks: how what rolling-origin forecasts missed by goes together over hours, days and stores.
+
+Schaake shuffle, or empirical copula: Clark et al. 2004, Schefzik et al. 2013.
+"""
 
 from dataclasses import dataclass
+from datetime import date
 from io import BytesIO
 from typing import Self
 from zlib import crc32
@@ -10,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.matrix import HORIZON_DAYS
-from forecasting.bands import Bands, scaled
+from forecasting.bands import Array, Bands, scaled
 
 Ranks = NDArray[np.uint8]
 
@@ -20,25 +24,24 @@ MOST_STORES = 100
 MOST_ORIGINS = 56
 DRAWS = 300
 WEEK = 7
-STEP_LEVELS = (np.arange(STEPS) + 0.5) / STEPS
-"""The level of each rank."""
 
 
 @dataclass(frozen=True)
 class Paths:
     """For stores and origins of the evidence, where what came lay in its hour's marginal: empirical copulas.
 
-    `ranks` has the axes store (in the order of `store_ids`), origin, lead day and clock hour; rank r is the level
-    (r + 1/2) / 256. An hour without evidence has the rank of one near it, and a store without any at an origin
-    has another store's. Schaake shuffle: Clark et al. 2004, Schefzik et al. 2013.
+    `ranks` has the axes store (in the order of `store_ids`), origin (`origins`), lead day and clock hour; they run
+    from 0 to 255. An hour without evidence has the rank of one near it, and a store without any at an origin has
+    another store's.
     """
 
     store_ids: tuple[str, ...]
+    origins: tuple[date, ...]
     ranks: Ranks
 
     @classmethod
     def of(cls, predictions: pl.DataFrame, bands: Bands) -> Self:
-        """The paths of at most 100 stores, and of the latest 56 origins, of what `fit_bands` was given."""
+        """The paths of at most 100 stores and the latest 56 origins of what `fit_bands` was given, with `date`."""
         rows = scaled(predictions, bands.ratios).with_columns(
             origin=pl.col("date") - pl.duration(days=pl.col("lead_days")), rank=_rank()
         )
@@ -54,7 +57,7 @@ class Paths:
             rows["lead_days"], rows["hour"],
         )  # fmt: skip
         known[tuple(place.to_numpy() for place in places)] = rows["rank"].to_numpy()
-        return cls(tuple(ids), _filled(known))
+        return cls(tuple(ids), tuple(origins), _filled(known))
 
     def whose(self, stores: pl.DataFrame) -> dict[str, int]:
         """Where to find the ranks of each store (columns: store_id, region): its own, or those of a fixed other one.
@@ -73,42 +76,59 @@ class Paths:
         return found
 
     def to_parquet(self) -> bytes:
-        """One row per store and origin: store_id and ranks, 14 x 24 bytes by lead day and clock hour."""
-        file = BytesIO()
-        origins = self.ranks.shape[1]
-        ranks = [path.tobytes() for path in self.ranks.reshape(-1, HORIZON_DAYS * HOURS)]
-        names = [name for name in self.store_ids for _ in range(origins)]
-        pl.DataFrame({"store_id": names, "ranks": ranks}).write_parquet(file)
+        """One row per store and origin: store_id, origin_date, ranks (14 x 24 bytes by lead day and clock hour)."""
+        keys = [(name, day) for name in self.store_ids for day in self.origins]
+        rows = pl.DataFrame(keys, schema={"store_id": pl.String, "origin_date": pl.Date}, orient="row")
+        file, ranks = BytesIO(), self.ranks.reshape(len(keys), -1)
+        rows.with_columns(ranks=pl.Series([path.tobytes() for path in ranks], dtype=pl.Binary)).write_parquet(file)
         return file.getvalue()
 
     @classmethod
     def from_parquet(cls, file: bytes) -> Self:
         """The paths that `to_parquet` wrote."""
         rows = pl.read_parquet(BytesIO(file))
-        ids = tuple(rows["store_id"].unique(maintain_order=True))
+        ids, origins = (tuple(rows[name].unique(maintain_order=True)) for name in ("store_id", "origin_date"))
         ranks = np.frombuffer(b"".join(rows["ranks"]), dtype=np.uint8)
-        return cls(ids, ranks.reshape(len(ids), -1, HORIZON_DAYS, HOURS))
+        return cls(ids, origins, ranks.reshape(len(ids), len(origins), HORIZON_DAYS, HOURS))
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Which past origin each draw takes, and which of its days: the same for all stores, whose common errors stay."""
+    """Which path each draw takes: a past origin, its days, and whether upside down. The same for all stores.
+
+    So what went wrong with many stores at once does so in a draw. `days` is (draws, lead days). What the evidence
+    missed by on average says how far a forecast may be out, not which way: a path and its mirror image are alike.
+    """
 
     origins: NDArray[np.int64]
     days: NDArray[np.int64]
+    mirrored: NDArray[np.bool_]
+    ties: NDArray[np.int64]
 
     @classmethod
     def of(cls, paths: Paths, seed: int, count: int = DRAWS) -> Self:
-        """Draws that use the origins evenly; the days of each lead week are turned round by a random number."""
+        """Draws that use origins evenly, half of them mirrored; the days of a lead week begin with a random one."""
         chance = np.random.default_rng(seed)
-        origins = chance.permutation(np.arange(count) % paths.ranks.shape[1])
-        leads = np.arange(HORIZON_DAYS)
+        leads, even = np.arange(HORIZON_DAYS), chance.permutation(count)
         turns = chance.integers(0, WEEK, (count, HORIZON_DAYS // WEEK))[:, leads // WEEK]
-        return cls(origins, leads // WEEK * WEEK + (leads % WEEK + turns) % WEEK)
+        days = leads // WEEK * WEEK + (leads + turns) % WEEK
+        return cls(even // 2 % len(paths.origins), days, even % 2 == 1, chance.permutation(count))
 
-    def ranks(self, path: Ranks, lead_days: NDArray[np.int64], hours: NDArray[np.int64]) -> Ranks:
-        """Ranks of some cells of a store in each draw: (cells, draws). `path` has the axes of one store's ranks."""
-        return path[self.origins, self.days[:, lead_days].T, hours[:, None]]
+    def errors(self, path: Ranks, lead_days: NDArray[np.int64], hours: NDArray[np.int64], marginals: Array) -> Array:
+        """Errors of some cells of a store, (cells, draws): the marginals' in the order of the path's ranks.
+
+        `path` is the store's part of `Paths.ranks`; `marginals` has a row per cell, a column per level (`levels`).
+        """
+        ranks = path[self.origins, self.days[:, lead_days].T, hours[:, None]].astype(np.int64)
+        order = np.argsort(np.where(self.mirrored, STEPS - 1 - ranks, ranks) * len(self.ties) + self.ties, axis=1)
+        errors = np.empty(order.shape)
+        np.put_along_axis(errors, order, marginals, axis=1)
+        return errors
+
+    @property
+    def levels(self) -> Array:
+        """The levels of marginals that the draws take, one each."""
+        return (np.arange(len(self.ties)) + 0.5) / len(self.ties)
 
 
 def _rank() -> pl.Expr:
