@@ -138,7 +138,7 @@ def _fit_ratios(rows: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(schema=RATIOS)
 
     def leaning(mean: pl.Expr) -> pl.Expr:
-        return (total / usual + TRUST_RATIO_CELLS * mean) / (count + TRUST_RATIO_CELLS)
+        return (total / pl.lit(usual) + TRUST_RATIO_CELLS * mean) / (count + TRUST_RATIO_CELLS)
 
     of_daypart = cells.group_by("daypart").agg(usual=leaning(pl.lit(1.0)))
     of_store = (

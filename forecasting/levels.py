@@ -29,8 +29,11 @@ COLUMNS = (
     "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
 )  # fmt: skip
 OF_STORE = ("store_id", "hour_utc", "basis", "region", "currency")
-OF_OWN_DAY: tuple[Level, ...] = ("daypart", "day")
-"""What these miss by is mostly their own, of which the evidence has many; weeks, and what stores share, are few."""
+SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain": 2}
+"""How many independent errors a week of evidence has; of days and dayparts of single stores it has many.
+
+A region's or chain's days miss together: simulated chains are covered best at two.
+"""
 VALUES = ("forecast", "incumbent", "actual")
 QUANTILES = (0.1, 0.5, 0.9)
 
@@ -57,7 +60,7 @@ def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level)
     number = cells["cell"].to_numpy()
     sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
     low, middle, high = _quantiles(cells, model, model.paths, stores, level)
-    wide = 1.0 if level in OF_OWN_DAY else small_sample(model.paths)
+    wide = small_sample(model.paths, SAMPLES_A_WEEK[level]) if level in SAMPLES_A_WEEK else 1.0
     # The forecast is the median of sums as it is of hours: its weights were chosen by both.
     sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
     sums["q50"] = sums["forecast"]
@@ -65,12 +68,13 @@ def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level)
     return _told(cells, sums, level)
 
 
-def small_sample(paths: Paths) -> float:
-    """How much wider a band is for resting on few weeks: Student's t for their number, over the normal's."""
+def small_sample(paths: Paths, samples_a_week: int) -> float:
+    """How much wider a band is for resting on few samples: Student's t for their number, over the normal's."""
     from scipy.special import ndtri, stdtrit
 
-    weeks = max((paths.origins[-1] - paths.origins[0]).days / WEEK + 1.0, 2.0)
-    return float(np.sqrt(1 + 1 / weeks) * stdtrit(weeks - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
+    weeks = (paths.origins[-1] - paths.origins[0]).days / WEEK + 1
+    count = max(weeks * samples_a_week, 2.0)
+    return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
 
 
 def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
