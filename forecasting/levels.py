@@ -28,6 +28,7 @@ COLUMNS = (
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
     "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
 )  # fmt: skip
+ORDER = ("store_id", "target", "region", "currency", "hour_local")
 OF_STORE = ("store_id", "hour_utc", "basis", "region", "currency")
 SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain": 2}
 """How many independent errors a week of evidence has; of days and dayparts of single stores it has many.
@@ -90,7 +91,7 @@ def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataF
     )
     if level == "daypart":
         found = found.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
-    return found.sort("store_id", "region", "currency", "hour_local", nulls_last=True)
+    return found.sort(ORDER, nulls_last=True)
 
 
 def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
