@@ -33,7 +33,7 @@ OF_STORE = ("store_id", "hour_utc", "basis", "region", "currency")
 SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain": 2}
 """How many independent errors a week of evidence has; of days and dayparts of single stores it has many.
 
-A region's or chain's days miss together: simulated chains are covered best at two.
+What stores miss by together lasts for days: simulated chains are covered best at two.
 """
 VALUES = ("forecast", "incumbent", "actual")
 QUANTILES = (0.1, 0.5, 0.9)
@@ -61,7 +61,7 @@ def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level)
     number = cells["cell"].to_numpy()
     sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
     low, middle, high = _quantiles(cells, model, model.paths, stores, level)
-    wide = small_sample(model.paths, SAMPLES_A_WEEK[level]) if level in SAMPLES_A_WEEK else 1.0
+    wide = _wide(cells, model.paths, level)
     # The forecast is the median of sums as it is of hours: its weights were chosen by both.
     sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
     sums["q50"] = sums["forecast"]
@@ -76,6 +76,13 @@ def small_sample(paths: Paths, samples_a_week: int) -> float:
     weeks = (paths.origins[-1] - paths.origins[0]).days / WEEK + 1
     count = max(weeks * samples_a_week, 2.0)
     return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
+
+
+def _wide(cells: pl.DataFrame, paths: Paths, level: Level) -> Array:
+    """How much wider each cell's band is than that of its draws."""
+    stores = cells.group_by("cell").agg(pl.col("store_id").n_unique()).sort("cell")["store_id"].to_numpy()
+    few = level in SAMPLES_A_WEEK and (("store_id" in CELL[level]) | (stores > 1))
+    return np.where(few, small_sample(paths, SAMPLES_A_WEEK.get(level, 1)), 1.0)
 
 
 def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
