@@ -1,5 +1,6 @@
 """Whole models: the same bits every time, and sane on odd stores."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -92,6 +93,20 @@ def test_a_model_from_files_predicts_the_same_bits() -> None:
     assert again.files() == files
     assert again.recipe == RECIPE
     assert again.members == model.members == [*RECIPE.members, "incumbent"]
+
+
+def test_a_model_of_before_there_were_paths_still_forecasts() -> None:
+    shop, model = trained(chain())
+    files = model.files()
+    about = json.loads(files["model.json"])
+    about["bands"] = [{"lead_week": 1 + k // 9, "size": str(k % 9), "low": -1.0, "high": 1.0} for k in range(18)]
+    old = {**files, "model.json": json.dumps(about).encode()}
+    del old["paths.parquet"]
+    again = Model.from_files(old)
+    told = again.predict(shop.rows([END]), shop.totals)
+    assert again.paths is None
+    assert told.select((pl.col("q10") < pl.col("q90")).all()).item()
+    assert told["forecast"].equals(model.predict(shop.rows([END]), shop.totals)["forecast"])
 
 
 def test_every_member_rests_on_features_that_it_can_explain() -> None:
