@@ -97,10 +97,11 @@ def of_block(
     block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
     tier: str = "standard",
 ) -> pl.DataFrame:  # fmt: skip
-    """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
+    """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
 
     Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
-    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
+    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. `scale` is the
+    store's mean trading hour of late, by which bands of sums are made; 0 where closed.
     """
     known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
     stores = block.stores.join(known, on="store_id").filter(
