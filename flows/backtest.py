@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -72,25 +73,30 @@ def backtest(
             lambda origin, target=target: progress(f"{target} {origin}"),  # type: ignore[misc]
         )  # fmt: skip
         told.append(rows)
-        importance.append(models[rows.sort("origin_date")["model_version"][-1]].importance())
+        importance.append(models[max(models)].importance())
         bands.append(_coverage(rows, models, records.stores))
     rows = pl.concat(told).sort(ORDER)
     if out is not None:
         write_out(rows, out)
     scored = _scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
-    lineage = {
+    lineage = _lineage(recipe, span, origins, reads)
+    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
+    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
+    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
+    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
+    return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
+
+
+def _lineage(recipe: Recipe, span: Span, origins: list[date], reads: dict[str, int]) -> dict[str, Any]:
+    """What the figures rest on."""
+    return {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
         "retrained": f"every {span.retrain_every_days} days",
         "weather": recipe.weather,
         "tables read (Delta version)": reads,
         "recipe": recipe.model_dump(mode="json"),
     }
-    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
-    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
-    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
-    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
-    return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
 
 
 def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
