@@ -1,9 +1,10 @@
 """Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,6 +16,8 @@ from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
 from forecasting import accuracy
 from forecasting import backtest as rolling
+from forecasting.levels import Level
+from forecasting.model import Model
 from forecasting.publication import ORDER
 from forecasting.recipe import Recipe
 
@@ -63,31 +66,37 @@ def backtest(
     chosen = with_demand(records, targets)
     for target in chosen:
         _check(records, target, span, origins)
-    told, importance = [], []
+    told, importance, bands = [], [], []
     for target in chosen:
-        rows, model = rolling.backtest(
+        rows, models = rolling.backtest(
             records.until(span.end), target, recipe, origins, span.retrain_every_days,
             lambda origin, target=target: progress(f"{target} {origin}"),  # type: ignore[misc]
         )  # fmt: skip
         told.append(rows)
-        importance.append(model.importance())
+        importance.append(models[max(models)].importance())
+        bands.append(_coverage(rows, models, records.stores))
     rows = pl.concat(told).sort(ORDER)
     if out is not None:
         write_out(rows, out)
     scored = _scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
-    lineage = {
+    lineage = _lineage(recipe, span, origins, reads)
+    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
+    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
+    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
+    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
+    return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
+
+
+def _lineage(recipe: Recipe, span: Span, origins: list[date], reads: dict[str, int]) -> dict[str, Any]:
+    """What the figures rest on."""
+    return {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
         "retrained": f"every {span.retrain_every_days} days",
         "weather": recipe.weather,
         "tables read (Delta version)": reads,
         "recipe": recipe.model_dump(mode="json"),
     }
-    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
-    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
-    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
-    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
-    return Backtested(rows, level_scores(scored), report_path, notices)
 
 
 def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
@@ -98,6 +107,17 @@ def _check(records: Records, target: str, span: Span, origins: list[date]) -> No
         raise InputError(f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later")
     if last is None or span.end > last + timedelta(days=LATE_DAYS):
         raise InputError(f"--end {span.end} lies beyond the data: {target} ends on {last}; choose an earlier end")
+
+
+def _coverage(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame) -> pl.DataFrame:
+    """How often the bands of one target's dayparts and days held what came: target, level, coverage."""
+    levels: tuple[Level, ...] = ("daypart", "day")
+    cells = {level: rolling.at_level(rows, models, stores, level) for level in levels}
+    named = {"daypart": cells["daypart"].drop_nulls("daypart"), "day": cells["day"]}
+    return pl.concat(
+        accuracy.band_score(known, by=["target"]).select("target", pl.lit(level).alias("level"), "coverage")
+        for level, known in named.items()
+    )
 
 
 def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:

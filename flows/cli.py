@@ -22,6 +22,7 @@ Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas:
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
+LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 
@@ -180,6 +181,7 @@ def forecast(
     context: typer.Context,
     origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
+    level: Annotated[str, typer.Option(help=LEVELS)] = "hour",
     out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
     engine: Engine = None,
@@ -197,6 +199,7 @@ def forecast(
     if out is not None:
         forecasts.check_out(out)
     day, lake, stores = _day(origin, "--origin") if origin else None, place.lake, store or []
+    forecasts.check_level(level, stores)
     forecasts.check_stores(lake, stores)
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
     meter = Meter(place.settings.prices) if rows is None else None
@@ -207,9 +210,10 @@ def forecast(
         raise NotKnownError(
             f"store {', '.join(stores)} has no forecast: is it closed for good? see closed_on in stores"
         )
+    told = forecasts.at_level(lake, place.registry, rows, level)
     if out is not None:
-        forecasts.write_out(rows, out)
-    display.show_forecast(rows, out, meter, as_json=json)
+        forecasts.write_out(told, out)
+    display.show_forecast(told, level, out, meter, as_json=json)
 
 
 @app.command()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flows.status import Status
     from flows.train import Trained
 
+MOST_ROWS = 60
 LEVEL_COLUMNS = ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", "oracle_bps", "gain_bps", "bias_bps")
 
 
@@ -112,8 +113,10 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         show_usage(each.usage, each.cost_dollars, f"\n{each.target}")
 
 
-def show_forecast(rows: pl.DataFrame, out: Path | None, meter: "Meter | None" = None, *, as_json: bool) -> None:
-    """Published rows as JSON, or a table of dayparts: stores by day, or the chain's days where many.
+def show_forecast(
+    rows: pl.DataFrame, level: str, out: Path | None, meter: "Meter | None" = None, *, as_json: bool
+) -> None:  # fmt: skip
+    """Rows of a level as JSON, or a table: of hours, dayparts of stores by day, or the chain's days where many.
 
     And what it took, where they were made just now.
     """
@@ -123,16 +126,33 @@ def show_forecast(rows: pl.DataFrame, out: Path | None, meter: "Meter | None" = 
         _print_json(summary if out else summary | {"forecasts": rows.to_dicts()})
         return
     if out is not None:
-        stores, origin = rows["store_id"].n_unique(), rows["origin_date"][0]
-        print(f"{rows.height:,} rows, {stores} stores, origin {origin}: {out}")
-    else:
+        what = f"{rows['store_id'].n_unique()} stores" if level == "hour" else f"by {level}"
+        print(f"{rows.height:,} rows, {what}, origin {rows['origin_date'][0]}: {out}")
+    elif level == "hour":
         _print_forecast(rows)
+    else:
+        _print_level(rows, level)
     if meter is not None:
         show_usage(meter.usage(), meter.dollars(), "")
 
 
+def _print_level(rows: pl.DataFrame, level: str) -> None:
+    """A row per cell: what is forecast, the band that holds four of five, and what a planner would have by hand."""
+    _print_origin(rows)
+    first = {"week": "week_from", "store": "14_days_from"}.get(level, "date")
+    keys = ["region" if level == "region" else "store_id", "currency", "daypart"]
+    shown = rows.sort("target", "store_id", "region", "currency", "hour_local").select(
+        "target", *(name for name in keys if rows[name].is_not_null().any()), pl.col("business_date").alias(first),
+        *(pl.col(name).round(0) for name in ("forecast", "q10", "q90", "incumbent")),
+    )  # fmt: skip
+    _print_table(shown.head(MOST_ROWS).to_dicts())
+    if shown.height > MOST_ROWS:
+        print(f"{shown.height - MOST_ROWS:,} more rows: write them with --out FILE, or ask for a --store")
+    _print_bases(rows)
+
+
 def _print_forecast(rows: pl.DataFrame) -> None:
-    print(f"origin {rows['origin_date'][0]}, models {', '.join(sorted(rows['model_version'].unique()))}")
+    _print_origin(rows)
     many = rows["store_id"].n_unique() > 3
     by = ["target", *([] if many else ["store_id"]), pl.col("hour_local").dt.date().alias("date")]
     days = rows.group_by(by).agg(
@@ -142,6 +162,14 @@ def _print_forecast(rows: pl.DataFrame) -> None:
     )  # fmt: skip
     order = ["target", *([] if many else ["store_id"]), "date"]
     _print_table(days.sort(order).select(*order, pl.exclude(order)).to_dicts(), "the chain by day" if many else "")
+    _print_bases(rows)
+
+
+def _print_origin(rows: pl.DataFrame) -> None:
+    print(f"origin {rows['origin_date'][0]}, models {', '.join(sorted(rows['model_version'].unique()))}")
+
+
+def _print_bases(rows: pl.DataFrame) -> None:
     for basis in rows.select("store_id", "basis").drop_nulls().unique().sort("store_id").iter_rows():
         print(f"{basis[0]}: {basis[1]}")
 

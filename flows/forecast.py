@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
 from flows.adapters.staging import Staging
 from flows.reading import Chain, with_demand
+from forecasting import levels
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
 from forecasting.publication import ORDER, of_night
@@ -45,6 +47,37 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
         found = found.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
     frame = found.collect().sort(ORDER)
     return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
+
+
+def check_level(level: str, stores: Sequence[str]) -> None:
+    """Raises InputError for a level that is none, or that adds up all stores where some are asked for."""
+    if level not in ("hour", *levels.LEVELS):
+        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.LEVELS)}")
+    if level in ("region", "chain") and stores:
+        raise InputError(f"--level {level} adds up all of its stores: leave --store out, or choose --level day")
+
+
+def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> pl.DataFrame:
+    """Published rows of an origin added up as `levels.summed` has it, by the models that made them; sorted.
+
+    Rows of level hour are as published. Raises NotKnownError where no store has the region asked for, and as
+    `levels.summed`.
+    """
+    if level == "hour":
+        return rows
+    stores = lake.scan("stores").select("store_id", "region", "currency").collect()
+    if level == "region" and not stores["region"].is_not_null().any():
+        raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
+    parts = rows.partition_by("target", "model_version", as_dict=True, maintain_order=True)
+    told = [
+        levels.summed(part, _model(registry, target, version), stores, cast(levels.Level, level))
+        for (target, version), part in parts.items()
+    ]
+    return pl.concat(told).sort(levels.ORDER, nulls_last=True)
+
+
+def _model(registry: Registry, target: str, name: str) -> Model:
+    return Model.from_files(registry.load(target, int(name.rpartition("-v")[2])))
 
 
 def due(lake: Lake, origin: date | None) -> date | None:

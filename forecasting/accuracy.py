@@ -54,6 +54,29 @@ def score(frame: pl.DataFrame, level: Level, by: Sequence[str] = ()) -> pl.DataF
     return cells.group_by(by, maintain_order=True).agg(figures).sort(by, nulls_last=True)
 
 
+def band_score(cells: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
+    """Score bands of cells of any level (columns: q10, q50, q90, actual), of one unit; those without actual are not.
+
+    One row per group of `by`, sorted by them: `cells`, `coverage` as in `score`, then `pinball_10_bps`,
+    `pinball_50_bps` and `pinball_90_bps`: 10_000 x the sum of losses / the sum of actuals, null where that is 0. A
+    quantile q at p loses p (actual - q) where it is too low and (1 - p) (q - actual) where too high, so that the
+    true quantile loses least; at 0.5 it is half of WAPE.
+    """
+    known = cells.filter(pl.col("actual").is_not_null())
+    held = pl.col("actual").is_between("q10", "q90").filter(pl.col("q90") > 0.0)
+    figures = [
+        pl.len().cast(pl.Int64).alias("cells"),
+        held.mean().alias("coverage"),
+        *(_wape_bps(_pinball(p)).alias(f"pinball_{p}_bps") for p in (10, 50, 90)),
+    ]
+    return known.group_by(by).agg(figures).sort(by, nulls_last=True) if by else known.select(figures)
+
+
+def _pinball(percent: int) -> pl.Expr:
+    error = pl.col("actual") - pl.col(f"q{percent}")
+    return pl.max_horizontal(error * (percent / 100), error * (percent / 100 - 1))
+
+
 def wape_bps(rows: pl.DataFrame, forecast: str) -> float | None:
     """WAPE in basis points of a column beside what came, `y`, the same bits in any order; None where that is 0."""
     error, volume = (pl.col("y") - pl.col(forecast)).abs(), exact_sum(pl.col("y"))

@@ -1,12 +1,13 @@
 """Rolling origins: at each, the forecast that would have been published, beside what came."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 
 import polars as pl
 
 from features.records import Records, days
 from features.tables import TARGETS
+from forecasting.levels import Level, summed
 from forecasting.model import Model
 from forecasting.publication import ORDER, of_block
 from forecasting.recipe import Recipe
@@ -25,8 +26,8 @@ def backtest(
     origins: list[date],
     retrain_every_days: int,
     progress: Callable[[date], None] = lambda origin: None,
-) -> tuple[pl.DataFrame, Model]:
-    """One row per store, origin and hour of the horizon, as published, with `actual`; and the last model.
+) -> tuple[pl.DataFrame, dict[str, Model]]:
+    """One row per store, origin and hour of the horizon, as published, with `actual`; and the models by version.
 
     Models are retrained every `retrain_every_days` from the first origin, each on what was known at its date,
     and each origin uses the latest. `actual` is null on days without demand (closed or not yet known) and 0 in
@@ -40,11 +41,23 @@ def backtest(
         served[origin] = trained[as_of] = trained.get(as_of) or workshop.train(as_of)
         progress(origin)
     told = [
-        of_block(block, past, model, origin, f"as-of-{model.as_of}")
+        of_block(block, past, model, origin, _version(model))
         for block, past in workshop.blocks()
         for origin, model in served.items()
     ]
-    return with_actuals(pl.concat(told).sort(ORDER), records.demand), served[origins[-1]]
+    models = {_version(model): model for model in served.values()}
+    return with_actuals(pl.concat(told).sort(ORDER), records.demand), models
+
+
+def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """The rows of a backtest that have an actual, added up as `levels.summed` has it, each by the model it is from."""
+    known = rows.filter(pl.col("actual").is_not_null())
+    parts = known.partition_by("model_version", "origin_date", as_dict=True, maintain_order=True)
+    return pl.concat(summed(part, models[version], stores, level) for (version, _), part in parts.items())
+
+
+def _version(model: Model) -> str:
+    return f"as-of-{model.as_of}"
 
 
 def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

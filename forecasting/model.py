@@ -1,4 +1,4 @@
-"""A trained model: members, their weights and the band; it forecasts a matrix and goes to files and back."""
+"""A trained model: members, their weights, the band and its paths; it forecasts a matrix and goes to files and back."""
 
 import json
 from collections.abc import Sequence
@@ -8,24 +8,32 @@ from typing import Any, Self
 
 import polars as pl
 
-from forecasting import bands, ensemble, statistical
+from forecasting import ensemble, statistical
+from forecasting.bands import Bands, with_bands
 from forecasting.engine import LOCAL, Engine
 from forecasting.linear import LINEAR, Linear
 from forecasting.members import Learned, Member
+from forecasting.paths import Paths
 from forecasting.recipe import Recipe
+
+PATHS = "paths.parquet"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on."""
+    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on.
+
+    Models of before there were paths have none.
+    """
 
     target: str
     as_of: date
     recipe: Recipe
     learned: tuple[Member, ...]
     weights: pl.DataFrame
-    bands: pl.DataFrame
+    bands: Bands
     trained_on: dict[str, float]
+    paths: Paths | None = None
 
     @property
     def members(self) -> list[str]:
@@ -39,7 +47,7 @@ class Model:
         learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
         rows = member_predictions(learned, matrix, totals, self.recipe, self.members)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
-        return bands.with_bands(mixed, self.bands)
+        return with_bands(mixed, self.bands)
 
     def importance(self) -> pl.DataFrame:
         """One row per learned member and feature: target, member, feature, gain_share."""
@@ -47,19 +55,20 @@ class Model:
         return pl.concat(frames).select(pl.lit(self.target).alias("target"), pl.all())
 
     def files(self) -> dict[str, bytes]:
-        """The whole model as files: LightGBM's text format and JSON. Nothing is pickled."""
+        """The whole model as files: LightGBM's text format, JSON and Parquet. Nothing is pickled."""
         about = {
             "target": self.target,
             "as_of": self.as_of.isoformat(),
             "recipe": self.recipe.model_dump(mode="json"),
             "weights": self.weights.to_dicts(),
-            "bands": self.bands.to_dicts(),
+            "bands": self.bands.about(),
             "trained_on": self.trained_on,
             "members": [member.about() for member in self.learned],
         }
         texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
         texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
-        return {name: text.encode() for name, text in texts.items()}
+        paths = {PATHS: self.paths.to_parquet()} if self.paths else {}
+        return {**{name: text.encode() for name, text in texts.items()}, **paths}
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> Self:
@@ -72,8 +81,9 @@ class Model:
             Recipe.model_validate(about["recipe"]),
             learned,
             pl.DataFrame(about["weights"]),
-            pl.DataFrame(about["bands"]).cast({"lead_week": pl.Int32}),
+            Bands.of(about["bands"]),
             about["trained_on"],
+            Paths.from_parquet(files[PATHS]) if PATHS in files else None,
         )
 
 

@@ -22,11 +22,12 @@ SCHEMA = pl.Schema({
     "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"), "business_date": pl.Date(),
     "daypart": pl.String(), "forecast": pl.Float64(), "q10": pl.Float64(), "q50": pl.Float64(), "q90": pl.Float64(),
     "incumbent": pl.Float64(), "model_version": pl.String(), "tier": pl.String(), "basis": pl.String(),
+    "scale": pl.Float64(),
 })  # fmt: skip
 COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
-VALUES = (*FORECAST, "incumbent")
+VALUES = (*FORECAST, "incumbent", "scale")
 YOUNG_DAYS = 28
 """A store with fewer known open days says in `basis` what its forecast rests on."""
 
@@ -96,10 +97,11 @@ def of_block(
     block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
     tier: str = "standard",
 ) -> pl.DataFrame:  # fmt: skip
-    """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
+    """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
 
     Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
-    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
+    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. `scale` is the
+    store's mean trading hour of late, by which bands of sums are made; 0 where closed.
     """
     known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
     stores = block.stores.join(known, on="store_id").filter(
@@ -147,7 +149,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
     # An hour that belongs to the day before does so too where the store is closed.
     before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST)
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "scale")
     return (
         grid.join(at_night, on=["store_id", "hour"], how="left")
         .join(values, on=["store_id", "hour_utc"], how="left")

@@ -9,11 +9,13 @@ import polars as pl
 from features import history, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
-from forecasting import bands, ensemble
+from forecasting import ensemble
 from forecasting.accuracy import wape_bps
+from forecasting.bands import fit_bands
 from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
+from forecasting.paths import Paths
 from forecasting.recipe import Recipe
 from forecasting.stages import Stages
 
@@ -83,8 +85,9 @@ class Workshop:
             seen = self._training_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
             weights = prior
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
-        return Model(self.target, as_of, self.recipe, learned, weights, bands.fit_bands(judged),
-                     self._trained_on(as_of, judged, len(evidence)))  # fmt: skip
+        bands = fit_bands(judged)
+        return Model(self.target, as_of, self.recipe, learned, weights, bands,
+                     self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._training_rows(as_of)
@@ -143,7 +146,7 @@ class Workshop:
                 rows = self.with_demand(self.rows(origins))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
-            keep = ["store_id", "date", "lead_days", *ensemble.BY_HAND, "scale", "y", *self.recipe.members]
+            keep = ["store_id", "date", "hour", "lead_days", *ensemble.BY_HAND, "scale", "y", *self.recipe.members]
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
 

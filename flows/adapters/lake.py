@@ -92,7 +92,8 @@ class Lake:
 
         Raises NotKnownError where there is no such table or version.
         """
-        return pl.scan_delta(self._known(table, version)).select(self.columns(table))
+        stored = pl.scan_delta(self._known(table, version))
+        return lake_table(table).whole(stored).select(self.columns(table))
 
     def scan_or_empty(self, table: str) -> pl.LazyFrame:
         """The table's rows; none where there is no table."""
@@ -148,7 +149,7 @@ class Lake:
             heights: list[int] = []
             version = self._write(spec, _counted(told, heights), delta, "upsert")
             return Upserted(sum(heights), 0, 0, version)
-        stored = pl.scan_delta(delta)
+        stored = spec.whole(pl.scan_delta(delta))
         compared = [(merge.change(spec, stored, part), part.head(1)) for part in told]
         total = sum((change for change, _ in compared), merge.Change())
         if not total:
@@ -165,7 +166,7 @@ class Lake:
         assert spec.partition is not None
         if delta is None:
             return self._write(spec, parts(), delta, "replace")
-        if _are(pl.scan_delta(delta).filter(pl.col(spec.partition) == partition), parts, spec.key):
+        if _are(spec.whole(pl.scan_delta(delta)).filter(pl.col(spec.partition) == partition), parts, spec.key):
             return int(delta.version())
         return self._write(spec, parts(), delta, "replace", "overwrite", pl.Series(spec.partition, [partition]))
 
@@ -188,6 +189,8 @@ class Lake:
             self.root / spec.name if delta is None else delta,
             _stream(spec, rows),
             mode="error" if delta is None else mode,
+            # A table of before a column came takes it.
+            schema_mode=None if delta is None else "merge",
             predicate=spec.predicate(over) if mode == "overwrite" else None,
             partition_by=None if spec.partition is None else [spec.partition],
             configuration=KEEP_EVERYTHING if delta is None else None,

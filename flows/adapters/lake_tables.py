@@ -77,6 +77,12 @@ class LakeTable:
             return None
         return f"{self.partition} IN ({', '.join(repr(str(value)) for value in partitions)})"
 
+    def whole(self, stored: pl.LazyFrame) -> pl.LazyFrame:
+        """The stored rows with every column; one that came after they were written is null."""
+        known = stored.collect_schema()
+        later = [name for name in self.schema if name in self.optional and name not in known]
+        return stored.with_columns(pl.lit(None, self.schema[name]).alias(name) for name in later)
+
     def empty(self) -> pl.DataFrame:
         """No rows, as they are stored."""
         return self._shaped(pl.DataFrame(schema=self.schema))
@@ -110,16 +116,16 @@ def _canonical(name: str) -> LakeTable:
 
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
-    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis"} & set(columns)), "origin_date")
+    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis", "scale"} & set(columns)), "origin_date")
 
 
 FORECASTS = {
     **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "lead_days": pl.Int16()},
     **{"hour_local": MOMENT, "hour_utc": MOMENT, "business_date": DATE, "daypart": TEXT},
     **dict.fromkeys(("forecast", "q10", "q50", "q90", "incumbent"), NUMBER),
-    **{"model_version": TEXT, "tier": TEXT, "basis": TEXT},
+    **{"model_version": TEXT, "tier": TEXT, "basis": TEXT, "scale": NUMBER},
 }
-SCORES = {name: dtype for name, dtype in FORECASTS.items() if name not in ("q50", "tier", "basis")}
+SCORES = {name: dtype for name, dtype in FORECASTS.items() if name not in ("q50", "tier", "basis", "scale")}
 RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),

@@ -37,6 +37,7 @@ def test_a_backtest_is_written_reported_scored_and_judged_alike(
         mine = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
         for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps"):
             assert row[name] == pytest.approx(mine[name], rel=1e-12), name
+        assert 0 < row["coverage"] < 1
     demand, (start, end) = world.lake.scan("demand").collect(), map(date.fromisoformat, SPAN[1::2])
     for target in TARGETS:
         judge = judged(real_data, rows, demand, target, start, end, tmp_path)

@@ -41,6 +41,11 @@ WRONG = {
     "pos without a mapping": (("ingest", "pos", "FILE"), "--mapping"),
     "unknown store": (("forecast", "--store", "S0099"), "S0099"),
     "unknown store among known": (("forecast", "--store", "S0001", "--store", "S0099"), "S0099"),
+    "unknown level": (
+        ("forecast", "--level", "month"),
+        "'month': expected hour, daypart, day, week, store, region, chain",
+    ),
+    "chain of some stores": (("forecast", "--level", "chain", "--store", "S0001"), "leave --store out"),
     "origin in the past": (("forecast", "--origin", "2024-02-01"), "past"),
     "origin far beyond the data": (("forecast", "--origin", "2025-01-01"), "beyond the data"),
     "origin that is no date": (("forecast", "--origin", "tomorrow"), "'tomorrow'"),

@@ -17,7 +17,7 @@ from scipy.stats import poisson
 
 from features.dayparts import daypart
 from features.errors import InputError, SchemaError
-from forecasting.accuracy import CELL, Level, deviation, score, wape_bps
+from forecasting.accuracy import CELL, Level, band_score, deviation, score, wape_bps
 
 START = date(2025, 3, 3)
 Row = dict[str, Any]
@@ -295,3 +295,40 @@ def test_wape_is_the_same_bits_in_any_order_and_any_chunks(seed: int, cut: int) 
     found = wape_bps(rows, "forecast")
     assert found == wape_bps(pl.concat([mixed[:cut], mixed[cut:]], rechunk=False), "forecast")
     assert found == pytest.approx(1e4 * np.abs(rows["y"] - rows["forecast"]).sum() / rows["y"].sum(), rel=1e-6)
+
+
+@pytest.mark.parametrize("by", [(), ("store_id",), ("target", "lead_days")])
+def test_bands_are_scored_as_loops_would(by: tuple[str, ...]) -> None:
+    frame = backtest(6).with_columns(q50="forecast")
+    groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in frame.to_dicts():
+        if row["actual"] is not None:
+            groups[tuple(row[name] for name in by)].append(row)
+    found = {tuple(row[name] for name in by): row for row in band_score(frame, by).to_dicts()}
+    assert set(found) == set(groups)
+    for key, rows in groups.items():
+        volume = sum(row["actual"] for row in rows)
+        shown = [row["q10"] <= row["actual"] <= row["q90"] for row in rows if row["q90"] > 0]
+        assert found[key]["cells"] == len(rows)
+        assert found[key]["coverage"] == pytest.approx(sum(shown) / len(shown))
+        for percent in (10, 50, 90):
+            loss = 0.0
+            for row in rows:
+                miss = row["actual"] - row[f"q{percent}"]
+                loss += miss * percent / 100 if miss > 0 else -miss * (1 - percent / 100)
+            assert found[key][f"pinball_{percent}_bps"] == pytest.approx(1e4 * loss / volume)
+
+
+def test_the_true_quantile_loses_least() -> None:
+    came = pl.DataFrame({"actual": np.random.default_rng(1).poisson(10.0, 5000).astype(float)})
+    for percent in (10, 50, 90):
+        loss = {}
+        for guess in range(5, 20):
+            told = came.with_columns(pl.lit(float(guess)).alias(name) for name in ("q10", "q50", "q90"))
+            loss[guess] = band_score(told)[f"pinball_{percent}_bps"].item()
+        assert min(loss, key=loss.__getitem__) == poisson(10.0).ppf(percent / 100)
+
+
+def test_nothing_sold_has_no_pinball() -> None:
+    frame = backtest(2).with_columns(actual=pl.lit(0.0), q50="forecast")
+    assert band_score(frame)["pinball_90_bps"].item() is None

@@ -12,7 +12,9 @@ from polars.testing import assert_frame_equal
 
 from features.records import Records
 from features.simulator import ChainSpec, simulate
-from forecasting.backtest import backtest, rolling_origins, with_actuals
+from forecasting.backtest import at_level, backtest, rolling_origins, with_actuals
+from forecasting.levels import summed
+from forecasting.model import Model
 from forecasting.publication import COLUMNS, as_published
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
@@ -58,10 +60,13 @@ CASES = [(CLOCKS_FORWARD, 1, "orders"), (CLOCKS_BACK, 2, "sales")]
 
 
 @cache
-def run(change: date, seed: int, target: str) -> pl.DataFrame:
+def ran(change: date, seed: int, target: str) -> tuple[pl.DataFrame, dict[str, Model]]:
     """Weekly origins that train every other week, up to and beyond the clocks' change."""
-    found, _ = backtest(chain(change, seed), target, RECIPE, origins(change), 14)
-    return found
+    return backtest(chain(change, seed), target, RECIPE, origins(change), 14)
+
+
+def run(change: date, seed: int, target: str) -> pl.DataFrame:
+    return ran(change, seed, target)[0]
 
 
 def origins(change: date) -> list[date]:
@@ -141,6 +146,7 @@ def test_closed_hours_are_exactly_zero(change: date, seed: int, target: str) -> 
             continue
         closed += 1
         assert (row["forecast"], row["q10"], row["q50"], row["q90"], row["incumbent"]) == (0, 0, 0, 0, 0)
+        assert row["scale"] == 0
     assert closed > 300
     assert opened > 300
 
@@ -160,6 +166,20 @@ def test_scores_lose_no_row() -> None:
     told = run(*CASES[0])
     again = with_actuals(told.drop("actual"), chain(*CASES[0][:2]).demand)
     assert_frame_equal(again, told, check_exact=True)
+
+
+def test_levels_of_a_backtest_are_those_of_its_origins() -> None:
+    told, models = ran(*CASES[0])
+    stores = chain(*CASES[0][:2]).stores
+    assert set(models) == set(told["model_version"])
+    found = at_level(told, models, stores, "day")
+    known = told.filter(pl.col("actual").is_not_null())
+    days = known.group_by("store_id", "origin_date", "lead_days").agg(pl.col("forecast", "actual").sum())
+    keys = ["store_id", "origin_date", "lead_days"]
+    assert_frame_equal(found.select(days.columns).sort(keys), days.sort(keys), check_dtypes=False)
+    last = origins(CASES[0][0])[-1]
+    alone = summed(known.filter(pl.col("origin_date") == last), list(models.values())[-1], stores, "day")
+    assert_frame_equal(found.filter(pl.col("origin_date") == last), alone, check_exact=True)
 
 
 def test_a_store_that_closes_for_good_is_zero_from_then_on_and_gone_after() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -176,6 +177,29 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
         assert put(*other) == before + 1
     assert put(store("A").clear()) == 6
     assert lake.scan("forecasts").collect()["origin_date"].to_list() == [next_day] * 3
+
+
+def test_a_table_takes_a_column_that_came_after_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = LAKE["forecasts"]
+    old = replace(table, schema={name: kind for name, kind in table.schema.items() if name != "scale"})
+    with monkeypatch.context() as before:
+        before.setitem(LAKE, "forecasts", old)
+        lake.replace("forecasts", forecasts(), DAY)
+    assert rows_of(lake, "forecasts")["scale"].to_list() == [None] * 3
+    assert lake.replace("forecasts", forecasts(), DAY) == 0, "nothing new is told"
+    assert lake.replace("forecasts", forecasts().with_columns(scale=pl.lit(2.0)), DAY) == 1
+    assert rows_of(lake, "forecasts")["scale"].to_list() == [2.0] * 3
+    assert rows_of(lake, "forecasts", 0)["scale"].to_list() == [None] * 3
+
+
+def test_an_upsert_fills_a_column_that_came_after_the_table(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = LAKE["forecasts"]
+    old = replace(table, schema={name: kind for name, kind in table.schema.items() if name != "scale"})
+    with monkeypatch.context() as before:
+        before.setitem(LAKE, "forecasts", old)
+        lake.upsert("forecasts", forecasts())
+    assert lake.upsert("forecasts", forecasts(hours=1).with_columns(scale=pl.lit(2.0))) == Upserted(0, 1, 0, 1)
+    assert rows_of(lake, "forecasts")["scale"].to_list() == [2.0, None, None]
 
 
 def test_an_upsert_changes_rows_of_a_publication_and_leaves_the_rest(lake: Lake) -> None:
