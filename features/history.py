@@ -37,7 +37,7 @@ class Past:
 
     `sold` is by place of the grid, 0 where nothing was. `weekdays` and `totals` are the open days as
     `totals.weekday_states` and `totals.day_totals` have them, `day` their number in the grid. `hours` has one row
-    per store and clock hour that it ever traded or declares.
+    per store and clock hour that it ever traded or declares. `like` is what young stores borrow (`kinship`).
     """
 
     grid: Grid
@@ -48,6 +48,7 @@ class Past:
     hours: pl.DataFrame
     holiday_ratios: pl.DataFrame
     store_codes: pl.DataFrame
+    like: Self | None = None
 
     @classmethod
     def of(

@@ -9,11 +9,11 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, labor, macro, trading, weather
+from features import calendar, events, history, horizon, kinship, labor, macro, trading, weather, youth
 from features.errors import NotKnownError
 from features.exact import exact_sum, ordered_mean
 from features.outside import Outside
-from features.records import Records
+from features.records import Records, Source
 from features.weather import WeatherView
 
 KEY = ["store_id", "origin_date", "hour_utc"]
@@ -70,19 +70,66 @@ def build(
     scale (the store's mean trading hour of late), then the features by family prefix. Raises NotKnownError where
     nothing is known.
     """
-    known = known or past(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
+    known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
-    if at_origin.is_empty():
+    parts = []
+    if known.like is not None:
+        young = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+        if young.height:
+            parts.append(_told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like))
+            at_origin = at_origin.join(young, on=horizon.ORIGIN, how="anti", maintain_order="left")
+    if at_origin.height:
+        parts.append(_told(_rows(records, view, known, at_origin, one_in), records, view, known))
+    if not parts:
         raise NotKnownError(_nothing_known(records, view, origins))
-    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
-    rows = horizon.open_hours(records, known, at_origin, dates)
-    rows = _with_outside(rows, records, view, known).join(
-        macro.macro_features(records.macro, origins), on="origin_date", how="left"
-    )
-    rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
-    features = [*_history_family(), *_clock_family(), *_departures(rows)]
-    rows = rows.with_columns(features)
+    rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
     return rows.select(*KEY_COLUMNS, *feature_names(rows))
+
+
+def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
+    """Whether `build` has rows of a block at some of the origins."""
+    at_origin = horizon.store_origins(records.stores, known, origins)
+    if at_origin.height or known.like is None:
+        return at_origin.height > 0
+    return youth.young_origins(records, known, at_origin, origins, view.horizon_days).height > 0
+
+
+def _alone(records: Records, view: View, last: date) -> history.Past:
+    """The past of records that are the whole chain's."""
+    return with_like(past(records, view, last), records, view, last, records)
+
+
+def with_like(
+    known: history.Past, records: Records, view: View, last: date, chain: Source, since: date | None = None
+) -> history.Past:
+    """As `kinship.with_like`: the past with what young stores of the block borrow from the chain."""
+    return kinship.with_like(known, records, chain, view.target, view.weather, last, since)
+
+
+def _rows(
+    records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int
+) -> pl.DataFrame:
+    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
+    return horizon.open_hours(records, known, at_origin, dates)
+
+
+def _young_rows(
+    records: Records, view: View, known: history.Past, young: pl.DataFrame, own: pl.DataFrame, one_in: int
+) -> pl.DataFrame:
+    """Rows of young stores, from those of their like and their own where they have any."""
+    assert known.like is not None
+    lent = _rows(records, view, known.like, young.select(own.columns), one_in)
+    begun = own.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
+    mine = _rows(records, view, known, begun, one_in) if begun.height else lent.clear()
+    return youth.blended(lent, mine, young, youth.Shares.of(known))
+
+
+def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+    """Rows of open hours with all families, sorted."""
+    released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
+    rows = _with_outside(rows, records, view, known).join(released, on="origin_date", how="left")
+    rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
+    return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
 
 def _target_day() -> pl.Expr:

@@ -108,7 +108,7 @@ def block_forecast(
 
     window = read(ids, memory.since(origin))
     models = [(model, f"{target}-v{version}") for target, version, model in serving]
-    return of_night(window, read, chain.stores, models, origin, stages)
+    return of_night(window, read, chain, models, origin, stages)
 
 
 def champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:

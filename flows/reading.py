@@ -84,6 +84,10 @@ class Chain:
         self._check_memory(len(store_ids), since)
         return Records.of(_tables(self.lake, self.versions, store_ids, since))
 
+    def demand_of(self, store_ids: Sequence[str]) -> pl.DataFrame:
+        """The demand alone of some stores, in no order."""
+        return _rows(self.lake, "demand", self.versions["demand"], store_ids, None)
+
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
         return self._demand_on(target, self.edges[0], pl.Expr.min)

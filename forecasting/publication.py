@@ -9,7 +9,7 @@ import polars as pl
 from features import clock, history, horizon, matrix, memory, trading, weather
 from features.dayparts import daypart
 from features.outside import Outside
-from features.records import Records
+from features.records import Records, Source
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
@@ -47,13 +47,13 @@ def _as_in(block: Records, records: Records) -> Records:
 
 
 def of_night(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, models: Sequence[Named],
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, models: Sequence[Named],
     origin: date, stages: Stages = unmeasured,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
     Those of all models, which know the same world. `whole` gives the whole history of those stores that look further
-    back; `chain` are all stores.
+    back; of the `chain` no more is read than what its young stores borrow.
     """
     with stages("matrix"):
         window = replace(window, weather=weather.before(window.weather, window.stores, origin))
@@ -66,7 +66,7 @@ def of_night(
 
 
 def _of_window(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, named: Named,
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, named: Named,
     origin: date, stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip
     model, version = named
@@ -76,19 +76,20 @@ def _of_window(
 
 
 def night_states(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, view: matrix.View,
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
     origin: date, stages: Stages = unmeasured,
 ) -> Iterator[tuple[Records, history.Past]]:  # fmt: skip
     """Records and states of the stores that the window is enough for, then of those that look further, if any."""
     last = origin + timedelta(days=view.horizon_days)
     with stages("matrix"):
-        near = matrix.past(window, view, last, chain, world)
+        near = matrix.past(window, view, last, chain.stores, world)
     further = memory.looking_further(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     if further:
         records = whole(further)
         with stages("matrix"):
-            past = matrix.past(records, view, last, chain)
+            past = matrix.past(records, view, last, chain.stores)
+            past = matrix.with_like(past, records, view, last, chain, origin)
         yield records, past
 
 

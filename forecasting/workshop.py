@@ -60,7 +60,7 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self._judged if _begun(made, origins)] or self._judged[:1]
+        known = [made for made in self._judged if matrix.any_known(*made, self.view, origins)] or self._judged[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -142,7 +142,8 @@ class Workshop:
                 rows = self.with_demand(self.rows(origins))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
-            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "y", *self.recipe.members]
+            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "history_open_days", "y",
+                    *self.recipe.members]  # fmt: skip
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
 
@@ -157,15 +158,16 @@ def _made(records: Source, view: matrix.View, last: date, ids: Sequence[str], st
         block = records.block(ids)
         count(block.demand.height)
     with stages("matrix"):
-        past = matrix.past(block, view, last + timedelta(days=view.horizon_days), records.stores)
-    return block, past
+        until = last + timedelta(days=view.horizon_days)
+        past = matrix.past(block, view, until, records.stores)
+        return block, matrix.with_like(past, block, view, until, records)
 
 
 def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made, stages: Stages) -> pl.DataFrame:
-    """The sample of one block's rows; without columns where no store of it has history."""
-    if not _begun(made, origins):
-        return pl.DataFrame()
+    """The sample of one block's rows; without columns where nothing is known of any store."""
     block, past = made
+    if not matrix.any_known(block, past, view, origins):
+        return pl.DataFrame()
     with stages("matrix") as count:
         rows = past.came(matrix.build(block, view, origins, past, one_in))
         count(rows.height)
@@ -178,12 +180,6 @@ def sampled_from(
 ) -> pl.DataFrame:  # fmt: skip
     """The sample of one block, read where this runs."""
     return _sampled(view, origins, one_in, _made(records, view, last, ids, stages), stages)
-
-
-def _begun(made: Made, origins: Sequence[date]) -> bool:
-    """Whether any store of the block has history at one of the origins."""
-    totals = made[1].totals
-    return totals.height > 0 and bool((totals["date"] < max(origins)).any())
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -1,0 +1,137 @@
+"""What a young store borrows from its like: the past of established stores, at the level of what it sold itself so far.
+
+A store that just opened has no weeks behind it. Its like have: the nearest of its format. Their mean is a past with
+every state that a store of years has; what the store sold on the same days says how much of it is its own.
+"""
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import polars as pl
+
+from features import history, trading
+from features.exact import exact_sum, last_sum, rank
+from features.outside import Outside
+from features.records import Records, Source
+from features.weather import WeatherView
+
+YOUNG_DAYS = 91
+"""A store with fewer open days behind it borrows."""
+ESTABLISHED_DAYS = 28
+"""So many open days a store has before it lends; what begins so early in the chain's record is as old as the record."""
+LIKE_STORES = 8
+LEVEL_DAYS = 28
+"""The level is that of the last weeks: a store's first ones are often unlike what follows."""
+SILENT = "56d"
+"""A store that lends keeps its level so long while it is closed."""
+
+
+def with_like(
+    known: history.Past, records: Records, chain: Source, target: str, view: WeatherView, last: date,
+    since: date | None = None,
+) -> history.Past:  # fmt: skip
+    """The past of a block of stores with that of the like of its young ones; the same past where none is young.
+
+    Young are those whose demand begins later than the chain's, by more than ESTABLISHED_DAYS, or has not begun.
+    `since` leaves out those that are not young any more at the first origin asked for.
+    """
+    young = _young(known, records.stores, since)
+    first = chain.first_demand_on(target) if young.height else None
+    if first is None:
+        return known
+    late = pl.col("first").is_null() | (pl.col("first") > first + timedelta(days=ESTABLISHED_DAYS))
+    young = young.filter(late).drop("first")
+    like = like_stores(young, chain.stores)
+    demand = borrowed(like, chain.demand_of(like["like_id"].unique().sort().to_list()), target)
+    if demand.is_empty():
+        return known
+    hours = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
+    outside = Outside.of(replace(records, stores=young, demand=demand), view, last)
+    return replace(known, like=history.Past.of(demand, target, outside, hours, known.store_codes))
+
+
+def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
+    """Those of the stores that may be young from `since` on, with the date on which their demand began as `first`."""
+    before = pl.lit(value=False) if since is None else pl.col("date") < since
+    begun = known.totals.group_by("store_id").agg(first=pl.col("date").min(), days=before.sum())
+    grown = pl.col("days") >= YOUNG_DAYS
+    return stores.join(begun, on="store_id", how="left").filter(~grown.fill_null(value=False)).drop("days")
+
+
+def like_stores(young: pl.DataFrame, chain: pl.DataFrame) -> pl.DataFrame:
+    """One row per store of `young` and store like it, of all stores: store_id, like_id.
+
+    Those of its format come first, then of its country, of its region, then the nearest. The stores table alone
+    decides, so that no demand does; those not yet established when the store opens, or closed by then, come last.
+    """
+    known = ("store_id", "format", "country", "region", "latitude", "longitude", "opened_on", "closed_on")
+    other = chain.select(pl.col(name).alias(f"like_{name}" if name != "store_id" else "like_id") for name in known)
+    pairs = young.select(known).join(other, how="cross").filter(pl.col("store_id") != pl.col("like_id"))
+    age = pl.col("opened_on") - pl.col("like_opened_on")
+    unfit = (age < pl.duration(days=YOUNG_DAYS)) | (pl.col("like_closed_on") <= pl.col("opened_on"))
+    differs = [pl.col(name).ne_missing(pl.col(f"like_{name}")) for name in ("format", "country", "region")]
+    return (
+        pairs.sort("store_id", unfit.fill_null(value=False), *differs, _distance().fill_null(1e9), "like_id")
+        .group_by("store_id", maintain_order=True)
+        .head(LIKE_STORES)
+        .select("store_id", "like_id")
+    )
+
+
+def _distance() -> pl.Expr:
+    """About that between a store and one like it, in degrees of latitude; null where a place is unknown."""
+    north = pl.col("latitude") - pl.col("like_latitude")
+    east = (pl.col("longitude") - pl.col("like_longitude")) * pl.col("latitude").radians().cos()
+    return (north**2 + east**2).sqrt()
+
+
+def borrowed(like: pl.DataFrame, demand: pl.DataFrame, target: str) -> pl.DataFrame:
+    """The mean demand of each store's like, as demand of its own: store_id, hour_local and the target.
+
+    A store lends from its 28th open day on. Each lends the shape of its days at the mean level of all, so that one
+    that closes for a week, or joins, moves no level. An hour counts where at least half of those open traded in it.
+    """
+    hours = _hours(demand, target)
+    days = _levels(hours)
+    last = days["date"].max()
+    spans = days.group_by("like_id").agg(date=pl.date_ranges(pl.col("date").min(), pl.lit(last)).first()).explode("date")
+    carried = spans.join_asof(
+        days.sort("date").rename({"level": "carried"}), on="date", by="like_id", tolerance=SILENT,
+        check_sortedness=False,
+    ) if days.height else spans.with_columns(carried=pl.lit(None, dtype=pl.Float64))
+    level = _means(like.join(carried.drop_nulls("carried"), on="like_id"), "carried", "store_id", "date")
+    opened = like.join(days, on="like_id").group_by("store_id", "date").agg(opened=pl.len())
+    share = pl.col("sold") / pl.col("level")
+    lent = (
+        like.join(hours.join(days, on=["like_id", "date"]), on="like_id")
+        .group_by("store_id", "date", "hour").agg(share=exact_sum(share), traded=pl.len())
+        .join(opened, on=["store_id", "date"]).join(level, on=["store_id", "date"])
+        .filter(pl.col("traded") * 2 >= pl.col("opened"))
+    )  # fmt: skip
+    at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
+    return lent.select("store_id", hour_local=at, **{target: pl.col("share") / pl.col("opened") * pl.col("carried")})
+
+
+def _means(rows: pl.DataFrame, value: str, *by: str) -> pl.DataFrame:
+    return rows.group_by(by).agg(exact_sum(pl.col(value)) / pl.len())
+
+
+def _hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
+    """One row per store that may lend and clock hour in which it sold: like_id, date, hour, sold."""
+    sold = pl.col(target).filter(pl.col(target) > 0)
+    at = pl.col("hour_local")
+    return (
+        demand.group_by(like_id="store_id", hour_local="hour_local")
+        .agg(sold=exact_sum(sold) / pl.len())
+        .filter(pl.col("sold") > 0)
+        .select("like_id", "sold", date=at.dt.date(), hour=at.dt.hour().cast(pl.Int64))
+    )
+
+
+def _levels(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and open day on which it lends: like_id, date, level, its mean trading hour of late."""
+    days = hours.group_by("like_id", "date").agg(total=exact_sum(pl.col("sold")), traded=pl.len().cast(pl.Float64))
+    ranked = days.sort("like_id", "date").with_columns(rank=rank("like_id"))
+    level = last_sum(pl.col("total"), LEVEL_DAYS) / last_sum(pl.col("traded"), LEVEL_DAYS)
+    known = ranked.with_columns(level=level).filter(pl.col("rank") + 1 >= ESTABLISHED_DAYS)
+    return known.select("like_id", "date", "level")
