@@ -5,6 +5,7 @@ Values are looked up for the days asked about: what follows a day is never touch
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Self
 
@@ -29,6 +30,9 @@ SHAPE_WEEKS = 12
 HALF_YEAR_WEEKS = 26
 
 LEVEL_DAYS = (7, 28)
+
+YEAR_DAYS = 400
+"""A holiday is remembered for so long, and the busiest hour: a year, and the days by which a movable feast moves."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,14 @@ class Past:
         departed = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
         found[self.totals["day"].to_numpy()] = self.totals.select(departed).to_series().to_numpy()
         return found
+
+    def busiest(self, origin: date) -> pl.DataFrame:
+        """One row per store with any day before the origin: `busiest`, its largest hour in the year before, or ever."""
+        known = self.totals.filter(pl.col("date") < origin).select("store_id", "date", "day")
+        peak = pl.Series(self.sold.reshape(-1, DAY_HOURS)[known["day"].to_numpy()].max(axis=1), dtype=pl.Float64)
+        near = pl.col("peak").filter(pl.col("date") >= origin - timedelta(days=YEAR_DAYS)).max()
+        peaks = known.with_columns(peak=peak).group_by("store_id").agg(busiest=near, ever=pl.col("peak").max())
+        return peaks.select("store_id", busiest=pl.coalesce("busiest", "ever"))
 
     def came(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of the rows of (store_id, date, hour) whose date is a known open day, with what came as `y`."""

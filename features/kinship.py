@@ -19,7 +19,7 @@ YOUNG_DAYS = 91
 """A store with fewer open days behind it borrows."""
 ESTABLISHED_DAYS = 28
 """So many open days a store has before it lends; what begins so early in the chain's record is as old as the record."""
-LIKE_STORES = 8
+LIKE_STORES = 6
 LEVEL_DAYS = 28
 """The level is that of the last weeks: a store's first ones are often unlike what follows."""
 SILENT = "56d"
@@ -41,6 +41,8 @@ def with_like(
         return known
     late = pl.col("first").is_null() | (pl.col("first") > first + timedelta(days=ESTABLISHED_DAYS))
     young = young.filter(late).drop("first")
+    if young.is_empty():
+        return known
     like = like_stores(young, chain.stores)
     demand = borrowed(like, chain.demand_of(like["like_id"].unique().sort().to_list()), target)
     if demand.is_empty():
@@ -93,13 +95,7 @@ def borrowed(like: pl.DataFrame, demand: pl.DataFrame, target: str) -> pl.DataFr
     """
     hours = _hours(demand, target)
     days = _levels(hours)
-    last = days["date"].max()
-    spans = days.group_by("like_id").agg(date=pl.date_ranges(pl.col("date").min(), pl.lit(last)).first()).explode("date")
-    carried = spans.join_asof(
-        days.sort("date").rename({"level": "carried"}), on="date", by="like_id", tolerance=SILENT,
-        check_sortedness=False,
-    ) if days.height else spans.with_columns(carried=pl.lit(None, dtype=pl.Float64))
-    level = _means(like.join(carried.drop_nulls("carried"), on="like_id"), "carried", "store_id", "date")
+    level = _means(like.join(_carried(days), on="like_id"), "carried", "store_id", "date")
     opened = like.join(days, on="like_id").group_by("store_id", "date").agg(opened=pl.len())
     share = pl.col("sold") / pl.col("level")
     lent = (
@@ -110,6 +106,17 @@ def borrowed(like: pl.DataFrame, demand: pl.DataFrame, target: str) -> pl.DataFr
     )  # fmt: skip
     at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
     return lent.select("store_id", hour_local=at, **{target: pl.col("share") / pl.col("opened") * pl.col("carried")})
+
+
+def _carried(days: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and date from its first level to the last of any: the latest level, for SILENT."""
+    ends = (
+        days.group_by("like_id").agg(first=pl.col("date").min()).with_columns(last=pl.lit(days["date"].max(), pl.Date))
+    )
+    dates = ends.select("like_id", date=pl.date_ranges("first", "last")).explode("date")
+    levels = days.sort("date").rename({"level": "carried"})
+    joined = dates.sort("date").join_asof(levels, on="date", by="like_id", tolerance=SILENT, check_sortedness=False)
+    return joined.drop_nulls("carried")
 
 
 def _means(rows: pl.DataFrame, value: str, *by: str) -> pl.DataFrame:

@@ -106,9 +106,7 @@ def with_like(
     return kinship.with_like(known, records, chain, view.target, view.weather, last, since)
 
 
-def _rows(
-    records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int
-) -> pl.DataFrame:
+def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:
     dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
     return horizon.open_hours(records, known, at_origin, dates)
 

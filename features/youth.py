@@ -21,7 +21,7 @@ from features.records import Records
 
 LEVEL_DAYS = 28
 """The level is that of the last weeks: a store's first ones are often unlike what follows."""
-TRUST_DAYS, TRUST_HOURS, TRUST_WEEKDAYS = 1, 5, 3
+TRUST_DAYS, TRUST_HOURS, TRUST_WEEKDAYS = 1, 3, 2
 """Own days that count as much as the store's like do: for the level, at an hour and on a weekday."""
 OWN_DAYS = 42
 """Own days at which a store's own states count as much as those of its like."""
@@ -44,7 +44,9 @@ def young_origins(
     assert known.like is not None
     stores = records.stores.join(known.like.grid.store_ids.to_frame("store_id"), on="store_id", how="semi")
     recorded = records.demand.join(stores, on="store_id", how="semi").group_by("store_id")
-    opens = pl.col("opened_on").is_null() | (pl.col("opened_on") < pl.col("origin_date") + pl.duration(days=horizon_days))
+    opens = pl.col("opened_on").is_null() | (
+        pl.col("opened_on") < pl.col("origin_date") + pl.duration(days=horizon_days)
+    )
     elsewhere = (pl.col("recorded_on") < pl.col("origin_date")).fill_null(value=False)
     return (
         horizon.store_origins(stores, known.like, origins)

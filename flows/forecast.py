@@ -62,7 +62,7 @@ def publish(
     meter: Meter | None = None,
     engine: Callable[[Meter], Engine] = Local,
 ) -> date:
-    """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
+    """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
     same origin, and until then that is what readers see. Returns the origin. Memory holds a few blocks of stores;
@@ -143,7 +143,7 @@ def check_origin(records: Source, target: str, origin: date) -> None:
 
 
 def check_stores(lake: Lake, stores: Sequence[str]) -> None:
-    """Raises NotKnownError for a store that is unknown or has no history to forecast from."""
+    """Raises NotKnownError for a store that is unknown."""
     if not stores:
         return
     known = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
@@ -152,10 +152,6 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
         raise NotKnownError(
             f"unknown store {', '.join(unknown)}: the lake has {len(known)} stores; ingest stores first"
         )
-    demand = lake.scan("demand").filter(pl.col("store_id").is_in(pl.Series(list(stores)).implode()))
-    silent = sorted(set(stores) - set(demand.select("store_id").unique().collect()["store_id"]))
-    if silent:
-        raise NotKnownError(f"store {', '.join(silent)} has no history: ingest its demand before asking for a forecast")
 
 
 def check_out(path: Path) -> None:

@@ -10,6 +10,7 @@ from features import clock, history, horizon, matrix, memory, trading, weather
 from features.dayparts import daypart
 from features.outside import Outside
 from features.records import Records, Source
+from forecasting import basis
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
@@ -27,8 +28,8 @@ COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
 VALUES = (*FORECAST, "incumbent")
-YOUNG_DAYS = 28
-"""A store with fewer known open days says in `basis` what its forecast rests on."""
+TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", "business_date", *FORECAST)}
+                 | {"hour": pl.Int8(), "date": pl.Date(), "smooth": pl.Float64()})  # fmt: skip
 
 
 def as_published(
@@ -99,21 +100,22 @@ def of_block(
 ) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; the contract's columns and `basis`.
 
-    Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
+    Every store open in the horizon has all its hours (23 or 25 on the days when clocks change). The
     incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
     """
-    known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
-    stores = block.stores.join(known, on="store_id").filter(
-        pl.col("closed_on").is_null() | (pl.col("closed_on") > origin)
-    )
+    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    stores = basis.open_stores(block, past, origin, view.horizon_days)
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    with stages("matrix") as count:
-        rows = matrix.build(replace(block, stores=stores.drop("open_days")), view, [origin], past)
-        count(rows.height)
+    block = replace(block, stores=stores.drop("open_days", "borrows"))
+    told = pl.DataFrame(schema=TOLD)
+    if matrix.any_known(block, past, view, [origin]):
+        with stages("matrix") as count:
+            rows = matrix.build(block, view, [origin], past)
+            count(rows.height)
+        with stages("predict"):
+            told = model.predict(rows, past.totals)
     with stages("predict"):
-        told = model.predict(rows, past.totals)
         return _published(block, past, stores, told, model, origin, version, tier)
 
 
@@ -121,11 +123,13 @@ def _published(
     block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, model: Model, origin: date,
     version: str, tier: str,
 ) -> pl.DataFrame:  # fmt: skip
-    """All hours of the stores, which have `open_days`, with what was told of those in which they may trade."""
+    """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
+    about = stores.select("store_id", "open_days", "borrows")
+    told = basis.held(told.join(about, on="store_id"), past, origin)
     rows = _hours(stores, told, origin, model.recipe.horizon_days)
     return (
         rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
-        .join(stores.select("store_id", "open_days"), on="store_id")
+        .join(about, on="store_id")
         .with_columns(
             target=pl.lit(model.target),
             origin_date=pl.lit(origin),
@@ -133,7 +137,7 @@ def _published(
             daypart=daypart(pl.col("hour")),
             model_version=pl.lit(version),
             tier=pl.lit(tier),
-            basis=_basis(),
+            basis=basis.in_words(),
         )
         .with_columns(pl.col(VALUES).fill_null(0.0))
         .select(COLUMNS)
@@ -148,7 +152,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
     # An hour that belongs to the day before does so too where the store is closed.
     before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST)
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "held")
     return (
         grid.join(at_night, on=["store_id", "hour"], how="left")
         .join(values, on=["store_id", "hour_utc"], how="left")
@@ -167,9 +171,3 @@ def _by_hand(records: Records, past: history.Past, rows: pl.DataFrame, origin: d
         .join(horizon.by_hand(past, origin), on=["store_id", "weekday", "hour"])
         .select("store_id", "hour_utc", "incumbent")
     )
-
-
-def _basis() -> pl.Expr:
-    days = pl.col("open_days")
-    text = pl.format("rests on {} open days of its own and on the model of all stores", days)
-    return pl.when(days < YOUNG_DAYS).then(text)

@@ -76,7 +76,7 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
     view = matrix.View(target, RECIPE.weather)
     past = matrix.past(records, view, origin + timedelta(days=14))
     expected = of_block(records, past, trained, origin, "1")
-    told = of_night(window(records, origin), whole, records.stores, [(trained, "1")], origin)
+    told = of_night(window(records, origin), whole, records, [(trained, "1")], origin)
     assert_frame_equal(told, expected, check_exact=True)
     assert told["store_id"].n_unique() == 7
     assert {GAP, SUNDAYS, YOUNG, SILENT} <= set(asked)
@@ -104,4 +104,4 @@ def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
         "none": records.block([]),
         "without demand": records.block([YOUNG]).without("demand"),
     }[kind]
-    assert of_night(block, block.block, records.stores, [(trained, "1")], origin).is_empty()
+    assert of_night(block, block.block, records, [(trained, "1")], origin).is_empty()

@@ -1,0 +1,65 @@
+"""What a forecast rests on, in words, and how far it may go beyond what is known of its store."""
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from features import history
+from features.kinship import YOUNG_DAYS
+from features.records import Records
+
+OWN_DAYS = 28
+"""A store with fewer known open days says so, whether or not it borrows."""
+HELD = 3
+"""No hour is forecast at more than so many times the busiest one known."""
+VALUES = ("forecast", "q10", "q50", "q90")
+
+
+def open_stores(block: Records, past: history.Past, origin: date, horizon_days: int) -> pl.DataFrame:
+    """The stores open in the horizon, with `open_days`, those known before the origin, and whether it `borrows`.
+
+    A store without history is open unless it opens later; one that records another target alone has no forecast.
+    """
+    known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
+    stores = block.stores.join(known, on="store_id", how="left").with_columns(pl.col("open_days").fill_null(0))
+    closes, opens, begun = pl.col("closed_on"), pl.col("opened_on"), pl.col("open_days") > 0
+    last = origin + timedelta(days=horizon_days - 1)
+    stores = stores.filter(closes.is_null() | (closes > origin), begun | opens.is_null() | (opens <= last))
+    if (silent := stores.filter(~begun)).height:
+        elsewhere = block.demand.filter(pl.col("hour_local") < origin).join(silent, on="store_id", how="semi")
+        stores = stores.join(elsewhere, on="store_id", how="anti")
+    like = pl.Series([], dtype=pl.String) if past.like is None else past.like.grid.store_ids
+    return stores.with_columns(borrows=(pl.col("open_days") < YOUNG_DAYS) & pl.col("store_id").is_in(like.implode()))
+
+
+def held(told: pl.DataFrame, past: history.Past, origin: date) -> pl.DataFrame:
+    """What was told of rows, with no hour above HELD times the busiest known of the store; `held` says where.
+
+    Known is what was sold in the year before the origin, and what the row's usual days lead to expect.
+    """
+    busiest = (
+        told.group_by("store_id")
+        .agg(usual=pl.col("smooth").max())
+        .join(past.busiest(origin), on="store_id", how="left")
+    )
+    rows = told.join(busiest, on="store_id", how="left", maintain_order="left")
+    most = HELD * pl.max_horizontal("busiest", pl.when(pl.col("borrows")).then("usual"))
+    return rows.with_columns(
+        *(pl.min_horizontal(name, most).alias(name) for name in VALUES), held=pl.col("forecast") > most
+    ).drop("usual", "busiest")
+
+
+def in_words() -> pl.Expr:
+    """The `basis` of rows with open_days, borrows and held: null where a forecast rests on years as any other."""
+    days, borrows = pl.col("open_days"), pl.col("borrows")
+    own = pl.when(days > 0).then(pl.format("rests on {} open days of its own, ", days)).otherwise(pl.lit("rests "))
+    like = pl.format("{}on stores like it and on the model of all stores", own)
+    alone = pl.format("rests on {} open days of its own and on the model of all stores", days)
+    nothing = pl.lit("rests on nothing: it has no history yet, nor has a store like it")
+    rest = (
+        pl.when(borrows).then(like)
+        .when(days == 0).then(nothing)
+        .when(days < OWN_DAYS).then(alone)
+    )  # fmt: skip
+    bound = pl.when(pl.col("held")).then(pl.lit(f"held to {HELD} times its busiest hour"))
+    return pl.concat_str(rest, bound, separator="; ", ignore_nulls=True).replace("", None)
