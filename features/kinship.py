@@ -23,7 +23,8 @@ LIKE_STORES = 6
 LEVEL_DAYS = 28
 """The level is that of the last weeks: a store's first ones are often unlike what follows."""
 SILENT = "56d"
-"""A store that lends keeps its level so long while it is closed."""
+USUAL_SPREAD, USUAL_STORES = 0.25, 4
+"""Levels of stores of a kind differ by about a quarter; so many like stores say as much of their own spread."""
 
 
 def with_like(
@@ -31,6 +32,8 @@ def with_like(
     since: date | None = None,
 ) -> history.Past:  # fmt: skip
     """The past of a block of stores with that of the like of its young ones; the same past where none is young.
+
+    Its totals have the `spread` of `like_levels` too.
 
     Young are those whose demand begins later than the chain's, by more than ESTABLISHED_DAYS, or has not begun.
     `since` leaves out those that are not young any more at the first origin asked for.
@@ -44,12 +47,17 @@ def with_like(
     if young.is_empty():
         return known
     like = like_stores(young, chain.stores)
-    demand = borrowed(like, chain.demand_of(like["like_id"].unique().sort().to_list()), target)
+    hours = sold_hours(chain.demand_of(like["like_id"].unique().sort().to_list()), target)
+    levels = like_levels(like, days := lending_days(hours))
+    demand = borrowed(like, hours, days, levels).rename({"lent": target})
     if demand.is_empty():
         return known
-    hours = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
+    declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
     outside = Outside.of(replace(records, stores=young, demand=demand), view, last)
-    return replace(known, like=history.Past.of(demand, target, outside, hours, known.store_codes))
+    past = history.Past.of(demand, target, outside, declared, known.store_codes)
+    at = levels.select("store_id", "date", "spread")
+    totals = past.totals.join(at, on=["store_id", "date"], how="left", maintain_order="left")
+    return replace(known, like=replace(past, totals=totals))
 
 
 def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
@@ -87,43 +95,25 @@ def _distance() -> pl.Expr:
     return (north**2 + east**2).sqrt()
 
 
-def borrowed(like: pl.DataFrame, demand: pl.DataFrame, target: str) -> pl.DataFrame:
-    """The mean demand of each store's like, as demand of its own: store_id, hour_local and the target.
+def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
+    """The mean demand of each store's like, as if it were its own: store_id, hour_local, lent.
 
-    A store lends from its 28th open day on. Each lends the shape of its days at the mean level of all, so that one
-    that closes for a week, or joins, moves no level. An hour counts where at least half of those open traded in it.
+    Takes what the functions below make. Each lends the shape of its days at the mean level of all, so that one that
+    closes for a week, or joins, moves no level. An hour counts where at least half of those open traded in it.
     """
-    hours = _hours(demand, target)
-    days = _levels(hours)
-    level = _means(like.join(_carried(days), on="like_id"), "carried", "store_id", "date")
     opened = like.join(days, on="like_id").group_by("store_id", "date").agg(opened=pl.len())
-    share = pl.col("sold") / pl.col("level")
+    share = exact_sum(pl.col("sold") / pl.col("level"))
     lent = (
         like.join(hours.join(days, on=["like_id", "date"]), on="like_id")
-        .group_by("store_id", "date", "hour").agg(share=exact_sum(share), traded=pl.len())
-        .join(opened, on=["store_id", "date"]).join(level, on=["store_id", "date"])
+        .group_by("store_id", "date", "hour").agg(share=share, traded=pl.len())
+        .join(opened, on=["store_id", "date"]).join(levels, on=["store_id", "date"])
         .filter(pl.col("traded") * 2 >= pl.col("opened"))
     )  # fmt: skip
     at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
-    return lent.select("store_id", hour_local=at, **{target: pl.col("share") / pl.col("opened") * pl.col("carried")})
+    return lent.select("store_id", hour_local=at, lent=pl.col("share") / pl.col("opened") * pl.col("mean_level"))
 
 
-def _carried(days: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and date from its first level to the last of any: the latest level, for SILENT."""
-    ends = (
-        days.group_by("like_id").agg(first=pl.col("date").min()).with_columns(last=pl.lit(days["date"].max(), pl.Date))
-    )
-    dates = ends.select("like_id", date=pl.date_ranges("first", "last")).explode("date")
-    levels = days.sort("date").rename({"level": "carried"})
-    joined = dates.sort("date").join_asof(levels, on="date", by="like_id", tolerance=SILENT, check_sortedness=False)
-    return joined.drop_nulls("carried")
-
-
-def _means(rows: pl.DataFrame, value: str, *by: str) -> pl.DataFrame:
-    return rows.group_by(by).agg(exact_sum(pl.col(value)) / pl.len())
-
-
-def _hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
+def sold_hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
     """One row per store that may lend and clock hour in which it sold: like_id, date, hour, sold."""
     sold = pl.col(target).filter(pl.col(target) > 0)
     at = pl.col("hour_local")
@@ -135,10 +125,34 @@ def _hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
     )
 
 
-def _levels(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and open day on which it lends: like_id, date, level, its mean trading hour of late."""
+def lending_days(hours: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and open day from its 28th on: like_id, date, level, its mean trading hour of late."""
     days = hours.group_by("like_id", "date").agg(total=exact_sum(pl.col("sold")), traded=pl.len().cast(pl.Float64))
     ranked = days.sort("like_id", "date").with_columns(rank=rank("like_id"))
     level = last_sum(pl.col("total"), LEVEL_DAYS) / last_sum(pl.col("traded"), LEVEL_DAYS)
     known = ranked.with_columns(level=level).filter(pl.col("rank") + 1 >= ESTABLISHED_DAYS)
     return known.select("like_id", "date", "level")
+
+
+def like_levels(like: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and date on which its like lend: the mean of their levels, and how far one lies from it.
+
+    `mean_level`; `spread`: standard deviation of a like store's log level about that mean, where a usual one counts
+    as much as USUAL_STORES. A store keeps its level for SILENT while it is closed.
+    """
+    log, count = pl.col("carried").log(), pl.len()
+    mean, square = (exact_sum(value) / count for value in (log, log**2))
+    scatter = (square - mean**2).clip(0) * count + USUAL_STORES * USUAL_SPREAD**2
+    about_mean = (scatter / (count - 1 + USUAL_STORES) * (1 + 1 / count)).sqrt()
+    levels = like.join(_carried(days), on="like_id").group_by("store_id", "date")
+    return levels.agg(mean_level=exact_sum(pl.col("carried")) / count, spread=about_mean)
+
+
+def _carried(days: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and date from its first level to the last of any: the latest level, for SILENT."""
+    last = pl.lit(days["date"].max(), pl.Date)
+    spans = days.group_by("like_id").agg(first=pl.col("date").min()).with_columns(last=last)
+    dates = spans.select("like_id", date=pl.date_ranges("first", "last")).explode("date")
+    levels = days.sort("date").rename({"level": "carried"})
+    joined = dates.sort("date").join_asof(levels, on="date", by="like_id", tolerance=SILENT, check_sortedness=False)
+    return joined.drop_nulls("carried")

@@ -19,7 +19,7 @@ from features.weather import WeatherView
 KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
     "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
-    "incumbent", "smooth", "scale",
+    "incumbent", "smooth", "scale", "youth",
 )  # fmt: skip
 FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
 YOUNG_DAYS = 56
@@ -108,7 +108,7 @@ def with_like(
 
 def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:
     dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
-    return horizon.open_hours(records, known, at_origin, dates)
+    return horizon.open_hours(records, known, at_origin, dates).with_columns(youth=pl.lit(0.0))
 
 
 def _young_rows(

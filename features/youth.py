@@ -38,8 +38,8 @@ def young_origins(
 ) -> pl.DataFrame:
     """One row per origin and store that is young at it and opens in its horizon: the day-level state of its like.
 
-    `own` are the store's own states; `own_days`, `own_on`: its open days so far and the last of them. A store that
-    records other demand but none of this kind does not borrow.
+    `own` are the store's own states; `own_days`, `own_on`: its open days so far and the last of them; `spread`: as in
+    `kinship`. A store that records other demand but none of this kind does not borrow.
     """
     assert known.like is not None
     stores = records.stores.join(known.like.grid.store_ids.to_frame("store_id"), on="store_id", how="semi")
@@ -51,6 +51,7 @@ def young_origins(
     return (
         horizon.store_origins(stores, known.like, origins)
         .join(own.select(*ORIGIN, own_days="open_days_known", own_on="last_on"), on=ORIGIN, how="left")
+        .join(known.like.totals.select("store_id", "spread", last_on="date"), on=["store_id", "last_on"], how="left")
         .join(stores.select("store_id", "opened_on"), on="store_id")
         .join(recorded.agg(recorded_on=pl.col("hour_local").min().dt.date()), on="store_id", how="left")
         .with_columns(pl.col("own_days").fill_null(0))
@@ -124,11 +125,11 @@ def _over_usual(rows: pl.DataFrame, usual: pl.DataFrame, by: str, trust: int) ->
 def blended(lent: pl.DataFrame, own: pl.DataFrame, at: pl.DataFrame, shares: Shares) -> pl.DataFrame:
     """Rows of `horizon.open_hours` of young stores, from those of their like and their own, at `young_origins`.
 
-    A store without a day of its own has no hour before it opens.
+    A store without a day of its own has no hour before it opens. `youth` is the standard deviation of the log of the
+    store's level that its like and its own days leave open.
     """
     both = _scaled(lent, at, shares).join(own, on=KEY, how="full", coalesce=True, suffix="_own")
-    both = both.drop("own_days", "own_on", "opened_on", strict=False)
-    both = both.join(at.select(*ORIGIN, "own_days", "own_on", "opened_on"), on=ORIGIN)
+    both = both.join(at.select(*ORIGIN, "own_days", "own_on", "opened_on", "spread"), on=ORIGIN)
     weight = pl.col("own_days") / (pl.col("own_days") + OWN_DAYS)
 
     def mixed(name: str) -> pl.Expr:
@@ -142,7 +143,11 @@ def blended(lent: pl.DataFrame, own: pl.DataFrame, at: pl.DataFrame, shares: Sha
         both.filter(pl.col("date_own").is_not_null() | (pl.col("own_days") < WEEK_DAYS))
         .with_columns(*map(mixed, measured), *(pl.coalesce(f"{name}_own", name).alias(name) for name in others))
         .filter(opened)
-        .with_columns(open_days_known=pl.col("own_days"), last_on=pl.coalesce("own_on", "last_on"))
+        .with_columns(
+            open_days_known=pl.col("own_days"),
+            last_on=pl.coalesce("own_on", "last_on"),
+            youth=pl.col("spread") * (TRUST_DAYS / (pl.col("own_days") + TRUST_DAYS)).sqrt(),
+        )
         .select(own.columns)
     )
 

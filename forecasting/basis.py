@@ -12,6 +12,8 @@ OWN_DAYS = 28
 """A store with fewer known open days says so, whether or not it borrows."""
 HELD = 3
 """No hour is forecast at more than so many times the busiest one known."""
+TAIL = 1.2816
+"""Standard deviations from the middle of a normal distribution to its 10% and 90%."""
 VALUES = ("forecast", "q10", "q50", "q90")
 
 
@@ -47,6 +49,17 @@ def held(told: pl.DataFrame, past: history.Past, origin: date) -> pl.DataFrame:
     return rows.with_columns(
         *(pl.min_horizontal(name, most).alias(name) for name in VALUES), held=pl.col("forecast") > most
     ).drop("usual", "busiest")
+
+
+def widened(told: pl.DataFrame) -> pl.DataFrame:
+    """The bands of young stores, wider by what is not known of their level: `youth`, in squares beside the rest."""
+    level = TAIL * pl.col("youth") * pl.col("forecast")
+    below, above = (pl.col("forecast") - pl.col("q10"), pl.col("q90") - pl.col("forecast"))
+    young = pl.col("youth") > 0
+    return told.with_columns(
+        q10=pl.when(young).then((pl.col("forecast") - (below**2 + level**2).sqrt()).clip(0)).otherwise("q10"),
+        q90=pl.when(young).then(pl.col("forecast") + (above**2 + level**2).sqrt()).otherwise("q90"),
+    )
 
 
 def in_words() -> pl.Expr:

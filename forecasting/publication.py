@@ -114,7 +114,7 @@ def of_block(
             rows = matrix.build(block, view, [origin], past)
             count(rows.height)
         with stages("predict"):
-            told = model.predict(rows, past.totals)
+            told = basis.widened(model.predict(rows, past.totals))
     with stages("predict"):
         return _published(block, past, stores, told, model, origin, version, tier)
 

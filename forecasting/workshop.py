@@ -142,7 +142,7 @@ class Workshop:
                 rows = self.with_demand(self.rows(origins))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
-            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "history_open_days", "y",
+            keep = ["store_id", "date", "lead_days", "incumbent", "scale", "youth", "y",
                     *self.recipe.members]  # fmt: skip
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
