@@ -23,12 +23,13 @@ LIKE_STORES = 6
 LEVEL_DAYS = 28
 """The level is that of the last weeks: a store's first ones are often unlike what follows."""
 SILENT = "56d"
+"""A store that lends keeps its level so long while it is closed."""
 USUAL_SPREAD, USUAL_STORES = 0.25, 4
 """Levels of stores of a kind differ by about a quarter; so many like stores say as much of their own spread."""
 
 
 def with_like(
-    known: history.Past, records: Records, chain: Source, target: str, view: WeatherView, last: date,
+    known: history.Past, records: Records, chain: Source, target: str, weather: WeatherView, last: date,
     since: date | None = None,
 ) -> history.Past:  # fmt: skip
     """The past of a block of stores with that of the like of its young ones; the same past where none is young.
@@ -53,7 +54,7 @@ def with_like(
     if demand.is_empty():
         return known
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
-    outside = Outside.of(replace(records, stores=young, demand=demand), view, last)
+    outside = Outside.of(replace(records, stores=young, demand=demand), weather, last)
     past = history.Past.of(demand, target, outside, declared, known.store_codes)
     at = levels.select("store_id", "date", "spread")
     totals = past.totals.join(at, on=["store_id", "date"], how="left", maintain_order="left")

@@ -13,7 +13,7 @@ from features import calendar, events, history, horizon, kinship, labor, macro, 
 from features.errors import NotKnownError
 from features.exact import exact_sum, ordered_mean
 from features.outside import Outside
-from features.records import Records, Source
+from features.records import Records
 from features.weather import WeatherView
 
 KEY = ["store_id", "origin_date", "hour_utc"]
@@ -62,13 +62,14 @@ def build(
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
-    or its declared hours; hours without a row are closed. A store without history before an origin has none.
+    or its declared hours; hours without a row are closed. A young store's rows rest on its like as well, where the
+    past has them (`kinship.with_like`); one without history has rows by them alone, from the day it opens.
     `one_in` keeps a fixed sample of pairs of origin and lead.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
     (target's unit per hour), smooth (the same of plain days, over a smoother shape and at the level of late),
-    scale (the store's mean trading hour of late), then the features by family prefix. Raises NotKnownError where
-    nothing is known.
+    scale (the store's mean trading hour of late), youth (what is not known of a young store's level: the standard
+    deviation of its log, else 0), then the features by family prefix. Raises NotKnownError where nothing is known.
     """
     known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
@@ -89,21 +90,13 @@ def build(
 def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
     """Whether `build` has rows of a block at some of the origins."""
     at_origin = horizon.store_origins(records.stores, known, origins)
-    if at_origin.height or known.like is None:
-        return at_origin.height > 0
-    return youth.young_origins(records, known, at_origin, origins, view.horizon_days).height > 0
+    young = known.like and youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+    return at_origin.height > 0 or (young is not None and young.height > 0)
 
 
 def _alone(records: Records, view: View, last: date) -> history.Past:
     """The past of records that are the whole chain's."""
-    return with_like(past(records, view, last), records, view, last, records)
-
-
-def with_like(
-    known: history.Past, records: Records, view: View, last: date, chain: Source, since: date | None = None
-) -> history.Past:
-    """As `kinship.with_like`: the past with what young stores of the block borrow from the chain."""
-    return kinship.with_like(known, records, chain, view.target, view.weather, last, since)
+    return kinship.with_like(past(records, view, last), records, records, view.target, view.weather, last)
 
 
 def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, history, horizon, matrix, memory, trading, weather
+from features import clock, history, horizon, kinship, matrix, memory, trading, weather
 from features.dayparts import daypart
 from features.outside import Outside
 from features.records import Records, Source
@@ -90,7 +90,7 @@ def night_states(
         records = whole(further)
         with stages("matrix"):
             past = matrix.past(records, view, last, chain.stores)
-            past = matrix.with_like(past, records, view, last, chain, origin)
+            past = kinship.with_like(past, records, chain, view.target, view.weather, last, origin)
         yield records, past
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 
-from features import history, matrix
+from features import history, kinship, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import bands, ensemble
@@ -160,7 +160,7 @@ def _made(records: Source, view: matrix.View, last: date, ids: Sequence[str], st
     with stages("matrix"):
         until = last + timedelta(days=view.horizon_days)
         past = matrix.past(block, view, until, records.stores)
-        return block, matrix.with_like(past, block, view, until, records)
+        return block, kinship.with_like(past, block, records, view.target, view.weather, until)
 
 
 def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made, stages: Stages) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import history, matrix, memory
+from features import history, kinship, matrix, memory
 from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.model import Model
@@ -68,7 +68,7 @@ def window(records: Records, origin: date) -> Records:
 
 def states(records: Records, view: matrix.View, origin: date) -> history.Past:
     last = origin + timedelta(days=14)
-    return matrix.with_like(matrix.past(records, view, last), records, view, last, records)
+    return kinship.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
 
 
 @pytest.mark.parametrize(("seed", "target"), [(1, "orders"), (2, "sales"), (3, "sales")])
