@@ -90,8 +90,9 @@ def build(
 def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
     """Whether `build` has rows of a block at some of the origins."""
     at_origin = horizon.store_origins(records.stores, known, origins)
-    young = known.like and youth.young_origins(records, known, at_origin, origins, view.horizon_days)
-    return at_origin.height > 0 or (young is not None and young.height > 0)
+    if at_origin.is_empty() and known.like is not None:
+        at_origin = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+    return not at_origin.is_empty()
 
 
 def _alone(records: Records, view: View, last: date) -> history.Past:

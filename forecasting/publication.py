@@ -109,7 +109,7 @@ def of_block(
         return pl.DataFrame(schema=SCHEMA)
     block = replace(block, stores=stores.drop("open_days", "borrows"))
     told = pl.DataFrame(schema=TOLD)
-    if matrix.any_known(block, past, view, [origin]):
+    if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
             rows = matrix.build(block, view, [origin], past)
             count(rows.height)
