@@ -20,6 +20,8 @@ YOUNG_DAYS = 91
 ESTABLISHED_DAYS = 28
 """So many open days a store has before it lends; what begins so early in the chain's record is as old as the record."""
 LIKE_STORES = 6
+STORES_AT_ONCE = 25
+"""Young stores for which the demand of their like is in memory together."""
 LEVEL_DAYS = 28
 """The level is that of the last weeks: a store's first ones are often unlike what follows."""
 SILENT = "56d"
@@ -47,18 +49,23 @@ def with_like(
     young = young.filter(late).drop("first")
     if young.is_empty():
         return known
-    like = like_stores(young, chain.stores)
-    hours = sold_hours(chain.demand_of(like["like_id"].unique().sort().to_list()), target)
-    levels = like_levels(like, days := lending_days(hours))
-    demand = borrowed(like, hours, days, levels).rename({"lent": target})
-    if demand.is_empty():
+    lent = pl.concat(_lent(some, chain, target) for some in young.iter_slices(STORES_AT_ONCE))
+    if lent.is_empty():
         return known
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
-    outside = Outside.of(replace(records, stores=young, demand=demand), weather, last)
-    past = history.Past.of(demand, target, outside, declared, known.store_codes)
-    at = levels.select("store_id", "date", "spread")
-    totals = past.totals.join(at, on=["store_id", "date"], how="left", maintain_order="left")
+    outside = Outside.of(replace(records, stores=young, demand=lent), weather, last)
+    past = history.Past.of(lent, target, outside, declared, known.store_codes)
+    spread = lent.group_by("store_id", date=pl.col("hour_local").dt.date()).agg(pl.col("spread").first())
+    totals = past.totals.join(spread, on=["store_id", "date"], how="left", maintain_order="left")
     return replace(known, like=replace(past, totals=totals))
+
+
+def _lent(young: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
+    """What the like of some stores lend them, as `borrowed` has it, with the target's own name."""
+    like = like_stores(young, chain.stores)
+    hours = sold_hours(chain.demand_of(like["like_id"].unique().sort().to_list()), target)
+    days = lending_days(hours)
+    return borrowed(like, hours, days, like_levels(like, days)).rename({"lent": target})
 
 
 def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
@@ -97,7 +104,7 @@ def _distance() -> pl.Expr:
 
 
 def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
-    """The mean demand of each store's like, as if it were its own: store_id, hour_local, lent.
+    """The mean demand of each store's like, as if it were its own: store_id, hour_local, lent, spread.
 
     Takes what the functions below make. Each lends the shape of its days at the mean level of all, so that one that
     closes for a week, or joins, moves no level. An hour counts where at least half of those open traded in it.
@@ -111,7 +118,9 @@ def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels
         .filter(pl.col("traded") * 2 >= pl.col("opened"))
     )  # fmt: skip
     at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
-    return lent.select("store_id", hour_local=at, lent=pl.col("share") / pl.col("opened") * pl.col("mean_level"))
+    return lent.select(
+        "store_id", hour_local=at, lent=pl.col("share") / pl.col("opened") * pl.col("mean_level"), spread="spread"
+    )
 
 
 def sold_hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:

@@ -96,7 +96,6 @@ def any_known(records: Records, known: history.Past, view: View, origins: Sequen
 
 
 def _alone(records: Records, view: View, last: date) -> history.Past:
-    """The past of records that are the whole chain's."""
     return kinship.with_like(past(records, view, last), records, records, view.target, view.weather, last)
 
 

@@ -76,7 +76,8 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
     like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
     days = kinship.lending_days(hours())
     levels = kinship.like_levels(like, days)
-    told = {row[1]: row[2] for row in kinship.borrowed(like, hours(), days, levels).iter_rows()}
+    lent = kinship.borrowed(like, hours(), days, levels)
+    told = dict(lent.select("hour_local", "lent").iter_rows())
     expected = {}
     for step in range(70):
         known = {store: at for store in range(3) if (at := level(store, step)) is not None}
