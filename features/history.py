@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features import totals
+from features import outliers, totals
 from features.exact import STEPS
 from features.grid import DAY_HOURS, Column, Grid
 from features.lookback import Indices, Lookback, millionths, ratio
@@ -39,12 +39,14 @@ YEAR_DAYS = 400
 class Past:
     """What a target's history says. Built once, read by many.
 
-    `sold` is by place of the grid, 0 where nothing was. `weekdays` and `totals` are the open days as
+    `raw` is what was sold by place of the grid, 0 where nothing was; `sold`, on which all states rest, is the same
+    without what `outliers` takes for a fault. `weekdays` and `totals` are the open days as
     `totals.weekday_states` and `totals.day_totals` have them, `day` their number in the grid. `hours` has one row
     per store and clock hour that it ever traded or declares. `like` is what young stores borrow (`kinship`).
     """
 
     grid: Grid
+    raw: Column
     sold: Column
     outside: Outside
     weekdays: pl.DataFrame
@@ -64,11 +66,14 @@ class Past:
         day, so that the first demand in one changes nothing that was known before it.
         """
         grid = outside.grid
-        sold = grid.columns(demand, "hour_local", [target], absent=0.0)[target]
+        raw = grid.columns(demand, "hour_local", [target], absent=0.0)[target]
+        sold = outliers.tamed(grid, raw)
         weekdays = totals.weekday_states(_open_days(outside, sold))
         days = totals.day_totals(weekdays)
         hours = pl.concat([_traded_hours(grid, sold), declared]).unique()
-        return cls(grid, sold, outside, weekdays, days, hours, totals.holiday_ratios(days, outside.holidays), codes)
+        return cls(
+            grid, raw, sold, outside, weekdays, days, hours, totals.holiday_ratios(days, outside.holidays), codes
+        )
 
     def hour_states(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds to rows of a store's weekday and hour what the last known same weekdays were.
@@ -91,8 +96,8 @@ class Past:
         return _hstack(points, found)
 
     def incumbent(self, points: pl.DataFrame) -> pl.DataFrame:
-        """Adds `incumbent` to rows as `hour_states` takes them."""
-        return _hstack(points, {"incumbent": self._lookback(points, "weekdays").mean(self.sold, INCUMBENT_WEEKS)})
+        """Adds `incumbent` to rows as `hour_states` takes them: of what was sold as it was told, faults and all."""
+        return _hstack(points, {"incumbent": self._lookback(points, "weekdays").mean(self.raw, INCUMBENT_WEEKS)})
 
     def hour_levels(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds to rows of a store's day, by `row` of `totals`, and hour how the hour ran on plain days up to it.

@@ -7,10 +7,12 @@ every state that a store of years has; what the store sold on the same days says
 from dataclasses import replace
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 
-from features import history, trading
+from features import history, outliers, trading
 from features.exact import exact_sum, last_sum, rank
+from features.grid import DAY_HOURS, Grid
 from features.outside import Outside
 from features.records import Records, Source
 from features.weather import WeatherView
@@ -124,15 +126,15 @@ def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels
 
 
 def sold_hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
-    """One row per store that may lend and clock hour in which it sold: like_id, date, hour, sold."""
-    sold = pl.col(target).filter(pl.col(target) > 0)
-    at = pl.col("hour_local")
-    return (
-        demand.group_by(like_id="store_id", hour_local="hour_local")
-        .agg(sold=exact_sum(sold) / pl.len())
-        .filter(pl.col("sold") > 0)
-        .select("like_id", "sold", date=at.dt.date(), hour=at.dt.hour().cast(pl.Int64))
-    )
+    """One row per store that may lend and clock hour in which it sold: like_id, hour, sold, date."""
+    last = demand.select(pl.col("hour_local").max().dt.date()).item() or date.min
+    grid = Grid.of(demand["store_id"].unique(), demand, last)
+    sold = outliers.tamed(grid, grid.columns(demand, "hour_local", [target], absent=0.0)[target])
+    place = np.flatnonzero(sold > 0)
+    day, hour = np.divmod(place, DAY_HOURS)
+    store, step = np.divmod(day, max(grid.dates, 1))
+    found = pl.DataFrame({"like_id": grid.store_ids.gather(store), "step": step, "hour": hour, "sold": sold[place]})
+    return found.with_columns(date=pl.lit(grid.first) + pl.duration(days=1) * pl.col("step")).drop("step")
 
 
 def lending_days(hours: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ TAIL = 1.2816
 VALUES = ("forecast", "q10", "q50", "q90")
 
 
-def open_stores(block: Records, past: history.Past, origin: date, horizon_days: int) -> pl.DataFrame:
+def open_stores(block: Records, past: history.Past, target: str, origin: date, horizon_days: int) -> pl.DataFrame:
     """The stores open in the horizon, with `open_days`, those known before the origin, and whether it `borrows`.
 
     A store without history is open unless it opens later; one that records another target alone has no forecast.
@@ -27,11 +27,19 @@ def open_stores(block: Records, past: history.Past, origin: date, horizon_days: 
     closes, opens, begun = pl.col("closed_on"), pl.col("opened_on"), pl.col("open_days") > 0
     last = origin + timedelta(days=horizon_days - 1)
     stores = stores.filter(closes.is_null() | (closes > origin), begun | opens.is_null() | (opens <= last))
-    if (silent := stores.filter(~begun)).height:
-        elsewhere = block.demand.filter(pl.col("hour_local") < origin).join(silent, on="store_id", how="semi")
-        stores = stores.join(elsewhere, on="store_id", how="anti")
+    stores = stores.join(_recorded(block, stores, target, origin), on="store_id", how="left")
+    stores = stores.filter(~(pl.col("recorded") == "another").fill_null(value=False))
     like = pl.Series([], dtype=pl.String) if past.like is None else past.like.grid.store_ids
-    return stores.with_columns(borrows=(pl.col("open_days") < YOUNG_DAYS) & pl.col("store_id").is_in(like.implode()))
+    lends = pl.col("store_id").is_in(like.implode()) & pl.col("recorded").is_null()
+    return stores.with_columns(borrows=(pl.col("open_days") < YOUNG_DAYS) & lends).drop("recorded")
+
+
+def _recorded(block: Records, stores: pl.DataFrame, target: str, origin: date) -> pl.DataFrame:
+    """One row per store without an open day that has demand before the origin: this kind, of 0, or another alone."""
+    silent = stores.filter(pl.col("open_days") == 0)
+    before = block.demand.filter(pl.col("store_id").is_in(silent["store_id"].implode()), pl.col("hour_local") < origin)
+    told = pl.when(pl.col(target).is_null().all()).then(pl.lit("another")).otherwise(pl.lit("this"))
+    return before.group_by("store_id").agg(recorded=told)
 
 
 def held(told: pl.DataFrame, past: history.Past, origin: date) -> pl.DataFrame:
@@ -68,7 +76,7 @@ def in_words() -> pl.Expr:
     own = pl.when(days > 0).then(pl.format("rests on {} open days of its own, ", days)).otherwise(pl.lit("rests "))
     like = pl.format("{}on stores like it and on the model of all stores", own)
     alone = pl.format("rests on {} open days of its own and on the model of all stores", days)
-    nothing = pl.lit("rests on nothing: it has no history yet, nor has a store like it")
+    nothing = pl.lit("rests on nothing: it has sold nothing yet, and no store like it says what it may")
     rest = (
         pl.when(borrows).then(like)
         .when(days == 0).then(nothing)

@@ -104,7 +104,7 @@ def of_block(
     incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`.
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    stores = basis.open_stores(block, past, origin, view.horizon_days)
+    stores = basis.open_stores(block, past, view.target, origin, view.horizon_days)
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     block = replace(block, stores=stores.drop("open_days", "borrows"))
