@@ -42,7 +42,8 @@ class Past:
     `raw` is what was sold by place of the grid, 0 where nothing was; `sold`, on which all states rest, is the same
     without what `outliers` takes for a fault. `weekdays` and `totals` are the open days as
     `totals.weekday_states` and `totals.day_totals` have them, `day` their number in the grid. `hours` has one row
-    per store and clock hour that it ever traded or declares. `like` is what young stores borrow (`kinship`).
+    per store and clock hour that it ever traded or declares. `holiday_sums` are the chain's (`effects`), `like`
+    is what young stores borrow (`kinship`).
     """
 
     grid: Grid
@@ -54,12 +55,14 @@ class Past:
     hours: pl.DataFrame
     holiday_ratios: pl.DataFrame
     store_codes: pl.DataFrame
+    holiday_sums: pl.DataFrame
     like: Self | None = None
 
     @classmethod
     def of(
-        cls, demand: pl.DataFrame, target: str, outside: Outside, declared: pl.DataFrame, codes: pl.DataFrame
-    ) -> Self:
+        cls, demand: pl.DataFrame, target: str, outside: Outside, declared: pl.DataFrame, codes: pl.DataFrame,
+        sums: pl.DataFrame,
+    ) -> Self:  # fmt: skip
         """The past of a block of stores; `declared` has one row per (store_id, hour).
 
         A date on which the target sums to 0 is closed. An hour that is declared has a history of 0 from the first
@@ -71,9 +74,8 @@ class Past:
         weekdays = totals.weekday_states(_open_days(outside, sold))
         days = totals.day_totals(weekdays)
         hours = pl.concat([_traded_hours(grid, sold), declared]).unique()
-        return cls(
-            grid, raw, sold, outside, weekdays, days, hours, totals.holiday_ratios(days, outside.holidays), codes
-        )
+        ratios = totals.holiday_ratios(days, outside.holidays)
+        return cls(grid, raw, sold, outside, weekdays, days, hours, ratios, codes, sums)
 
     def hour_states(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds to rows of a store's weekday and hour what the last known same weekdays were.

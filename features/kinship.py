@@ -56,7 +56,7 @@ def with_like(
         return known
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
     outside = Outside.of(replace(records, stores=young, demand=lent), weather, last)
-    past = history.Past.of(lent, target, outside, declared, known.store_codes)
+    past = history.Past.of(lent, target, outside, declared, known.store_codes, known.holiday_sums)
     spread = lent.group_by("store_id", date=pl.col("hour_local").dt.date()).agg(pl.col("spread").first())
     totals = past.totals.join(spread, on=["store_id", "date"], how="left", maintain_order="left")
     return replace(known, like=replace(past, totals=totals))
@@ -65,7 +65,8 @@ def with_like(
 def _lent(young: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
     """What the like of some stores lend them, as `borrowed` has it, with the target's own name."""
     like = like_stores(young, chain.stores)
-    hours = sold_hours(chain.demand_of(like["like_id"].unique().sort().to_list()), target)
+    lends = pl.col("store_id").is_in(like["like_id"].unique().implode())
+    hours = sold_hours(chain.scan_demand().filter(lends).select("store_id", "hour_local", target).collect(), target)
     days = lending_days(hours)
     return borrowed(like, hours, days, like_levels(like, days)).rename({"lent": target})
 

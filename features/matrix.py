@@ -9,9 +9,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, kinship, labor, macro, trading, weather, youth
+from features import calendar, effects, events, history, horizon, kinship, labor, macro, smooth, trading, weather, youth
 from features.errors import NotKnownError
-from features.exact import exact_sum, ordered_mean
+from features.exact import exact_sum
 from features.outside import Outside
 from features.records import Records
 from features.weather import WeatherView
@@ -39,16 +39,22 @@ class View:
 
 
 def past(
-    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None
-) -> history.Past:
+    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None,
+    sums: pl.DataFrame | None = None,
+) -> history.Past:  # fmt: skip
     """All states of a target's history, with what went on outside from the first day of demand to `last`.
 
     `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
-    `outside` is what `Outside.of` makes of the same records, where another target has had it made.
+    `outside` is what `Outside.of` makes of the same records, where another target has had it made; `sums` are the
+    chain's `effects.holiday_sums`, by default those of the same records.
     """
     outside = outside or Outside.of(records, view.weather, last)
     codes = horizon.store_codes(records.stores if chain is None else chain)
-    return history.Past.of(records.demand, view.target, outside, trading.declared_clock_hours(records.hours), codes)
+    if sums is None:
+        first = outside.grid.first
+        sums = effects.holiday_sums(records.scan_demand(), records.stores, view.target, first, max(first, last))
+    declared = trading.declared_clock_hours(records.hours)
+    return history.Past.of(records.demand, view.target, outside, declared, codes, sums)
 
 
 def build(
@@ -67,9 +73,10 @@ def build(
     `one_in` keeps a fixed sample of pairs of origin and lead.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
-    (target's unit per hour), smooth (the same of plain days, over a smoother shape and at the level of late),
-    scale (the store's mean trading hour of late), youth (what is not known of a young store's level: the standard
-    deviation of its log, else 0), then the features by family prefix. Raises NotKnownError where nothing is known.
+    (target's unit per hour), smooth (the same of plain days, over a smoother shape, at the level of late and moved as
+    a holiday moves it), scale (the store's mean trading hour of late), youth (what is not known of a young store's
+    level: the standard deviation of its log, else 0), then the features by family prefix. Raises
+    NotKnownError where nothing is known.
     """
     known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
@@ -101,6 +108,9 @@ def _alone(records: Records, view: View, last: date) -> history.Past:
 
 def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:
     dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
+    regions = dates.join(records.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
+    effect = effects.holiday_effects(regions, known.holiday_sums)
+    dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
     return horizon.open_hours(records, known, at_origin, dates).with_columns(youth=pl.lit(0.0))
 
 
@@ -119,7 +129,7 @@ def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past)
     """Rows of open hours with all families, sorted."""
     released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
     rows = _with_outside(rows, records, view, known).join(released, on="origin_date", how="left")
-    rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
+    rows = smooth.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
     return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
 
@@ -148,7 +158,7 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
     year's week, and on last year's date.
     """
     unique = dates.select("store_id", "date").unique()
-    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays)).drop("holiday")
+    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays))
     last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
     rows = dates.join(marked, on=["store_id", "date"]).with_columns(
         week_on=pl.col("date") - last_year,
@@ -196,42 +206,10 @@ def _ratio(value: str, base: str) -> pl.Expr:
     return pl.when(pl.col(base) > 0).then(pl.col(value) * (1.0 / pl.col(base)))
 
 
-def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `smooth`: the incumbent of plain days over a smoother shape, moved to the level of the last two weeks.
-
-    And `half_year`, the same over the shape of the last half year.
-    """
-    plain = pl.coalesce("plain_base", "incumbent")
-    level = exact_sum(plain).over(LEAD) * _recent_level()
-    usual = _shape("plain_12")
-    return rows.with_columns(
-        smooth=pl.when(usual.is_not_null()).then(usual * level).otherwise(plain),
-        half_year=_shape("plain_26") * level,
-    )
-
-
-def _shape(hour: str) -> pl.Expr:
-    """Each hour's share of its day in a column of hourly means; null where that knows of no trade."""
-    filled = pl.coalesce(hour, "incumbent").fill_null(0.0)
-    whole = exact_sum(filled).over(LEAD)
-    return pl.when(whole > 0).then(filled / whole)
-
-
-def _recent_level() -> pl.Expr:
-    """How far the level has moved since the four weeks that the incumbent is the mean of, carried on to the target.
-
-    Those lie two and a half weeks before a day in the first week of the horizon and three and a half before one
-    in the second; the levels of the last 7 and 14 days have seen the first of these steps.
-    """
-    lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
-    weeks = 2.5 + pl.col("lead_days") // 7
-    return (lately * (weeks / 2.5)).exp()
-
-
 def _history_family() -> list[pl.Expr]:
     same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
     states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio")  # fmt: skip
+              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "holiday_effect")  # fmt: skip
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),

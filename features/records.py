@@ -29,8 +29,8 @@ class Source(Protocol):
         """The records of some stores; chain-wide tables are whole."""
         ...
 
-    def demand_of(self, store_ids: Sequence[str]) -> pl.DataFrame:
-        """The demand alone of some stores."""
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores, of which no more is read than is asked for, in no order."""
         ...
 
     def first_demand_on(self, target: str) -> date | None:
@@ -66,9 +66,9 @@ class Records:
         kept = {name: getattr(self, name).filter(pl.col("store_id").is_in(ids)) for name in BY_STORE}
         return replace(self, **kept)
 
-    def demand_of(self, store_ids: Sequence[str]) -> pl.DataFrame:
-        """The demand alone of some stores."""
-        return self.demand.filter(pl.col("store_id").is_in(pl.Series(list(store_ids), dtype=pl.String).implode()))
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores."""
+        return self.demand.lazy()
 
     def without(self, *names: str) -> Self:
         """The same records with the named tables empty."""

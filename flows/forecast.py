@@ -18,7 +18,7 @@ from flows.adapters.staging import Staging
 from flows.reading import Chain, with_demand
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
-from forecasting.publication import ORDER, of_night
+from forecasting.publication import ORDER, holiday_sums, of_night
 from forecasting.stages import Stages
 from forecasting.workshop import in_blocks
 
@@ -81,9 +81,10 @@ def publish(
                 f"{day}: it would know the future; use `daypart backtest`"
             )
     blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, [target for target, _, _ in serving], day)
     counts: Counter[str] = Counter()
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(block_forecast, chain, serving, day), blocks):
+        for rows in engine(meter).map(partial(block_forecast, chain, serving, day, sums), blocks):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
@@ -96,9 +97,10 @@ def publish(
 
 
 def block_forecast(
-    chain: Chain, serving: Sequence[Champion], origin: date, ids: Sequence[str], stages: Stages
-) -> pl.DataFrame:
-    """What is published of some stores, all targets, sorted."""
+    chain: Chain, serving: Sequence[Champion], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
+    stages: Stages,
+) -> pl.DataFrame:  # fmt: skip
+    """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
 
     def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
         with stages("read") as count:
@@ -108,7 +110,7 @@ def block_forecast(
 
     window = read(ids, memory.since(origin))
     models = [(model, f"{target}-v{version}") for target, version, model in serving]
-    return of_night(window, read, chain, models, origin, stages)
+    return of_night(window, read, chain, models, origin, stages, sums)
 
 
 def champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:

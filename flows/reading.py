@@ -84,9 +84,9 @@ class Chain:
         self._check_memory(len(store_ids), since)
         return Records.of(_tables(self.lake, self.versions, store_ids, since))
 
-    def demand_of(self, store_ids: Sequence[str]) -> pl.DataFrame:
-        """The demand alone of some stores, in no order."""
-        return _rows(self.lake, "demand", self.versions["demand"], store_ids, None)
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores, of which no more is read than is asked for, in no order."""
+        return self.lake.scan("demand", self.versions["demand"])
 
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
@@ -119,7 +119,7 @@ class Chain:
 
     def _demand_on(self, target: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
         """The outermost date; looked for at that edge of the table first."""
-        rows = self.lake.scan("demand", self.versions["demand"]).filter(pl.col(target) > 0)
+        rows = self.scan_demand().filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
         found = near.select(of(pl.col("hour_local"))).collect().item()

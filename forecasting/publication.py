@@ -1,12 +1,12 @@
 """A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, history, horizon, kinship, matrix, memory, trading, weather
+from features import clock, effects, history, horizon, kinship, matrix, memory, trading, weather
 from features.dayparts import daypart
 from features.outside import Outside
 from features.records import Records, Source
@@ -49,49 +49,59 @@ def _as_in(block: Records, records: Records) -> Records:
 
 def of_night(
     window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, models: Sequence[Named],
-    origin: date, stages: Stages = unmeasured,
+    origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
     Those of all models, which know the same world. `whole` gives the whole history of those stores that look further
-    back; of the `chain` no more is read than what its young stores borrow.
+    back; of the `chain` no more is read than what its young stores borrow, and its holidays unless `sums` has them.
     """
     with stages("matrix"):
         window = replace(window, weather=weather.before(window.weather, window.stores, origin))
         views = {model.recipe.weather for model, _ in models}
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
         world = {view: Outside.of(window, view, last) for view in views}
-    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages)
-            for model, version in models]  # fmt: skip
+    sums = sums or holiday_sums(chain, [model.target for model, _ in models], origin)
+    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages,
+                       sums[model.target]) for model, version in models]  # fmt: skip
     return pl.concat(rows).sort(ORDER)
 
 
 def _of_window(
     window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, named: Named,
-    origin: date, stages: Stages,
+    origin: date, stages: Stages, sums: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     model, version = named
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    made = night_states(window, world, whole, chain, view, origin, stages)
+    made = night_states(window, world, whole, chain, view, origin, stages, sums)
     return pl.concat(of_block(block, past, model, origin, version, stages) for block, past in made)
 
 
 def night_states(
     window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
-    origin: date, stages: Stages = unmeasured,
+    origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None,
 ) -> Iterator[tuple[Records, history.Past]]:  # fmt: skip
     """Records and states of the stores that the window is enough for, then of those that look further, if any."""
     last = origin + timedelta(days=view.horizon_days)
+    sums = holiday_sums(chain, [view.target], origin)[view.target] if sums is None else sums
     with stages("matrix"):
-        near = matrix.past(window, view, last, chain.stores, world)
+        near = matrix.past(window, view, last, chain.stores, world, sums)
     further = memory.looking_further(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     if further:
         records = whole(further)
         with stages("matrix"):
-            past = matrix.past(records, view, last, chain.stores)
+            past = matrix.past(records, view, last, chain.stores, sums=sums)
             past = kinship.with_like(past, records, chain, view.target, view.weather, last, origin)
         yield records, past
+
+
+def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
+    """By target, what the chain's holidays of the last year did (`effects.holiday_sums`); none if none comes soon."""
+    if not effects.near(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
+        return {target: pl.DataFrame(schema=effects.SUMS) for target in targets}
+    span = origin - timedelta(days=history.YEAR_DAYS), origin - timedelta(days=1)
+    return {target: effects.holiday_sums(chain.scan_demand(), chain.stores, target, *span) for target in targets}
 
 
 def of_block(
