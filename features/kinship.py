@@ -40,14 +40,14 @@ def with_like(
 
     Its totals have the `spread` of `like_levels` too.
 
-    Young are those whose demand begins later than the chain's, by more than ESTABLISHED_DAYS, or has not begun.
+    Young are those whose demand begins ESTABLISHED_DAYS or more after the chain's, or has not begun.
     `since` leaves out those that are not young any more at the first origin asked for.
     """
     young = _young(known, records.stores, since)
     first = chain.first_demand_on(target) if young.height else None
     if first is None:
         return known
-    late = pl.col("first").is_null() | (pl.col("first") > first + timedelta(days=ESTABLISHED_DAYS))
+    late = pl.col("first").is_null() | (pl.col("first") >= first + timedelta(days=ESTABLISHED_DAYS))
     young = young.filter(late).drop("first")
     if young.is_empty():
         return known
