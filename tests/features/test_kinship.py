@@ -136,6 +136,15 @@ def test_what_anyone_sold_later_changes_no_cell(step: int, change: str) -> None:
     same(rows(replace(records, demand=demand), [origin]), told)
 
 
+@pytest.mark.parametrize("begins", [27, 28, 29])
+def test_a_store_that_begins_when_others_are_just_established_is_told_by_what_came_before(begins: int) -> None:
+    late = (pl.col("store_id") == "S0004") & (pl.col("hour_local").dt.date() < day(begins))
+    records = replace(chain(1), demand=chain(1).demand.filter(~late))
+    for step in (28, 29, 30):
+        known = records.demand.filter(pl.col("hour_local").dt.date() < day(step))
+        same(rows(replace(records, demand=known), [day(step)]), rows(records, [day(step)]))
+
+
 def test_many_origins_at_once_equal_each_alone() -> None:
     origins = [day(step) for step in (OPENS - 20, OPENS - 3, OPENS + 1, OPENS + 9, DAYS)]
     alone = pl.concat(rows(chain(2), [origin]) for origin in origins[1:])
