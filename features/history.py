@@ -5,6 +5,7 @@ Values are looked up for the days asked about: what follows a day is never touch
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features import totals
+from features import outliers, totals
 from features.exact import STEPS
 from features.grid import DAY_HOURS, Column, Grid
 from features.lookback import Indices, Lookback, millionths, ratio
@@ -30,17 +31,23 @@ HALF_YEAR_WEEKS = 26
 
 LEVEL_DAYS = (7, 28)
 
+YEAR_DAYS = 400
+"""A holiday is remembered for so long, and the busiest hour: a year, and the days by which a movable feast moves."""
+
 
 @dataclass(frozen=True)
 class Past:
     """What a target's history says. Built once, read by many.
 
-    `sold` is by place of the grid, 0 where nothing was. `weekdays` and `totals` are the open days as
+    `raw` is what was sold by place of the grid, 0 where nothing was; `sold`, on which all states rest, is the same
+    without what `outliers` takes for a fault. `weekdays` and `totals` are the open days as
     `totals.weekday_states` and `totals.day_totals` have them, `day` their number in the grid. `hours` has one row
-    per store and clock hour that it ever traded or declares.
+    per store and clock hour that it ever traded or declares. `holiday_sums` are the chain's (`effects`), `like`
+    is what young stores borrow (`kinship`).
     """
 
     grid: Grid
+    raw: Column
     sold: Column
     outside: Outside
     weekdays: pl.DataFrame
@@ -48,22 +55,27 @@ class Past:
     hours: pl.DataFrame
     holiday_ratios: pl.DataFrame
     store_codes: pl.DataFrame
+    holiday_sums: pl.DataFrame
+    like: Self | None = None
 
     @classmethod
     def of(
-        cls, demand: pl.DataFrame, target: str, outside: Outside, declared: pl.DataFrame, codes: pl.DataFrame
-    ) -> Self:
+        cls, demand: pl.DataFrame, target: str, outside: Outside, declared: pl.DataFrame, codes: pl.DataFrame,
+        sums: pl.DataFrame,
+    ) -> Self:  # fmt: skip
         """The past of a block of stores; `declared` has one row per (store_id, hour).
 
         A date on which the target sums to 0 is closed. An hour that is declared has a history of 0 from the first
         day, so that the first demand in one changes nothing that was known before it.
         """
         grid = outside.grid
-        sold = grid.columns(demand, "hour_local", [target], absent=0.0)[target]
+        raw = grid.columns(demand, "hour_local", [target], absent=0.0)[target]
+        sold = outliers.tamed(grid, raw)
         weekdays = totals.weekday_states(_open_days(outside, sold))
         days = totals.day_totals(weekdays)
         hours = pl.concat([_traded_hours(grid, sold), declared]).unique()
-        return cls(grid, sold, outside, weekdays, days, hours, totals.holiday_ratios(days, outside.holidays), codes)
+        ratios = totals.holiday_ratios(days, outside.holidays)
+        return cls(grid, raw, sold, outside, weekdays, days, hours, ratios, codes, sums)
 
     def hour_states(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds to rows of a store's weekday and hour what the last known same weekdays were.
@@ -86,8 +98,8 @@ class Past:
         return _hstack(points, found)
 
     def incumbent(self, points: pl.DataFrame) -> pl.DataFrame:
-        """Adds `incumbent` to rows as `hour_states` takes them."""
-        return _hstack(points, {"incumbent": self._lookback(points, "weekdays").mean(self.sold, INCUMBENT_WEEKS)})
+        """Adds `incumbent` to rows as `hour_states` takes them: of what was sold as it was told, faults and all."""
+        return _hstack(points, {"incumbent": self._lookback(points, "weekdays").mean(self.raw, INCUMBENT_WEEKS)})
 
     def hour_levels(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds to rows of a store's day, by `row` of `totals`, and hour how the hour ran on plain days up to it.
@@ -154,6 +166,14 @@ class Past:
         departed = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
         found[self.totals["day"].to_numpy()] = self.totals.select(departed).to_series().to_numpy()
         return found
+
+    def busiest(self, origin: date) -> pl.DataFrame:
+        """One row per store with any day before the origin: `busiest`, its largest hour in the year before, or ever."""
+        known = self.totals.filter(pl.col("date") < origin).select("store_id", "date", "day")
+        peak = pl.Series(self.sold.reshape(-1, DAY_HOURS)[known["day"].to_numpy()].max(axis=1), dtype=pl.Float64)
+        near = pl.col("peak").filter(pl.col("date") >= origin - timedelta(days=YEAR_DAYS)).max()
+        peaks = known.with_columns(peak=peak).group_by("store_id").agg(busiest=near, ever=pl.col("peak").max())
+        return peaks.select("store_id", busiest=pl.coalesce("busiest", "ever"))
 
     def came(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of the rows of (store_id, date, hour) whose date is a known open day, with what came as `y`."""

@@ -14,7 +14,7 @@ DAY_STATES = ("day_level_3", "day_level_7", "day_level_14", "day_level_28", "day
 WEEKDAY_STATES = ("row", "rank", "plain_row", "plain_rank", "weekday_last", "holidays_in_base")
 
 
-def _last_before(
+def last_before(
     left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str, within: timedelta | None = None
 ) -> pl.DataFrame:
     """Joins to each origin the right side's last row strictly before it, if `within`; its date becomes `date_name`."""
@@ -36,7 +36,7 @@ def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[d
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
     coded = stores.select("store_id", "timezone").join(known.store_codes, on="store_id")
     crossed = coded.join(frame, how="cross")
-    at = _last_before(crossed, known.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
+    at = last_before(crossed, known.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
     at = at.drop_nulls("last_on")
     return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
 
@@ -72,7 +72,7 @@ def store_dates(
         known.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
     year = timedelta(days=memory.YEAR_DAYS)
-    earlier = _last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
+    earlier = last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
     earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
@@ -89,7 +89,7 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
     declared = _declared(hours.filter(is_declared), dates.filter(is_declared), records.hours)
     trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
-    first, last = dates["origin_date"].min(), dates["date"].max()
+    first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
     assert isinstance(last, date)
     grid = clock.hour_grid(records.stores, first, last).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
@@ -116,7 +116,7 @@ def _hour_states(known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFra
     asked = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(wanted, on=ORIGIN)
     indexed = known.totals.select("store_id", "date", weekday_index="open_days_known")
     states = known.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
-    weekly = _last_before(
+    weekly = last_before(
         asked.drop("row"), states.join(indexed, on=["store_id", "date"]), ["store_id", "weekday"], "weekday_on"
     )
     levels = known.hour_levels(asked.drop("weekday", "last_on").unique(ORIGIN).join(known.hours, on="store_id"))

@@ -9,9 +9,9 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, events, history, horizon, labor, macro, trading, weather
+from features import calendar, effects, events, history, horizon, kinship, labor, macro, smooth, trading, weather, youth
 from features.errors import NotKnownError
-from features.exact import exact_sum, ordered_mean
+from features.exact import exact_sum
 from features.outside import Outside
 from features.records import Records
 from features.weather import WeatherView
@@ -19,14 +19,12 @@ from features.weather import WeatherView
 KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
     "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
-    "incumbent", "smooth", "scale",
+    "incumbent", "smooth", "scale", "youth",
 )  # fmt: skip
 FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
 YOUNG_DAYS = 56
 """A store's age is told up to here: beyond, a count of days would only name the date."""
 HORIZON_DAYS = 14
-CARRIED = 0.5
-"""Share of the level's movement that is carried on to the target: the rest is noise more often than not."""
 LEAD = "target_day"
 """The number of a store's origin and lead, in the order of KEY: whole numbers group and sort faster than text."""
 
@@ -41,16 +39,22 @@ class View:
 
 
 def past(
-    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None
-) -> history.Past:
+    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None,
+    sums: pl.DataFrame | None = None,
+) -> history.Past:  # fmt: skip
     """All states of a target's history, with what went on outside from the first day of demand to `last`.
 
     `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
-    `outside` is what `Outside.of` makes of the same records, where another target has had it made.
+    `outside` is what `Outside.of` makes of the same records, where another target has had it made; `sums` are the
+    chain's `effects.holiday_sums`, by default those of the same records.
     """
     outside = outside or Outside.of(records, view.weather, last)
     codes = horizon.store_codes(records.stores if chain is None else chain)
-    return history.Past.of(records.demand, view.target, outside, trading.declared_clock_hours(records.hours), codes)
+    if sums is None:
+        first = outside.grid.first
+        sums = effects.holiday_sums(records.scan_demand(), records.stores, view.target, first, max(first, last))
+    declared = trading.declared_clock_hours(records.hours)
+    return history.Past.of(records.demand, view.target, outside, declared, codes, sums)
 
 
 def build(
@@ -64,27 +68,69 @@ def build(
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
-    or its declared hours; hours without a row are closed. A store without history before an origin has none.
+    or its declared hours; hours without a row are closed. A young store's rows rest on its like as well, where the
+    past has them (`kinship.with_like`); one without history has rows by them alone, from the day it opens.
     `one_in` keeps a fixed sample of pairs of origin and lead.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
-    (target's unit per hour), smooth (the same of plain days, over a steadier shape and nearer the level of late),
-    scale (the store's mean trading hour of late), then the features by family prefix. Raises NotKnownError where
-    nothing is known.
+    (target's unit per hour), smooth (the same of plain days, over a steadier shape, nearer the level of late and moved
+    as a holiday moves it), scale (the store's mean trading hour of late), youth (what is not known of a young store's
+    level: the standard deviation of its log, else 0), then the features by family prefix. Raises
+    NotKnownError where nothing is known.
     """
-    known = known or past(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
+    known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
-    if at_origin.is_empty():
+    parts = []
+    if known.like is not None:
+        young = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+        if young.height:
+            parts.append(_told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like))
+            at_origin = at_origin.join(young, on=horizon.ORIGIN, how="anti", maintain_order="left")
+    if at_origin.height:
+        parts.append(_told(_rows(records, view, known, at_origin, one_in), records, view, known))
+    if not parts:
         raise NotKnownError(_nothing_known(records, view, origins))
-    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
-    rows = horizon.open_hours(records, known, at_origin, dates)
-    rows = _with_outside(rows, records, view, known).join(
-        macro.macro_features(records.macro, origins), on="origin_date", how="left"
-    )
-    rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
-    features = [*_history_family(), *_clock_family(), *_departures(rows)]
-    rows = rows.with_columns(features)
+    rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
     return rows.select(*KEY_COLUMNS, *feature_names(rows))
+
+
+def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
+    """Whether `build` has rows of a block at some of the origins."""
+    at_origin = horizon.store_origins(records.stores, known, origins)
+    if at_origin.is_empty() and known.like is not None:
+        at_origin = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+    return not at_origin.is_empty()
+
+
+def _alone(records: Records, view: View, last: date) -> history.Past:
+    return kinship.with_like(past(records, view, last), records, records, view.target, view.weather, last)
+
+
+def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:
+    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
+    regions = dates.join(records.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
+    effect = effects.holiday_effects(regions, known.holiday_sums)
+    dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
+    return horizon.open_hours(records, known, at_origin, dates).with_columns(youth=pl.lit(0.0))
+
+
+def _young_rows(
+    records: Records, view: View, known: history.Past, young: pl.DataFrame, own: pl.DataFrame, one_in: int
+) -> pl.DataFrame:
+    """Rows of young stores, from those of their like and their own where they have any."""
+    assert known.like is not None
+    lent = _rows(records, view, known.like, young.select(own.columns), one_in)
+    begun = own.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
+    mine = _rows(records, view, known, begun, one_in) if begun.height else lent.clear()
+    return youth.blended(lent, mine, young, youth.Shares.of(known))
+
+
+def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+    """Rows of open hours with all families, sorted."""
+    released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
+    rows = _with_outside(rows, records, view, known).join(released, on="origin_date", how="left")
+    rows = smooth.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
+    return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
 
 def _target_day() -> pl.Expr:
@@ -112,7 +158,7 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
     year's week, and on last year's date.
     """
     unique = dates.select("store_id", "date").unique()
-    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays)).drop("holiday")
+    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays))
     last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
     rows = dates.join(marked, on=["store_id", "date"]).with_columns(
         week_on=pl.col("date") - last_year,
@@ -160,43 +206,10 @@ def _ratio(value: str, base: str) -> pl.Expr:
     return pl.when(pl.col(base) > 0).then(pl.col(value) * (1.0 / pl.col(base)))
 
 
-def _smoothed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `smooth`: the incumbent of plain days over a steadier shape, moved towards the level of the last two weeks.
-
-    And `half_year`, the same over the shape of the last half year.
-    """
-    plain = pl.coalesce("plain_base", "incumbent")
-    level = exact_sum(plain).over(LEAD) * _recent_level()
-    # Twelve weeks average out noise, four follow a change of habits: the mean of both shapes beats either alone.
-    usual = (_shape("plain_12") + _shape("plain_base")) / 2
-    return rows.with_columns(
-        smooth=pl.when(usual.is_not_null()).then(usual * level).otherwise(plain),
-        half_year=_shape("plain_26") * level,
-    )
-
-
-def _shape(hour: str) -> pl.Expr:
-    """Each hour's share of its day in a column of hourly means; null where that knows of no trade."""
-    filled = pl.coalesce(hour, "incumbent").fill_null(0.0)
-    whole = exact_sum(filled).over(LEAD)
-    return pl.when(whole > 0).then(filled / whole)
-
-
-def _recent_level() -> pl.Expr:
-    """How far the level has moved since the four weeks that the incumbent is the mean of, carried on to the target.
-
-    Those lie two and a half weeks before a day in the first week of the horizon and three and a half before one
-    in the second; the levels of the last 7 and 14 days have seen the first of these steps.
-    """
-    lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
-    weeks = 2.5 + pl.col("lead_days") // 7
-    return (CARRIED * lately * (weeks / 2.5)).exp()
-
-
 def _history_family() -> list[pl.Expr]:
     same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
     states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio")  # fmt: skip
+              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "holiday_effect")  # fmt: skip
     return [
         *(value.alias(f"history_{name}") for name, value in same.items()),
         *(pl.col(name).alias(f"history_{name}") for name in states),

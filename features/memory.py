@@ -7,11 +7,8 @@ import polars as pl
 
 from features import history
 
-YEAR_DAYS = 400
-"""A holiday is remembered for so long: a year, and the days by which a movable feast moves.
-
-As a rule it has half a year of plain weeks too, on which the shape of a day rests.
-"""
+YEAR_DAYS = history.YEAR_DAYS
+"""As a rule it has half a year of plain weeks too, on which the shape of a day rests."""
 
 DEMAND_DAYS = 490
 """What was usual on last year's days rests on the weeks before them."""

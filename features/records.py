@@ -29,6 +29,10 @@ class Source(Protocol):
         """The records of some stores; chain-wide tables are whole."""
         ...
 
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores, of which no more is read than is asked for, in no order."""
+        ...
+
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
         ...
@@ -61,6 +65,10 @@ class Records:
         ids = pl.Series(list(store_ids), dtype=pl.String).implode()
         kept = {name: getattr(self, name).filter(pl.col("store_id").is_in(ids)) for name in BY_STORE}
         return replace(self, **kept)
+
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores."""
+        return self.demand.lazy()
 
     def without(self, *names: str) -> Self:
         """The same records with the named tables empty."""

@@ -208,7 +208,7 @@ def forecast(
             rows = forecasts.published(lake, forecasts.publish(lake, place.registry, day, meter, made), stores)
     if rows is None:
         raise NotKnownError(
-            f"store {', '.join(stores)} has no forecast: is it closed for good? see closed_on in stores"
+            f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
         )
     told = forecasts.at_level(lake, place.registry, rows, level)
     if out is not None:

@@ -20,7 +20,7 @@ from flows.reading import Chain, with_demand
 from forecasting import levels
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
-from forecasting.publication import ORDER, of_night
+from forecasting.publication import ORDER, holiday_sums, of_night
 from forecasting.stages import Stages
 from forecasting.workshop import in_blocks
 
@@ -95,7 +95,7 @@ def publish(
     meter: Meter | None = None,
     engine: Callable[[Meter], Engine] = Local,
 ) -> date:
-    """Publishes the forecast of every store with history from `origin` (default: the day after the last demand).
+    """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
 
     Targets with a champion are published together: one atomic write replaces an earlier publication of the
     same origin, and until then that is what readers see. Returns the origin. Memory holds a few blocks of stores;
@@ -114,9 +114,10 @@ def publish(
                 f"{day}: it would know the future; use `daypart backtest`"
             )
     blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, [target for target, _, _ in serving], day)
     counts: Counter[str] = Counter()
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(block_forecast, chain, serving, day), blocks):
+        for rows in engine(meter).map(partial(block_forecast, chain, serving, day, sums), blocks):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
@@ -129,9 +130,10 @@ def publish(
 
 
 def block_forecast(
-    chain: Chain, serving: Sequence[Champion], origin: date, ids: Sequence[str], stages: Stages
-) -> pl.DataFrame:
-    """What is published of some stores, all targets, sorted."""
+    chain: Chain, serving: Sequence[Champion], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
+    stages: Stages,
+) -> pl.DataFrame:  # fmt: skip
+    """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
 
     def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
         with stages("read") as count:
@@ -141,7 +143,7 @@ def block_forecast(
 
     window = read(ids, memory.since(origin))
     models = [(model, f"{target}-v{version}") for target, version, model in serving]
-    return of_night(window, read, chain.stores, models, origin, stages)
+    return of_night(window, read, chain, models, origin, stages, sums)
 
 
 def champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
@@ -176,7 +178,7 @@ def check_origin(records: Source, target: str, origin: date) -> None:
 
 
 def check_stores(lake: Lake, stores: Sequence[str]) -> None:
-    """Raises NotKnownError for a store that is unknown or has no history to forecast from."""
+    """Raises NotKnownError for a store that is unknown."""
     if not stores:
         return
     known = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
@@ -185,10 +187,6 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
         raise NotKnownError(
             f"unknown store {', '.join(unknown)}: the lake has {len(known)} stores; ingest stores first"
         )
-    demand = lake.scan("demand").filter(pl.col("store_id").is_in(pl.Series(list(stores)).implode()))
-    silent = sorted(set(stores) - set(demand.select("store_id").unique().collect()["store_id"]))
-    if silent:
-        raise NotKnownError(f"store {', '.join(silent)} has no history: ingest its demand before asking for a forecast")
 
 
 def check_out(path: Path) -> None:

@@ -1,7 +1,7 @@
 """What flows read: the lake's canonical tables as records, and the Delta version of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Self
@@ -68,6 +68,8 @@ class Chain:
     lake: Lake
     versions: Mapping[str, int]
     stores: pl.DataFrame
+    found: dict[tuple[str, str], date | None] = field(default_factory=dict, compare=False, repr=False)
+    """First and last dates of demand that were looked for already."""
 
     @classmethod
     def of(cls, lake: Lake) -> Self:
@@ -84,13 +86,17 @@ class Chain:
         self._check_memory(len(store_ids), since)
         return Records.of(_tables(self.lake, self.versions, store_ids, since))
 
+    def scan_demand(self) -> pl.LazyFrame:
+        """The demand of all stores, of which no more is read than is asked for, in no order."""
+        return self.lake.scan("demand", self.versions["demand"])
+
     def first_demand_on(self, target: str) -> date | None:
         """First local date with any demand of the target, over all stores."""
-        return self._demand_on(target, self.edges[0], pl.Expr.min)
+        return self._once(target, "first", self.edges[0], pl.Expr.min)
 
     def last_demand_on(self, target: str) -> date | None:
         """Last local date with any demand of the target, over all stores."""
-        return self._demand_on(target, self.edges[1], pl.Expr.max)
+        return self._once(target, "last", self.edges[1], pl.Expr.max)
 
     def last_day(self) -> date | None:
         """Last local date with any demand of any target, over all stores."""
@@ -113,9 +119,14 @@ class Chain:
                 "other programs, or use a bigger machine or a cluster (--engine dask); what was published stands"
             )
 
+    def _once(self, target: str, end: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
+        if (target, end) not in self.found:
+            self.found[target, end] = self._demand_on(target, edge, of)
+        return self.found[target, end]
+
     def _demand_on(self, target: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
         """The outermost date; looked for at that edge of the table first."""
-        rows = self.lake.scan("demand", self.versions["demand"]).filter(pl.col(target) > 0)
+        rows = self.scan_demand().filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
         found = near.select(of(pl.col("hour_local"))).collect().item()

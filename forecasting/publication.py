@@ -1,15 +1,16 @@
 """A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 import polars as pl
 
-from features import clock, history, horizon, matrix, memory, trading, weather
+from features import clock, effects, history, horizon, kinship, matrix, memory, trading, weather
 from features.dayparts import daypart
 from features.outside import Outside
-from features.records import Records
+from features.records import Records, Source
+from forecasting import basis
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
@@ -28,8 +29,8 @@ COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
 VALUES = (*FORECAST, "incumbent", "scale")
-YOUNG_DAYS = 28
-"""A store with fewer known open days says in `basis` what its forecast rests on."""
+TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", "business_date", *FORECAST, "scale")}
+                 | {"hour": pl.Int8(), "date": pl.Date(), "smooth": pl.Float64()})  # fmt: skip
 
 
 def as_published(
@@ -48,49 +49,60 @@ def _as_in(block: Records, records: Records) -> Records:
 
 
 def of_night(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, models: Sequence[Named],
-    origin: date, stages: Stages = unmeasured,
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, models: Sequence[Named],
+    origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
     Those of all models, which know the same world. `whole` gives the whole history of those stores that look further
-    back; `chain` are all stores.
+    back; of the `chain` no more is read than what its young stores borrow, and its holidays unless `sums` has them.
     """
     with stages("matrix"):
         window = replace(window, weather=weather.before(window.weather, window.stores, origin))
         views = {model.recipe.weather for model, _ in models}
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
         world = {view: Outside.of(window, view, last) for view in views}
-    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages)
-            for model, version in models]  # fmt: skip
+    sums = sums or holiday_sums(chain, [model.target for model, _ in models], origin)
+    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages,
+                       sums[model.target]) for model, version in models]  # fmt: skip
     return pl.concat(rows).sort(ORDER)
 
 
 def _of_window(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, named: Named,
-    origin: date, stages: Stages,
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, named: Named,
+    origin: date, stages: Stages, sums: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     model, version = named
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    made = night_states(window, world, whole, chain, view, origin, stages)
+    made = night_states(window, world, whole, chain, view, origin, stages, sums)
     return pl.concat(of_block(block, past, model, origin, version, stages) for block, past in made)
 
 
 def night_states(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: pl.DataFrame, view: matrix.View,
-    origin: date, stages: Stages = unmeasured,
+    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
+    origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None,
 ) -> Iterator[tuple[Records, history.Past]]:  # fmt: skip
     """Records and states of the stores that the window is enough for, then of those that look further, if any."""
     last = origin + timedelta(days=view.horizon_days)
+    sums = holiday_sums(chain, [view.target], origin)[view.target] if sums is None else sums
     with stages("matrix"):
-        near = matrix.past(window, view, last, chain, world)
+        near = matrix.past(window, view, last, chain.stores, world, sums)
     further = memory.looking_further(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     if further:
         records = whole(further)
         with stages("matrix"):
-            past = matrix.past(records, view, last, chain)
+            past = matrix.past(records, view, last, chain.stores, sums=sums)
+            past = kinship.with_like(past, records, chain, view.target, view.weather, last, origin)
         yield records, past
+
+
+def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
+    """By target, what the chain's holidays of the last year did (`effects.holiday_sums`); none if none comes soon."""
+    if not effects.near(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
+        return {target: pl.DataFrame(schema=effects.SUMS) for target in targets}
+    span = origin - timedelta(days=history.YEAR_DAYS), origin - timedelta(days=1)
+    return {target: effects.holiday_sums(chain.scan_demand(), chain.stores, target, *span) for target in targets}
 
 
 def of_block(
@@ -99,22 +111,23 @@ def of_block(
 ) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
 
-    Every store with history before the origin has all its hours (23 or 25 on the days when clocks change). The
+    Every store open in the horizon has all its hours (23 or 25 on the days when clocks change). The
     incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. `scale` is the
     store's mean trading hour of late, by which bands of sums are made; 0 where closed.
     """
-    known = past.totals.filter(pl.col("date") < origin).group_by("store_id").agg(open_days=pl.len())
-    stores = block.stores.join(known, on="store_id").filter(
-        pl.col("closed_on").is_null() | (pl.col("closed_on") > origin)
-    )
+    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    stores = basis.open_stores(block, past, view.target, origin, view.horizon_days)
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    with stages("matrix") as count:
-        rows = matrix.build(replace(block, stores=stores.drop("open_days")), view, [origin], past)
-        count(rows.height)
+    block = replace(block, stores=stores.drop("open_days", "borrows"))
+    told = pl.DataFrame(schema=TOLD)
+    if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
+        with stages("matrix") as count:
+            rows = matrix.build(block, view, [origin], past)
+            count(rows.height)
+        with stages("predict"):
+            told = basis.widened(model.predict(rows, past.totals))
     with stages("predict"):
-        told = model.predict(rows, past.totals)
         return _published(block, past, stores, told, model, origin, version, tier)
 
 
@@ -122,11 +135,13 @@ def _published(
     block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, model: Model, origin: date,
     version: str, tier: str,
 ) -> pl.DataFrame:  # fmt: skip
-    """All hours of the stores, which have `open_days`, with what was told of those in which they may trade."""
+    """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
+    about = stores.select("store_id", "open_days", "borrows")
+    told = basis.held(told.join(about, on="store_id"), past, origin)
     rows = _hours(stores, told, origin, model.recipe.horizon_days)
     return (
         rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
-        .join(stores.select("store_id", "open_days"), on="store_id")
+        .join(about, on="store_id")
         .with_columns(
             target=pl.lit(model.target),
             origin_date=pl.lit(origin),
@@ -134,7 +149,7 @@ def _published(
             daypart=daypart(pl.col("hour")),
             model_version=pl.lit(version),
             tier=pl.lit(tier),
-            basis=_basis(),
+            basis=basis.in_words(),
         )
         .with_columns(pl.col(VALUES).fill_null(0.0))
         .select(COLUMNS)
@@ -149,7 +164,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
     # An hour that belongs to the day before does so too where the store is closed.
     before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "scale")
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "scale", "held")
     return (
         grid.join(at_night, on=["store_id", "hour"], how="left")
         .join(values, on=["store_id", "hour_utc"], how="left")
@@ -168,9 +183,3 @@ def _by_hand(records: Records, past: history.Past, rows: pl.DataFrame, origin: d
         .join(horizon.by_hand(past, origin), on=["store_id", "weekday", "hour"])
         .select("store_id", "hour_utc", "incumbent")
     )
-
-
-def _basis() -> pl.Expr:
-    days = pl.col("open_days")
-    text = pl.format("rests on {} open days of its own and on the model of all stores", days)
-    return pl.when(days < YOUNG_DAYS).then(text)

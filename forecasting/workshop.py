@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 
-from features import history, matrix
+from features import effects, history, kinship, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
@@ -44,6 +44,7 @@ class Workshop:
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
         self._records, self._last, self._engine, self._stages = records, last, engine, engine.stages
         self._ids = sorted(records.stores["store_id"])
+        self._sums = effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
         self._judged = list(self._made(judged))
@@ -58,11 +59,11 @@ class Workshop:
 
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         for some in in_blocks(ids):
-            yield _made(self._records, self.view, self._last, some, self._stages)
+            yield _made(self._records, self.view, self._last, some, self._sums, self._stages)
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self._judged if _begun(made, origins)] or self._judged[:1]
+        known = [made for made in self._judged if matrix.any_known(*made, self.view, origins)] or self._judged[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -132,7 +133,7 @@ class Workshop:
             # Not by a comprehension, whose variable would keep a block while the next is made.
             frames: Iterator[pl.DataFrame] = map(sampled, self.blocks())
         else:
-            read = partial(sampled_from, self._records, self._last, self.view, origins, one_in)
+            read = partial(sampled_from, self._records, self._last, self.view, self._sums, origins, one_in)
             frames = self._engine.map(read, in_blocks(self._ids))
         found = [rows for rows in frames if rows.width]
         return _stacked(found) if found else pl.DataFrame()
@@ -146,7 +147,10 @@ class Workshop:
                 rows = self.with_demand(self.rows(origins))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
-            keep = ["store_id", "date", "hour", "lead_days", *ensemble.BY_HAND, "scale", "y", *self.recipe.members]
+            keep = [
+                *("store_id", "date", "hour", "lead_days", "scale", "youth", "y"),
+                *ensemble.BY_HAND, *self.recipe.members,
+            ]  # fmt: skip
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
 
@@ -156,20 +160,23 @@ def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:
     return [ids[first : first + BLOCK_STORES] for first in range(0, len(ids), BLOCK_STORES)]
 
 
-def _made(records: Source, view: matrix.View, last: date, ids: Sequence[str], stages: Stages) -> Made:
+def _made(
+    records: Source, view: matrix.View, last: date, ids: Sequence[str], sums: pl.DataFrame, stages: Stages
+) -> Made:
     with stages("read") as count:
         block = records.block(ids)
         count(block.demand.height)
     with stages("matrix"):
-        past = matrix.past(block, view, last + timedelta(days=view.horizon_days), records.stores)
-    return block, past
+        until = last + timedelta(days=view.horizon_days)
+        past = matrix.past(block, view, until, records.stores, sums=sums)
+        return block, kinship.with_like(past, block, records, view.target, view.weather, until)
 
 
 def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made, stages: Stages) -> pl.DataFrame:
-    """The sample of one block's rows; without columns where no store of it has history."""
-    if not _begun(made, origins):
-        return pl.DataFrame()
+    """The sample of one block's rows; without columns where nothing is known of any store."""
     block, past = made
+    if not matrix.any_known(block, past, view, origins):
+        return pl.DataFrame()
     with stages("matrix") as count:
         rows = past.came(matrix.build(block, view, origins, past, one_in))
         count(rows.height)
@@ -177,17 +184,11 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made
 
 
 def sampled_from(
-    records: Source, last: date, view: matrix.View, origins: Sequence[date], one_in: int, ids: Sequence[str],
-    stages: Stages,
+    records: Source, last: date, view: matrix.View, sums: pl.DataFrame, origins: Sequence[date], one_in: int,
+    ids: Sequence[str], stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip
     """The sample of one block, read where this runs."""
-    return _sampled(view, origins, one_in, _made(records, view, last, ids, stages), stages)
-
-
-def _begun(made: Made, origins: Sequence[date]) -> bool:
-    """Whether any store of the block has history at one of the origins."""
-    totals = made[1].totals
-    return totals.height > 0 and bool((totals["date"] < max(origins)).any())
+    return _sampled(view, origins, one_in, _made(records, view, last, ids, sums, stages), stages)
 
 
 def _stacked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:

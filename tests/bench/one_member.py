@@ -63,7 +63,7 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
     told = Model.from_files(registry.load(TARGET, version))
     view = View(TARGET, told.recipe.weather, told.recipe.horizon_days)
     windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
-    made = [each for window in windows for each in states(window, chain.block, chain.stores, view, origin)]
+    made = [each for window in windows for each in states(window, chain.block, chain, view, origin)]
 
     def work() -> dict[str, int]:
         with ThreadPoolExecutor(WORKERS) as pool:

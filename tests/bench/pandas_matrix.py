@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from features.records import Records
+from tests.bench import pandas_effects
 from tests.bench import pandas_states as states
 
 ORIGIN, LEAD = ["store_id", "origin_date"], ["store_id", "origin_date", "lead_days"]
@@ -21,7 +22,8 @@ def build(demand: pd.DataFrame, stores: pd.DataFrame, target: str, origins: Sequ
     totals = states.day_totals(cells, marked)
     hourly = states.hourly_states(cells, totals, marked)
     known = _known(totals, stores, wanted)
-    dates = _dated(_dates(known, totals, marked), totals, marked)
+    seen = pandas_effects.seen(demand, stores, target, marked)
+    dates = _dated(_dates(known, totals, marked, seen, stores), totals, marked)
     hours = _hours(known, dates, states.weekday_states(totals, marked), states.hour_levels(hourly), hourly)
     rows = _open(dates, hours).merge(_grid(stores, wanted), on=["store_id", "date", "hour"])
     return _features(rows.merge(known.drop(columns=["last_on", "open_days_known"]), on=ORIGIN))
@@ -48,8 +50,10 @@ def _known(totals: pd.DataFrame, stores: pd.DataFrame, origins: pd.Series) -> pd
     ).drop(columns="date").dropna(subset=["last_on"])  # fmt: skip
 
 
-def _dates(known: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame) -> pd.DataFrame:
-    """Store, origin and date, with what its holiday was last time."""
+def _dates(
+    known: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame, seen: pd.DataFrame, stores: pd.DataFrame
+) -> pd.DataFrame:
+    """Store, origin and date, with what its holiday was last time and what it does."""
     leads = pd.DataFrame({"lead_days": range(14)})
     dates = known[[*ORIGIN, "closed_on"]].merge(leads, "cross")
     dates["date"] = dates["origin_date"] + pd.to_timedelta(dates["lead_days"], "D")
@@ -59,7 +63,8 @@ def _dates(known: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame) -> p
     earlier = states.holiday_ratios(totals, marked).rename(columns={"date": "holiday_on"})
     here = pd.merge_asof(here, earlier, left_on="origin_date", right_on="holiday_on", by=["store_id", "holiday"],
                          allow_exact_matches=False, tolerance=pd.Timedelta(days=400))  # fmt: skip
-    here = here[[*ORIGIN, "date", "holiday_ratio", "holiday_closed"]]
+    here["holiday_effect"] = pandas_effects.effects(here, seen, stores)
+    here = here[[*ORIGIN, "date", "holiday_ratio", "holiday_closed", "holiday_effect"]]
     return dates.merge(here, "left", on=[*ORIGIN, "date"])
 
 
@@ -147,15 +152,16 @@ def _features(rows: pd.DataFrame) -> pd.DataFrame:
         filled = rows[f"plain_{weeks}"].fillna(rows["incumbent"]).fillna(0.0)
         day = filled.groupby(by).transform("sum")
         shapes[weeks] = filled / day.where(day > 0) * whole
-    smooth = shapes[12].fillna(plain)
+    effect = rows["holiday_effect"].fillna(1.0)
+    smooth = shapes[12].fillna(plain) * effect
     base = smooth.where(smooth > 0)
     same = {f"history_{name}": rows[name] / base for name in ("last", "last_2", "last_8", "hour_mean_28", "incumbent")}
     states_of = ["hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-                 "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio"]  # fmt: skip
+                 "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "holiday_effect"]  # fmt: skip
     return rows.assign(
-        smooth=smooth, calendar_hour=rows["hour"], calendar_lead_days=rows["lead_days"], **same,
+        smooth=smooth, youth=0.0, calendar_hour=rows["hour"], calendar_lead_days=rows["lead_days"], **same,
         **{f"history_{name}": rows[name] for name in states_of},
-        history_half_year_shape=shapes[26] / base, history_shape=smooth / rows["scale"].where(rows["scale"] > 0),
+        history_half_year_shape=shapes[26] * effect / base, history_shape=smooth / rows["scale"].where(rows["scale"] > 0),
         history_open_days=rows["open_days_known"].clip(upper=56),
         history_silent_days=(rows["origin_date"] - rows["last_on"]).dt.days,
     )  # fmt: skip

@@ -43,9 +43,10 @@ def rows(chain: SimulatedChain) -> list[Row]:
 
 
 def records(home: Path, stores: int, until: date) -> Records:
-    """Stores and demand before a date, of the first stores that traded by then."""
+    """Stores and demand before a date, of the first stores that had traded for a year by then."""
     chain = Chain.of(Lake(home / "lake"))
-    told = chain.block(sorted(chain.stores["store_id"])[:stores])
+    old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
+    told = chain.block(sorted(old["store_id"])[:stores])
     return Records.of({"stores": told.stores, "demand": told.demand}).until(until - timedelta(days=1))
 
 
@@ -73,7 +74,7 @@ def ours(told: Records, origins: Sequence[date]) -> pl.DataFrame:
     """One origin as a night has it, many as training has them."""
     if len(origins) > 1:
         return matrix.build(told, VIEW, origins)
-    return matrix_of(states(_window(told, origins[0]), told.block, told.stores, VIEW, origins[0]), VIEW, origins[0])
+    return matrix_of(states(_window(told, origins[0]), told.block, told, VIEW, origins[0]), VIEW, origins[0])
 
 
 def _window(told: Records, origin: date) -> Records:

@@ -10,7 +10,7 @@ import polars as pl
 
 from features import history, matrix, memory, weather
 from features.outside import Outside
-from features.records import Records
+from features.records import Records, Source
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.reading import Chain
@@ -56,17 +56,17 @@ def _shape(chain: Chain, ids: Sequence[str], origin: date) -> tuple[int, int]:
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        rows = matrix_of(states(window, chain.block, chain.stores, view, origin, world), view, origin)
+        rows = matrix_of(states(window, chain.block, chain, view, origin, world), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
 
 def states(
-    window: Records, whole: Read, stores: pl.DataFrame, view: matrix.View, origin: date, world: Outside | None = None
+    window: Records, whole: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None
 ) -> list[Made]:
     """Records and states of those stores that the window is enough for, and of those that look further."""
     world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
-    made = night_states(window, world, whole, stores, view, origin)
+    made = night_states(window, world, whole, chain, view, origin)
     return [each for each in made if _known(each, origin)]
 
 

