@@ -57,13 +57,16 @@ def build(
     origins: Sequence[date],
     known: history.Past | None = None,
     one_in: int = 1,
+    hindsight: bool = False,
 ) -> pl.DataFrame:
     """The matrix of a block of stores for some origins, sorted by store, origin and hour.
 
     Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
     or its declared hours; hours without a row are closed. A store without history before an origin has none.
-    `one_in` keeps a fixed sample of pairs of origin and lead.
+    `one_in` keeps a fixed sample of pairs of origin and lead. For training alone: with `hindsight` rows of an origin
+    without any issue of weather hold the weather that came, and a column of that name says so, until
+    `issues.degraded` makes forecasts of it.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
     (target's unit per hour), smooth (the same of plain days, over a smoother shape and at the level of late),
@@ -76,13 +79,13 @@ def build(
         raise NotKnownError(_nothing_known(records, view, origins))
     dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
     rows = horizon.open_hours(records, known, at_origin, dates)
-    rows = _with_outside(rows, records, view, known).join(
+    rows = _with_outside(rows, records, view, known, hindsight).join(
         macro.macro_features(records.macro, origins), on="origin_date", how="left"
     )
     rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
     features = [*_history_family(), *_clock_family(), *_departures(rows)]
     rows = rows.with_columns(features)
-    return rows.select(*KEY_COLUMNS, *feature_names(rows))
+    return rows.select(*KEY_COLUMNS, *(name for name in rows.columns if name == "hindsight"), *feature_names(rows))
 
 
 def _target_day() -> pl.Expr:
@@ -125,9 +128,13 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
     ).drop("week_on", "month_on", "year_on")
 
 
-def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+def _with_outside(
+    rows: pl.DataFrame, records: Records, view: View, known: history.Past, hindsight: bool
+) -> pl.DataFrame:
     """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
-    if view.weather != "none" and records.weather.height:
+    if hindsight and view.weather == "issued" and records.weather.height:
+        rows = weather.with_hindsight(rows, records.weather)
+    elif view.weather != "none" and records.weather.height:
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
         rows = rows.with_columns(known.outside.at(rows, labor.SCHEDULED))

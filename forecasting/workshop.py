@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 
-from features import history, matrix
+from features import history, issues, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import bands, ensemble
@@ -47,6 +47,7 @@ class Workshop:
         self._judged = list(self._made(judged))
         self.totals = pl.concat([known.totals for _, known in self._judged])
         self._training: pl.DataFrame | None = None
+        self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
@@ -111,14 +112,26 @@ class Workshop:
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
-        """Matrix rows with their demand, as of a date: origins and target hours strictly before it."""
+        """Matrix rows with their demand, as of a date: origins and target hours strictly before it.
+
+        The weather of origins without an issue is what came, as uncertain as issues known at the date were; of a chain
+        bigger than its evidence, the stores of that alone have it.
+        """
         if self._training is None:
             origins = days(self.first + timedelta(days=14), self._last)
             self._training = self._sampled(origins) if origins else pl.DataFrame()
         if self._training.is_empty():
             return self._training
         wanted = self.recipe.origins(self.first, as_of)
-        return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
+        rows = self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
+        return issues.degraded(rows, self._past_issues(), as_of) if "hindsight" in rows.columns else rows
+
+    def _past_issues(self) -> issues.Issued:
+        if self._issued is None:
+            seen = [block for block, _ in self._judged]
+            weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
+            self._issued = issues.Issued.of(weather, stores)
+        return self._issued
 
     def _sampled(self, origins: Sequence[date]) -> pl.DataFrame:
         """The sample of rows that members learn from, all stores, with demand; features as the members take them."""
@@ -167,7 +180,7 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made
         return pl.DataFrame()
     block, past = made
     with stages("matrix") as count:
-        rows = past.came(matrix.build(block, view, origins, past, one_in))
+        rows = past.came(matrix.build(block, view, origins, past, one_in, hindsight=True))
         count(rows.height)
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 
