@@ -74,7 +74,7 @@ def backtest(
     rows = pl.concat(told).sort(ORDER)
     if out is not None:
         write_out(rows, out)
-    scored = _scorable(rows, records.demand, oracle)
+    scored = scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
     lineage = {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
@@ -100,7 +100,7 @@ def _check(records: Records, target: str, span: Span, origins: list[date]) -> No
         raise InputError(f"--end {span.end} lies beyond the data: {target} ends on {last}; choose an earlier end")
 
 
-def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
+def scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
     """Backtest rows with each store's mean ticket (for the floor of sales) and, where known, the oracle."""
     both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
     tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())
