@@ -65,7 +65,7 @@ class Issued:
             date=pl.col("origin_date") + pl.duration(days=1) * pl.col("lead_days")
         )
         past = days.filter(pl.col("date") < as_of).join(self.quarters, on=["store_id", "date"])
-        return past.sort(*ALIKE, "date").select(
+        return past.sort("date").select(
             *ALIKE, "issued_utc", day="date", number=pl.int_range(pl.len()).over(ALIKE), alike=pl.len().over(ALIKE)
         )  # fmt: skip
 
@@ -116,14 +116,17 @@ def degraded(rows: pl.DataFrame, issued: Issued, as_of: date) -> pl.DataFrame:
     alarms are as frequent as they were. Rows without such an issue have no weather. Nothing of `as_of` or later is
     used but what the rows hold: give rows of dates before it. Drops `hindsight`; other rows are as they were.
     """
-    drawn = issued.drawn(rows, as_of).select(pl.col(pl.Float64).name.prefix("drawn_"))
-    wide = pl.concat([rows, drawn], how="horizontal")
-    told = {name: _as_issued(name).cast(pl.Float32) for name in MEASURES}
-    columns = [_where_hindsight(f"weather_{name}", value) for name, value in told.items()]
+    ordered = rows.with_row_index("row")
+    unsaid = pl.col("hindsight").fill_null(value=False)
+    told, came = ordered.filter(~unsaid), ordered.filter(unsaid)
+    drawn = issued.drawn(came, as_of).select(pl.col(pl.Float64).name.prefix("drawn_"))
+    said = {name: _as_issued(name).cast(rows.schema[f"weather_{name}"]) for name in MEASURES}
+    columns = {f"weather_{name}": value for name, value in said.items()}
     for name in DEPARTING:
-        own, departure = pl.col(f"weather_{name}"), f"weather_{name}_departure"
-        columns.append(_where_hindsight(departure, pl.col(departure) + told[name] - own))
-    return wide.with_columns(columns).select(pl.exclude("hindsight").exclude(drawn.columns))
+        departure = f"weather_{name}_departure"
+        columns[departure] = pl.col(departure) + said[name] - pl.col(f"weather_{name}")
+    made = pl.concat([came, drawn], how="horizontal").with_columns(**columns).select(ordered.columns)
+    return pl.concat([told, made]).sort("row").drop("row", "hindsight")
 
 
 def _as_issued(name: str) -> pl.Expr:
@@ -133,7 +136,3 @@ def _as_issued(name: str) -> pl.Expr:
         return pl.when(came.is_not_null()).then(told)
     column = WEATHER[name]
     return (came + told - pl.col(f"drawn_{name}_came")).clip(column.low, column.high)
-
-
-def _where_hindsight(name: str, value: pl.Expr) -> pl.Expr:
-    return pl.when("hindsight").then(value).otherwise(pl.col(name)).alias(name)

@@ -80,14 +80,14 @@ class Workshop:
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
-            seen = self._training_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
+            seen = self._known_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
             weights = ensemble.thin_weights(members)
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         return Model(self.target, as_of, self.recipe, learned, weights, bands.fit_bands(judged),
                      self._trained_on(as_of, judged, len(evidence)))  # fmt: skip
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
-        rows = self._training_rows(as_of)
+        rows = self._known_rows(as_of)
         wape = {
             f"rolling_{name}_wape_bps": figure
             for name, column in (("model", "forecast"), ("incumbent", "incumbent"))
@@ -112,19 +112,23 @@ class Workshop:
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
-        """Matrix rows with their demand, as of a date: origins and target hours strictly before it.
+        """Matrix rows with their demand, as of a date, as members learn from them.
 
-        The weather of origins without an issue is what came, as uncertain as issues known at the date were; of a chain
-        bigger than its evidence, the stores of that alone have it.
+        The weather of origins without an issue is what came, as uncertain as the issues known at the date were; of a
+        chain bigger than its evidence, the stores of that alone have it.
         """
+        rows = self._known_rows(as_of)
+        return issues.degraded(rows, self._past_issues(), as_of) if "hindsight" in rows.columns else rows
+
+    def _known_rows(self, as_of: date) -> pl.DataFrame:
+        """The same with that weather in hindsight: origins and target hours strictly before the date."""
         if self._training is None:
             origins = days(self.first + timedelta(days=14), self._last)
             self._training = self._sampled(origins) if origins else pl.DataFrame()
         if self._training.is_empty():
             return self._training
         wanted = self.recipe.origins(self.first, as_of)
-        rows = self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
-        return issues.degraded(rows, self._past_issues(), as_of) if "hindsight" in rows.columns else rows
+        return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
 
     def _past_issues(self) -> issues.Issued:
         if self._issued is None:
