@@ -85,7 +85,7 @@ def build(
     rows = _smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"))
     features = [*_history_family(), *_clock_family(), *_departures(rows)]
     rows = rows.with_columns(features)
-    return rows.select(*KEY_COLUMNS, *(name for name in rows.columns if name == "hindsight"), *feature_names(rows))
+    return rows.select(*KEY_COLUMNS, pl.col("^hindsight$"), *feature_names(rows))
 
 
 def _target_day() -> pl.Expr:

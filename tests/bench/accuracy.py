@@ -26,7 +26,7 @@ from tests.bench import hindsight
 from tests.bench.accuracy_peers import PEERS, RETRAIN_EVERY_DAYS
 from tests.bench.accuracy_picture import draw, markdown
 from tests.bench.hindsight import Worth, worth
-from tests.bench.scale import show, write
+from tests.bench.scale import show, write, write_text
 from tests.bench.score import INCUMBENT, OURS, Score, scored
 from tests.bench.sets import SETS, RealSet
 
@@ -108,7 +108,7 @@ def main() -> int:
     if rows:
         show(TOLD, rows)
         draw(rows, given.out)
-        (given.out / "accuracy.md").write_text(markdown(rows))
+        write_text(given.out / "accuracy.md", markdown(rows))
     if found:
         show(hindsight.TOLD, found)
         write(given.out / "hindsight.json", hindsight.TOLD, found)

@@ -1,9 +1,10 @@
 """Weather that came becomes as uncertain as forecasts were, by nothing that was not known yet."""
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -15,6 +16,7 @@ from features.records import Records, days
 from features.simulator import ChainSpec, simulate
 from features.tables import WEATHER
 from features.weather import DEPARTING, MEASURES, observed
+from forecasting import workshop
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
 
@@ -43,15 +45,23 @@ def of_hindsight(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("origin_date") < FIRST_TOLD)
 
 
-def by_hand(records: Records, row: dict[str, Any]) -> dict[str, Any]:
-    """What `degraded` makes of one row's weather, by looking through the table."""
-    mine = records.weather.filter(pl.col("store_id") == row["store_id"]).sort("valid_utc").to_dicts()
+@cache
+def read(
+    store: str,
+) -> tuple[dict[datetime, dict[str, Any]], dict[date, datetime], dict[tuple[datetime, datetime], Any]]:
+    """A store's observations by local hour, its issues by the origin that each is fresh for, and what they say."""
+    records = chain().block([store])
+    mine = records.weather.sort("valid_utc").to_dicts()
     came = {one["valid_local"]: one for one in reversed(mine) if one["issued_utc"] is None}
-    zone = records.stores.filter(pl.col("store_id") == row["store_id"])["timezone"].item()
-    fresh: dict[date, datetime] = {}
-    for one in sorted({one["issued_utc"] for one in mine} - {None}):
-        at = pl.Series([one]).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)[0]
-        fresh[at.date() + timedelta(days=1)] = one
+    zone = ZoneInfo(records.stores["timezone"].item())
+    issues = sorted({one["issued_utc"] for one in mine} - {None})
+    fresh = {one.replace(tzinfo=UTC).astimezone(zone).date() + timedelta(days=1): one for one in issues}
+    return came, fresh, {(one["issued_utc"], one["valid_local"]): one for one in reversed(mine)}
+
+
+def by_hand(row: dict[str, Any]) -> dict[str, Any]:
+    """What `degraded` makes of one row's weather, by looking through the table."""
+    came, fresh, said = read(row["store_id"])
     quarter, lead = row["hour"] // 6, timedelta(days=row["lead_days"])
     alike = [(day, issue) for day, issue in ((origin + lead, issue) for origin, issue in sorted(fresh.items()))
              if day < AS_OF and fell(came, day, quarter) == fell(came, row["date"], quarter)]  # fmt: skip
@@ -60,8 +70,8 @@ def by_hand(records: Records, row: dict[str, Any]) -> dict[str, Any]:
     number = ((row["origin_date"] - date(1970, 1, 1)).days * 31 + row["lead_days"]) * 4 + quarter
     day, issue = alike[number * 2_654_435_761 % 2**32 * len(alike) // 2**32]
     at = datetime.combine(day, time(row["hour"]))
-    said = [one for one in mine if one["issued_utc"] == issue and one["valid_local"] == at]
-    return {name: one_measure(name, row, said[0], came[at]) if said else None for name in MEASURES}
+    told = said.get((issue, at))
+    return {name: one_measure(name, row, told, came[at]) if told else None for name in MEASURES}
 
 
 def fell(came: dict[datetime, dict[str, Any]], day: date, quarter: int) -> int:
@@ -84,7 +94,7 @@ def test_rows_without_an_issue_are_as_a_slow_search_finds_them() -> None:
     found = of_hindsight(told(chain()))
     asked = rows.with_row_index().sample(150, seed=1).sort("index")
     for row in asked.to_dicts():
-        wanted, got = by_hand(chain(), row), found.row(row["index"], named=True)
+        wanted, got = by_hand(row), found.row(row["index"], named=True)
         for name in MEASURES:
             assert got[f"weather_{name}"] == (None if wanted[name] is None else pytest.approx(wanted[name], abs=1e-4))
         for name in DEPARTING:
@@ -126,6 +136,14 @@ def test_a_model_does_not_know_the_weather_after_its_date() -> None:
     ]
     assert files[0] == files[1]
     assert files[0] != files[2]
+
+
+def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = replace(chain(), weather=chain().weather.filter(pl.col("store_id") != "S0002"))
+    recipe = Recipe(rounds=5, folds=1, members=("level",))
+    whole = Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
+    monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
+    assert Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files() == whole
 
 
 def test_rain_falls_as_often_as_issues_said_it_would() -> None:
