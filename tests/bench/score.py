@@ -18,9 +18,9 @@ OURS, INCUMBENT = "daypart", "incumbent"
 class Score:
     """WAPE, gain over the incumbent, pinball loss, floor and bias in bps of demand; without figures `note` says why.
 
-    What belongs to a band (pinball loss and coverage, by the hour) is null where there is none. `coverage_low` and
-    `coverage_high` are those of the daypart and week of the horizon where it is least and most. The floor is null
-    where no ticket's value is known. `weather` is what the method saw of it: none, issued or, in hindsight, observed.
+    Pinball loss and coverage, by the hour, and the floor under it are told of ours; the floor where a ticket's value
+    is known. `coverage_low` and `coverage_high` are those of the daypart and week of the horizon where it is least and
+    most. `weather` is what the method saw of it: none, issued or, in hindsight, observed.
     """
 
     set: str
@@ -56,17 +56,19 @@ def scored(
     return Score(
         name, rows["target"][0], who, weather, **wape,
         hour_gain_bps=round(hour["gain_bps"]), day_gain_bps=round(day["gain_bps"]),
-        floor_bps=None if hour["floor_bps"] is None else round(hour["floor_bps"]), bias_bps=round(hour["bias_bps"]),
-        **(_of_band(told) if who == OURS else {}), seconds=None if seconds is None else round(seconds, 1),
+        bias_bps=round(hour["bias_bps"]), **(_ours(told) if who == OURS else {}),
+        seconds=None if seconds is None else round(seconds, 1),
     )  # fmt: skip
 
 
-def _of_band(rows: pl.DataFrame) -> dict[str, int | float]:
-    coverage = score(rows, "hour")["coverage"].item()
+def _ours(rows: pl.DataFrame) -> dict[str, int | float | None]:
+    (whole,) = score(rows, "hour").to_dicts()
+    floor = whole["floor_bps"]
     parts = score(rows.with_columns(lead_week()).drop_nulls("daypart"), "hour", ["daypart", "lead_week"])["coverage"]
     losses = {f"pinball_{round(100 * share)}_bps": round(pinball_bps(rows, name)) for name, share in QUANTILES.items()}
-    shares = {"coverage": coverage, "coverage_low": parts.min(), "coverage_high": parts.max()}
-    return losses | {name: round(share, 3) for name, share in shares.items()}
+    shares = {"coverage": whole["coverage"], "coverage_low": parts.min(), "coverage_high": parts.max()}
+    known = losses | {name: round(share, 3) for name, share in shares.items()}
+    return known | {"floor_bps": None if floor is None else round(floor)}
 
 
 def pinball_bps(rows: pl.DataFrame, quantile: str) -> float:
