@@ -34,6 +34,9 @@ bench-accuracy: install ## Backtest the real data sets beside two peers (DAYPART
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
 	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
+bench-ablation: install ## Say what each family of features and each member earns
+	$(BIN)/python -m tests.bench.ablation $${DAYPART_REAL_DATA:-../shared/data}
+
 lock: install ## Choose the newest versions that install together
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
@@ -42,4 +45,4 @@ lock: install ## Choose the newest versions that install together
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench bench-accuracy lock clean
+.PHONY: help install demo check test bench bench-accuracy bench-ablation lock clean

@@ -63,6 +63,7 @@ def build(
     origins: Sequence[date],
     known: history.Past | None = None,
     one_in: int = 1,
+    hindsight: bool = False,
 ) -> pl.DataFrame:
     """The matrix of a block of stores for some origins, sorted by store, origin and hour.
 
@@ -70,7 +71,9 @@ def build(
     other origins are asked for. There is a row for every hour in which a store may trade, from its own history
     or its declared hours; hours without a row are closed. A young store's rows rest on its like as well, where the
     past has them (`kinship.with_like`); one without history has rows by them alone, from the day it opens.
-    `one_in` keeps a fixed sample of pairs of origin and lead.
+    `one_in` keeps a fixed sample of pairs of origin and lead. For training alone: with `hindsight` rows of an origin
+    without any issue of weather hold the weather that came, and a column of that name says so, until
+    `issues.degraded` makes forecasts of it.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
     (target's unit per hour), smooth (the same of plain days, over a steadier shape, nearer the level of late and moved
@@ -84,14 +87,16 @@ def build(
     if known.like is not None:
         young = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
         if young.height:
-            parts.append(_told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like))
+            parts.append(
+                _told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like, hindsight)
+            )
             at_origin = at_origin.join(young, on=horizon.ORIGIN, how="anti", maintain_order="left")
     if at_origin.height:
-        parts.append(_told(_rows(records, view, known, at_origin, one_in), records, view, known))
+        parts.append(_told(_rows(records, view, known, at_origin, one_in), records, view, known, hindsight))
     if not parts:
         raise NotKnownError(_nothing_known(records, view, origins))
     rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
-    return rows.select(*KEY_COLUMNS, *feature_names(rows))
+    return rows.select(*KEY_COLUMNS, pl.col("^hindsight$"), *feature_names(rows))
 
 
 def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
@@ -125,10 +130,10 @@ def _young_rows(
     return youth.blended(lent, mine, young, youth.Shares.of(known))
 
 
-def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past, hindsight: bool) -> pl.DataFrame:
     """Rows of open hours with all families, sorted."""
     released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
-    rows = _with_outside(rows, records, view, known).join(released, on="origin_date", how="left")
+    rows = _with_outside(rows, records, view, known, hindsight).join(released, on="origin_date", how="left")
     rows = smooth.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
     return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
@@ -173,9 +178,13 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
     ).drop("week_on", "month_on", "year_on")
 
 
-def _with_outside(rows: pl.DataFrame, records: Records, view: View, known: history.Past) -> pl.DataFrame:
+def _with_outside(
+    rows: pl.DataFrame, records: Records, view: View, known: history.Past, hindsight: bool
+) -> pl.DataFrame:
     """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
-    if view.weather != "none" and records.weather.height:
+    if hindsight and view.weather == "issued" and records.weather.height:
+        rows = weather.with_hindsight(rows, records.weather)
+    elif view.weather != "none" and records.weather.height:
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
         rows = rows.with_columns(known.outside.at(rows, labor.SCHEDULED))

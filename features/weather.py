@@ -72,6 +72,20 @@ def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> 
     return rows.join(told.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
 
 
+def with_hindsight(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
+    """Adds the measures as issued or, to rows of an origin without any issue before it, as observed.
+
+    `hindsight` says to which. Only for `issues.degraded`, which makes forecasts of these. Row order is not kept.
+    """
+    by = ["store_id", "origin_utc"]
+    told = _latest(weather, rows.select(by).unique())
+    issued, untold = (rows.join(told, on=by, how=how) for how in ("semi", "anti"))
+    return pl.concat([
+        weather_of(issued, weather, "issued").with_columns(hindsight=pl.lit(value=False)),
+        weather_of(untold, weather, "observed").with_columns(hindsight=pl.lit(value=True)),
+    ])  # fmt: skip
+
+
 def weather_features() -> list[pl.Expr]:
     """The weather family: the hour's own weather, and how it departs from that of the incumbent's four days."""
     own = [pl.col(measure).alias(f"weather_{measure}") for measure in MEASURES]

@@ -78,7 +78,7 @@ def backtest(
     rows = pl.concat(told).sort(ORDER)
     if out is not None:
         write_out(rows, out)
-    scored = _scorable(rows, records.demand, oracle)
+    scored = scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
     lineage = _lineage(recipe, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
@@ -120,7 +120,7 @@ def _coverage(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFr
     )
 
 
-def _scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
+def scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
     """Backtest rows with each store's mean ticket (for the floor of sales) and, where known, the oracle."""
     both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
     tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())

@@ -6,7 +6,7 @@ from functools import partial
 
 import polars as pl
 
-from features import effects, history, kinship, matrix
+from features import effects, history, issues, kinship, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
@@ -50,6 +50,7 @@ class Workshop:
         self._judged = list(self._made(judged))
         self.totals = pl.concat([known.totals for _, known in self._judged])
         self._training: pl.DataFrame | None = None
+        self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
@@ -75,7 +76,7 @@ class Workshop:
         learned = self._fit(as_of)
         folds = self.recipe.fold_dates(as_of, self.first)
         members = [*self.recipe.members, *ensemble.BY_HAND]
-        prior = ensemble.prior_weights(members, self._training_rows(as_of).select("store_id", "date").n_unique())
+        prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
         if evidence and sum(frame.height for frame in evidence):
             seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
@@ -83,7 +84,7 @@ class Workshop:
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
-            seen = self._training_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
+            seen = self._known_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
             weights = prior
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         bands = fit_bands(judged)
@@ -91,7 +92,7 @@ class Workshop:
                      self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
-        rows = self._training_rows(as_of)
+        rows = self._known_rows(as_of)
         wape = {
             f"rolling_{name}_wape_bps": figure
             for name, column in (("model", "forecast"), ("incumbent", "incumbent"))
@@ -116,7 +117,16 @@ class Workshop:
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
-        """Matrix rows with their demand, as of a date: origins and target hours strictly before it."""
+        """Matrix rows with their demand, as of a date, as members learn from them.
+
+        The weather of origins without an issue is what came, as uncertain as the issues known at the date were; of a
+        chain bigger than its evidence, the stores of that alone have it.
+        """
+        rows = self._known_rows(as_of)
+        return issues.degraded(rows, self._past_issues(), as_of) if "hindsight" in rows.columns else rows
+
+    def _known_rows(self, as_of: date) -> pl.DataFrame:
+        """The same with that weather in hindsight: origins and target hours strictly before the date."""
         if self._training is None:
             origins = days(self.first + timedelta(days=14), self._last)
             self._training = self._sampled(origins) if origins else pl.DataFrame()
@@ -124,6 +134,13 @@ class Workshop:
             return self._training
         wanted = self.recipe.origins(self.first, as_of)
         return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
+
+    def _past_issues(self) -> issues.Issued:
+        if self._issued is None:
+            seen = [block for block, _ in self._judged]
+            weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
+            self._issued = issues.Issued.of(weather, stores)
+        return self._issued
 
     def _sampled(self, origins: Sequence[date]) -> pl.DataFrame:
         """The sample of rows that members learn from, all stores, with demand; features as the members take them."""
@@ -178,7 +195,7 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made
     if not matrix.any_known(block, past, view, origins):
         return pl.DataFrame()
     with stages("matrix") as count:
-        rows = past.came(matrix.build(block, view, origins, past, one_in))
+        rows = past.came(matrix.build(block, view, origins, past, one_in, hindsight=True))
         count(rows.height)
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 

@@ -55,9 +55,14 @@ def title(chain: SimulatedChain) -> str:
 
 
 def write(path: Path, told: str, rows: list[Row]) -> None:
-    """The table as JSON, whole or not at all."""
+    """The table as JSON."""
+    write_text(path, json.dumps({"title": told, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file, whole or not at all."""
     draft = path.with_suffix(".partial")
-    draft.write_text(json.dumps({"title": told, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    draft.write_text(text)
     draft.replace(path)
 
 

@@ -11,29 +11,38 @@ from features.conform import conform
 from features.mapping import Mapping
 from features.pos import lines_to_demand
 from features.records import Records
-from features.tables import DEMAND, STORES
+from features.tables import DEMAND, STORES, WEATHER
+from features.weather import WeatherView
 
 Store = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
 class RealSet:
-    """One set: its demand in `load`, the targets it has, and the first day and the end of what is scored."""
+    """One set: its records in `load`, the targets it has, and the first day and the end of what is scored.
+
+    `views` are those of the weather that it is forecast with besides none.
+    """
 
     name: str
     targets: tuple[str, ...]
     start: date
     end: date
     load: Callable[[Path], Records]
+    views: tuple[WeatherView, ...] = ()
 
 
-def _records(stores: list[Store], demand: pl.DataFrame) -> Records:
-    """Conformed records of stores (store_id, timezone, country, subdivision); every row of demand must pass."""
+def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | None = None) -> Records:
+    """Conformed records of stores (store_id, timezone, country, subdivision); every row must pass."""
     known = pl.DataFrame(stores, schema=["store_id", "timezone", "country", "subdivision"], orient="row")
     places = conform(known, STORES).rows
-    passed = conform(demand, DEMAND, places)
-    assert passed.refused.is_empty(), passed.refused
-    return Records.of({"stores": places, "demand": passed.rows})
+    tables = {"stores": places}
+    for table, rows in ((DEMAND, demand), (WEATHER, weather)):
+        if rows is not None:
+            passed = conform(rows, table, places)
+            assert passed.refused.is_empty(), passed.refused
+            tables[table.name] = passed.rows
+    return Records.of(tables)
 
 
 def french(folder: Path) -> Records:
@@ -61,13 +70,64 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
 
 
 def aarhus(folder: Path) -> Records:
-    """Two cafes of one town, in DKK, before the pandemic; refunds that exceed an hour's sales count as 0."""
+    """Two cafes of one town, in DKK, before the pandemic; refunds that exceed an hour's sales count as 0.
+
+    Weather is the town's, observed at trading hours; its wind is in m/s.
+    """
     stores, end = ("Cafe Cross", "Aaland"), date(2020, 3, 8)
     read = pl.read_csv(folder / "aarhus_cafes" / "hourly_store_weather_local.csv", infer_schema=False)
     demand = read.filter(pl.col("store").is_in(stores), pl.col("hour_local").str.slice(0, 10).str.to_date() <= end)
+    told = {"temperature_c": "temp_dry", "precipitation_mm": "precip_past1h", "wind_speed_kmh": "wind_speed",
+            "humidity_pct": "humidity", "cloud_cover_pct": "cloud_cover"}  # fmt: skip
+    town = demand.group_by(valid_utc=pl.col("hour_utc").str.to_datetime(time_unit="us")).agg(
+        pl.col(theirs).cast(pl.Float64).mean().alias(ours) for ours, theirs in told.items()
+    )
+    # Above 100 the sky could not be seen.
+    town = _gapless(town).with_columns(pl.col("cloud_cover_pct").clip(0, 100), pl.col("wind_speed_kmh") * 3.6)
     demand = demand.select(store_id="store", hour_utc="hour_utc",
                            sales=pl.col("sales_dkk_ex_vat").cast(pl.Float64).clip(0))  # fmt: skip
-    return _records([(store, "Europe/Copenhagen", "DK", None) for store in stores], demand)
+    weather = pl.concat(town.select(pl.lit(store).alias("store_id"), pl.all()) for store in stores)
+    return _records([(store, "Europe/Copenhagen", "DK", None) for store in stores], demand, weather)
+
+
+def _gapless(weather: pl.DataFrame) -> pl.DataFrame:
+    """Weather of every hour, between those observed as on a line: an hour without any would tell that none traded."""
+    return weather.sort("valid_utc").upsample("valid_utc", every="1h").interpolate()
+
+
+def citibike(folder: Path) -> Records:
+    """A city's hired bicycles as orders, with weather as it was issued every morning, beside a reanalysis of what came.
+
+    The trips of the hour that the clock shows twice are told together, and count in the first. Issues begin at
+    midnight of their day: the hours before their own are no forecasts. The reanalysis is colder than the issues by a
+    degree; it is taken for all years, so that this is a part of their error.
+    """
+    store, zone = "city", "America/New_York"
+    read = pl.read_csv(folder / "nyc_citibike" / "hourly_trips_era5.csv", try_parse_dates=True).unique()
+    first = pl.col("time").dt.replace_time_zone(zone, ambiguous="earliest").dt.convert_time_zone("UTC")
+    hours = read.with_columns(store_id=pl.lit(store), hour_utc=first.dt.replace_time_zone(None)).sort("hour_utc")
+    came = _gapless(hours.select(
+        valid_utc="hour_utc", temperature_c="temperature_2m", precipitation_mm="rain", snowfall_cm="snowfall",
+        wind_speed_kmh="windspeed_10m", humidity_pct="relative_humidity_2m", cloud_cover_pct="cloudcover",
+    ))  # fmt: skip
+    issues = pl.read_parquet(folder / "nyc_citibike" / "issued_forecasts_14d.parquet")
+    told = _american(issues).filter(pl.col("valid_utc") >= pl.col("issued_utc"))
+    weather = pl.concat([came, told], how="diagonal_relaxed").with_columns(store_id=pl.lit(store))
+    demand = hours.select("store_id", "hour_utc", orders="ride_count")
+    return _records([(store, zone, "US", "NY")], demand, weather)
+
+
+def _american(issues: pl.DataFrame) -> pl.DataFrame:
+    """Issues in degrees Fahrenheit, inches and miles an hour, at a fixed distance from UTC in each, as WEATHER has."""
+    offset = pl.duration(seconds=pl.col("utc_offset"))
+    return issues.select(
+        valid_utc=pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M", time_unit="us") - offset,
+        issued_utc=pl.col("issue_file").str.to_datetime("%Y-%m-%d_%H%M", time_unit="us") - offset,
+        temperature_c=(pl.col("temperature_2m") - 32) / 1.8,
+        precipitation_mm=(pl.col("rain") + pl.col("showers")) * 25.4,
+        snowfall_cm=pl.col("snowfall") * 2.54, wind_speed_kmh=pl.col("windspeed_10m") * 1.609344,
+        humidity_pct=pl.col("relativehumidity_2m").clip(0, 100), cloud_cover_pct=pl.col("cloudcover").clip(0, 100),
+    )  # fmt: skip
 
 
 def auckland(_: Path) -> Records:
@@ -95,7 +155,8 @@ def auckland(_: Path) -> Records:
 
 SETS = (
     RealSet("french", ("orders", "sales"), date(2021, 10, 1), date(2022, 9, 30), french),
-    RealSet("aarhus", ("sales",), date(2019, 9, 1), date(2020, 3, 8), aarhus),
+    RealSet("aarhus", ("sales",), date(2019, 9, 1), date(2020, 3, 8), aarhus, ("observed",)),
     RealSet("bread", ("orders",), date(2017, 2, 1), date(2017, 4, 9), bread),
     RealSet("auckland", ("orders",), date(2025, 1, 1), date(2025, 12, 31), auckland),
+    RealSet("citibike", ("orders",), date(2024, 1, 1), date(2025, 4, 30), citibike, ("issued", "observed")),
 )

@@ -1,6 +1,8 @@
 """Peers forecast every hour that is scored, from nothing but what came before."""
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -9,10 +11,16 @@ from polars.testing import assert_frame_equal
 from features.errors import InputError
 from features.records import Records
 from features.simulator import ChainSpec, simulate
+from features.weather import WeatherView
 from forecasting.backtest import backtest
-from tests.bench.accuracy import RECIPE, in_place, peer_score, scored
+from forecasting.recipe import Recipe
+from tests.bench.accuracy import in_place, peer_score
 from tests.bench.accuracy_peers import PEERS, regular
+from tests.bench.accuracy_picture import draw, markdown, told
+from tests.bench.hindsight import LEADS, worth
+from tests.bench.score import INCUMBENT, OURS, Score, pinball_bps, scored
 
+RECIPE = Recipe(weather="none")
 SPEC = ChainSpec(stores=2, start=date(2023, 9, 11), days=60, seed=3, issues_days=1)
 ORIGINS = [date(2023, 10, 23), date(2023, 10, 25)]
 """Clocks go back within both horizons."""
@@ -70,15 +78,80 @@ def test_series_have_every_hour_of_the_stores_clock(records: Records) -> None:
         assert series["y"].to_list() == pytest.approx(wanted)
 
 
-def test_a_row_without_a_forecast_is_refused(rows: pl.DataFrame) -> None:
+def test_a_row_without_a_forecast_is_refused(records: Records, rows: pl.DataFrame) -> None:
     told = rows.select("store_id", "origin_date", "hour_utc", "forecast")
-    whole = scored(rows, "chain", "same")
-    assert scored(in_place(rows, told), "chain", "same") == whole
+    whole = scored(rows, records, "chain", "same")
+    assert scored(in_place(rows, told), records, "chain", "same") == whole
     open_hour = rows.filter(pl.col("actual") > 0)["hour_utc"][0]
     with pytest.raises(InputError, match="no forecast"):
-        scored(in_place(rows, told.filter(pl.col("hour_utc") != open_hour)), "chain", "short")
+        scored(in_place(rows, told.filter(pl.col("hour_utc") != open_hour)), records, "chain", "short")
 
 
 def test_a_library_that_is_missing_is_named(records: Records, rows: pl.DataFrame) -> None:
     row = peer_score("nosuchlibrary", records, rows, "chain", ORIGINS)
     assert (row.note, row.hour_wape_bps) == ("nosuchlibrary is not installed", None)
+
+
+def test_pinball_loss_is_that_of_a_slow_loop(rows: pl.DataFrame) -> None:
+    lost, sold = 0.0, 0.0
+    for row in rows.filter(pl.col("actual").is_not_null()).iter_rows(named=True):
+        error = row["actual"] - row["q10"]
+        lost += 0.1 * error if error > 0 else -0.9 * error
+        sold += row["actual"]
+    assert pinball_bps(rows, "q10") == pytest.approx(1e4 * lost / sold)
+
+
+def test_figures_of_the_band_are_ours_alone(records: Records, rows: pl.DataFrame) -> None:
+    ours, theirs = (scored(rows, records, "chain", who) for who in (OURS, INCUMBENT))
+    assert theirs.coverage is None
+    assert theirs.pinball_10_bps is None
+    assert ours.coverage is not None
+    assert ours.coverage_low is not None
+    assert ours.coverage_high is not None
+    assert ours.coverage_low <= ours.coverage <= ours.coverage_high
+    banded = rows.filter(pl.col("actual").is_not_null(), pl.col("q90") > 0, pl.col("daypart").is_not_null())
+    held = banded.with_columns(held=pl.col("actual").is_between("q10", "q90"), week=pl.col("lead_days") >= 7)
+    shares = [group["held"].mean() for _, group in held.group_by("daypart", "week")]
+    assert len(shares) == 6
+    assert (ours.coverage_low, ours.coverage_high) == (round(min(shares), 3), round(max(shares), 3))
+
+
+def test_the_picture_and_the_table_tell_every_figure(tmp_path: Path) -> None:
+    rows = [
+        Score("chain", "orders", OURS, hour_wape_bps=2000, day_wape_bps=1000, hour_gain_bps=500, day_gain_bps=-20),
+        Score("chain", "orders", OURS, "observed", 1800, 1500, 900, 700, 80),
+        Score("chain", "orders", INCUMBENT, hour_wape_bps=2500, day_wape_bps=980, hour_gain_bps=0, day_gain_bps=0),
+        Score("chain", "orders", "mlforecast", note="failed: no memory"),
+    ]
+    assert told(rows).filter(pl.col("level") == "By the day")["bps"].to_list() == [1000, 900, 980]
+    draw(rows, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["accuracy.png", "accuracy.svg"]
+    drawn = (tmp_path / "accuracy.svg").read_text()
+    for name in ("weather in hindsight", "incumbent", "chain, orders", "By the day"):
+        assert name in drawn
+    lines = markdown(rows).splitlines()
+    assert lines[2].startswith("| chain, orders | daypart | 2,000 | 1,000 | +500 | -20 |")
+    assert "failed: no memory" in lines[5]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_hindsight_is_told_apart_from_what_issues_earn() -> None:
+    spec = ChainSpec(stores=1, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
+    whole = Records.of(simulate(spec).tables)
+    origins = [date(2023, 10, 2), date(2023, 10, 9)]
+    recipe = Recipe(rounds=20, folds=1, members=("level",))
+    runs = {
+        view: backtest(whole, "orders", recipe.model_copy(update={"weather": view}), origins, 28)[0]
+        for view in get_args(WeatherView)
+    }
+    found = worth("chain", runs)
+    assert [(row.level, row.leads) for row in found] == [
+        (level, f"{first}-{last}") for level in ("hour", "day") for first, last in LEADS
+    ]
+    for row in found:
+        assert row.issued_gain_bps == pytest.approx(row.none_wape_bps - row.issued_wape_bps, abs=1)
+        assert row.flattered_bps == pytest.approx(row.observed_gain_bps - row.issued_gain_bps, abs=1)
+    near = runs["issued"].filter(pl.col("lead_days") <= 2, pl.col("actual").is_not_null())
+    error = sum(abs(row["actual"] - row["forecast"]) for row in near.iter_rows(named=True))
+    assert found[0].issued_wape_bps == pytest.approx(1e4 * error / near["actual"].sum(), abs=1)
+    assert worth("chain", {"none": runs["none"], "observed": runs["observed"]}) == []

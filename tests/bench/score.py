@@ -1,0 +1,79 @@
+"""The figures of a method at one real set: a row of the accuracy table."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.records import Records
+from features.weather import WeatherView
+from flows.backtest import level_scores, scorable
+from forecasting.accuracy import score
+from forecasting.ensemble import lead_week
+
+QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+OURS, INCUMBENT = "daypart", "incumbent"
+
+
+@dataclass(frozen=True)
+class Score:
+    """WAPE, gain over the incumbent, pinball loss, floor and bias in bps of demand; without figures `note` says why.
+
+    Pinball loss and coverage, by the hour, and the floor under it are told of ours; the floor where a ticket's value
+    is known. `coverage_low` and `coverage_high` are those of the daypart and week of the horizon where it is least and
+    most. `weather` is what the method saw of it: none, issued or, in hindsight, observed.
+    """
+
+    set: str
+    target: str
+    who: str
+    weather: WeatherView = "none"
+    hour_wape_bps: int | None = None
+    daypart_wape_bps: int | None = None
+    day_wape_bps: int | None = None
+    hour_gain_bps: int | None = None
+    day_gain_bps: int | None = None
+    floor_bps: int | None = None
+    bias_bps: int | None = None
+    pinball_10_bps: int | None = None
+    pinball_50_bps: int | None = None
+    pinball_90_bps: int | None = None
+    coverage: float | None = None
+    coverage_low: float | None = None
+    coverage_high: float | None = None
+    seconds: float | None = None
+    note: str = ""
+
+
+def scored(
+    rows: pl.DataFrame, records: Records, name: str, who: str, weather: WeatherView = "none",
+    seconds: float | None = None,
+) -> Score:  # fmt: skip
+    """The figures of backtest rows of one target. Raises `InputError` where a scored row has no forecast."""
+    told = scorable(rows, records.demand, None)
+    levels = {row["level"]: row for row in level_scores(told).to_dicts()}
+    wape = {f"{level}_wape_bps": round(1e4 - row["accuracy_bps"]) for level, row in levels.items()}
+    hour, day = levels["hour"], levels["day"]
+    return Score(
+        name, rows["target"][0], who, weather, **wape,
+        hour_gain_bps=round(hour["gain_bps"]), day_gain_bps=round(day["gain_bps"]),
+        bias_bps=round(hour["bias_bps"]), **(_ours(told) if who == OURS else {}),
+        seconds=None if seconds is None else round(seconds, 1),
+    )  # fmt: skip
+
+
+def _ours(rows: pl.DataFrame) -> dict[str, int | float | None]:
+    (whole,) = score(rows, "hour").to_dicts()
+    floor = whole["floor_bps"]
+    parts = score(rows.with_columns(lead_week()).drop_nulls("daypart"), "hour", ["daypart", "lead_week"])["coverage"]
+    losses = {f"pinball_{round(100 * share)}_bps": round(pinball_bps(rows, name)) for name, share in QUANTILES.items()}
+    shares = {"coverage": whole["coverage"], "coverage_low": parts.min(), "coverage_high": parts.max()}
+    known = losses | {name: round(share, 3) for name, share in shares.items()}
+    return known | {"floor_bps": None if floor is None else round(floor)}
+
+
+def pinball_bps(rows: pl.DataFrame, quantile: str) -> float:
+    """Pinball loss of a column of QUANTILES by the hour: its sum over that of demand, in bps."""
+    error, share = pl.col("actual") - pl.col(quantile), QUANTILES[quantile]
+    loss = pl.max_horizontal(share * error, (share - 1) * error)
+    known = rows.filter(pl.col("actual").is_not_null())
+    return float(known.select(1e4 * loss.sum() / pl.col("actual").sum()).item())
