@@ -1,6 +1,6 @@
 """Tuning: a search for settings that would have forecast the past better than the present ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -37,9 +37,9 @@ class Judge:
     study give the same figures to the last bit.
     """
 
-    def __init__(self, workshop: Workshop, as_of: date, progress: Callable[[date], None] = lambda fold: None) -> None:
+    def __init__(self, workshop: Workshop, as_of: date) -> None:
         """Takes the present recipe's workshop. Raises NotKnownError where history leaves no date to judge from."""
-        self.present, self.as_of, self._progress = workshop.recipe, as_of, progress
+        self.present, self.as_of = workshop.recipe, as_of
         self._shops = {self.present: workshop}
         dates = sorted(self.present.model_copy(update={"folds": FOLDS}).fold_dates(as_of, workshop.first))
         self._rows = {fold: rows for fold in dates if (rows := self._judged(workshop, fold)).height}
@@ -57,9 +57,9 @@ class Judge:
         return list(self._rows)
 
     @property
-    def origins(self) -> list[date]:
-        """The origins from which they are judged, sorted."""
-        return sorted({day for rows in self._rows.values() for day in rows["origin_date"].unique()})
+    def rows(self) -> pl.DataFrame:
+        """The target hours on which they are judged: store_id, origin_date, date and more."""
+        return pl.concat(self._rows.values())
 
     def wape_bps(self, recipe: Recipe, folds: Sequence[date]) -> dict[str, float]:
         """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
@@ -81,7 +81,6 @@ class Judge:
         """
         for fold in folds:
             if (recipe, fold) not in self._errors:
-                self._progress(fold)
                 self._errors[recipe, fold] = self._tried(recipe, fold)
         return pl.concat(self._errors[recipe, fold] for fold in folds)
 
@@ -175,21 +174,20 @@ def step(study: "Study", judge: Judge) -> None:
     study.tell(trial, judge.excess_bps(recipe, judge.folds))
 
 
-def propose(study: "Study", judge: Judge) -> Proposal:
-    """What the trials that are done come to; there is at least one."""
+def propose(tried: "Sequence[FrozenTrial]", judge: Judge) -> Proposal:
+    """What the first trials of a study come to; there is at least one."""
     from optuna.trial import TrialState
 
-    tried = enumerate(done(study))
-    values = {number: (trial.value, trial.params) for number, trial in tried if trial.state == TrialState.COMPLETE}
-    number = min(values, key=lambda each: (values[each][0], each))
-    best = space.recipe_of(values[number][1], judge.present)
+    values = {number: trial.value for number, trial in enumerate(tried) if trial.state == TrialState.COMPLETE}
+    number = min(values, key=lambda each: (values[each], each))
+    best = space.recipe_of(tried[number].params, judge.present)
     least = _at_least_bps(judge.errors(judge.present, judge.folds), judge.errors(best, judge.folds), judge.present.seed)
     before, after = (judge.wape_bps(recipe, judge.folds) for recipe in (judge.present, best))
     return Proposal(best if least > 0.0 else judge.present, number, before, after, least)
 
 
-def trials(study: "Study") -> pl.DataFrame:
-    """One row per trial that is done: trial, state, excess_bps (null if pruned), folds, seconds and what was tried."""
+def table(tried: "Sequence[FrozenTrial]") -> pl.DataFrame:
+    """One row per trial: trial, state, excess_bps (null if pruned), folds, seconds and what was tried."""
     from optuna.trial import TrialState
 
     rows = [
@@ -201,7 +199,7 @@ def trials(study: "Study") -> pl.DataFrame:
             "seconds": trial.duration.total_seconds() if trial.duration else None,
             **trial.params,
         }
-        for number, trial in enumerate(done(study))
+        for number, trial in enumerate(tried)
     ]
     return pl.DataFrame(rows, infer_schema_length=None)
 
