@@ -1,9 +1,12 @@
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import tomllib
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-TRIALS = 6
+from flows.reading import read_records
+from flows.tune import Budget, Tunings, tune
+from forecasting.backtest import backtest
+from forecasting.recipe import Recipe
+from tests.flows.conftest import SMALL, World
+
+TRIALS = 5
 TUNE = ("tune", "--targets", "orders", "--trials", TRIALS, "--json")
 KILL = """
 import os, signal
@@ -20,7 +29,7 @@ judged, count = Judge.excess_bps, 0
 def struck(self, *arguments):
     global count
     count += 1
-    if count == {at}:
+    if count == 8:
         os.kill(os.getpid(), signal.SIGKILL)
     return judged(self, *arguments)
 Judge.excess_bps = struck
@@ -45,11 +54,24 @@ def artifacts(home: Path) -> tuple[str, pl.DataFrame]:
     return (folder / "model" / "recipes.toml").read_text(), trials
 
 
-def without_comments(text: str) -> str:
-    return "\n".join(line for line in text.splitlines() if not line.startswith("#")).strip()
+def without_dates(text: str) -> list[str]:
+    """A proposal without the line that says when it was made."""
+    return text.splitlines()[1:]
+
+
+@pytest.fixture(scope="module")
+def whole(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tunings]:
+    """A home and what came of a search in it that was never cut off."""
+    home = tmp_path_factory.mktemp("whole") / "home"
+    shutil.copytree(published_world.home, home, ignore=shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts"))
+    place = World(home, published_world.files, published_world.chain)
+    now, budget = datetime(2024, 3, 6), Budget(TRIALS)
+    return home, tune(place.lake, place.registry, Recipe(**SMALL), budget, now, targets=("orders",))
 
 
 def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, daypart: Any, tmp_path: Path) -> None:
+    settings = untrained.home / "recipes.toml"
+    settings.write_text("[recipe.standard]\nmembers = ['ratio']\n[recipe.standard.orders]\nrounds = 2\n")
     out = tmp_path / "proposed.toml"
     found = daypart(untrained.home, *TUNE, "--out", out).json
     assert found["out"] == str(out)
@@ -57,53 +79,56 @@ def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, d
     assert (told["target"], told["tier"], told["as_of"]) == ("orders", "standard", str(untrained.origin))
     assert (told["trials"], told["stores"], len(told["origins"])) == (TRIALS, 4, 8)
     assert told["gain_bps"] == pytest.approx(told["before_bps"]["mean"] - told["best_bps"]["mean"])
-    assert told["settings"], told["reason"]
-    assert tomllib.loads(out.read_text()) == {"recipe": {"standard": {"orders": told["settings"]}}}
-    text, trials = artifacts(untrained.home)
-    assert without_comments(text) == without_comments(out.read_text())
-    assert trials.height == TRIALS
-    assert (trials["state"] == "pruned").sum() == told["pruned"]
+    assert told["at_least_bps"] > 0
+    tier = tomllib.loads(out.read_text())["recipe"]["standard"]
+    assert told["settings"].items() <= {**tier, **tier["orders"]}.items()
+    assert (tier["members"], "sales" in tier) == (["ratio"], False)
     assert all(str(round(told[n][k])) in out.read_text() for n in ("before_bps", "best_bps") for k in ("hour", "day"))
-    out.rename(untrained.home / "recipes.toml")
+    out.rename(settings)
     assert daypart(untrained.home, "train").status == 0
     made = {target: untrained.registry.load(target, 1)["model.json"] for target in ("orders", "sales")}
     orders, sales = (json.loads(made[target])["recipe"] for target in ("orders", "sales"))
-    assert {n: v for n, v in orders.items() if v != sales[n]} == told["settings"]
-    span = ("--start", "2024-02-19", "--end", "2024-03-04", "--out", tmp_path / "b.parquet")
-    report = daypart(untrained.home, "backtest", *span, "--json").json["report"]
-    assert all(json.dumps(value)[:8] in Path(report).read_text() for value in told["settings"].values())
+    assert {name: value for name, value in orders.items() if value != sales[name]} == tier["orders"]
+    assert sales["members"] == ["ratio"]
+    start, end = date(2024, 2, 20), date(2024, 3, 4)
+    span = ("--start", start, "--end", end, "--targets", "orders", "--out", tmp_path / "b.parquet")
+    assert daypart(untrained.home, "backtest", *span).status == 0
+    records, _ = read_records(untrained.lake)
+    expected, _ = backtest(records.until(end), "orders", Recipe.model_validate(orders), [start], 28)
+    assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), expected, check_exact=True)
 
 
 def test_a_search_that_was_killed_goes_on_where_it_was(
-    world: Any, untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]]
+    whole: tuple[Path, Tunings], untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    whole = daypart(world.home, *TUNE).json["tuned"]
-    for at in (1, 8):
-        dying = process(untrained.home, *TUNE, before=KILL.format(at=at))
-        _, told = dying.communicate(timeout=100)
-        assert dying.returncode == -signal.SIGKILL, told
-        assert not (untrained.home / "tune" / "recipes.toml").exists()
-        assert runs(untrained.home) == []
+    dying = process(untrained.home, *TUNE, before=KILL)
+    _, told = dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL, told
+    assert not (untrained.home / "tune" / "recipes.toml").exists()
+    assert runs(untrained.home) == []
     (study,) = (untrained.home / "tune").glob("*.db")
     with sqlite3.connect(study) as database:
-        done = database.execute("select count(*) from trials where state in ('COMPLETE', 'PRUNED')").fetchone()[0]
-    assert done == 2
+        states = [row[0] for row in database.execute("select state from trials order by number")]
+    assert states == ["COMPLETE", "COMPLETE", "RUNNING"]
     found = daypart(untrained.home, *TUNE).json
-    assert found["tuned"] == whole
-    (text, trials), (same, alike) = artifacts(untrained.home), artifacts(world.home)
-    assert text == same
+    home, expected = whole
+    assert found["tuned"] == json.loads(json.dumps([asdict(each) for each in expected.tuned], default=str))
+    (text, trials), (same, alike) = artifacts(untrained.home), artifacts(home)
+    assert without_dates(text) == without_dates(same)
     assert_frame_equal(trials, alike, check_exact=True)
-    assert Path(found["out"]) == untrained.home / "tune" / "recipes.toml"
+    assert trials.height == TRIALS
+    assert (trials["state"] == "pruned").sum() == found["tuned"][0]["pruned"]
+    assert without_dates(Path(found["out"]).read_text()) == without_dates(text)
     before = runs(untrained.home)
     assert daypart(untrained.home, *TUNE).json == found
     assert runs(untrained.home) == before
 
 
-def test_what_came_after_as_of_changes_nothing(world: Any, untrained: Any, daypart: Any) -> None:
-    short = ("tune", "--targets", "orders", "--trials", 2, "--json")
-    before = daypart(untrained.home, *short).json["tuned"]
-    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
-    assert daypart(world.home, *short, "--as-of", world.origin).json["tuned"] == before
+def test_what_came_after_as_of_changes_nothing(whole: tuple[Path, Tunings], untrained: Any, daypart: Any) -> None:
+    assert daypart(untrained.home, "ingest", "demand", untrained.files / "later.parquet").status == 0
+    place, recipe, budget = (untrained.lake, untrained.registry), Recipe(**SMALL), Budget(TRIALS)
+    later = tune(*place, recipe, budget, datetime(2024, 6, 1), targets=("orders",), as_of=untrained.origin)
+    assert later.tuned == whole[1].tuned
 
 
 def test_the_least_budget_says_that_the_present_settings_stand(
@@ -124,6 +149,6 @@ def test_the_least_budget_says_that_the_present_settings_stand(
     assert tomllib.loads(proposed.read_text()) == tomllib.loads(file.read_text())
     assert "they stand" in proposed.read_text()
     assert world.versions() == versions
-    more = daypart(world.home, "tune", "--trials", 2, "--tier", "quick", "--json").json["tuned"]
-    assert [each["trials"] for each in more] == [2, 2]
-    assert len(runs(world.home)) == 4
+    more = daypart(world.home, "tune", "--targets", "sales", "--trials", 2, "--tier", "quick", "--json").json["tuned"]
+    assert [(each["target"], each["trials"]) for each in more] == [("sales", 2)]
+    assert len(runs(world.home)) == 3
