@@ -1,6 +1,6 @@
 """Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -80,18 +80,25 @@ def backtest(
         write_out(rows, out)
     scored = _scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
-    lineage = {
-        "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
-        "retrained": f"every {span.retrain_every_days} days",
-        "weather": recipe.weather,
-        "tables read (Delta version)": reads,
-        **{f"recipe of {target}": made[target].model_dump(mode="json") for target in chosen},
-    }
+    lineage = _lineage(made, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
     write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     return Backtested(rows, level_scores(scored), report_path, notices)
+
+
+def _lineage(
+    made: Mapping[str, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
+) -> dict[str, object]:
+    """Where the figures come from, as the report tells it; `made` has each target's recipe."""
+    return {
+        "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
+        "retrained": f"every {span.retrain_every_days} days",
+        "weather": next(iter(made.values())).weather,
+        "tables read (Delta version)": reads,
+        **{f"recipe of {target}": recipe.model_dump(mode="json") for target, recipe in made.items()},
+    }
 
 
 def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:

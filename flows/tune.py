@@ -46,6 +46,8 @@ class Tuned:
     target: str
     tier: str
     as_of: date
+    weather: str
+    seed: int
     stores: int
     origins: list[date]
     trials: int
@@ -147,6 +149,8 @@ class _Search:
             target=self.target,
             tier=self.tier,
             as_of=self.as_of,
+            weather=judge.present.weather,
+            seed=judge.present.seed,
             stores=judge.rows["store_id"].n_unique(),
             origins=judge.rows["origin_date"].unique().sort().to_list(),
             trials=len(tried),
@@ -200,7 +204,8 @@ def _file(tuned: Sequence[Tuned], recipes: Recipes, now: datetime) -> bytes:
         before, best = each.before_bps, each.best_bps
         lines += [
             f"{each.target}, {each.tier}: {each.stores} stores, {len(each.origins)} origins from {each.origins[0]} to "
-            f"{each.origins[-1]}, as of {each.as_of}; {each.trials} trials, {each.pruned} pruned.",
+            f"{each.origins[-1]}, as of {each.as_of}.",
+            f"  {each.trials} trials, {each.pruned} pruned; weather {each.weather}, seed {each.seed}.",
             f"  WAPE {before['hour']:.0f} bps by the hour, {before['day']:.0f} by the day; "
             f"the best trial's {best['hour']:.0f} and {best['day']:.0f}.",
             f"  {each.reason[0].upper()}{each.reason[1:]}.",

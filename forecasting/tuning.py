@@ -58,8 +58,8 @@ class Judge:
 
     @property
     def rows(self) -> pl.DataFrame:
-        """The target hours on which they are judged: store_id, origin_date, date and more."""
-        return pl.concat(self._rows.values())
+        """One row per target hour on which recipes are judged: store_id, origin_date, date."""
+        return pl.concat(rows.select("store_id", "origin_date", "date") for rows in self._rows.values())
 
     def wape_bps(self, recipe: Recipe, folds: Sequence[date]) -> dict[str, float]:
         """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
