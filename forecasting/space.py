@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from annotated_types import Ge, Lt
-
 from forecasting.members import BOOSTED, LEARNED
 from forecasting.recipe import NAMES_THE_DATE, Recipe
 
@@ -68,8 +66,8 @@ def _switches(present: Recipe) -> Iterator[tuple[str, str]]:
 def _range(field: str, value: float, factor: float) -> tuple[float, float]:
     """Bounds around the present value, inside what a recipe may hold."""
     limits = Recipe.model_fields[field].metadata
-    lows = [float(limit.ge) for limit in limits if isinstance(limit, Ge)]  # type: ignore[arg-type]
-    highs = [(value + float(limit.lt)) / 2 for limit in limits if isinstance(limit, Lt)]  # type: ignore[arg-type]
+    lows = [float(limit.ge) for limit in limits if hasattr(limit, "ge")]
+    highs = [(value + float(limit.lt)) / 2 for limit in limits if hasattr(limit, "lt")]
     return max(value / factor, *lows, 0.0), min([value * factor, *highs])
 
 

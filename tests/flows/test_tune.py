@@ -20,7 +20,7 @@ from forecasting.backtest import backtest
 from forecasting.recipe import Recipe
 from tests.flows.conftest import SMALL, World
 
-TRIALS = 5
+TRIALS = 4
 TUNE = ("tune", "--targets", "orders", "--trials", TRIALS, "--json")
 KILL = """
 import os, signal
