@@ -11,6 +11,7 @@ import polars as pl
 from features.errors import InputError
 from features.records import Records
 from flows.adapters.lake import Lake
+from flows.adapters.recipes import USUAL, Recipes
 from flows.forecast import LATE_DAYS, check_out, write_out
 from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
@@ -53,10 +54,12 @@ def backtest(
     targets: tuple[str, ...] | None = None,
     out: Path | None = None,
     oracle: pl.DataFrame | None = None,
+    recipes: Recipes = USUAL,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Backtested:
     """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
 
+    Models are made as in training: by the recipe, with what `recipes` has for a target over it.
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
     if out is not None:
@@ -64,12 +67,13 @@ def backtest(
     records, reads = read_records(lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)
+    made = {target: recipes.recipe(target, recipe) for target in chosen}
     for target in chosen:
         _check(records, target, span, origins)
     told, importance, bands = [], [], []
     for target in chosen:
         rows, models = rolling.backtest(
-            records.until(span.end), target, recipe, origins, span.retrain_every_days,
+            records.until(span.end), target, made[target], origins, span.retrain_every_days,
             lambda origin, target=target: progress(f"{target} {origin}"),  # type: ignore[misc]
         )  # fmt: skip
         told.append(rows)
@@ -80,7 +84,7 @@ def backtest(
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
     notices = [HINDSIGHT] if recipe.weather == "observed" else []
-    lineage = _lineage(recipe, span, origins, reads)
+    lineage = _lineage(made, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
@@ -88,14 +92,16 @@ def backtest(
     return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
 
 
-def _lineage(recipe: Recipe, span: Span, origins: list[date], reads: dict[str, int]) -> dict[str, Any]:
-    """What the figures rest on."""
+def _lineage(
+    made: Mapping[str, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
+) -> dict[str, object]:
+    """Where the figures come from, as the report tells it; `made` has each target's recipe."""
     return {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
         "retrained": f"every {span.retrain_every_days} days",
-        "weather": recipe.weather,
+        "weather": next(iter(made.values())).weather,
         "tables read (Delta version)": reads,
-        "recipe": recipe.model_dump(mode="json"),
+        **{f"recipe of {target}": recipe.model_dump(mode="json") for target, recipe in made.items()},
     }
 
 

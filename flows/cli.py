@@ -51,6 +51,12 @@ class Place:
 
         return Registry(self.settings)
 
+    @property
+    def recipes(self) -> Any:
+        from flows.adapters.recipes import Recipes
+
+        return Recipes.read(self.settings.recipes)
+
 
 @app.callback()
 def place(
@@ -172,8 +178,34 @@ def train(
     recipe, chosen = _recipe(weather, place.settings.seed), _targets(targets)
     day = _day(as_of, "--as-of") if as_of else None
     with opened(place.settings) as made:
-        done = run(place.lake, place.registry, recipe, chosen, day, made)
+        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes)
     display.show_train(done, as_json=json)
+
+
+@app.command()
+def tune(
+    context: typer.Context,
+    targets: Targets = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials a target, those of earlier calls included.")] = 30,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
+    tier: Annotated[str, typer.Option(help="Whose settings; others are declared in recipes.toml.")] = "standard",
+    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .toml file of what is proposed.")] = None,
+    weather: Weather = "issued",
+    json: Json = False,
+) -> None:
+    """Search rolling origins of the past for better settings, and propose them in a file."""
+    from flows import display
+    from flows import tune as tunes
+
+    place = Place(context.obj)
+    recipe, chosen = _recipe(weather, place.settings.seed), _targets(targets)
+    day, budget = _day(as_of, "--as-of") if as_of else None, tunes.Budget(trials, minutes)
+    done = tunes.tune(
+        place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=_say
+    )
+    _say("")
+    display.show_tune(done, as_json=json)
 
 
 @app.command()
@@ -239,7 +271,7 @@ def backtest(
     span = backtests.Span(first, last, every_days, retrain_every_days)
     report = out.with_suffix(".html")
     done = backtests.backtest(
-        place.lake, recipe, span, report, datetime.now(UTC), _targets(targets), out, progress=_say
+        place.lake, recipe, span, report, datetime.now(UTC), _targets(targets), out, None, place.recipes, _say
     )
     _say("")
     display.show_backtest(done, out, as_json=json)

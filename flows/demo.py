@@ -11,6 +11,7 @@ import polars as pl
 from features.simulator import Chain, ChainSpec, simulate
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.recipes import Recipes
 from flows.adapters.settings import Settings
 from flows.backtest import Backtested, Span, backtest
 from flows.monitor import Watch
@@ -53,7 +54,8 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     report = settings.home / "report.html"
-    tested = backtest(Lake(settings.lake), RECIPE, span, report, now, oracle=_oracle(chain), progress=progress)
+    lake, recipes = Lake(settings.lake), Recipes.read(settings.recipes)
+    tested = backtest(lake, RECIPE, span, report, now, None, None, _oracle(chain), recipes, progress)
     progress("forecast")
     flows.forecast(settings)
     progress("two weeks pass; monitor")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flows.simulate import Simulated
     from flows.status import Status
     from flows.train import Trained
+    from flows.tune import Tunings
 
 MOST_ROWS = 60
 LEVEL_COLUMNS = ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", "oracle_bps", "gain_bps", "bias_bps")
@@ -183,6 +184,26 @@ def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
         print(notice)
     _print_table(_level_rows(done.scores))
     print(f"rows {out}\nreport {done.report}")
+
+
+def show_tune(done: "Tunings", *, as_json: bool) -> None:
+    """Each target's trials and WAPEs in bps before and by the best of them, what is proposed, and the file."""
+    if as_json:
+        _print_json(asdict(done))
+        return
+    _print_table([
+        {
+            "target": each.target, "tier": each.tier, "trials": each.trials, "pruned": each.pruned, "best": each.best,
+            **{f"{level}_{name}_bps": round(told[level]) for level in ("hour", "day")
+               for name, told in (("before", each.before_bps), ("best", each.best_bps))},
+            "gain_bps": round(each.gain_bps), "at_least_bps": round(each.at_least_bps),
+        }
+        for each in done.tuned
+    ])  # fmt: skip
+    for each in done.tuned:
+        settings = ", ".join(f"{name} = {encoding.dumps(value)}" for name, value in each.settings.items())
+        print(f"{each.target}: {each.reason}{'; ' * bool(settings)}{settings}")
+    print(f"file {done.out}: it takes effect as recipes.toml in the home")
 
 
 def show_monitor(watch: "Watch", *, as_json: bool) -> None:

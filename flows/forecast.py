@@ -189,11 +189,11 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
         )
 
 
-def check_out(path: Path) -> None:
-    """Raises InputError for a file that `write_out` could not write, before anything is computed."""
-    if path.suffix.lower() not in ENDINGS:
+def check_out(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+    """Raises InputError for a file that could not be written or has another ending, before anything is computed."""
+    if path.suffix.lower() not in endings:
         found = path.suffix or "missing"
-        raise InputError(f"cannot write {path.name}: its ending is {found}, expected {', '.join(ENDINGS)}")
+        raise InputError(f"cannot write {path.name}: its ending is {found}, expected {', '.join(endings)}")
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path}: folder {path.parent} does not exist; make it first")
     if path.is_dir():

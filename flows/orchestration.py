@@ -1,7 +1,8 @@
 """The flows as Prefect runs them: the same jobs, with retries on what can fail in passing."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
@@ -11,7 +12,9 @@ from flows import forecast as forecasts
 from flows import ingest as ingests
 from flows import monitor as monitors
 from flows import train as trainings
+from flows import tune as tunings
 from flows.adapters.lake import Lake
+from flows.adapters.recipes import Recipes
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
 from forecasting.recipe import Recipe
@@ -57,7 +60,17 @@ def ingest(settings: Settings, tables: dict[str, list[Any]]) -> list[ingests.Ing
 def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list[trainings.Trained]:
     """Trains, registers and gates a challenger for every target."""
     lake, registry = _places(settings)
-    return _job("train", trainings.train)(lake, registry, recipe, None, as_of)  # type: ignore[no-any-return]
+    recipes = Recipes.read(settings.recipes)
+    return _job("train", trainings.train)(lake, registry, recipe, None, as_of, recipes=recipes)  # type: ignore[no-any-return]
+
+
+@flow(name="tune", validate_parameters=False)
+def tune(
+    settings: Settings, recipe: Recipe, budget: tunings.Budget, now: datetime, out: Path | None
+) -> tunings.Tunings:
+    """Searches for better settings for every target and writes what it proposes."""
+    lake, registry = _places(settings)
+    return _job("tune", tunings.tune)(lake, registry, recipe, budget, now, out)  # type: ignore[no-any-return]
 
 
 @flow(name="forecast", validate_parameters=False)

@@ -136,6 +136,19 @@ class Chain:
         return found.date() if isinstance(found, datetime) else None
 
 
+def as_of_day(records: Source, target: str, asked: date | None) -> date:
+    """The date as of which to train: as asked, or the day after the last demand. NotKnownError outside the data."""
+    last, first = records.last_demand_on(target), records.first_demand_on(target)
+    assert last is not None
+    assert first is not None
+    if asked is not None and not first < asked <= last + timedelta(days=1):
+        raise NotKnownError(
+            f"--as-of {asked} is outside the data: {target} runs from {first} to {last}; "
+            f"give a date from {first + timedelta(days=1)} to {last + timedelta(days=1)}"
+        )
+    return asked or last + timedelta(days=1)
+
+
 def with_demand(records: Source, targets: tuple[str, ...] | None) -> tuple[str, ...]:
     """The asked targets, or all that have any demand. Raises NotKnownError for one that has none."""
     present = tuple(name for name in TARGETS if records.first_demand_on(name))

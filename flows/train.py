@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
-from features.errors import NotKnownError
-from features.records import Source
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter, Usage
+from flows.adapters.recipes import USUAL, Recipes
 from flows.adapters.registry import Registry
-from flows.reading import Chain, with_demand
+from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Engine, Local
 from forecasting.recipe import Recipe
 
@@ -35,28 +34,18 @@ def train(
     targets: tuple[str, ...] | None = None,
     as_of: date | None = None,
     engine: Callable[[Meter], Engine] = Local,
+    recipes: Recipes = USUAL,
 ) -> list[Trained]:
     """Trains every target on what was known at `as_of` (default: the day after the last demand), by an engine.
 
+    Each target is made by the recipe, or where `recipes` has settings for it by those over it.
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
     """
     chain = Chain.of(lake)
     chosen = with_demand(chain, targets)
-    made = {target: _day(chain, target, as_of) for target in chosen}
-    return [_train_one(chain, registry, recipe, target, day, engine) for target, day in made.items()]
-
-
-def _day(records: Source, target: str, as_of: date | None) -> date:
-    last, first = records.last_demand_on(target), records.first_demand_on(target)
-    assert last is not None
-    assert first is not None
-    if as_of is not None and not first < as_of <= last + timedelta(days=1):
-        raise NotKnownError(
-            f"--as-of {as_of} is outside the data: {target} runs from {first} to {last}; "
-            f"give a date from {first + timedelta(days=1)} to {last + timedelta(days=1)}"
-        )
-    return as_of or last + timedelta(days=1)
+    made = {target: (recipes.recipe(target, recipe), as_of_day(chain, target, as_of)) for target in chosen}
+    return [_train_one(chain, registry, own, target, day, engine) for target, (own, day) in made.items()]
 
 
 def _train_one(

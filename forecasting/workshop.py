@@ -1,8 +1,10 @@
 """Where models of one target are made: the records, their matrix, and every fit of the members done so far."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from datetime import date, timedelta
 from functools import partial
+from typing import Self
 
 import polars as pl
 
@@ -53,6 +55,15 @@ class Workshop:
         self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
+
+    def under(self, recipe: Recipe) -> Self:
+        """The same workshop under another recipe of the same weather, horizon and evidence; states are shared."""
+        other = copy(self)
+        other.recipe, other._fits, other._evidence = recipe, {}, {}
+        stores = len(self._ids)
+        if recipe.one_in(stores) != self.recipe.one_in(stores):
+            other._training = None
+        return other
 
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""

@@ -96,6 +96,16 @@ class Settings(BaseSettings):
         return self.home / "prefect"
 
     @property
+    def recipes(self) -> Path:
+        """The file of how models are made, where it differs from the usual; see `flows.adapters.recipes`."""
+        return self.home / "recipes.toml"
+
+    @property
+    def studies(self) -> Path:
+        """Folder of tuning's studies, one file each, and of what they propose."""
+        return self.home / "tune"
+
+    @property
     def reports(self) -> Path:
         """Folder of reports, and of files of refused rows."""
         return self.home / "reports"

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-COMMANDS = ("demo", "simulate", "ingest", "train", "forecast", "backtest", "monitor", "status")
+COMMANDS = ("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "status")
 HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
 HEADER = "store_id,hour_local,orders\n"
 ROW = "S0001,2024-03-05 12:00:00,5\n"
@@ -57,6 +57,12 @@ WRONG = {
     "as-of with too little history": (("train", "--as-of", "2023-11-08"), "2023-11-08"),
     "as-of beyond the data": (("train", "--as-of", "2024-06-01"), "2024-06-01"),
     "unknown target": (("train", "--targets", "cups"), "cups"),
+    "tuning of an unknown tier": (("tune", "--tier", "slow"), "no tier 'slow': expected standard"),
+    "tuning as of before the data": (("tune", "--as-of", "2020-01-01"), "2020-01-01"),
+    "tuning with too little history": (("tune", "--as-of", "2023-12-20"), "too little orders before 2023-12-20"),
+    "tuning without a trial": (("tune", "--trials", "0"), "--trials"),
+    "proposal of another kind": (("tune", "--out", "told.yaml"), ".yaml, expected .toml"),
+    "proposal to nowhere": (("tune", "--out", "nowhere/told.toml"), "nowhere does not exist"),
     "unknown weather": (("train", "--weather", "perfect"), "perfect"),
     "span too short": (
         ("backtest", "--start", "2024-02-20", "--end", "2024-02-25", "--out", "b.parquet"),

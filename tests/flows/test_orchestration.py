@@ -1,6 +1,7 @@
 import functools
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from features.errors import InputError, NotKnownError
 from features.simulator import ChainSpec
 from flows.adapters.settings import Settings
+from flows.tune import Budget
 from forecasting.recipe import Recipe
 
 SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
@@ -49,6 +51,8 @@ def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> No
     assert flows.forecast(settings) == world.origin
     assert untrained.forecasts().equals(world.forecasts())
     flows.ingest(settings, {"demand": [untrained.files / "later.parquet"]})
+    tuned = flows.tune(settings, SMALL, Budget(trials=1), datetime(2024, 3, 6), None)
+    assert [(each.target, each.trials, each.settings) for each in tuned.tuned] == [("orders", 1, {}), ("sales", 1, {})]
     watch = flows.monitor(settings)
     assert set(watch.decisions) == {"orders", "sales"}
     assert watch.scores.height == 6

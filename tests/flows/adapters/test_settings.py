@@ -23,7 +23,8 @@ def test_by_default_home_is_beside_the_user_and_nothing_is_created(tmp_path: Pat
 def test_every_path_lies_under_home(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "h")
     paths = (settings.lake, settings.mlflow_database, settings.artifacts, settings.prefect, settings.reports)
-    assert len(set(paths)) == 5
+    paths = (*paths, settings.recipes, settings.studies)
+    assert len(set(paths)) == 7
     assert all(path.parent == tmp_path / "h" for path in paths)
 
 

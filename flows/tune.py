@@ -1,0 +1,213 @@
+"""Tune: search for settings that forecast better, go on where the search was left, write what it proposes."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.adapters import studies
+from flows.adapters.lake import Lake
+from flows.adapters.meter import Meter
+from flows.adapters.recipes import STANDARD, Recipes
+from flows.adapters.registry import Registry
+from flows.forecast import check_out
+from flows.reading import Chain, as_of_day, with_demand
+from forecasting.engine import Local
+from forecasting.recipe import Recipe
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from forecasting.tuning import Judge, Proposal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far to search for each target, earlier calls included: trials, and the minutes that they may take.
+
+    No trial begins when the minutes are over, but the first.
+    """
+
+    trials: int = 30
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One target's study: on what, how many trials of which how many pruned, and what came of it.
+
+    `before_bps` and `best_bps` are the WAPEs (hour, day, mean) of the present settings, which are trial 0, and of the
+    best trial on the same origins. `settings` are those proposed that differ from the present: none where these stand.
+    """
+
+    target: str
+    tier: str
+    as_of: date
+    weather: str
+    seed: int
+    stores: int
+    origins: list[date]
+    trials: int
+    pruned: int
+    best: int
+    before_bps: dict[str, float]
+    best_bps: dict[str, float]
+    gain_bps: float
+    at_least_bps: float
+    settings: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tunings:
+    """What every target's study came to, and the file that proposes it."""
+
+    tuned: list[Tuned]
+    out: Path
+
+
+def tune(
+    lake: Lake,
+    registry: Registry,
+    recipe: Recipe,
+    budget: Budget,
+    now: datetime,
+    out: Path | None = None,
+    tier: str = STANDARD,
+    targets: tuple[str, ...] | None = None,
+    as_of: date | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Tunings:
+    """Tunes every target on what was known at `as_of` (default: the day after the last demand), within the budget.
+
+    What is proposed is the home's `recipes.toml` with the tuned settings in place of theirs: put there, it takes
+    effect. By default it is written beside the home's studies. The same data, recipe and trials give the same
+    proposal, whether the search was made in one go or cut off and taken up again.
+    """
+    if out is not None:
+        check_out(out, (".toml",))
+    chain = Chain.of(lake)
+    recipes = Recipes.read(registry.settings.recipes)
+    days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
+    searches = [_Search(chain, registry, target, tier, recipe, day, now) for target, day in days.items()]
+    tuned = []
+    for search in searches:
+        done, recipes = search.run(recipes, budget, progress)
+        tuned.append(done)
+    path = out or registry.settings.studies / "recipes.toml"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(_file(tuned, recipes, now))
+    partial.replace(path)
+    return Tunings(tuned, path)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for one target's settings."""
+
+    chain: Chain
+    registry: Registry
+    target: str
+    tier: str
+    usual: Recipe
+    as_of: date
+    now: datetime
+
+    def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[Tuned, Recipes]:
+        """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
+        from forecasting import tuning
+        from forecasting.workshop import Workshop
+
+        meter, settings = Meter(self.registry.settings.prices), self.registry.settings
+        present = recipes.recipe(self.target, self.usual, self.tier)
+        judge = tuning.Judge(Workshop(self.chain, self.target, present, self.as_of, Local(meter)), self.as_of)
+        with studies.opened(settings.studies, self._name(present)) as study:
+            while _goes_on(done := tuning.done(study), budget):
+                progress(f"{self.target} trial {len(done) + 1} of {budget.trials}")
+                tuning.step(study, judge)
+            tried = done[: budget.trials]
+            proposal = tuning.propose(tried, judge)
+            tuned = self._tuned(judge, tried, proposal)
+            proposed = recipes.with_recipe(self.target, proposal.recipe, self.usual, self.tier)
+            recorded = study.user_attrs.get("recorded", [])
+            if len(tried) not in recorded:
+                self._record(study.study_name, present, tuned, _file([tuned], proposed, self.now), tried, meter)
+                study.set_user_attr("recorded", [*recorded, len(tried)])
+        return tuned, proposed
+
+    def _name(self, present: Recipe) -> str:
+        """The same for the same data, date, tier and present settings, whose seed is the search's as well."""
+        told = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions)], sort_keys=True)
+        return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+    def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> Tuned:
+        present, proposed = (each.model_dump(mode="json") for each in (judge.present, proposal.recipe))
+        return Tuned(
+            target=self.target,
+            tier=self.tier,
+            as_of=self.as_of,
+            weather=judge.present.weather,
+            seed=judge.present.seed,
+            stores=judge.rows["store_id"].n_unique(),
+            origins=judge.rows["origin_date"].unique().sort().to_list(),
+            trials=len(tried),
+            pruned=sum(trial.state.name == "PRUNED" for trial in tried),
+            best=proposal.trial,
+            before_bps=proposal.before,
+            best_bps=proposal.best,
+            gain_bps=proposal.gain_bps,
+            at_least_bps=proposal.at_least_bps,
+            settings={name: value for name, value in proposed.items() if value != present[name]},
+            reason=_reason(proposal),
+        )
+
+    def _record(
+        self, study: str, present: Recipe, tuned: Tuned, file: bytes, tried: "Sequence[FrozenTrial]", meter: Meter
+    ) -> None:
+        from forecasting.tuning import table
+
+        params = {
+            **{"as_of": self.as_of.isoformat(), "tier": self.tier, "study": study, "reason": tuned.reason},
+            **{"first_origin": str(tuned.origins[0]), "last_origin": str(tuned.origins[-1])},
+            **{"proposed": tuned.settings, **present.model_dump(mode="json")},
+        }
+        wapes = {"before": tuned.before_bps, "best": tuned.best_bps}
+        figures = {f"{level}_{name}_wape_bps": bps for name, told in wapes.items() for level, bps in told.items()}
+        figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
+        files, tables = {"recipes.toml": file}, {"trials": table(tried)}
+        metrics = {**figures, **meter.figures()}
+        self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables)
+
+
+def _goes_on(done: "Sequence[FrozenTrial]", budget: Budget) -> bool:
+    """Whether the budget has another trial; the present settings are tried at any rate."""
+    minutes = sum(trial.duration.total_seconds() for trial in done if trial.duration) / 60
+    return not done or (len(done) < budget.trials and (budget.minutes is None or minutes < budget.minutes))
+
+
+def _reason(proposal: "Proposal") -> str:
+    if proposal.trial == 0:
+        return "no trial is better than the present settings: they stand"
+    told = f"trial {proposal.trial} is {proposal.gain_bps:.0f} bps better"
+    if proposal.better:
+        return f"{told}, at least {proposal.at_least_bps:.0f}"
+    return f"{told}, but not beyond chance (at least {proposal.at_least_bps:.0f}): the present settings stand"
+
+
+def _file(tuned: Sequence[Tuned], recipes: Recipes, now: datetime) -> bytes:
+    """The recipes as a file that says what they rest on."""
+    lines = [f"Proposed by `daypart tune` on {now:%Y-%m-%d}. It takes effect as recipes.toml in the home."]
+    for each in tuned:
+        before, best = each.before_bps, each.best_bps
+        lines += [
+            f"{each.target}, {each.tier}: {each.stores} stores, {len(each.origins)} origins from {each.origins[0]} to "
+            f"{each.origins[-1]}, as of {each.as_of}.",
+            f"  {each.trials} trials, {each.pruned} pruned; weather {each.weather}, seed {each.seed}.",
+            f"  WAPE {before['hour']:.0f} bps by the hour, {before['day']:.0f} by the day; "
+            f"the best trial's {best['hour']:.0f} and {best['day']:.0f}.",
+            f"  {each.reason[0].upper()}{each.reason[1:]}.",
+        ]
+    return ("".join(f"# {line}\n" for line in lines) + "\n" + recipes.text()).encode()

@@ -1,0 +1,175 @@
+"""What is proposed rests on origins of the past alone, and is no worse there than what is in use."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import optuna
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from features.errors import NotKnownError
+from features.records import Records, days
+from features.simulator import ChainSpec, simulate
+from forecasting import accuracy, space, tuning
+from forecasting.backtest import backtest
+from forecasting.recipe import Recipe
+from forecasting.tuning import Judge
+from forecasting.workshop import Workshop
+
+START, DAYS = date(2024, 1, 1), 140
+AS_OF = START + timedelta(days=126)
+RECIPE = Recipe(rounds=10, max_rows=4000, folds=1, members=("ratio", "linear"), history_days=DAYS)
+TRIALS = 6
+
+
+@cache
+def records() -> Records:
+    """Three stores; the last two weeks lie after the date of the study."""
+    return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+
+
+def judge(known: Records) -> Judge:
+    return Judge(Workshop(known, "orders", RECIPE, AS_OF), AS_OF)
+
+
+@cache
+def searched() -> tuple[Judge, list[Any]]:
+    """A study that was never cut off."""
+    made, study = judge(records()), tuning.study("whole")
+    for _ in range(TRIALS):
+        tuning.step(study, made)
+    return made, tuning.done(study)
+
+
+def test_the_present_recipe_is_judged_as_a_backtest_judges_it() -> None:
+    made, _ = searched()
+    assert made.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
+    known = records().until(AS_OF - timedelta(days=1))
+    told, _ = backtest(known, "orders", RECIPE, days(made.folds[0], AS_OF - timedelta(days=1), 7), 28)
+    wapes = made.wape_bps(RECIPE, made.folds)
+    for level in ("hour", "day"):
+        error = 10_000 - accuracy.score(told, level)["accuracy_bps"].item()
+        assert wapes[level] == pytest.approx(error, abs=0.01)
+    assert wapes["mean"] == pytest.approx((wapes["hour"] + wapes["day"]) / 2)
+
+
+def test_what_came_after_the_date_changes_nothing() -> None:
+    made, tried = searched()
+    known = judge(records().until(AS_OF - timedelta(days=1)))
+    other = space.recipe_of(tried[1].params, RECIPE)
+    for recipe in (RECIPE, other):
+        assert_frame_equal(known.errors(recipe, known.folds), made.errors(recipe, made.folds), check_exact=True)
+
+
+def test_a_workshop_under_another_recipe_makes_what_its_own_would() -> None:
+    shop = Workshop(records(), "orders", RECIPE, AS_OF)
+    shop.train(AS_OF)
+    for changed in ({"rounds": 5}, {"max_rows": 2000}, {"history_days": 60, "members": ("level",)}):
+        recipe = RECIPE.model_copy(update=changed)
+        fresh = Workshop(records(), "orders", recipe, AS_OF).train(AS_OF)
+        assert shop.under(recipe).train(AS_OF).files() == fresh.files()
+
+
+def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
+    made, tried = searched()
+    address = f"sqlite:///{tmp_path / 'study.db'}"
+    study = tuning.study("cut", optuna.storages.RDBStorage(address))
+    study.enqueue_trial(space.params_of(RECIPE))
+    for trial in range(TRIALS):
+        if trial in (0, 1, 4):
+            space.suggest(study.ask(), RECIPE)
+            study = tuning.study("cut", optuna.storages.RDBStorage(address))
+        tuning.step(study, made)
+    again = tuning.done(study)
+    assert_frame_equal(tuning.table(again).drop("seconds"), tuning.table(tried).drop("seconds"), check_exact=True)
+    assert tuning.propose(again, made) == tuning.propose(tried, made)
+    assert len(study.trials) == TRIALS + 3
+
+
+def test_bad_trials_are_stopped_early() -> None:
+    _, tried = searched()
+    table = tuning.table(tried)
+    stopped = table.filter(pl.col("state") == "pruned")
+    assert 0 < stopped.height < TRIALS - tuning.UNPRUNED + 1
+    assert stopped["excess_bps"].null_count() == stopped.height
+    assert (stopped["folds"] < 3).all()
+    for number in stopped["trial"]:
+        values = tried[number].intermediate_values
+        whole = [each for each in tried[:number] if each.state.name == "COMPLETE"]
+        assert len(whole) >= tuning.UNPRUNED
+        assert min(values.values()) > median(each.intermediate_values[max(values)] for each in whole)
+
+
+def test_the_proposal_is_the_best_trial_and_never_worse_than_the_present_recipe() -> None:
+    made, tried = searched()
+    assert space.recipe_of(tried[0].params, RECIPE) == RECIPE
+    assert tried[0].value == 0
+    for count in (1, 2, TRIALS):
+        proposal = tuning.propose(tried[:count], made)
+        values = [trial.value for trial in tried[:count] if trial.state.name == "COMPLETE"]
+        assert proposal.gain_bps == pytest.approx(-min(values))
+        assert proposal.gain_bps >= 0
+        assert made.wape_bps(proposal.recipe, made.folds)["mean"] <= proposal.before["mean"]
+    assert tuning.propose(tried[:1], made).recipe == RECIPE
+    assert proposal.better
+    assert proposal.recipe == space.recipe_of(tried[proposal.trial].params, RECIPE) != RECIPE
+
+
+class Told:
+    """A judge of two recipes whose errors are given: 40 stores of one week."""
+
+    present, folds = RECIPE, (AS_OF,)
+
+    def __init__(self, saved: list[float]) -> None:
+        self.saved = saved
+
+    def errors(self, recipe: Recipe, folds: object) -> pl.DataFrame:
+        rows = [
+            (f"S{k:04d}", AS_OF, 30.0 - saved * (recipe != RECIPE), 20.0 - saved * (recipe != RECIPE), 100.0)
+            for k, saved in enumerate(self.saved)
+        ]
+        return pl.DataFrame(rows, schema=["store_id", "week", "hour", "day", "y"], orient="row")
+
+    wape_bps = Judge.wape_bps
+
+
+@pytest.mark.parametrize(
+    ("saved", "better"),
+    [([1.0] * 40, True), ([0.0] * 40, False), ([60.0] + [-1.0] * 39, False), ([4.0, -3.0] * 20, False)],
+    ids=["everywhere", "nowhere", "once", "as often worse"],
+)
+def test_what_may_be_chance_is_not_proposed(saved: list[float], better: bool) -> None:
+    study = optuna.create_study()
+    other = space.params_of(RECIPE) | {"rounds": 20}
+    for params, value in ((space.params_of(RECIPE), 0.0), (other, -1.0)):
+        study.enqueue_trial(params)
+        trial = study.ask()
+        space.suggest(trial, RECIPE)
+        study.tell(trial, value)
+    proposal = tuning.propose(tuning.done(study), Told(saved))  # type: ignore[arg-type]
+    assert (proposal.trial, proposal.better) == (1, better)
+    assert proposal.recipe == (RECIPE.model_copy(update={"rounds": 20}) if better else RECIPE)
+    gains = np.array(saved) / 100
+    drawn = np.random.default_rng(1)
+    slow = [10_000 * np.mean([gains[drawn.integers(40)] for _ in range(40)]) for _ in range(2000)]
+    spread = float(np.std(slow)) + 1e-9
+    assert proposal.at_least_bps == pytest.approx(float(np.quantile(slow, 0.1)), abs=0.3 * spread)
+    assert proposal.gain_bps == pytest.approx(10_000 * gains.mean())
+
+
+def test_too_little_history_is_refused() -> None:
+    as_of = START + timedelta(days=60)
+    with pytest.raises(NotKnownError, match="tuning needs 70 days"):
+        Judge(Workshop(records(), "orders", RECIPE, as_of), as_of)
+
+
+def test_a_chain_closed_for_a_fold_is_judged_on_the_others() -> None:
+    shut = pl.col("hour_local").dt.date().is_between(AS_OF - timedelta(days=56), AS_OF - timedelta(days=15))
+    made = judge(replace(records(), demand=records().demand.filter(~shut)))
+    assert made.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 1)]
