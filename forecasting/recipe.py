@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from features.matrix import HORIZON_DAYS
 from features.weather import WeatherView
 
-NAMES_THE_DATE = ("macro_", "calendar_day_of_month", "calendar_days_to_month_end", "history_last_year_")
+NAMES_THE_DATE = ("macro_", "history_last_year_")
 """Features, by how they begin, that few years of history cannot tell from the name of a date.
 
-A tree splits on them to single out days by chance: without them the error falls by 1% on single stores, and the
-macro series cost 30 bps of WAPE on the simulated chain, whose recent levels carry the economy anyway.
+A tree splits on them to single out days by chance: the macro series cost 30 bps of WAPE on the simulated chain, whose
+recent levels carry the economy anyway.
 """
 
 USUAL_HOURS = 14

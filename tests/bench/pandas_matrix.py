@@ -144,16 +144,16 @@ def _features(rows: pd.DataFrame) -> pd.DataFrame:
     """Adds the smooth base and all that is told relative to it."""
     plain = rows["plain_base"].fillna(rows["incumbent"])
     lately = np.log(rows[["day_level_7", "day_level_14"]].fillna(1.0).clip(0.5, 2.0)).mean(axis=1)
-    recent = np.exp(lately * (2.5 + rows["lead_days"] // 7) / 2.5)
+    recent = np.exp(0.5 * lately * (2.5 + rows["lead_days"] // 7) / 2.5)
     by = [rows[name] for name in LEAD]
     whole = plain.groupby(by).transform("sum") * recent
     shapes = {}
-    for weeks in (12, 26):
-        filled = rows[f"plain_{weeks}"].fillna(rows["incumbent"]).fillna(0.0)
+    for name in ("base", 12, 26):
+        filled = rows[f"plain_{name}"].fillna(rows["incumbent"]).fillna(0.0)
         day = filled.groupby(by).transform("sum")
-        shapes[weeks] = filled / day.where(day > 0) * whole
+        shapes[name] = filled / day.where(day > 0) * whole
     effect = rows["holiday_effect"].fillna(1.0)
-    smooth = shapes[12].fillna(plain) * effect
+    smooth = ((shapes["base"] + shapes[12]) / 2).fillna(plain) * effect
     base = smooth.where(smooth > 0)
     same = {f"history_{name}": rows[name] / base for name in ("last", "last_2", "last_8", "hour_mean_28", "incumbent")}
     states_of = ["hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",

@@ -6,6 +6,7 @@ import pytest
 from features import matrix
 from features.records import Records
 from features.simulator import ChainSpec, simulate
+from forecasting.backtest import backtest, rolling_origins
 from forecasting.recipe import Recipe
 from tests.bench.ablation import CHAIN, FAMILIES, earned, variants
 from tests.bench.sets import RealSet
@@ -45,11 +46,17 @@ def test_a_family_is_left_out_and_one_that_was_is_taken_in(features: list[str]) 
     assert "labor" not in variants(recipe, [name for name in features if not name.startswith("labor_")])
 
 
-def test_what_is_earned_is_the_loss_without_it() -> None:
+def test_what_is_earned_is_the_loss_without_it(features: list[str]) -> None:
     chain = RealSet("chain", ("orders",), date(2023, 9, 25), date(2023, 10, 22), _records, CHAIN.views)
     recipe = Recipe(rounds=20, folds=1, members=("ratio", "level"))
     told = {row.what: row for row in earned(chain, "orders", Path(), recipe, ["macro", "calendar: hour and lead"])}
-    assert list(told) == ["calendar: hour and lead", "macro"]
-    assert told["calendar: hour and lead"].used
-    assert not told["macro"].used
-    assert told["calendar: hour and lead"].hour_bps > 0
+    assert [(name, row.used) for name, row in told.items()] == [("calendar: hour and lead", True), ("macro", False)]
+    origins = rolling_origins(chain.start, chain.end, 7, 14)
+
+    def wape(of: Recipe) -> float:
+        rows = backtest(_records(Path()).until(chain.end), "orders", of, origins, 28)[0].drop_nulls("actual")
+        return 1e4 * float((rows["forecast"] - rows["actual"]).abs().sum()) / float(rows["actual"].sum())
+
+    without = variants(recipe.model_copy(update={"weather": CHAIN.views[0]}), features)["calendar: hour and lead"][1]
+    lost = wape(without) - wape(recipe.model_copy(update={"weather": CHAIN.views[0]}))
+    assert told["calendar: hour and lead"].hour_bps == pytest.approx(lost, abs=0.06)

@@ -22,7 +22,8 @@ def rows(count: int = 3000, seed: int = 1) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "incumbent": base, "smooth": base, "scale": np.full(count, 20.0), "history_level": level,
-            "history_shape": base / 20.0, "date": [date(2024, 1, 1) + timedelta(days=k % 500) for k in range(count)],
+            "history_shape": base / 20.0, "store_id": "A",
+            "date": [date(2024, 1, 1) + timedelta(days=k % 500) for k in range(count)],
             "event_code": chance.integers(0, 3, count).astype(np.int32), "calendar_noise": chance.uniform(size=count),
             "y": base * level,
         }
