@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Literal, get_args
+from zlib import crc32
 
 import numpy as np
 import polars as pl
@@ -108,7 +109,7 @@ def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFra
         raise InputError(f"the forecast of {day} was published without a scale: run `daypart forecast --refresh` first")
     money = pl.when(pl.col("target") == "sales").then(pl.col("currency"))
     known = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
-        lead_week(), currency=money, hour=pl.col("hour_local").dt.hour()
+        lead_week(), pl.col("youth").fill_null(0.0), currency=money, hour=pl.col("hour_local").dt.hour()
     )
     numbered = known.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
     return known.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
@@ -149,4 +150,14 @@ def _drawn(
             mine[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
         )
         errors = draws.errors(path, leads, hours, marginals[groups])
-        yield _added(numbers, np.maximum(forecast[:, None] + errors * spread[:, None], 0.0))
+        told = np.maximum(forecast[:, None] + errors * spread[:, None], 0.0)
+        yield _added(numbers, told * _level(mine, model.recipe.seed))
+
+
+def _level(mine: pl.DataFrame, seed: int) -> Array:
+    """What each draw takes the level of a store for, over what is forecast: all hours of a young one err together."""
+    from scipy.special import ndtri
+
+    chance = np.random.default_rng([seed, crc32(mine["store_id"][0].encode())])
+    normal = chance.permutation(ndtri((np.arange(DRAWS) + 0.5) / DRAWS))
+    return np.asarray(np.exp(mine["youth"].max() * normal))

@@ -23,13 +23,14 @@ SCHEMA = pl.Schema({
     "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"), "business_date": pl.Date(),
     "daypart": pl.String(), "forecast": pl.Float64(), "q10": pl.Float64(), "q50": pl.Float64(), "q90": pl.Float64(),
     "incumbent": pl.Float64(), "model_version": pl.String(), "tier": pl.String(), "basis": pl.String(),
-    "scale": pl.Float64(),
+    "scale": pl.Float64(), "youth": pl.Float64(),
 })  # fmt: skip
 COLUMNS = tuple(SCHEMA)
 ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
-VALUES = (*FORECAST, "incumbent", "scale")
-TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", "business_date", *FORECAST, "scale")}
+SPREAD = ("scale", "youth")
+VALUES = (*FORECAST, "incumbent", *SPREAD)
+TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", "business_date", *FORECAST, *SPREAD)}
                  | {"hour": pl.Int8(), "date": pl.Date(), "smooth": pl.Float64()})  # fmt: skip
 
 
@@ -112,8 +113,8 @@ def of_block(
     """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
 
     Every store open in the horizon has all its hours (23 or 25 on the days when clocks change). The
-    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. `scale` is the
-    store's mean trading hour of late, by which bands of sums are made; 0 where closed.
+    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. Bands of sums
+    are made by `scale`, the store's mean trading hour of late, and `youth`, as the matrix has it; 0 where closed.
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     stores = basis.open_stores(block, past, view.target, origin, view.horizon_days)
@@ -164,7 +165,7 @@ def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days:
     at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
     # An hour that belongs to the day before does so too where the store is closed.
     before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, "scale", "held")
+    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, *SPREAD, "held")
     return (
         grid.join(at_night, on=["store_id", "hour"], how="left")
         .join(values, on=["store_id", "hour_utc"], how="left")

@@ -116,16 +116,18 @@ def _canonical(name: str) -> LakeTable:
 
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
-    return LakeTable(name, columns, key, maker, frozenset({"daypart", "basis", "scale"} & set(columns)), "origin_date")
+    return LakeTable(
+        name, columns, key, maker, frozenset({"daypart", "basis", "scale", "youth"} & set(columns)), "origin_date"
+    )
 
 
 FORECASTS = {
     **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "lead_days": pl.Int16()},
     **{"hour_local": MOMENT, "hour_utc": MOMENT, "business_date": DATE, "daypart": TEXT},
     **dict.fromkeys(("forecast", "q10", "q50", "q90", "incumbent"), NUMBER),
-    **{"model_version": TEXT, "tier": TEXT, "basis": TEXT, "scale": NUMBER},
+    **{"model_version": TEXT, "tier": TEXT, "basis": TEXT, "scale": NUMBER, "youth": NUMBER},
 }
-SCORES = {name: dtype for name, dtype in FORECASTS.items() if name not in ("q50", "tier", "basis", "scale")}
+SCORES = {name: dtype for name, dtype in FORECASTS.items() if name not in ("q50", "tier", "basis", "scale", "youth")}
 RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),

@@ -1,5 +1,6 @@
 """Sums at every level agree with their hours, and their bands hold what comes where errors go together."""
 
+import math
 from datetime import date, datetime, time, timedelta
 from functools import cache
 
@@ -61,7 +62,7 @@ def published(rows: pl.DataFrame, target: str = "orders") -> pl.DataFrame:
         "store_id", "origin_date", "lead_days", "forecast", "q10", "q50", "q90", "scale", target=pl.lit(target),
         hour_local=at, hour_utc=at + pl.duration(hours=5), business_date="date", daypart=daypart(pl.col("hour")),
         incumbent=0.9 * pl.col("forecast"), actual="y", model_version=pl.lit("1"), tier=pl.lit("standard"),
-        basis=pl.lit(None, pl.String),
+        basis=pl.lit(None, pl.String), youth=pl.lit(0.0),
     ).sort("store_id", "origin_date", "hour_utc")  # fmt: skip
 
 
@@ -167,6 +168,19 @@ def test_a_region_of_one_store_has_its_band() -> None:
     south = summed(one(), model(), STORES, "region").filter(pl.col("region") == "south")
     store = summed(one(), model(), STORES, "day").filter(pl.col("store_id") == "C")
     assert south.select("forecast", "q10", "q90").equals(store.select("forecast", "q10", "q90"))
+
+
+def test_what_is_not_known_of_a_young_stores_level_widens_its_sums_and_no_others() -> None:
+    """Errors of one level alone reach 1.28 standard deviations to either side."""
+    rows, youth = one(), 0.3
+    young = rows.with_columns(youth=pl.when(pl.col("store_id") == "A").then(youth).otherwise(0.0))
+    for level in ("day", "store"):
+        old, new = (summed(each, model(), STORES, level) for each in (rows, young))  # type: ignore[arg-type]
+        others = pl.col("store_id") != "A"
+        assert_frame_equal(new.filter(others), old.filter(others), check_exact=True)
+        mine = new.filter(~others).select(*(pl.col(name) / pl.col("forecast") for name in ("q10", "q90")))
+        assert mine["q10"].max() < math.exp(-1.2 * youth)  # type: ignore[operator]
+        assert mine["q90"].min() > math.exp(1.2 * youth)  # type: ignore[operator]
 
 
 def test_few_weeks_make_bands_of_weeks_wider() -> None:
