@@ -28,7 +28,7 @@ YEAR_DAYS = 365
 OF_A_YEAR = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
 """Within the first year these only name the date: trees would carry the last weeks' weather on for good."""
 TREES_STORE_DAYS = 8_000
-"""Store-days of a sample that earn the recipe's rounds: fewer teach less, and more teach more, up to twice so many."""
+"""Store-days of a sample that earn the recipe's rounds; more earn more of them, up to twice as many."""
 RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ratio": {"objective": "huber", "alpha": 0.3},
@@ -118,7 +118,7 @@ def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engi
     label, weight = _label(member, rows, y)
     categorical = [name for name in CATEGORICAL if name in features]
     sample = Sample(_floats(rows, features), features, categorical, label, weight / weight.mean())
-    rounds = _rounds(member, rows, recipe)
+    rounds = _rounds(rows, recipe)
     booster = engine.boost(sample, _parameters(recipe, len(label)) | OBJECTIVES[member], rounds)
     low, high = np.quantile(label, [0.001, 0.999])
     return Learned(member, tuple(features), booster, float(low), float(high))
@@ -129,10 +129,9 @@ def _unlearnable(rows: pl.DataFrame) -> tuple[str, ...]:
     return OF_A_YEAR if days < YEAR_DAYS else ()
 
 
-def _rounds(member: str, rows: pl.DataFrame, recipe: Recipe) -> int:
-    """How many trees. `level` needs the recipe's rounds to find the shape of a day, which `ratio` has in its base."""
+def _rounds(rows: pl.DataFrame, recipe: Recipe) -> int:
     earned = rows.select("store_id", "date").n_unique() / TREES_STORE_DAYS
-    return max(1, round(recipe.rounds * min(max(earned, 0.5 if member == "ratio" else 1.0), 2.0)))
+    return round(recipe.rounds * min(max(earned, 1.0), 2.0))
 
 
 def _parameters(recipe: Recipe, rows: int) -> dict[str, Any]:
