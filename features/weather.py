@@ -64,9 +64,16 @@ def weather_of(rows: pl.DataFrame, weather: pl.DataFrame, view: WeatherView) -> 
     cover are null. Under "observed" it sees what came, which is hindsight. Row order is not kept.
     """
     if view == "observed":
-        measured = observed(weather).select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
-        return rows.join(measured, on=["store_id", "hour_utc"], how="left")
-    latest = _latest(weather, rows.select("store_id", "origin_utc").unique())
+        return _as_observed(rows, weather)
+    return _as_issued(rows, weather, _latest(weather, rows.select("store_id", "origin_utc").unique()))
+
+
+def _as_observed(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
+    measured = observed(weather).select("store_id", pl.col("valid_utc").alias("hour_utc"), *MEASURES)
+    return rows.join(measured, on=["store_id", "hour_utc"], how="left")
+
+
+def _as_issued(rows: pl.DataFrame, weather: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
     told = latest.join(weather, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
     columns = ["store_id", "origin_utc", pl.col("valid_utc").alias("hour_utc"), *MEASURES]
     return rows.join(told.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
@@ -78,11 +85,11 @@ def with_hindsight(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
     `hindsight` says to which. Only for `issues.degraded`, which makes forecasts of these. Row order is not kept.
     """
     by = ["store_id", "origin_utc"]
-    told = _latest(weather, rows.select(by).unique())
-    issued, untold = (rows.join(told, on=by, how=how) for how in ("semi", "anti"))
+    latest = _latest(weather, rows.select(by).unique())
+    issued, untold = (rows.join(latest, on=by, how=how) for how in ("semi", "anti"))
     return pl.concat([
-        weather_of(issued, weather, "issued").with_columns(hindsight=pl.lit(value=False)),
-        weather_of(untold, weather, "observed").with_columns(hindsight=pl.lit(value=True)),
+        _as_issued(issued, weather, latest).with_columns(hindsight=pl.lit(value=False)),
+        _as_observed(untold, weather).with_columns(hindsight=pl.lit(value=True)),
     ])  # fmt: skip
 
 

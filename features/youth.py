@@ -16,11 +16,9 @@ from features import history, horizon
 from features.exact import exact_sum, last_sum, rank
 from features.grid import DAY_HOURS
 from features.horizon import ORIGIN
-from features.kinship import YOUNG_DAYS
+from features.kinship import LEVEL_DAYS, YOUNG_DAYS
 from features.records import Records
 
-LEVEL_DAYS = 28
-"""The level is that of the last weeks: a store's first ones are often unlike what follows."""
 TRUST_DAYS, TRUST_HOURS, TRUST_WEEKDAYS = 1, 3, 2
 """Own days that count as much as the store's like do: for the level, at an hour and on a weekday."""
 OWN_DAYS = 42
@@ -104,22 +102,18 @@ def _first_hours(known: history.Past) -> pl.DataFrame:
     )
 
 
-def _share(days: int, trust: int) -> pl.Expr:
-    """Seen over lent in the last so many days; null where nothing was lent. Needs the column `rank`."""
+def _share(days: int, trust: int, usual: float | pl.Expr = 1.0) -> pl.Expr:
+    """Seen over `usual` of what was lent in the last so many days; null where that is nothing. Needs `rank`."""
     count = pl.min_horizontal(pl.col("rank") + 1, days)
-    seen, lent = last_sum(pl.col("seen"), days), last_sum(pl.col("lent"), days)
+    seen, lent = last_sum(pl.col("seen"), days), last_sum(pl.col("lent"), days) * usual
     return pl.when(lent > 0).then((seen / lent * count + trust) / (count + trust))
 
 
 def _over_usual(rows: pl.DataFrame, usual: pl.DataFrame, by: str, trust: int) -> pl.DataFrame:
     """The share at each value of `by`, over that of all days."""
     joined = rows.join(usual, on=["store_id", "date"]).sort("store_id", by, "date").drop("rank", strict=False)
-    expected = joined.with_columns(rank=rank("store_id", by))
-    count = pl.min_horizontal(pl.col("rank") + 1, YOUNG_DAYS)
-    seen, lent = (last_sum(pl.col(name), YOUNG_DAYS) for name in ("seen", "lent"))
-    base = lent * pl.col("usual")
-    share = pl.when(base > 0).then((seen / base * count + trust) / (count + trust))
-    return expected.select("store_id", by, "date", share.alias(f"{by}_share"))
+    share = _share(YOUNG_DAYS, trust, pl.col("usual")).alias(f"{by}_share")
+    return joined.with_columns(rank=rank("store_id", by)).select("store_id", by, "date", share)
 
 
 def blended(lent: pl.DataFrame, own: pl.DataFrame, at: pl.DataFrame, shares: Shares) -> pl.DataFrame:

@@ -12,6 +12,7 @@ import polars as pl
 from features import memory
 from features.errors import InputError, NotKnownError
 from features.records import Records, Source
+from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
@@ -204,9 +205,5 @@ def write_out(rows: pl.DataFrame, path: Path) -> None:
     """Writes CSV, Parquet or Excel by the file's ending, whole or not at all. Raises as `check_out`."""
     check_out(path)
     writers: tuple[Callable[[Path], object], ...] = (rows.write_csv, rows.write_parquet, rows.write_excel)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
-        dict(zip(ENDINGS, writers, strict=True))[path.suffix.lower()](partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with drafted(path) as draft:
+        dict(zip(ENDINGS, writers, strict=True))[path.suffix.lower()](draft)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.adapters import studies
+from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.recipes import STANDARD, Recipes
@@ -98,9 +99,8 @@ def tune(
         done, recipes = search.run(recipes, budget, progress)
         tuned.append(done)
     path = out or registry.settings.studies / "recipes.toml"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(_file(tuned, recipes, now))
-    partial.replace(path)
+    with drafted(path) as draft:
+        draft.write_bytes(_file(tuned, recipes, now))
     return Tunings(tuned, path)
 
 

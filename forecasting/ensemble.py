@@ -80,10 +80,8 @@ def earning(weights: pl.DataFrame) -> pl.DataFrame:
 def _least_absolute(levels: Sequence[tuple[Array, Array]], prior: Array, hold: float) -> Array:
     """Weights on the simplex with the least absolute error, relative to demand and added up over the levels.
 
-    Held to the prior by `hold` times the squared distance.
-
-    Each level has what members predicted, (cells, members), and what came. Errors are smoothed near 0 so that
-    there is a gradient.
+    They are held to the prior by `hold` times the squared distance. Each level has what members predicted,
+    (cells, members), and what came. Errors are smoothed near 0 so that there is a gradient.
     """
     from scipy.optimize import minimize
 

@@ -114,7 +114,8 @@ def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engin
 
 
 def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine) -> Learned:
-    features = [name for name in recipe.learns_from(feature_names(rows)) if name not in _unlearnable(rows)]
+    unlearnable = _unlearnable(rows)
+    features = [name for name in recipe.learns_from(feature_names(rows)) if name not in unlearnable]
     label, weight = _label(member, rows, y)
     categorical = [name for name in CATEGORICAL if name in features]
     sample = Sample(_floats(rows, features), features, categorical, label, weight / weight.mean())

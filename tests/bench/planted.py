@@ -3,8 +3,6 @@
 python -m tests.bench.planted [--stores N] [--days N] [--seed N]
 """
 
-import argparse
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from features.weather import before
 from forecasting.publication import as_published
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
+from tests.bench.asked import asked
 
 RECIPE = Recipe(weather="issued", rounds=150, max_rows=150_000, folds=1)
 RAIN_DAYS = 2
@@ -113,12 +112,7 @@ def of_rain(shop: Workshop, records: Records, origin: date) -> Found:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.planted", description=__doc__)
-    for name, value in {"stores": 16, "days": 599, "seed": 11}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    given = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    spec = ChainSpec(stores=given.stores, days=given.days, seed=given.seed, issues_days=200)
+    spec = asked(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
     records = Records.of(chain.tables)
     shop = Workshop(records, "orders", RECIPE, spec.end)

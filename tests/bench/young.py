@@ -3,8 +3,6 @@
 python -m tests.bench.young [--stores N] [--days N] [--seed N]
 """
 
-import argparse
-import os
 import sys
 from dataclasses import replace
 from datetime import date, timedelta
@@ -16,6 +14,7 @@ from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.backtest import backtest, rolling_origins
 from forecasting.recipe import Recipe
+from tests.bench.asked import asked
 
 START = date(2024, 9, 1)
 LATE_FROM_DAY = 150
@@ -74,12 +73,7 @@ def figures(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.young", description=__doc__)
-    for name, value in {"stores": 60, "days": 430, "seed": 11}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    given = parser.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    spec = ChainSpec(stores=given.stores, days=given.days, seed=given.seed, start=START)
+    spec = asked(__doc__, ChainSpec(stores=60, days=430, seed=11, start=START))
     records = chain(spec)
     origins = rolling_origins(START + timedelta(days=180), spec.end - timedelta(days=1), 6, 14)
     rows, _ = backtest(records, "orders", RECIPE, origins, 84)
