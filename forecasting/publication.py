@@ -11,6 +11,7 @@ from features.dayparts import daypart
 from features.outside import Outside
 from features.records import Records, Source
 from forecasting import basis
+from forecasting.engine import LOCAL, Engine
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
@@ -108,9 +109,11 @@ def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[st
 
 def of_block(
     block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
-    tier: str = "standard",
+    tier: str = "standard", rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
 ) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
+
+    `rows` is the block's matrix of the origin, where it is made already.
 
     Every store open in the horizon has all its hours (23 or 25 on the days when clocks change). The
     incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. Bands of sums
@@ -124,10 +127,10 @@ def of_block(
     told = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
-            rows = matrix.build(block, view, [origin], past)
+            rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
         with stages("predict"):
-            told = basis.widened(model.predict(rows, past.totals))
+            told = basis.widened(model.predict(rows, past.totals, engine))
     with stages("predict"):
         return _published(block, past, stores, told, model, origin, version, tier)
 

@@ -1,6 +1,6 @@
 """Where models of one target are made: the records, their matrix, and every fit of the members done so far."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import date, timedelta
 from functools import partial
@@ -26,6 +26,9 @@ BLOCK_STORES = 100
 
 Made = tuple[Records, history.Past]
 """A block of stores and its states."""
+
+Part = tuple[str, date]
+"""What a training rests on, by its kind, and the date as of which it is made."""
 
 
 class Workshop:
@@ -69,6 +72,11 @@ class Workshop:
         """All stores with their states, block by block in order of ids."""
         return self._made(self._ids) if self.samples else iter(self._judged)
 
+    @property
+    def judged(self) -> Sequence[Made]:
+        """The stores of the evidence with their states, in blocks in order of ids."""
+        return self._judged
+
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         for some in in_blocks(ids):
             yield _made(self._records, self.view, self._last, some, self._sums, self._stages)
@@ -101,6 +109,15 @@ class Workshop:
         bands = fit_bands(judged)
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
                      self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
+
+    def parts(self, as_of: date) -> dict[Part, Callable[[], object]]:
+        """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
+        folds = reversed(self.recipe.fold_dates(as_of, self.first))
+        found: dict[Part, Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
+        for fold in folds:
+            found["fit", fold] = partial(self._fit, fold)
+            found["evidence", fold] = partial(self._predictions, fold)
+        return found
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._known_rows(as_of)

@@ -1,0 +1,161 @@
+"""Replay: the nights of the past as they would have gone under each policy of retraining."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import partial
+
+import polars as pl
+
+from features.records import Records, days
+from forecasting.charges import ChargingWorkshop
+from forecasting.gate import Verdict, gate
+from forecasting.model import Model
+from forecasting.nights import Nights
+from forecasting.policy import Policy
+from forecasting.recipe import Recipe
+from forecasting.retrain import Decision, decide
+
+LEVELS = ("hour", "day")
+NIGHTS = pl.Schema({
+    "night": pl.Date(), "champion": pl.Date(), "retrained": pl.Boolean(), "promoted": pl.Boolean(),
+    "reason": pl.String(), "verdict": pl.String(), "cpu_seconds": pl.Float64(),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of one target under some policies.
+
+    `nights` has one row per policy and night: policy, night, champion (the date as of which it was trained),
+    retrained, promoted (the challenger of that night, which serves from the next), reason (of the decision), verdict
+    (of the gate, null without one) and cpu_seconds (trainings, gates and decisions; forecasting costs every policy the
+    same and is left out). `errors` has one row per policy, night and date: `nights.Scored`.
+    """
+
+    nights: pl.DataFrame
+    errors: pl.DataFrame
+
+    def summary(self) -> pl.DataFrame:
+        """One row per policy, in their order: accuracy and gain at hour and day, retrains, promotions, costs, nights."""
+        figures = self.errors.group_by("policy", maintain_order=True).agg(*_accuracies())
+        happened = self.nights.group_by("policy", maintain_order=True).agg(
+            retrains=pl.col("retrained").sum(), promotions=pl.col("promoted").sum(),
+            cpu_seconds=pl.col("cpu_seconds").sum(), nights=pl.len(),
+        )  # fmt: skip
+        return happened.select("policy").join(figures, on="policy", how="left").join(happened, on="policy")
+
+    def weekly(self) -> pl.DataFrame:
+        """One row per policy and week of the forecast days (its Monday): policy, week, the figures of `summary`."""
+        week = pl.col("date").dt.truncate("1w").alias("week")
+        told = self.errors.group_by("policy", week, maintain_order=True).agg(*_accuracies(), pl.col("actual").sum())
+        return told.filter(pl.col("actual") > 0.0)
+
+
+def _accuracies() -> list[pl.Expr]:
+    volume = pl.when(pl.col("actual").sum() > 0.0).then(pl.col("actual").sum())
+    told = {
+        (name, level): 10_000.0 * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
+        for name in ("forecast", "incumbent")
+        for level in LEVELS
+    }
+    return [
+        *(told["forecast", level].alias(f"accuracy_{level}_bps") for level in LEVELS),
+        *((told["forecast", level] - told["incumbent", level]).alias(f"gain_{level}_bps") for level in LEVELS),
+        *(told["incumbent", level].alias(f"incumbent_{level}_bps") for level in LEVELS),
+    ]
+
+
+@dataclass
+class _Life:
+    """What went on under one policy so far; `cells` is what it may be asked on, by the night that it is of."""
+
+    policy: Policy
+    champion: Model
+    retrained: list[date]
+    cells: dict[date, pl.DataFrame] = field(default_factory=dict)
+    nights: list[dict[str, object]] = field(default_factory=list)
+    errors: list[pl.DataFrame] = field(default_factory=list)
+
+
+def replay(
+    records: Records, target: str, recipe: Recipe, policies: Mapping[str, Policy], start: date, end: date,
+    every_days: int = 1, progress: Callable[[date], None] = lambda night: None,
+) -> Replayed:  # fmt: skip
+    """The nights from `start` to `end`, so many days apart, under each policy by its name.
+
+    All begin with the model as of `start`. On each night the champion forecasts, and the policy is asked on what had
+    come by then of what was forecast before: demand strictly before the night. A challenger is trained as of the night
+    and judged by the gate; if it wins it serves from the next night on. Demand through `end` is scored. Equal records
+    give equal results, but for processor seconds, which are measured. A chain of more stores than the recipe's evidence
+    is replayed on those. Raises NotKnownError where history before `start` is too little to train.
+    """
+    workshop = ChargingWorkshop(records.until(end), target, recipe, end)
+    first, seconds = workshop.charged(start, partial(workshop.train, start))
+    lives = {name: _Life(policy, first, [start]) for name, policy in policies.items()}
+    nights = days(start, end, every_days)
+    scored = Nights(workshop, nights, _cells)
+    for night in nights:
+        for life in lives.values():
+            _live(life, night, workshop, scored, seconds if night == start else 0.0)
+        progress(night)
+    return Replayed(
+        pl.concat(_of(name, pl.DataFrame(life.nights, schema=NIGHTS)) for name, life in lives.items()),
+        pl.concat(_of(name, pl.concat(life.errors)) for name, life in lives.items()),
+    )
+
+
+def _of(name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.lit(name).alias("policy"), pl.all())
+
+
+def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, seconds: float) -> None:
+    """One night under one policy; `seconds` were spent before it."""
+    champion, verdict = life.champion, None
+    began = time.process_time()
+    decision = _decision(life, night)
+    seconds += time.process_time() - began
+    if decision.retrain:
+        (challenger, verdict), took = workshop.charged(night, partial(_challenged, workshop, champion, night))
+        seconds += took
+        life.retrained.append(night)
+        life.champion = challenger if verdict.promote else champion
+    told = nights.scored(champion, night)
+    life.cells[night] = told.cells
+    life.errors.append(told.errors.select(pl.lit(night).alias("night"), pl.all()))
+    life.nights.append({
+        "night": night, "champion": champion.as_of, "retrained": decision.retrain,
+        "promoted": verdict is not None and verdict.promote, "reason": decision.reason,
+        "verdict": None if verdict is None else verdict.reason, "cpu_seconds": seconds,
+    })  # fmt: skip
+
+
+def _challenged(workshop: ChargingWorkshop, champion: Model, night: date) -> tuple[Model, Verdict]:
+    challenger = workshop.train(night)
+    return challenger, gate(challenger, champion, workshop)
+
+
+def _decision(life: _Life, night: date) -> Decision:
+    if life.policy.retrain == "never":
+        return Decision(False, "never")
+    if life.policy.retrain == "scheduled":
+        due = (night - life.retrained[-1]).days >= life.policy.every_days
+        return Decision(due, "scheduled")
+    recent = [c for n, c in life.cells.items() if night - timedelta(days=28) <= n and n >= life.champion.as_of]
+    if not recent:
+        return decide(0, None, None, life.champion.trained_on)
+    known = pl.concat(recent).filter(pl.col("date") < night)
+    total = known.sum().row(0, named=True)
+    if not total["actual"]:
+        return decide(0, None, None, life.champion.trained_on)
+    return decide(
+        total["hours"], 1e4 * total["error"] / total["actual"], 1e4 * total["incumbent_error"] / total["actual"],
+        life.champion.trained_on,
+    )
+
+
+def _cells(rows: pl.DataFrame) -> pl.DataFrame:
+    f, i = ((pl.col(n) - pl.col("actual")).abs().sum() for n in ("forecast", "incumbent"))
+    return rows.group_by(date=pl.col("hour_local").dt.date()).agg(
+        hours=pl.len(), actual=pl.col("actual").sum(), error=f, incumbent_error=i).sort("date")
