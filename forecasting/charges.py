@@ -1,7 +1,7 @@
 """What trainings take of the processor, each as if nothing had been kept from another."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TypeVar
 

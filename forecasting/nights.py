@@ -61,20 +61,18 @@ class Nights:
         some = self._nights[at : at + AT_ONCE]
         self._until, self._scored = some[-1], {}
         view = self._workshop.view
-        self._known = [
-            (made, _rows(made, view, some), _Told(nights=some)) for made in self._workshop.judged
-        ]
+        self._known = [(made, _rows(made, view, some), _Told(nights=some)) for made in self._workshop.judged]
 
-    def _published(
-        self, made: Made, rows: pl.DataFrame, told: "_Told", model: Model, night: date
-    ) -> pl.DataFrame:
+    def _published(self, made: Made, rows: pl.DataFrame, told: "_Told", model: Model, night: date) -> pl.DataFrame:
         """The block's rows that have an actual."""
         block, past = made
         mine = rows.filter(pl.col("origin_date") == night) if rows.width else rows
         ready = mine if mine.height else None
         published = of_block(block, past, model, night, f"as-of-{model.as_of}", rows=ready, engine=told)
         # A day more on either side: stores' clocks differ from UTC.
-        span = pl.col("hour_local").is_between(night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 1))
+        span = pl.col("hour_local").is_between(
+            night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 1)
+        )
         return with_actuals(published, block.demand.filter(span)).filter(pl.col("actual").is_not_null())
 
 

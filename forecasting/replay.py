@@ -18,6 +18,8 @@ from forecasting.recipe import Recipe
 from forecasting.retrain import Decision, decide
 
 LEVELS = ("hour", "day")
+BY = ["target", "policy"]
+HAPPENED = {"retrained": "retrain", "promoted": "promotion"}
 NIGHTS = pl.Schema({
     "night": pl.Date(), "champion": pl.Date(), "retrained": pl.Boolean(), "promoted": pl.Boolean(),
     "reason": pl.String(), "verdict": pl.String(), "cpu_seconds": pl.Float64(),
@@ -26,31 +28,36 @@ NIGHTS = pl.Schema({
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of one target under some policies.
+    """What came of targets under some policies.
 
-    `nights` has one row per policy and night: policy, night, champion (the date as of which it was trained),
-    retrained, promoted (the challenger of that night, which serves from the next), reason (of the decision), verdict
-    (of the gate, null without one) and cpu_seconds (trainings, gates and decisions; forecasting costs every policy the
-    same and is left out). `errors` has one row per policy, night and date: `nights.Scored`.
+    `nights` has one row per target, policy and night: target, policy, night, champion (the date that it was trained
+    as of), retrained, promoted (the challenger of that night, which serves from the next), reason (of the decision),
+    verdict (of the gate, null without one) and cpu_seconds (of trainings, gates and decisions; forecasting costs
+    every policy the same and is left out). `errors` has one row per target, policy, night and date: `nights.Scored`.
     """
 
     nights: pl.DataFrame
     errors: pl.DataFrame
 
     def summary(self) -> pl.DataFrame:
-        """One row per policy, in their order: accuracy and gain at hour and day, retrains, promotions, costs, nights."""
-        figures = self.errors.group_by("policy", maintain_order=True).agg(*_accuracies())
-        happened = self.nights.group_by("policy", maintain_order=True).agg(
-            retrains=pl.col("retrained").sum(), promotions=pl.col("promoted").sum(),
-            cpu_seconds=pl.col("cpu_seconds").sum(), nights=pl.len(),
-        )  # fmt: skip
-        return happened.select("policy").join(figures, on="policy", how="left").join(happened, on="policy")
+        """One row per target and policy, in their order: accuracy, gain and incumbent by the hour and the day, in bps.
+
+        And retrains, promotions, cpu_seconds, nights. Accuracies are null where nothing was sold.
+        """
+        figures = self.errors.group_by(BY, maintain_order=True).agg(*_accuracies())
+        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{told}s") for name, told in HAPPENED.items()]
+        happened = self.nights.group_by(BY, maintain_order=True).agg(
+            *counts, pl.col("cpu_seconds").sum(), nights=pl.len().cast(pl.Int64)
+        )
+        return figures.join(happened, on=BY, how="left", maintain_order="left", validate="1:1")
 
     def weekly(self) -> pl.DataFrame:
-        """One row per policy and week of the forecast days (its Monday): policy, week, the figures of `summary`."""
-        week = pl.col("date").dt.truncate("1w").alias("week")
-        told = self.errors.group_by("policy", week, maintain_order=True).agg(*_accuracies(), pl.col("actual").sum())
-        return told.filter(pl.col("actual") > 0.0)
+        """One row per target, policy and week of the days that were forecast, by its Monday: the same accuracies."""
+        dates = self.errors["date"].dt.truncate("1w")
+        weeks = pl.DataFrame({"week": days(dates.min(), dates.max(), 7)})  # type: ignore[arg-type]
+        told = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week")).agg(*_accuracies())
+        every = self.errors.select(BY).unique(maintain_order=True).join(weeks, how="cross")
+        return every.join(told, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
 
 
 def _accuracies() -> list[pl.Expr]:
@@ -101,13 +108,13 @@ def replay(
             _live(life, night, workshop, scored, seconds if night == start else 0.0)
         progress(night)
     return Replayed(
-        pl.concat(_of(name, pl.DataFrame(life.nights, schema=NIGHTS)) for name, life in lives.items()),
-        pl.concat(_of(name, pl.concat(life.errors)) for name, life in lives.items()),
+        pl.concat(_of(target, name, pl.DataFrame(life.nights, schema=NIGHTS)) for name, life in lives.items()),
+        pl.concat(_of(target, name, pl.concat(life.errors)) for name, life in lives.items()),
     )
 
 
-def _of(name: str, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(pl.lit(name).alias("policy"), pl.all())
+def _of(target: str, name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.lit(target).alias("target"), pl.lit(name).alias("policy"), pl.all())
 
 
 def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, seconds: float) -> None:
@@ -150,12 +157,17 @@ def _decision(life: _Life, night: date) -> Decision:
     if not total["actual"]:
         return decide(0, None, None, life.champion.trained_on)
     return decide(
-        total["hours"], 1e4 * total["error"] / total["actual"], 1e4 * total["incumbent_error"] / total["actual"],
+        total["hours"],
+        1e4 * total["error"] / total["actual"],
+        1e4 * total["incumbent_error"] / total["actual"],
         life.champion.trained_on,
     )
 
 
 def _cells(rows: pl.DataFrame) -> pl.DataFrame:
     f, i = ((pl.col(n) - pl.col("actual")).abs().sum() for n in ("forecast", "incumbent"))
-    return rows.group_by(date=pl.col("hour_local").dt.date()).agg(
-        hours=pl.len(), actual=pl.col("actual").sum(), error=f, incumbent_error=i).sort("date")
+    return (
+        rows.group_by(date=pl.col("hour_local").dt.date())
+        .agg(hours=pl.len(), actual=pl.col("actual").sum(), error=f, incumbent_error=i)
+        .sort("date")
+    )
