@@ -27,20 +27,20 @@ class ChargingWorkshop(Workshop):
         # The sample of rows is drawn with the first that are asked for.
         self._known_rows(last)
         self._states_seconds = time.process_time() - began
-        self._models: dict[date, Model] = {}
+        self._models: dict[tuple[date, date | None], Model] = {}
         self._seconds: dict[Part, float] = {}
         self._job: dict[Part, float] = {}
 
-    def train(self, as_of: date) -> Model:
-        """See Workshop; a date's model is made once."""
-        whole = super().train
+    def train(self, as_of: date, beside: date | None = None) -> Model:
+        """See Workshop; each model is made once."""
+        whole, name = super().train, f"model beside {beside}"
 
         def model() -> None:
-            self._models[as_of] = whole(as_of)
+            self._models[as_of, beside] = whole(as_of, beside)
 
-        for part, make in {**self.parts(as_of), ("model", as_of): model}.items():
+        for part, make in {**self.parts(as_of, beside), (name, as_of): model}.items():
             self._measured(part, make)
-        return self._models[as_of]
+        return self._models[as_of, beside]
 
     def charged(self, as_of: date, job: Callable[[], Result]) -> tuple[Result, float]:
         """What a job made as of a date, and the processor seconds that it is charged."""

@@ -8,17 +8,25 @@ from functools import partial
 
 import polars as pl
 
+from features import health
 from features.records import Records, days
 from forecasting.charges import ChargingWorkshop
 from forecasting.gate import Verdict, gate
+from forecasting.misses import store_weeks
 from forecasting.model import Model
 from forecasting.nights import Nights
 from forecasting.policy import Policy
+from forecasting.promise import Promise
 from forecasting.recipe import Recipe
-from forecasting.retrain import Decision, decide
+from forecasting.retrain import LEADS_DAYS, MOST_WEEKS, Decision, decide
 
 LEVELS = ("hour", "day")
 BY = ["target", "policy"]
+KEPT = timedelta(days=7 * MOST_WEEKS + LEADS_DAYS)
+"""What was published longer ago is no evidence any more."""
+DEMAND_DAYS = 7
+"""Days in which faults of demand are looked for."""
+NO_WEEKS = pl.DataFrame(schema={"store_id": pl.String(), "week": pl.Int64()})
 HAPPENED = {"retrained": "retrain", "promoted": "promotion"}
 NIGHTS = pl.Schema({
     "night": pl.Date(), "champion": pl.Date(), "retrained": pl.Boolean(), "promoted": pl.Boolean(),
@@ -76,12 +84,12 @@ def _accuracies() -> list[pl.Expr]:
 
 @dataclass
 class _Life:
-    """What went on under one policy so far; `cells` is what it may be asked on, by the night that it is of."""
+    """What went on under one policy so far; `rows` is what its champion published, by the night."""
 
     policy: Policy
     champion: Model
-    retrained: list[date]
-    cells: dict[date, pl.DataFrame] = field(default_factory=dict)
+    trained: list[date]
+    rows: dict[date, pl.DataFrame] = field(default_factory=dict)
     nights: list[dict[str, object]] = field(default_factory=list)
     errors: list[pl.DataFrame] = field(default_factory=list)
 
@@ -102,7 +110,7 @@ def replay(
     first, seconds = workshop.charged(start, partial(workshop.train, start))
     lives = {name: _Life(policy, first, [start]) for name, policy in policies.items()}
     nights = days(start, end, every_days)
-    scored = Nights(workshop, nights, _cells)
+    scored = Nights(workshop, nights)
     for night in nights:
         for life in lives.values():
             _live(life, night, workshop, scored, seconds if night == start else 0.0)
@@ -120,16 +128,19 @@ def _of(target: str, name: str, rows: pl.DataFrame) -> pl.DataFrame:
 def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, seconds: float) -> None:
     """One night under one policy; `seconds` were spent before it."""
     champion, verdict = life.champion, None
-    began = time.process_time()
-    decision = _decision(life, night)
-    seconds += time.process_time() - began
-    if decision.retrain:
-        (challenger, verdict), took = workshop.charged(night, partial(_challenged, workshop, champion, night))
-        seconds += took
-        life.retrained.append(night)
-        life.champion = challenger if verdict.promote else champion
     told = nights.scored(champion, night)
-    life.cells[night] = told.cells
+    began = time.process_time()
+    decision = _decision(life, night, nights)
+    seconds += time.process_time() - began
+    life.rows = {day: rows for day, rows in life.rows.items() if day > night - KEPT} | {night: told.rows}
+    if decision.retrain:
+        (challenger, verdict), took = workshop.charged(
+            night, partial(_challenged, workshop, champion, night, life.policy)
+        )
+        seconds += took
+        life.trained.append(night)
+        if verdict.promote:
+            life.champion, life.rows = challenger, {}
     life.errors.append(told.errors.select(pl.lit(night).alias("night"), pl.all()))
     life.nights.append({
         "night": night, "champion": champion.as_of, "retrained": decision.retrain,
@@ -138,36 +149,36 @@ def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, 
     })  # fmt: skip
 
 
-def _challenged(workshop: ChargingWorkshop, champion: Model, night: date) -> tuple[Model, Verdict]:
+def _challenged(workshop: ChargingWorkshop, champion: Model, night: date, policy: Policy) -> tuple[Model, Verdict]:
     challenger = workshop.train(night)
-    return challenger, gate(challenger, champion, workshop)
+    return challenger, gate(challenger, champion, workshop, policy)
 
 
-def _decision(life: _Life, night: date) -> Decision:
-    if life.policy.retrain == "never":
-        return Decision(False, "never")
-    if life.policy.retrain == "scheduled":
-        due = (night - life.retrained[-1]).days >= life.policy.every_days
-        return Decision(due, "scheduled")
-    recent = [c for n, c in life.cells.items() if night - timedelta(days=28) <= n and n >= life.champion.as_of]
-    if not recent:
-        return decide(0, None, None, life.champion.trained_on)
-    known = pl.concat(recent).filter(pl.col("date") < night)
-    total = known.sum().row(0, named=True)
-    if not total["actual"]:
-        return decide(0, None, None, life.champion.trained_on)
-    return decide(
-        total["hours"],
-        1e4 * total["error"] / total["actual"],
-        1e4 * total["incumbent_error"] / total["actual"],
-        life.champion.trained_on,
-    )
+def _decision(life: _Life, night: date, nights: Nights) -> Decision:
+    """What the policy says at the start of the night's day, on what its champion published and what had come of it."""
+    promise, weeks, faulty = Promise.told(life.champion.trained_on), NO_WEEKS, set[str]()
+    if life.policy.retrain == "triggered" and life.rows:
+        rows = pl.concat(life.rows.values())
+        faulty = health.stores_at_fault(health.demand_faults(_days(rows, nights.closures, night), night), night)
+        sound = ~pl.col("store_id").is_in(pl.Series(sorted(faulty), dtype=pl.String).implode())
+        weeks = store_weeks(rows.lazy().filter(sound), night)
+    return decide(weeks, promise, life.policy, night, life.trained, len(faulty), nights.stores)
 
 
-def _cells(rows: pl.DataFrame) -> pl.DataFrame:
-    f, i = ((pl.col(n) - pl.col("actual")).abs().sum() for n in ("forecast", "incumbent"))
+def _days(rows: pl.DataFrame, closures: pl.DataFrame, night: date) -> pl.DataFrame:
+    """The days of the last week that were forecast and that no closure explains, as `health.demand_faults` has them."""
+    day = pl.col("hour_local").dt.date()
+    silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
     return (
-        rows.group_by(date=pl.col("hour_local").dt.date())
-        .agg(hours=pl.len(), actual=pl.col("actual").sum(), error=f, incumbent_error=i)
-        .sort("date")
+        rows.filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
+        .filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
+        .group_by("store_id", day.alias("date"))
+        .agg(
+            pl.col("forecast").sum(),
+            pl.when(pl.col("actual").is_not_null().any()).then(pl.col("actual").sum()).alias("actual"),
+            silent=pl.col("forecast").filter(silent).sum(),
+            silent_hours=silent.sum(),
+        )
+        .join(closures.select("store_id", "date").unique(), on=["store_id", "date"], how="anti")
+        .sort("store_id", "date")
     )

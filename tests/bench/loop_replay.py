@@ -1,6 +1,6 @@
-"""`make bench-replay`: what policies of retraining would have come to, on cafes in the pandemic and a simulated chain.
+"""What policies of retraining would have come to, on cafes in the pandemic and a simulated chain.
 
-python -m tests.bench.loop_replay DATA_FOLDER [aarhus] [chain] [--stores N] [--every-days N] [--out FOLDER]
+python -m tests.bench.loop_replay DATA_FOLDER [aarhus] [chain] [--stores N] [--every-days N] [--max-rows N] [--out FOLDER]
 """
 
 import argparse
@@ -57,6 +57,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="PAST", help=f"{', '.join(PASTS)}; default all")
     parser.add_argument("--stores", type=int, default=48, help="of the simulated chain")
     parser.add_argument("--every-days", type=int, default=1, help="days from one night to the next")
+    parser.add_argument(
+        "--max-rows", type=int, default=Recipe().max_rows, help="training rows at most; fewer is faster"
+    )
     parser.add_argument("--out", type=Path, default=Path(".daypart/bench"), help="where reports go")
     given = parser.parse_args()
     if unknown := set(given.names) - set(PASTS):
@@ -66,8 +69,9 @@ def main() -> int:
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.names or PASTS:
         past = PASTS[name](given.data, given.stores)
+        recipe = past.recipe.model_copy(update={"max_rows": given.max_rows})
         lived = replay(
-            past.records, past.target, past.recipe, BUILT_IN, past.start, past.end, given.every_days,
+            past.records, past.target, recipe, BUILT_IN, past.start, past.end, given.every_days,
             lambda night, name=name: print(name, night, file=sys.stderr, flush=True),
         )  # fmt: skip
         title = f"{name}, {past.start} to {past.end}"

@@ -1,7 +1,7 @@
 """The real data sets as records, each with the span that the shared protocol scores."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -76,7 +76,9 @@ def aarhus(folder: Path) -> Records:
 
 def aarhus_shut(folder: Path) -> Records:
     """The same cafes and one that opened in autumn, to the end of 2020: shut from March to May, and from December."""
-    return _aarhus(folder, ("Cafe Cross", "Aaland", "Ziggy"), date(2020, 12, 31))
+    records = _aarhus(folder, ("Cafe Cross", "Aaland", "Ziggy"), date(2020, 12, 31))
+    opened = pl.when(pl.col("store_id") == "Ziggy").then(date(2020, 9, 28)).otherwise("opened_on")
+    return replace(records, stores=records.stores.with_columns(opened_on=opened))
 
 
 def _aarhus(folder: Path, stores: Sequence[str], end: date) -> Records:
