@@ -94,9 +94,9 @@ def judged(compared: Comparison, policy: Policy) -> Verdict:
     told = {name: value for name, value in figures.items() if abs(value) < float("inf")}
     text = (
         "WAPE {paired_challenger_wape_bps:.0f} bps against the champion's {paired_champion_wape_bps:.0f} on the same "
-        "{compared_weeks:.0f} weeks of {compared_stores:.0f} stores; the gain of {gain_bps:z.0f} is between "
-        "{gain_lower_bps:z.0f} and {gain_upper_bps:z.0f}"
-    ).format(**figures)
+        "{compared_weeks:.0f} weeks of {compared_stores:.0f} stores; the gain of {gain_bps:.0f} is between "
+        "{gain_lower_bps:.0f} and {gain_upper_bps:.0f}"
+    ).format(**{name: round(value, 0) + 0.0 for name, value in figures.items()})  # so that no -0 is told
     if not gain.lower > policy.gain_bps:
         trails = "trails the champion" if gain.upper < 0 else "not shown to be better, so the champion stays"
         return Verdict(False, f"{trails}: {text}", told, segments)
@@ -123,7 +123,7 @@ def _worse(segments: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 def _segment_faults(segments: pl.DataFrame) -> list[str]:
     worse = segments.filter("worse").sort("gain_bps")
     return [
-        f"{by} {name} is worse by {-gain:.0f} bps, at least {-upper:z.0f}"
+        f"{by} {name} is worse by {-gain:.0f} bps, at least {-upper:.0f}"
         for by, name, gain, upper in worse.select("by", "segment", "gain_bps", "upper_bps").iter_rows()
     ]
 
