@@ -53,8 +53,9 @@ class Workshop:
         self._sums = effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
-        self._judged = list(self._made(judged))
-        self.totals = pl.concat([known.totals for _, known in self._judged])
+        # The stores of the evidence with their states, in blocks.
+        self.judged = list(self._made(judged))
+        self.totals = pl.concat([known.totals for _, known in self.judged])
         self._training: pl.DataFrame | None = None
         self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
@@ -76,12 +77,7 @@ class Workshop:
 
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""
-        return self._made(self._ids) if self.samples else iter(self._judged)
-
-    @property
-    def judged(self) -> Sequence[Made]:
-        """The stores of the evidence with their states, in blocks in order of ids."""
-        return self._judged
+        return self._made(self._ids) if self.samples else iter(self.judged)
 
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         for some in in_blocks(ids):
@@ -89,12 +85,12 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self._judged if matrix.any_known(*made, self.view, origins)] or self._judged[:1]
+        known = [made for made in self.judged if matrix.any_known(*made, self.view, origins)] or self.judged[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return pl.concat(past.came(rows) for _, past in self._judged)
+        return pl.concat(past.came(rows) for _, past in self.judged)
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
@@ -103,9 +99,7 @@ class Workshop:
         folds, as far as it was known: the fits that it needs are there already.
         """
         learned = self._fit(as_of)
-        grid = beside or as_of
-        grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
-        folds = self.recipe.fold_dates(grid, self.first)
+        folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
@@ -122,14 +116,18 @@ class Workshop:
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
                      self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
 
-    def parts(self, as_of: date) -> dict[Part, Callable[[], object]]:
+    def parts(self, as_of: date, beside: date | None = None) -> dict[Part, Callable[[], object]]:
         """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
-        folds = reversed(self.recipe.fold_dates(as_of, self.first))
         found: dict[Part, Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
-        for fold in folds:
+        for fold in reversed(self._folds(as_of, beside)):
             found["fit", fold] = partial(self._fit, fold)
             found["evidence", fold] = partial(self._predictions, fold)
         return found
+
+    def _folds(self, as_of: date, beside: date | None) -> list[date]:
+        grid = beside or as_of
+        grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
+        return self.recipe.fold_dates(grid, self.first)
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._known_rows(as_of)
@@ -178,7 +176,7 @@ class Workshop:
 
     def _past_issues(self) -> issues.Issued:
         if self._issued is None:
-            seen = [block for block, _ in self._judged]
+            seen = [block for block, _ in self.judged]
             weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
             self._issued = issues.Issued.of(weather, stores)
         return self._issued
