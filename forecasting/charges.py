@@ -8,9 +8,11 @@ from typing import TypeVar
 from features.records import Source
 from forecasting.model import Model
 from forecasting.recipe import Recipe
-from forecasting.workshop import Part, Workshop
+from forecasting.workshop import Workshop
 
 Result = TypeVar("Result")
+Part = tuple[str, date]
+"""What a job rests on, by its kind, and the date as of which it is made."""
 
 
 class ChargingWorkshop(Workshop):

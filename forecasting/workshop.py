@@ -28,9 +28,6 @@ BLOCK_STORES = 100
 Made = tuple[Records, history.Past]
 """A block of stores and its states."""
 
-Part = tuple[str, date]
-"""What a training rests on, by its kind, and the date as of which it is made."""
-
 
 class Workshop:
     """Trains one target from fixed records, and weighs and judges models on its evidence: some stores, or all.
@@ -116,9 +113,9 @@ class Workshop:
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
                      self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
 
-    def parts(self, as_of: date, beside: date | None = None) -> dict[Part, Callable[[], object]]:
+    def parts(self, as_of: date, beside: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
         """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
-        found: dict[Part, Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
+        found: dict[tuple[str, date], Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
         for fold in reversed(self._folds(as_of, beside)):
             found["fit", fold] = partial(self._fit, fold)
             found["evidence", fold] = partial(self._predictions, fold)
