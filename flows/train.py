@@ -6,10 +6,12 @@ from datetime import date
 
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter, Usage
+from flows.adapters.policies import Policies
 from flows.adapters.recipes import USUAL, Recipes
 from flows.adapters.registry import Registry
 from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Engine, Local
+from forecasting.policy import Policy
 from forecasting.recipe import Recipe
 
 
@@ -41,16 +43,19 @@ def train(
     Each target is made by the recipe, or where `recipes` has settings for it by those over it.
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
+    Raises InputError, before any work, where the home's policy file cannot be read.
     """
+    policy = Policies.read(registry.settings.policy).of("standard")
     chain = Chain.of(lake)
     chosen = with_demand(chain, targets)
     made = {target: (recipes.recipe(target, recipe), as_of_day(chain, target, as_of)) for target in chosen}
-    return [_train_one(chain, registry, own, target, day, engine) for target, (own, day) in made.items()]
+    return [_train_one(chain, registry, own, target, day, engine, policy) for target, (own, day) in made.items()]
 
 
 def _train_one(
-    chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date, engine: Callable[[Meter], Engine]
-) -> Trained:
+    chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date, engine: Callable[[Meter], Engine],
+    policy: Policy,
+) -> Trained:  # fmt: skip
     from forecasting.gate import gate
     from forecasting.model import Model
     from forecasting.workshop import Workshop
@@ -68,7 +73,7 @@ def _train_one(
     served = registry.load(target, serving) if serving is not None else None
     if serving is not None and served == files:
         return told(serving, True, "the champion is this very model")
-    verdict = gate(challenger, Model.from_files(served) if served else None, workshop)
+    verdict = gate(challenger, Model.from_files(served) if served else None, workshop, policy)
     params = {"as_of": as_of.isoformat(), **recipe.model_dump(mode="json")}
     with meter("register"):
         version = registry.version_of(target, "challenger")

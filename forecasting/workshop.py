@@ -66,6 +66,11 @@ class Workshop:
             other._training = None
         return other
 
+    @property
+    def stores(self) -> pl.DataFrame:
+        """All stores of the chain, as recorded."""
+        return self._records.stores
+
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""
         return self._made(self._ids) if self.samples else iter(self._judged)
@@ -83,10 +88,16 @@ class Workshop:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
         return pl.concat(past.came(rows) for _, past in self._judged)
 
-    def train(self, as_of: date) -> Model:
-        """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn."""
+    def train(self, as_of: date, beside: date | None = None) -> Model:
+        """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
+
+        One that is to be compared with a model as of a later date, `beside`, is weighed on the evidence of that one's
+        folds, as far as it was known: the fits that it needs are there already.
+        """
         learned = self._fit(as_of)
-        folds = self.recipe.fold_dates(as_of, self.first)
+        grid = beside or as_of
+        grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
+        folds = self.recipe.fold_dates(grid, self.first)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]

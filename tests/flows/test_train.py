@@ -61,6 +61,23 @@ def test_a_challenger_that_was_held_back_is_not_registered_twice(
     assert world.registry.version_of("orders", "challenger") == 2
 
 
+def test_two_weeks_more_of_the_same_do_not_replace_the_champion(world: Any, daypart: Any) -> None:
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    found = daypart(world.home, "train", "--targets", "orders", "--json").json["trained"]
+    assert [(row["version"], row["promoted"]) for row in found] == [(2, False)]
+    assert "2 weeks of 4 stores" in found[0]["reason"]
+    assert world.registry.version_of("orders", "champion") == 1
+
+
+def test_a_policy_that_cannot_be_read_stops_training_before_it_begins(world: Any, daypart: Any) -> None:
+    (world.home / "policy.toml").write_text("[policy]\ngain = 3\n")
+    before = counted(world, "model_versions"), counted(world, "runs")
+    refused = daypart(world.home, "train")
+    assert refused.status == 2
+    assert "policy.toml line 2: gain is 3: expected one of retrain," in refused.err
+    assert (counted(world, "model_versions"), counted(world, "runs")) == before
+
+
 def test_the_table_shows_the_whole_reason(world: Any, daypart: Any) -> None:
     found = daypart(world.home, "train", "--json").json["trained"]
     human = daypart(world.home, "train").out
