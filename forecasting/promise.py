@@ -14,6 +14,8 @@ from forecasting.misses import WEEK_DAYS, store_weeks
 Array = NDArray[np.float64]
 
 PREFIX = "promised_"
+PRIOR_WEEKS, PRIOR_WEEK_SD_BPS = 6, 20.0
+"""What is usual of chains counts as so many weeks that stray by so much."""
 FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps")
 
 
@@ -21,7 +23,8 @@ FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps")
 class Usual:
     """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
     times the sum of square roots of forecasts. `se_bps` is the standard error of its mean over the promise's
-    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck."""
+    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck, held to
+    what is usual of chains, for few weeks say little of it (a moderated variance, Smyth 2004)."""
 
     by_incumbent: float
     by_root: float
@@ -35,9 +38,11 @@ class Usual:
         excess = weeks.select("week", "actual", over=usual.over(weeks, own))
         strays = [mean_bps(week["over"], week["actual"]) for week in excess.partition_by("week", maintain_order=True)]
         luck = float(np.mean([se**2 if np.isfinite(se) else 0.0 for _, se in strays]))
-        shared = float(np.var([stray for stray, _ in strays], ddof=1)) - luck
+        shared = max(float(np.var([stray for stray, _ in strays], ddof=1)) - luck, 0.0)
+        freedom = len(strays) - 1
+        moderated = (freedom * shared + PRIOR_WEEKS * PRIOR_WEEK_SD_BPS**2) / (freedom + PRIOR_WEEKS)
         _, se_bps = mean_bps(excess["over"], excess["actual"])
-        return cls(usual.by_incumbent, usual.by_root, se_bps, max(shared, 0.0) ** 0.5)
+        return cls(usual.by_incumbent, usual.by_root, se_bps, moderated**0.5)
 
     def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
         """By how much the error of store-weeks is above the usual, in the target's unit."""

@@ -1,15 +1,17 @@
 """Whether a champion has decayed enough to train it again: noise and hard days aside."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from statistics import median
 from typing import Literal
 
 import polars as pl
 
 from forecasting import misses
 from forecasting.policy import Policy
-from forecasting.promise import Promise, Usual, mean_bps
+from forecasting.promise import PRIOR_WEEKS, Promise, Usual, mean_bps
 
 Cause = Literal["slip", "lasting slip", "steady misses", "age", "no promise", "data fault", "none"]
 
@@ -111,7 +113,7 @@ def _window(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 
 def _figures(weeks: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
     window, lasting = _window(weeks, policy), weeks.filter(pl.col("week") < LASTING_WEEKS)
-    volume, freedom = float(window["actual"].sum()), promise.weeks - 1
+    volume, freedom = float(window["actual"].sum()), promise.weeks - 1 + PRIOR_WEEKS
     told = {
         "store_weeks": float(window.height),
         "wape_bps": 1e4 * float(window["error"].sum()) / volume,
@@ -119,7 +121,7 @@ def _figures(weeks: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str,
         **_bounded("slip", *_slip(window, promise, promise.own, "own_"), freedom, policy),
     }
     if lasting["week"].n_unique() >= LEAST_LASTING_WEEKS:
-        told |= _bounded("lasting_slip", *_slip(lasting, promise, promise.whole, ""), freedom, policy)
+        told |= _bounded("lasting_slip", *_lasting(lasting, promise), freedom, policy)
     found, _ = mean_bps(window["steady"], window["actual"])
     se = promise.steady_se_bps * (1 + promise.volume / volume) ** 0.5
     return told | _bounded("steady", found - promise.steady_bps, se, LUCK_FREEDOM, policy)
@@ -132,6 +134,14 @@ def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, own: str) -> tupl
     luck = usual.se_bps**2 * (1 + promise.volume / volume)
     common = usual.week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / promise.weeks)
     return 1e4 * float(usual.over(weeks, own).sum()) / volume, float((luck + common) ** 0.5)
+
+
+def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, float]:
+    """The median week's slip, which one or two hard weeks do not move, and its standard error."""
+    slips = [_slip(week, promise, promise.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
+    # A normal sample's median varies by pi / 2 times as much as its mean.
+    se = (math.pi / 2 * sum(se**2 for _, se in slips)) ** 0.5 / len(slips)
+    return median(slip for slip, _ in slips), se
 
 
 def _bounded(name: str, found: float, se: float, freedom: float, policy: Policy) -> dict[str, float]:
