@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         return self.home / "recipes.toml"
 
     @property
+    def portfolio(self) -> Path:
+        """The file of which models there are and how much care each gets; see `flows.adapters.portfolio`."""
+        return self.home / "portfolio.toml"
+
+    @property
     def studies(self) -> Path:
         """Folder of tuning's studies, one file each, and of what they propose."""
         return self.home / "tune"
