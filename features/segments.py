@@ -17,6 +17,8 @@ VOLUME_DAYS = 91
 OTHER = "other"
 """The segment of stores of which the stores table does not say what the rule asks."""
 
+NO_VOLUMES = pl.DataFrame(schema={"store_id": pl.String, "volume": pl.Float64})
+
 
 @dataclass(frozen=True)
 class Rule:

@@ -27,6 +27,9 @@ VERSIONS = {
 }
 BUSY_SECONDS = 60.0
 """How long a call waits for another process to let go of the database."""
+PREFIX = "daypart-"
+PAGE = 1000
+"""Models that MLflow tells of in one call."""
 BATCH = 100
 """Params or metrics that MLflow takes in one call."""
 
@@ -89,6 +92,20 @@ class Registry:
         """The version that an alias names; null where it names none."""
         model = self._model(target)
         return int(model.aliases[alias]) if model is not None and alias in model.aliases else None
+
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """By unit of which there is a model, the version that each alias names; all in one call."""
+        if not self.settings.mlflow_database.exists():
+            return {}
+        found: dict[str, dict[str, int]] = {}
+        token = None
+        while True:
+            page = self._call("search_registered_models", max_results=PAGE, page_token=token)
+            for model in page:
+                named = {alias: int(version) for alias, version in model.aliases.items()}
+                found[model.name.removeprefix(PREFIX)] = named
+            if not (token := page.token):
+                return found
 
     def load(self, target: str, version: int | str) -> dict[str, bytes]:
         """The files of a version, or of the one that an alias names, exactly as they were recorded.
@@ -221,7 +238,7 @@ def _client(database: Path) -> Any:
 
 
 def _name(target: str) -> str:
-    return f"daypart-{target}"
+    return f"{PREFIX}{target}"
 
 
 def _moment(version: Any) -> datetime:
