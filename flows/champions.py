@@ -45,7 +45,7 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
                 found.append(_champion(registry, models, name, number, unit, members[unit]))
     if lacking:
         raise NotKnownError(
-            f"no champion for {units.listed(lacking)}: run `daypart train --units {','.join(lacking[:units.NAMED])}`, or "
+            f"no champion for {units.listed(lacking)}: run `daypart train --units {','.join(lacking[: units.NAMED])}`, or "
             f"`daypart train --units {lacking[0].partition('.')[0]}` for one of the whole chain in their place"
         )
     if not found:

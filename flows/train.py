@@ -17,7 +17,6 @@ from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Engine, Local
 from forecasting.recipe import Recipe
 
-
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
 
@@ -56,7 +55,7 @@ def train(
 
     Units are those of the home's portfolio, or the named ones of it (`units.chosen`); each learns from its segment's
     stores by its tier's recipe: `recipe`, or where `recipes` has settings for it those over it. A tier that asks for
-    an engine is trained by that of `engines`, if it is there.
+    an engine is trained by that of `engines`, if it is there. Raises NotKnownError where no unit can learn anything.
 
     The challenger alias always names the newest version; champion moves only if the gate agrees. Training
     again on the same data with the same recipe registers nothing: the model is the one that is there.
@@ -77,7 +76,7 @@ def train(
         for unit in mine:
             own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
             job = _Job(chain, registry, unit, members[unit], made[unit], day, own, sums)
-            done.append(_trained(job, alone=len(members) == 1))
+            done.append(job.run())
     if all(each.version is None for each in done):
         raise NotKnownError(done[0].reason)
     return done
@@ -104,10 +103,12 @@ class _Job:
 
         unit, registry = self.unit, self.registry
         meter = Meter(registry.settings.prices)
-        workshop = Workshop(
-            self.chain, unit.target, self.recipe, self.as_of, self.engine(meter), self.store_ids, self.sums
-        )
-        challenger = workshop.train(self.as_of)
+        try:
+            engine = self.engine(meter)
+            workshop = Workshop(self.chain, unit.target, self.recipe, self.as_of, engine, self.store_ids, self.sums)
+            challenger = workshop.train(self.as_of)
+        except NotKnownError as unknown:
+            return self.told(None, False, str(unknown), {}, meter)
         files = challenger.files()
         serving = registry.version_of(unit.name, "champion")
         served = registry.load(unit.name, serving) if serving is not None else None
@@ -126,28 +127,14 @@ class _Job:
         """The new version of the unit's model, the challenger now."""
         name, day = self.unit.name, self.as_of.isoformat()
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
-        run = self.registry.record(
-            "train", name, params, {**figures, **meter.figures()}, self.chain.versions, files
-        )
+        run = self.registry.record("train", name, params, {**figures, **meter.figures()}, self.chain.versions, files)
         tags = {"gate": reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         reads = {f"read.{table}": str(version) for table, version in self.chain.versions.items()}
         version = self.registry.register(name, run, {**tags, **reads})
         self.registry.set_alias(name, "challenger", version)
         return version
 
-    def told(
-        self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter
-    ) -> Trained:
+    def told(self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter) -> Trained:
         """The outcome."""
         unit, took = self.unit, (meter.usage(), meter.dollars())
         return Trained(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
-
-
-def _trained(job: _Job, *, alone: bool) -> Trained:
-    """A unit's outcome; that there is too little to learn from is told of one among others, and raised of one alone."""
-    try:
-        return job.run()
-    except NotKnownError as unknown:
-        if alone:
-            raise
-        return job.told(None, False, str(unknown), {}, Meter(job.registry.settings.prices))

@@ -43,9 +43,7 @@ Made = tuple[pl.DataFrame, Model, Paths]
 """Rows of cells, the model that made them, its paths."""
 
 
-def summed(
-    rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.DataFrame, level: Level
-) -> pl.DataFrame:
+def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
     """Published rows of one target and origin added up: COLUMNS, then `actual` where rows have it; sorted.
 
     Where several models made them, `models` has each by its `model_version`. Their draws go by past days together as

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from pydantic_core import ErrorDetails
 
 from features import segments
-from features.errors import NotKnownError
+from features.errors import InputError
 from features.segments import Rule
 from features.tables import TARGETS
 from flows.adapters import toml
@@ -84,15 +84,6 @@ class File(Table):
     tiers: dict[NAME, Tier] = Field(default_factory=dict)
     assign: tuple[Assign, ...] = ()
 
-    @field_validator("assign")
-    @classmethod
-    def _declared(cls, rows: tuple[Assign, ...], info: ValidationInfo) -> tuple[Assign, ...]:
-        known = (STANDARD, *info.data.get("tiers", {}))
-        for number, row in enumerate(rows, 1):
-            if row.tier not in known:
-                raise ValueError(f"row {number} has tier {row.tier!r}, expected {', '.join(dict.fromkeys(known))}")
-        return rows
-
 
 @dataclass(frozen=True)
 class Unit:
@@ -126,6 +117,13 @@ class Portfolio:
         whole = {name: value for name, value in found.get("segments", {}).items() if name not in TARGETS}
         own = {target: getattr(file.segments, target) for target in TARGETS}
         common = ForTarget.model_validate(whole, strict=False)
+        known = list(dict.fromkeys((STANDARD, *file.tiers)))
+        for number, row in enumerate(file.assign):
+            if row.tier not in known:
+                where = toml.line_of(path.read_text("utf-8"), ("assign", number, "tier"))
+                raise InputError(
+                    f"{path}{where}: tier is {row.tier!r}; expected {', '.join(known)}, or a table [tiers.{row.tier}]"
+                )
         rules = {target: (own[target] or common).rule() for target in TARGETS}
         return cls(rules, file.tiers, file.assign)
 
@@ -174,12 +172,9 @@ class Portfolio:
             if number not in first
         ]
 
-    def tier_of(self, name: str, units: Sequence[Unit]) -> list[Unit]:
-        """The units of a tier. NotKnownError where the file does not know it."""
-        if name not in (STANDARD, *self.tiers):
-            known = ", ".join(dict.fromkeys((STANDARD, *self.tiers)))
-            raise NotKnownError(f"no tier {name!r}: expected {known}, or add [tiers.{name}] to portfolio.toml")
-        return [unit for unit in units if unit.tier == name]
+    def engines(self) -> list[str]:
+        """The engines that tiers ask for."""
+        return sorted({tier.engine for tier in self.tiers.values() if tier.engine})
 
 
 def _worded(error: ErrorDetails) -> str:

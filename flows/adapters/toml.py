@@ -28,13 +28,13 @@ def read(path: Path, model: type[BaseModel], expected: str, worded: Callable[[Er
         return {}
     except ValidationError as wrong:
         error = wrong.errors()[0]
-        raise InputError(f"{path}{line(text, error['loc'])}: {worded(error)}") from None
+        raise InputError(f"{path}{line_of(text, error['loc'])}: {worded(error)}") from None
     except (ValueError, OSError) as wrong:
         raise InputError(f"{path} cannot be read: {wrong}; expected {expected}") from None
     return found
 
 
-def line(text: str, place: Place) -> str:
+def line_of(text: str, place: Place) -> str:
     """Where the file says it, or else the table that it is in, as ` line 3`; a row of tables counts from 0."""
     found: dict[Place, int] = {}
     header: Place = ()

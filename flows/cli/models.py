@@ -7,29 +7,33 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Weather, app
+from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Units, Weather, app
 
 
 @app.command()
 def train(
     context: typer.Context,
     targets: Targets = None,
+    units: Units = None,
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
     weather: Weather = "issued",
     engine: Engine = None,
     scheduler: Scheduler = None,
     json: Json = False,
 ) -> None:
-    """Train a challenger for each target, register it and gate it."""
-    from flows.adapters.engine import opened
+    """Train a challenger for each unit of the portfolio, register it and gate it."""
+    from flows.adapters.engine import by_name, opened
     from flows.display import models as display
     from flows.train import train as run
 
     place = Place(context.obj, engine, scheduler)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.day(as_of, "--as-of") if as_of else None
-    with opened(place.settings) as made:
-        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes)
+    asked = [] if engine else place.portfolio.engines()
+    with opened(place.settings) as made, by_name(place.settings, asked) as others:
+        done = run(
+            place.lake, place.registry, recipe, chosen, day, made, place.recipes, options.units(units), others
+        )  # fmt: skip
     display.show_train(done, as_json=json)
 
 
