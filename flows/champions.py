@@ -44,9 +44,10 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
             elif not lacking:
                 found.append(_champion(registry, models, name, number, unit, members[unit]))
     if lacking:
+        names, target = ",".join(lacking[: units.NAMED]), lacking[0].partition(".")[0]
         raise NotKnownError(
-            f"no champion for {units.listed(lacking)}: run `daypart train --units {','.join(lacking[: units.NAMED])}`, or "
-            f"`daypart train --units {lacking[0].partition('.')[0]}` for one of the whole chain in their place"
+            f"no champion for {units.listed(lacking)}: run `daypart train --units {names}`, or "
+            f"`daypart train --units {target}` for one of the whole chain in their place"
         )
     if not found:
         targets = dict.fromkeys(unit.target for unit in members)

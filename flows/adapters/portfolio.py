@@ -177,6 +177,10 @@ class Portfolio:
         return sorted({tier.engine for tier in self.tiers.values() if tier.engine})
 
 
+ONE = Portfolio()
+"""A unit for each target."""
+
+
 def _worded(error: ErrorDetails) -> str:
     """What was found and expected."""
     *table, name = [str(part) for part in error["loc"] if part != "[key]"]

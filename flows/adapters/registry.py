@@ -28,8 +28,8 @@ VERSIONS = {
 BUSY_SECONDS = 60.0
 """How long a call waits for another process to let go of the database."""
 PREFIX = "daypart-"
-PAGE = 1000
-"""Models that MLflow tells of in one call."""
+MOST_MODELS = 1000
+"""So many MLflow tells of in one call."""
 BATCH = 100
 """Params or metrics that MLflow takes in one call."""
 
@@ -97,15 +97,11 @@ class Registry:
         """By unit of which there is a model, the version that each alias names; all in one call."""
         if not self.settings.mlflow_database.exists():
             return {}
-        found: dict[str, dict[str, int]] = {}
-        token = None
-        while True:
-            page = self._call("search_registered_models", max_results=PAGE, page_token=token)
-            for model in page:
-                named = {alias: int(version) for alias, version in model.aliases.items()}
-                found[model.name.removeprefix(PREFIX)] = named
-            if not (token := page.token):
-                return found
+        listed = self._call("search_registered_models", max_results=MOST_MODELS)
+        return {
+            model.name.removeprefix(PREFIX): {alias: int(number) for alias, number in model.aliases.items()}
+            for model in listed
+        }
 
     def load(self, target: str, version: int | str) -> dict[str, bytes]:
         """The files of a version, or of the one that an alias names, exactly as they were recorded.
