@@ -45,7 +45,7 @@ def segments(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.Data
         case "volume":
             told = _by_volume(stores, rule, volumes)
         case column:
-            told = _named(stores.select("store_id", segment=pl.col(column).fill_null(OTHER)), column)
+            told = _named(stores.select("store_id", segment=pl.col(column).replace("", None).fill_null(OTHER)), column)
     return told.sort("store_id")
 
 

@@ -100,10 +100,10 @@ def _rolled(
     progress: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
     """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
-    told, models = [], {}
+    told, models = [], dict[str, Model]()
+    sums = chain_sums(records, next(iter(members)).target, origins[-1])
     for unit, ids in members.items():
-        sums = None if unit.segment is None else chain_sums(records, unit.target, origins[-1])
-        segment = None if sums is None else rolling.Segment(unit.name, unit.tier, ids, sums)
+        segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
         rows, own = rolling.backtest(
             records, unit.target, made[unit], origins, span.retrain_every_days,
             lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
@@ -120,8 +120,7 @@ def _importance(models: Mapping[str, Model]) -> pl.DataFrame:
     if len(found) == 1:
         return found[0]
     by = ["target", "member", "feature"]
-    whole = pl.concat(found).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(found))
-    return whole
+    return pl.concat(found).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(found))
 
 
 def _lineage(

@@ -1,6 +1,6 @@
 """Champions: the models that serve, and which stores each serves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,42 +28,45 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
     none either, and where no target has any.
     """
     aliases = registry.aliases()
-    found: list[Champion] = []
+    serves: dict[Unit, str] = {}
     lacking: list[str] = []
-    models: dict[str, Model] = {}
     for target in dict.fromkeys(unit.target for unit in members):
         mine = [unit for unit in members if unit.target == target]
-        version = {unit: aliases.get(unit.name, {}).get("champion") for unit in mine}
-        whole = aliases.get(target, {}).get("champion")
-        if whole is None and not any(version.values()):
-            continue
-        for unit in mine:
-            name, number = (unit.name, version[unit]) if version[unit] is not None else (target, whole)
-            if number is None:
-                lacking.append(unit.name)
-            elif not lacking:
-                found.append(_champion(registry, models, name, number, unit, members[unit]))
+        named = {
+            unit: next((n for n in (unit.name, target) if "champion" in aliases.get(n, {})), None) for unit in mine
+        }
+        if any(named.values()):
+            serves |= {unit: name for unit, name in named.items() if name}
+            lacking += [unit.name for unit, name in named.items() if not name]
+    _check_all(lacking)
+    if not serves:
+        targets = dict.fromkeys(unit.target for unit in members)
+        raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
+    versions = {name: aliases[name]["champion"] for name in serves.values()}
+    models = {name: Model.from_files(files) for name, files in registry.load_all(versions).items()}
+    return [
+        Champion(name, versions[name], _served(models[name], f"{name}-v{versions[name]}", unit, members[unit]))
+        for unit, name in serves.items()
+    ]
+
+
+def _serving(aliases: Mapping[str, Mapping[str, int]], unit: Unit) -> str | None:
+    """In whose name the unit's champion is registered: its own, or its target's."""
+    return next((name for name in (unit.name, unit.target) if "champion" in aliases.get(name, {})), None)
+
+
+def _served(model: Model, version: str, unit: Unit, store_ids: Sequence[str]) -> Served:
+    return Served(model, version, unit.tier, None if unit.segment is None else frozenset(store_ids))
+
+
+def _check_all(lacking: Sequence[str]) -> None:
+    """Raises NotKnownError for units that have no champion while others of their target do."""
     if lacking:
         names, target = ",".join(lacking[: units.NAMED]), lacking[0].partition(".")[0]
         raise NotKnownError(
             f"no champion for {units.listed(lacking)}: run `daypart train --units {names}`, or "
             f"`daypart train --units {target}` for one of the whole chain in their place"
         )
-    if not found:
-        targets = dict.fromkeys(unit.target for unit in members)
-        raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
-    return found
-
-
-def _champion(
-    registry: Registry, models: dict[str, Model], name: str, version: int, unit: Unit, store_ids: Sequence[str]
-) -> Champion:
-    """A model that serves a unit; read once, however many it serves."""
-    told = f"{name}-v{version}"
-    if told not in models:
-        models[told] = Model.from_files(registry.load(name, version))
-    ids = None if unit.segment is None else frozenset(store_ids)
-    return Champion(name, version, Served(models[told], told, unit.tier, ids))
 
 
 def check_knows(champion: Champion, origin: date) -> None:

@@ -27,7 +27,7 @@ class Segment:
     `sums` are the chain's (`workshop.chain_sums`) up to the last origin.
     """
 
-    name: str
+    before: str
     tier: str
     store_ids: Sequence[str]
     sums: pl.DataFrame
@@ -52,7 +52,7 @@ def backtest(
     """
     ids, sums = (segment.store_ids, segment.sums) if segment else (None, None)
     workshop = Workshop(records, target, recipe, origins[-1], store_ids=ids, sums=sums)
-    before, tier = (f"{segment.name}-", segment.tier) if segment else ("", "standard")
+    before, tier = (segment.before, segment.tier) if segment else ("", "standard")
     trained: dict[date, Model] = {}
     served: dict[date, Model] = {}
     for origin in origins:
