@@ -162,7 +162,7 @@ class Registry:
         return found
 
     def _many(self, versions: Mapping[str, int]) -> dict[str, tuple[Any, Any]]:
-        """What MLflow knows of a version of each unit and of its run; those of the same number are asked for at once."""
+        """What MLflow knows of a version of each unit and its run; those of one number are asked for at once."""
         found: dict[str, Any] = {}
         for number in sorted(set(versions.values())):
             names = [_name(unit) for unit, version in versions.items() if version == number]
