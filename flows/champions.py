@@ -50,7 +50,7 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
     ]
 
 
-def _serving(aliases: Mapping[str, Mapping[str, int]], unit: Unit) -> str | None:
+def serving(aliases: Mapping[str, Mapping[str, int]], unit: Unit) -> str | None:
     """In whose name the unit's champion is registered: its own, or its target's."""
     return next((name for name in (unit.name, unit.target) if "champion" in aliases.get(name, {})), None)
 

@@ -11,8 +11,9 @@ from flows import units
 from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.registry import Registry
+from flows.champions import serving
 from flows.reading import Chain, with_demand
-from forecasting.accuracy import deviation
+from forecasting import tallies
 
 RECENT_DAYS = 28
 """Published origins of so many days before the latest scored one count."""
@@ -62,32 +63,39 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     trained = registry.describe_all({
         unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
     })  # fmt: skip
-    scores = _figures(lake, members)
+    scores = {row["unit"]: row for row in _figures(lake, members).iter_rows(named=True)}
+    decided = _decided(lake)
     found = []
     for unit, ids in members.items():
         about = trained.get(unit.name, {})
         last = _trained_on(about)
-        served = next((name for name in (unit.name, unit.target) if "champion" in aliases.get(name, {})), None)
-        champion = f"{served}-v{aliases[served]['champion']}" if served else None
-        state = health(unit, served, last, days[unit.target], declared.tier(unit.tier).retrain_days)
-        figures = scores.get(unit.name, dict.fromkeys(FIGURES))
+        served = serving(aliases, unit)
+        due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
+        state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
+        version = f"{served}-v{aliases[served]['champion']}" if served else None
+        figures = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
         cost = about.get("metrics", {}).get("cost_dollars")
         told = (notes or {}).get(unit.name, state)
-        found.append(
-            Standing(unit.name, unit.tier, unit.owner, len(ids), champion, **figures, as_of=last, cost_dollars=cost,
-                     health=told)
-        )  # fmt: skip
+        known = unit.name, unit.tier, unit.owner, len(ids), version
+        found.append(Standing(*known, **figures, as_of=last, cost_dollars=cost, health=told))
     return Listed(found, declared.idle(list(members)))
 
 
-def health(unit: Unit, served: str | None, trained_on: date | None, today: date, cadence_days: int) -> str:
-    """A unit's health in a few words, from whose champion serves it and when it was trained last."""
+def health(
+    unit: Unit, served: str | None, trained_on: date | None, due: date | None, today: date,
+    decided: Mapping[str, Any] | None,
+) -> str:  # fmt: skip
+    """A unit's health in a few words: whose champion serves it, its latest decision, when it is due by its tier."""
     if served is None:
         return "no champion"
+    if decided and decided["cause"] == "data fault":
+        return f"data fault on {decided['decided_on']}"
     if served != unit.name:
         return f"no champion: served by {served}"
-    if trained_on is not None and (today - trained_on).days >= cadence_days:
-        return f"retrain due since {trained_on + timedelta(days=cadence_days)}"
+    if decided and decided["retrain"] and (trained_on is None or trained_on < decided["decided_on"]):
+        return f"retrain decided on {decided['decided_on']}: {decided['cause']}"
+    if due is not None and today >= due:
+        return f"retrain due since {due}"
     return "ok"
 
 
@@ -102,44 +110,18 @@ def _trained_on(about: Mapping[str, Any]) -> date | None:
     return date.fromisoformat(told) if told else None
 
 
-def _figures(lake: Lake, members: units.Members) -> dict[str, dict[str, float | None]]:
-    """By unit, FIGURES of its stores' published hours of late that have an actual."""
-    scores = lake.scan_or_empty("scores")
-    last = scores.select(pl.col("origin_date").max()).collect().item()
-    if not isinstance(last, date):
-        return {}
+def _figures(lake: Lake, members: units.Members) -> pl.DataFrame:
+    """One row per unit, of its stores' published hours of late that have an actual; the figures of `tallies.score`."""
+    known = lake.scan_or_empty("tallies")
+    last = known.select(pl.col("origin_date").max()).collect().item()
+    since = last - timedelta(days=RECENT_DAYS) if isinstance(last, date) else date.min
     placed = [(unit.target, name, unit.name) for unit, ids in members.items() for name in ids]
-    whose = pl.DataFrame(placed, schema=["target", "store_id", "unit"], orient="row")
-    late = scores.filter(pl.col("origin_date") > last - timedelta(days=RECENT_DAYS), pl.col("actual").is_not_null())
-    sums = late.group_by("target", "store_id").agg(_sums()).collect(engine="streaming")
-    by_unit = sums.join(whose, on=["target", "store_id"]).sort("store_id").group_by("unit", maintain_order=True)
-    told = by_unit.agg(pl.col("actual", "error", "by_hand", "floor", "bias").sum(), floored=pl.col("floored").all())
-    return {row.pop("unit"): row for row in told.select("unit", *_bps()).iter_rows(named=True)}
+    whose = pl.LazyFrame(placed, schema=["target", "store_id", "unit"], orient="row")
+    rows = known.filter(pl.col("origin_date") > since).join(whose, on=["target", "store_id"])
+    return tallies.score(rows, "hour", ["unit"])
 
 
-def _sums() -> list[pl.Expr]:
-    actual, orders = pl.col("actual"), pl.col("target") == "orders"
-    floor = pl.col("forecast").map_batches(
-        lambda means: pl.Series(deviation(means.to_numpy())), return_dtype=pl.Float64, is_elementwise=True
-    )
-    return [
-        actual.sum(),
-        (pl.col("forecast") - actual).abs().sum().alias("error"),
-        (pl.col("incumbent").fill_null(0.0) - actual).abs().sum().alias("by_hand"),
-        floor.filter(orders).sum().alias("floor"),
-        (pl.col("forecast") - actual).sum().alias("bias"),
-        orders.all().alias("floored"),
-    ]
-
-
-def _bps() -> list[pl.Expr]:
-    def bps(sums: pl.Expr) -> pl.Expr:
-        return pl.when(pl.col("actual") > 0.0).then(10_000.0 * sums / pl.col("actual"))
-
-    error = pl.col("error")
-    return [
-        (10_000.0 - bps(error)).alias("accuracy_bps"),
-        bps(pl.col("by_hand") - error).alias("gain_bps"),
-        pl.when("floored").then(bps(error - pl.col("floor"))).alias("excess_bps"),
-        bps(pl.col("bias")).alias("bias_bps"),
-    ]
+def _decided(lake: Lake) -> dict[str, dict[str, Any]]:
+    """By unit, the row of its latest decision."""
+    rows = lake.scan_or_empty("decisions").select("unit", "decided_on", "retrain", "cause").sort("decided_on")
+    return {row["unit"]: row for row in rows.collect().iter_rows(named=True)}

@@ -21,6 +21,7 @@ from typing import Any
 
 import polars as pl
 
+from features.dayparts import daypart
 from features.records import Records
 from features.segments import Rule, mean_daily
 from features.simulator import ChainSpec, simulate
@@ -35,6 +36,7 @@ from flows.forecast import publish
 from flows.portfolio import portfolio
 from flows.reading import Chain
 from flows.train import train
+from forecasting import tallies
 from forecasting.backtest import with_actuals
 from forecasting.engine import Local
 from forecasting.publication import of_block
@@ -138,7 +140,7 @@ def listing(folder: Path, segments: int) -> dict[str, object]:
 
 
 def _fill(home: Path, segments: int) -> None:
-    """A home whose units all have the same small model, with scores of four weeks; whole or not at all."""
+    """A home whose units all have the same small model, with tallies of four weeks; whole or not at all."""
     draft = home.with_name(f".{home.name}")
     shutil.rmtree(draft, ignore_errors=True)
     spec = ChainSpec(2 * segments, days=134, seed=7, issues_days=0, observed_days=0)
@@ -157,22 +159,22 @@ def _fill(home: Path, segments: int) -> None:
         for alias in ("challenger", "champion"):
             registry.set_alias(unit.name, alias, version)
     for day in range(28):
-        _score(lake, spec.end - timedelta(days=42 - day))
+        _tally(lake, spec.end - timedelta(days=42 - day))
     draft.rename(home)
 
 
-def _score(lake: Lake, origin: date) -> None:
-    """Scores of all stores from an origin on: forecasts that are 5% too high."""
+def _tally(lake: Lake, origin: date) -> None:
+    """Tallies of all stores from an origin on: forecasts that are 5% too high."""
     hours = pl.col("hour_local").is_between(origin, origin + timedelta(days=14), closed="left")
     demand = lake.scan("demand").filter(hours).collect()
     long = demand.unpivot(TARGETS, index=["store_id", "hour_utc", "hour_local"], variable_name="target",
                           value_name="actual").drop_nulls("actual")  # fmt: skip
     told = long.with_columns(
         *((pl.col("actual") * 1.05).alias(name) for name in ("forecast", "q10", "q90", "incumbent")),
-        origin_date=pl.lit(origin), business_date=pl.col("hour_local").dt.date(), daypart=pl.lit(None, pl.String),
+        origin_date=pl.lit(origin), business_date=pl.col("hour_local").dt.date(), daypart=daypart(pl.col("hour_local").dt.hour()),
         lead_days=(pl.col("hour_local").dt.date() - pl.lit(origin)).dt.total_days(), model_version=pl.lit("bench"),
     )  # fmt: skip
-    lake.upsert("scores", told)
+    lake.upsert("tallies", tallies.tally(told.with_columns(tier=pl.lit("standard"))))
 
 
 def _list(home: Path) -> Work:
@@ -198,8 +200,8 @@ def _list(home: Path) -> Work:
         timed("champions", lambda: champions(registry, members))
         listed = timed("portfolio", lambda: portfolio(lake, registry))
         timed("publish", lambda: publish(lake, registry))
-        scored = lake.scan("scores").select(pl.len()).collect().item()
-        return {"units": len(listed.units), "rows of scores": scored, "seconds": took}
+        kept = lake.scan("tallies").select(pl.len()).collect().item()
+        return {"units": len(listed.units), "tallies": kept, "seconds": took}
 
     return work
 
