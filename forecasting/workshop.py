@@ -36,18 +36,29 @@ class Workshop:
     of its origin or later, and a fit as of a date sees demand strictly before it. Fits are kept, so that a
     backtest's retrains serve as the next ones' evidence. The states of the evidence are kept; of a bigger
     chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
+
+    Of a segment of stores, models are made and judged on those alone, which learn from the whole chain what holidays
+    do to it and what its young stores borrow.
     """
 
-    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL) -> None:
-        """Prepares origins up to `last`. Raises NotKnownError where the target has no demand at all."""
-        first = records.first_demand_on(target)
+    def __init__(
+        self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL,
+        store_ids: Sequence[str] | None = None, sums: pl.DataFrame | None = None,
+    ) -> None:  # fmt: skip
+        """Prepares origins up to `last`, for some stores or all; `sums` are `chain_sums`, where they are at hand.
+
+        Raises NotKnownError where the target has no demand in them at all.
+        """
+        ids = sorted(records.stores["store_id"] if store_ids is None else store_ids)
+        first = first_demand(records, target, ids)
         if first is None:
-            raise NotKnownError(f"no {target} in any store: ingest demand with a column {target} first")
+            where = "any store" if store_ids is None else f"the {len(ids)} stores of the segment"
+            raise NotKnownError(f"no {target} in {where}: ingest demand with a column {target} first")
         self.first, self.target, self.recipe = first, target, recipe
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
         self._records, self._last, self._engine, self._stages = records, last, engine, engine.stages
-        self._ids = sorted(records.stores["store_id"])
-        self._sums = effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
+        self._ids = ids
+        self._sums = chain_sums(records, target, last) if sums is None else sums
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
         self._judged = list(self._made(judged))
@@ -194,6 +205,22 @@ class Workshop:
             ]  # fmt: skip
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
+
+
+def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
+    """What the chain's holidays up to `last` did (`effects.holiday_sums`): the same for all segments of its stores."""
+    first = records.first_demand_on(target) or last
+    return effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
+
+
+def first_demand(records: Source, target: str, store_ids: Sequence[str]) -> date | None:
+    """First local date with any demand of the target in some stores."""
+    if len(store_ids) == records.stores.height:
+        return records.first_demand_on(target)
+    mine = pl.col("store_id").is_in(pl.Series(store_ids, dtype=pl.String).implode())
+    sold = records.scan_demand().filter(mine, pl.col(target) > 0)
+    found = sold.select(pl.col("hour_local").min().dt.date()).collect().item()
+    return found if isinstance(found, date) else None
 
 
 def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-COMMANDS = ("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "status")
+COMMANDS = ("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status")
 HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
 HEADER = "store_id,hour_local,orders\n"
 ROW = "S0001,2024-03-05 12:00:00,5\n"
