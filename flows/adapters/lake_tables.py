@@ -132,13 +132,18 @@ RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
 }
+AUDIT = {
+    **{"sequence": pl.Int64(), "at_utc": MOMENT},
+    **dict.fromkeys(("role", "activity", "unit", "details", "previous", "hash"), TEXT),
+}
 LAKE: dict[str, LakeTable] = {
     **{name: _canonical(name) for name in TABLES},
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
     "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
+    "audit": LakeTable("audit", AUDIT, ("sequence",), "daypart train"),
 }
-"""Every table by name. `reads`, `writes` and `outcome` of a run are JSON objects as text."""
+"""Every table by name. `reads`, `writes` and `outcome` of a run and `details` of an audit record are JSON objects as text."""
 
 
 def lake_table(name: str) -> LakeTable:
