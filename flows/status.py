@@ -8,7 +8,7 @@ from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 
-CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local")
+CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc")
 """The column that says which time a table spans; stores and declared hours have none."""
 
 
@@ -23,7 +23,7 @@ class Status:
 
 def status(lake: Lake, registry: Registry) -> Status:
     """What is in the lake and the registry now; empty where nothing is."""
-    names = [*TABLES, "forecasts", "scores"]
+    names = [*TABLES, "forecasts", "scores", "audit"]
     tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
     models = [_model(registry, target) for target in TARGETS] if tables else []
     return Status(tables, [model for model in models if model], _published(lake))

@@ -1,16 +1,16 @@
 """Governance: who may do what with which tier's models, and who must agree, in a file that people read and commit."""
 
 import json
-import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from features.errors import InputError
+from flows.adapters.recipes import line_of
 
 Activity = Literal["retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings"]
 ACTIVITIES: tuple[str, ...] = get_args(Activity)
@@ -42,10 +42,12 @@ class Rule(BaseModel):
         """The roles that may do it, or ask for it."""
         return tuple(dict.fromkeys((*self.responsible, self.accountable)))
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """All roles that it names."""
-        return (*self.responsible, self.accountable, *self.consulted, *self.informed)
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Every role that it names, and as what."""
+        yield from (("responsible", role) for role in self.responsible)
+        yield "accountable", self.accountable
+        yield from (("consulted", role) for role in self.consulted)
+        yield from (("informed", role) for role in self.informed)
 
 
 ROLES = {
@@ -55,17 +57,24 @@ ROLES = {
     "engineer": "runs daypart",
     "lead": "answers for the forecasts",
 }
-_ALL = {"accountable": "lead", "informed": ("planner",)}
-RACI: dict[str, dict[str, Rule]] = {
+
+
+def _rule(*responsible: str, consulted: tuple[str, ...] = (), approval: bool = False) -> Rule:
+    return Rule(
+        responsible=responsible, accountable="lead", consulted=consulted, informed=("planner",), approval=approval
+    )
+
+
+RACI: dict[str, dict[Activity, Rule]] = {
     DEFAULT: {
-        "retrain": Rule(responsible=(AUTOMATION, "analyst", "engineer"), **_ALL),
-        "promote": Rule(responsible=(AUTOMATION, "analyst", "engineer"), **_ALL),
-        "rollback": Rule(responsible=("analyst", "engineer"), **_ALL),
-        "override_policy": Rule(responsible=("analyst",), consulted=("engineer",), **_ALL),
-        "change_tier": Rule(responsible=("analyst",), consulted=("engineer",), **_ALL),
-        "change_settings": Rule(responsible=("engineer",), consulted=("analyst",), **_ALL),
+        "retrain": _rule(AUTOMATION, "analyst", "engineer"),
+        "promote": _rule(AUTOMATION, "analyst", "engineer"),
+        "rollback": _rule("analyst", "engineer"),
+        "override_policy": _rule("analyst", consulted=("engineer",)),
+        "change_tier": _rule("analyst", consulted=("engineer",)),
+        "change_settings": _rule("engineer", consulted=("analyst",)),
     },
-    "top": {"promote": Rule(responsible=(AUTOMATION, "analyst", "engineer"), approval=True, **_ALL)},
+    "top": {"promote": _rule(AUTOMATION, "analyst", "engineer", approval=True)},
 }
 """What holds without a file."""
 
@@ -89,7 +98,7 @@ class Governance(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What the file says; as built in where there is none. Raises InputError that names line, found and expected."""
+        """What the file says; as built in where there is none. InputError names line, found, expected."""
         try:
             text = path.read_text("utf-8")
             found = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
@@ -97,25 +106,26 @@ class Governance(BaseModel):
             return cls()
         except ValidationError as wrong:
             error = wrong.errors()[0]
-            raise InputError(f"{path}{_line(text, error['loc'])}: {_worded(error)}") from None
+            raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
         except (ValueError, OSError) as wrong:
             told = f"{path} cannot be read: {wrong}; expected tables such as [raci.default.promote]"
             raise InputError(told) from None
         for place, fault in found._strangers():
-            raise InputError(f"{path}{_line(text, place)}: {fault}")
+            raise InputError(f"{path}{line_of(text, place)}: {fault}")
         return found
 
-    def rule(self, activity: str, tier: str) -> Rule:
+    def rule(self, activity: Activity, tier: str) -> Rule:
         """The rule for an activity with a tier's models: the tier's own table, or the one for all, or as built in."""
-        assert activity in ACTIVITIES, activity
         tables = [of.get(name, {}) for name in (tier, DEFAULT) for of in (self.raci, RACI)]
         return next(table[activity] for table in tables if activity in table)
 
-    def check(self, activity: str, tier: str, unit: str, role: str) -> Rule:
+    def check(self, activity: Activity, tier: str, unit: str, role: str) -> Rule:
         """The rule, if the role may do that. Raises InputError that names the role, the activity and who may."""
         rule = self.rule(activity, tier)
         if role not in self.roles:
-            raise InputError(f"unknown role {role!r}: expected one of {', '.join(self.roles)}, as governance.toml has them")
+            raise InputError(
+                f"unknown role {role!r}: expected one of {', '.join(self.roles)}, as governance.toml has them"
+            )
         if role not in rule.may:
             raise InputError(f"{role} may not {worded(activity)} {unit} (tier {tier}): ask {' or '.join(rule.may)}")
         return rule
@@ -123,18 +133,16 @@ class Governance(BaseModel):
     def _strangers(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Where a rule names a role that is not declared, and what to do about it."""
         known = f"is no role; expected one of {', '.join(self.roles)}, or declare it in [roles]"
-        for tier, rules in self.raci.items():
-            for activity, rule in rules.items():
-                for field in ("responsible", "accountable", "consulted", "informed"):
-                    told = getattr(rule, field)
-                    for role in [told] if isinstance(told, str) else told:
-                        if role not in self.roles:
-                            yield ("raci", tier, activity, field), f"{field} {role!r} {known}"
+        given = {(tier, activity): rule for tier, rules in self.raci.items() for activity, rule in rules.items()}
+        for (tier, activity), rule in given.items():
+            for field, role in rule.named():
+                if role not in self.roles:
+                    yield ("raci", tier, activity, field), f"{field} {role!r} {known}"
         for tier, rules in RACI.items():
             for activity, rule in rules.items():
-                absent = [role for role in rule.roles if role not in self.roles]
-                if absent and activity not in self.raci.get(tier, {}):
-                    told = f"is not given, and as built in it names {', '.join(dict.fromkeys(absent))}"
+                absent = dict.fromkeys(role for _, role in rule.named() if role not in self.roles)
+                if absent and (tier, activity) not in given:
+                    told = f"is not given, and as built in it names {', '.join(absent)}"
                     yield ("roles",), f"[raci.{tier}.{activity}] {told}, which [roles] does not declare; add that table"
 
 

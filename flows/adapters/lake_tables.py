@@ -143,7 +143,7 @@ LAKE: dict[str, LakeTable] = {
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
     "audit": LakeTable("audit", AUDIT, ("sequence",), "daypart train"),
 }
-"""Every table by name. `reads`, `writes` and `outcome` of a run and `details` of an audit record are JSON objects as text."""
+"""Every table by name. A run's `reads`, `writes` and `outcome` and a record's `details` are JSON objects as text."""
 
 
 def lake_table(name: str) -> LakeTable:

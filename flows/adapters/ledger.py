@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from flows.adapters.lake import KEEP_EVERYTHING, Lake
-from flows.adapters.lake_tables import LakeTable, lake_table
+from flows.adapters.lake_tables import lake_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

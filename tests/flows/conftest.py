@@ -126,7 +126,7 @@ def world(published_world: World, tmp_path: Path) -> World:
 @pytest.fixture
 def untrained(published_world: World, tmp_path: Path) -> World:
     """The same tables, but no model and no forecast."""
-    keep = shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts")
+    keep = shutil.ignore_patterns("forecasts", "audit", "mlflow.db", "artifacts")
     shutil.copytree(published_world.home, tmp_path / "untrained", ignore=keep)
     return World(tmp_path / "untrained", published_world.files, published_world.chain)
 
