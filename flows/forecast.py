@@ -1,7 +1,7 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -114,11 +114,9 @@ def publish(
                 f"the champion for {target} was trained on demand up to {model.as_of}, after the origin "
                 f"{day}: it would know the future; use `daypart backtest`"
             )
-    blocks = in_blocks(sorted(chain.stores["store_id"]))
-    sums = holiday_sums(chain, [target for target, _, _ in serving], day)
     counts: Counter[str] = Counter()
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(block_forecast, chain, serving, day, sums), blocks):
+        for rows in made(chain, serving, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
@@ -128,6 +126,13 @@ def publish(
         params = {"origin": day.isoformat(), "model_version": str(version)}
         registry.record("forecast", target, params, {"rows": counts[target], **meter.figures()}, chain.versions, {})
     return day
+
+
+def made(chain: Chain, serving: Sequence[Champion], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
+    """The forecast of all stores and targets, block by block."""
+    blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, [target for target, _, _ in serving], origin)
+    yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
 
 
 def block_forecast(

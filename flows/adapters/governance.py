@@ -127,7 +127,9 @@ class Governance(BaseModel):
                 f"unknown role {role!r}: expected one of {', '.join(self.roles)}, as governance.toml has them"
             )
         if role not in rule.may:
-            raise InputError(f"{role} may not {worded(activity)} {unit} (tier {tier}): ask {' or '.join(rule.may)}")
+            raise InputError(
+                f"{role} may not {worded(activity)} {unit} (tier {tier}): that is for {', '.join(rule.may)}"
+            )
         return rule
 
     def _strangers(self) -> Iterator[tuple[tuple[str, ...], str]]:

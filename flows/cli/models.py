@@ -18,6 +18,7 @@ def train(
     weather: Weather = "issued",
     engine: Engine = None,
     scheduler: Scheduler = None,
+    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks; see governance.toml.")] = "automation",
     json: Json = False,
 ) -> None:
     """Train a challenger for each target, register it and gate it."""
@@ -29,7 +30,8 @@ def train(
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.day(as_of, "--as-of") if as_of else None
     with opened(place.settings) as made:
-        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes)
+        now = datetime.now(UTC)
+        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes, now, role)
     display.show_train(done, as_json=json)
 
 
