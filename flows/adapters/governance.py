@@ -105,7 +105,8 @@ class Governance(BaseModel):
         except FileNotFoundError:
             return cls()
         except ValidationError as wrong:
-            error = wrong.errors()[0]
+            # A name that is misspelt is missed as well: it is what to tell.
+            error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
             raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
         except (ValueError, OSError) as wrong:
             told = f"{path} cannot be read: {wrong}; expected tables such as [raci.default.promote]"

@@ -131,6 +131,14 @@ def untrained(published_world: World, tmp_path: Path) -> World:
     return World(tmp_path / "untrained", published_world.files, published_world.chain)
 
 
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a home with one finished run; making it takes seconds, so it is made once."""
+    registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
+    registry.record("train", "orders", {}, {}, {}, {})
+    return registry.settings.mlflow_database
+
+
 @pytest.fixture
 def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Daypart:
     """Runs the command line in this process, as a user would, with a recipe small enough for tests."""
