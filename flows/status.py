@@ -1,5 +1,6 @@
 """Status: what a home holds and who served when, without changing it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -64,7 +65,7 @@ def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
 
     With `again` the publication of that origin, or the latest before, is rebuilt and compared.
     """
-    served = [_served(registry, spell) for spell in spells(lake, registry, day)]
+    served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
     try:
         origin = _origin(lake, day) if again else None
         return Day(day, served, rebuild(lake, registry, origin) if origin else None, "")
@@ -72,8 +73,8 @@ def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
         return Day(day, served, None, str(failed))
 
 
-def spells(lake: Lake, registry: Registry, day: date) -> list[Spell]:
-    """The times of service that touch the day (UTC), by unit and in order; from the audit records."""
+def spells(lake: Lake, registry: Registry) -> list[Spell]:
+    """Every version's time of service, by unit and in order, from the audit records."""
     records = Audit(lake).records()
     found: list[Spell] = []
     for unit in dict.fromkeys((*TARGETS, *units(records))):
@@ -81,15 +82,16 @@ def spells(lake: Lake, registry: Registry, day: date) -> list[Spell]:
         mine = Trail.of(records, unit).seen(champion).spells
         if not mine and champion is not None:
             mine = [Spell(unit, champion, None, None, "", "", "served before anything was recorded")]
-        found += [spell for spell in mine if _touches(spell, day)]
+        found += mine
     return found
 
 
-def _touches(spell: Spell, day: date) -> bool:
-    start = datetime.combine(day, time())
-    begun = spell.since is None or spell.since < start + timedelta(days=1)
+def on(day: date, known: Sequence[Spell]) -> list[Spell]:
+    """Those of the times of service that touch the day (UTC)."""
+    start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
+    begun = (spell for spell in known if spell.since is None or spell.since < end)
     # What began and ended on the day at one moment did serve.
-    return begun and (spell.until is None or spell.until > start or (spell.since or spell.until) >= start)
+    return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
 
 
 def _served(registry: Registry, spell: Spell) -> dict[str, object]:
