@@ -108,7 +108,8 @@ class Trail:
                 found = [*_until(found, move.at_utc), Spell(self.unit, move.was, None, None, "", "", why)]
             agreed = f"{move.role}, asked by {move.request.role}" if move.request else "needs no approval"
             told = move.role if move.request is None else move.request.role
-            why = move.reason or (move.request.reason if move.request else "") or "no reason given"
+            reasons = [move.request.reason if move.request else "", move.reason]
+            why = "; ".join(filter(None, reasons)) or "no reason given"
             spell = Spell(self.unit, move.version, move.at_utc, None, told, agreed, f"{move.does}: {why}")
             found = [*_until(found, move.at_utc), spell]
         return found
