@@ -50,7 +50,7 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     progress("ingest")
     flows.ingest(settings, before)
     progress("train")
-    trained = flows.train(settings, RECIPE, origin)
+    trained = flows.train(settings, RECIPE, origin, now)
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     report = settings.home / "report.html"

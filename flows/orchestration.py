@@ -58,11 +58,13 @@ def ingest(settings: Settings, tables: dict[str, list[Any]]) -> list[ingests.Ing
 
 
 @flow(name="train", validate_parameters=False)
-def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list[trainings.Trained]:
+def train(
+    settings: Settings, recipe: Recipe, as_of: date | None = None, now: datetime | None = None
+) -> list[trainings.Trained]:
     """Trains, registers and gates a challenger for every target."""
     lake, registry = _places(settings)
     recipes = Recipes.read(settings.recipes)
-    return _job("train", trainings.train)(lake, registry, recipe, None, as_of, recipes=recipes)  # type: ignore[no-any-return]
+    return _job("train", trainings.train)(lake, registry, recipe, None, as_of, recipes=recipes, now=now)  # type: ignore[no-any-return]
 
 
 @flow(name="tune", validate_parameters=False)
