@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from features.simulator import Chain, ChainSpec, simulate
-from flows import cli
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
+from flows.cli import main, options
 from flows.forecast import publish
 from flows.ingest import ingest_table
 from flows.train import train
@@ -31,9 +31,9 @@ SPEC = ChainSpec(stores=4, days=134, seed=3, issues_days=60)
 ORIGIN = SPEC.end - timedelta(days=14)
 """The demand of the last 14 days is not ingested: it comes later."""
 ENTRY = f"""
-import flows.cli as cli
-asked = cli._recipe
-cli._recipe = lambda weather, seed: asked(weather, seed).model_copy(update={SMALL})
+from flows.cli import main, options
+asked = options.recipe
+options.recipe = lambda weather, seed: asked(weather, seed).model_copy(update={SMALL})
 """
 
 
@@ -134,14 +134,14 @@ def untrained(published_world: World, tmp_path: Path) -> World:
 @pytest.fixture
 def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Daypart:
     """Runs the command line in this process, as a user would, with a recipe small enough for tests."""
-    asked = cli._recipe
-    monkeypatch.setattr(cli, "_recipe", lambda weather, seed: asked(weather, seed).model_copy(update=SMALL))
+    asked = options.recipe
+    monkeypatch.setattr(options, "recipe", lambda weather, seed: asked(weather, seed).model_copy(update=SMALL))
 
     def run(home: Path, *arguments: object) -> Said:
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["daypart", "--home", str(home), *map(str, arguments)])
         try:
-            cli.main()
+            main()
             status = 0
         except SystemExit as ended:
             status = int(ended.code or 0)
@@ -157,7 +157,7 @@ def process() -> Callable[..., subprocess.Popen[str]]:
 
     def start(home: Path, *arguments: object, before: str = "") -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-c", f"{ENTRY}\n{before}\ncli.main()", "--home", str(home), *map(str, arguments)],
+            [sys.executable, "-c", f"{ENTRY}\n{before}\nmain()", "--home", str(home), *map(str, arguments)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

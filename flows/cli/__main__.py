@@ -1,0 +1,3 @@
+from flows.cli.entry import main
+
+main()

@@ -1,0 +1,70 @@
+"""Commands that bring data in: demo, simulate, ingest."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Json, Place, app
+
+
+@app.command()
+def demo(context: typer.Context, json: Json = False) -> None:
+    """Simulate a chain, then ingest, train, backtest, forecast, monitor and report on it."""
+    from flows.demo import demo as run
+    from flows.display import data as display
+
+    started = time.monotonic()
+    place = Place(context.obj)
+    done = run(place.settings, datetime.now(UTC), options.say)
+    options.say("")
+    display.show_demo(done, context.obj, time.monotonic() - started, as_json=json)
+
+
+@app.command()
+def simulate(
+    stores: Annotated[int, typer.Option(help="Stores, 1 to 9,999.")],
+    years: Annotated[float, typer.Option(help="Years of trade, such as 3 or 0.5.")],
+    out: Annotated[Path, typer.Option(help="New or empty folder for the tables and the truth.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same chain.")] = 7,
+    issues_days: Annotated[int, typer.Option(help="Weather forecast on the last so many days; 9999 for all.")] = 28,
+    observed_days: Annotated[int, typer.Option(help="Weather observed on the last so many days; 9999 for all.")] = 56,
+    json: Json = False,
+) -> None:
+    """Write a simulated chain of any size as Parquet files, a folder per table.
+
+    The weather of the last weeks is enough for a night's forecast; training on it, or a backtest, wants more.
+    """
+    from flows import simulate as simulates
+    from flows.display import data as display
+
+    done = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, options.say)
+    options.say("")
+    display.show_simulate(done, as_json=json)
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
+    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
+    mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
+    json: Json = False,
+) -> None:
+    """Check files and upsert their rows into a table."""
+    from features.errors import InputError
+    from flows import ingest as ingests
+    from flows.display import data as display
+
+    lake = Place(context.obj).lake
+    if table == "pos":
+        if mapping is None:
+            raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
+        report = ingests.ingest_pos(lake, paths, mapping, skip_bad)
+    else:
+        report = ingests.ingest_table(lake, table, paths, skip_bad)
+    display.show_ingest(report, as_json=json)

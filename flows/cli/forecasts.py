@@ -1,0 +1,51 @@
+"""The command that planners use: forecast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Engine, Json, Place, Scheduler, app
+
+LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
+
+
+@app.command()
+def forecast(
+    context: typer.Context,
+    origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
+    store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
+    level: Annotated[str, typer.Option(help=LEVELS)] = "hour",
+    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
+    engine: Engine = None,
+    scheduler: Scheduler = None,
+    json: Json = False,
+) -> None:
+    """Show the published 14-day forecast, or make and publish it first if there is none."""
+    from features.errors import NotKnownError
+    from flows import forecast as forecasts
+    from flows.adapters.engine import opened
+    from flows.adapters.meter import Meter
+    from flows.display import forecasts as display
+
+    place = Place(context.obj, engine, scheduler)
+    if out is not None:
+        forecasts.check_out(out)
+    day, lake, stores = options.day(origin, "--origin") if origin else None, place.lake, store or []
+    forecasts.check_level(level, stores)
+    forecasts.check_stores(lake, stores)
+    rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
+    meter = Meter(place.settings.prices) if rows is None else None
+    if meter is not None:
+        with opened(place.settings) as made:
+            rows = forecasts.published(lake, forecasts.publish(lake, place.registry, day, meter, made), stores)
+    if rows is None:
+        raise NotKnownError(
+            f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
+        )
+    told = forecasts.at_level(lake, place.registry, rows, level)
+    if out is not None:
+        forecasts.write_out(told, out)
+    display.show_forecast(told, level, out, meter, as_json=json)

@@ -1,0 +1,97 @@
+"""Commands that make models and try them on the past: train, tune, backtest."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Weather, app
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    targets: Targets = None,
+    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
+    weather: Weather = "issued",
+    engine: Engine = None,
+    scheduler: Scheduler = None,
+    json: Json = False,
+) -> None:
+    """Train a challenger for each target, register it and gate it."""
+    from flows.adapters.engine import opened
+    from flows.display import models as display
+    from flows.train import train as run
+
+    place = Place(context.obj, engine, scheduler)
+    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    day = options.day(as_of, "--as-of") if as_of else None
+    with opened(place.settings) as made:
+        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes)
+    display.show_train(done, as_json=json)
+
+
+@app.command()
+def tune(
+    context: typer.Context,
+    targets: Targets = None,
+    trials: Annotated[int, typer.Option(min=1, help="Trials a target, those of earlier calls included.")] = 30,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
+    tier: Annotated[str, typer.Option(help="Whose settings; others are declared in recipes.toml.")] = "standard",
+    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The .toml file of what is proposed.")] = None,
+    weather: Weather = "issued",
+    json: Json = False,
+) -> None:
+    """Search rolling origins of the past for better settings, and propose them in a file."""
+    from flows import tune as tunes
+    from flows.display import models as display
+
+    place = Place(context.obj)
+    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    day, budget = options.day(as_of, "--as-of") if as_of else None, tunes.Budget(trials, minutes)
+    done = tunes.tune(
+        place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
+    )
+    options.say("")
+    display.show_tune(done, as_json=json)
+
+
+@app.command()
+def backtest(
+    context: typer.Context,
+    start: Annotated[str, typer.Option(help="First origin.")],
+    end: Annotated[str, typer.Option(help="Last day of the last horizon.")],
+    out: Annotated[Path, typer.Option(help="File for the rows: .parquet, .csv or .xlsx.")],
+    every_days: Annotated[int, typer.Option(min=1)] = 7,
+    horizon_days: Annotated[int, typer.Option(min=1, max=14)] = 14,
+    retrain_every_days: Annotated[int, typer.Option(min=1)] = 28,
+    targets: Targets = None,
+    weather: Weather = "issued",
+    json: Json = False,
+) -> None:
+    """Forecast from rolling origins of the past, as it would have been published, and score it."""
+    from flows import backtest as backtests
+    from flows.display import models as display
+
+    place = Place(context.obj)
+    first, last = options.day(start, "--start"), options.day(end, "--end")
+    recipe = options.recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
+    span = backtests.Span(first, last, every_days, retrain_every_days)
+    report = out.with_suffix(".html")
+    done = backtests.backtest(
+        place.lake,
+        recipe,
+        span,
+        report,
+        datetime.now(UTC),
+        options.targets(targets),
+        out,
+        None,
+        place.recipes,
+        options.say,
+    )
+    options.say("")
+    display.show_backtest(done, out, as_json=json)

@@ -1,0 +1,93 @@
+"""What commands share: the app, the home that they work on, and how their options are read."""
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Hourly, store-level demand forecasting with its operations built in.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas: orders,sales.")]
+Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
+Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
+Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
+
+
+class Place:
+    """The home that a command works on, opened when first asked for."""
+
+    def __init__(self, home: Path, engine: str | None = None, scheduler: str | None = None) -> None:
+        from features.errors import InputError
+        from flows.adapters.settings import Settings
+
+        asked = {"engine": engine, "scheduler": scheduler}
+        self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
+        if scheduler is not None and self.settings.engine == "local":
+            raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
+
+    @property
+    def lake(self) -> Any:
+        from flows.adapters.lake import Lake
+
+        return Lake(self.settings.lake)
+
+    @property
+    def registry(self) -> Any:
+        from flows.adapters.registry import Registry
+
+        return Registry(self.settings)
+
+    @property
+    def recipes(self) -> Any:
+        from flows.adapters.recipes import Recipes
+
+        return Recipes.read(self.settings.recipes)
+
+
+@app.callback()
+def place(
+    context: typer.Context,
+    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
+) -> None:
+    context.obj = home
+
+
+def day(text: str, option: str) -> date:
+    from features.errors import InputError
+
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} is {text!r}: expected a date such as 2025-11-24") from None
+
+
+def targets(text: str | None) -> tuple[str, ...] | None:
+    from features.errors import InputError
+    from features.tables import TARGETS
+
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else None
+    if names and set(names) - set(TARGETS):
+        raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
+    return names
+
+
+def recipe(weather: str, seed: int) -> Any:
+    from features.errors import InputError
+    from forecasting.recipe import Recipe
+
+    if weather not in ("issued", "observed", "none"):
+        raise InputError(f"--weather is {weather!r}: expected issued, observed or none")
+    return Recipe(weather=weather, seed=seed)  # type: ignore[arg-type]
+
+
+def say(text: str) -> None:
+    """Progress goes to stderr, and only to a person."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

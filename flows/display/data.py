@@ -1,0 +1,51 @@
+"""What is printed of data that came in, and of the demo."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.display.models import show_train
+from flows.display.tables import level_rows, print_json, print_table
+from flows.display.watch import show_monitor
+
+if TYPE_CHECKING:
+    from flows.demo import Demo
+    from flows.ingest import IngestReport
+    from flows.simulate import Simulated
+
+
+def show_simulate(done: "Simulated", *, as_json: bool) -> None:
+    """Rows, megabytes and seconds of each table, and where they are."""
+    tables, spec = [asdict(each) for each in done.tables], done.spec
+    if as_json:
+        span = {"stores": spec.stores, "start": spec.start, "end": spec.end, "seed": spec.seed}
+        print_json({**span, "out": done.out, "seconds": done.seconds, "tables": tables})
+        return
+    print_table(tables)
+    print(f"{spec.stores:,} stores from {spec.start} to before {spec.end}, seed {spec.seed}: {done.out}")
+    print(f"in {done.seconds:.0f} s; take a table in with `daypart ingest stores {done.out / 'stores'}`")
+
+
+def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
+    """Rows taken, replaced and refused."""
+    if as_json:
+        print_json(report.as_dict())
+        return
+    for name, value in report.as_dict().items():
+        if value not in (None, [], {}, ""):
+            print(f"{name:>16}  {value if not isinstance(value, list) else '; '.join(map(str, value))}")
+
+
+def show_demo(done: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:
+    """What the demo reached, and where to look next."""
+    files = {"report": done.backtested.report, "forecasts": home / "lake" / "forecasts"}
+    if as_json:
+        print_json({"scores": done.backtested.scores.to_dicts(), "seconds": seconds, **files})
+        return
+    show_train(done.trained, as_json=False)
+    print("\nbacktest of the last eight weeks")
+    print_table(level_rows(done.backtested.scores))
+    print("\ntwo weeks later")
+    show_monitor(done.watch, as_json=False)
+    print(f"\nreport     {files['report']}\nforecasts  {files['forecasts']} (Delta table)")
+    print(f"in {seconds:.0f} s; look further with `daypart --home {home} forecast --store S0001` or `status`")

@@ -1,0 +1,34 @@
+"""What is printed of the watch over what was published, and of a home."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from flows.display.tables import level_rows, print_json, print_table
+
+if TYPE_CHECKING:
+    from flows.monitor import Watch
+    from flows.status import Status
+
+
+def show_monitor(watch: "Watch", *, as_json: bool) -> None:
+    """Accuracy of what was published, and one line per target: retrain or not, and why."""
+    decisions = {target: asdict(decision) for target, decision in watch.decisions.items()}
+    if as_json:
+        print_json({"scores": watch.scores.to_dicts(), "decisions": decisions})
+        return
+    print_table(level_rows(watch.scores))
+    for target, decision in decisions.items():
+        print(f"{target}: {decision['reason']}")
+
+
+def show_status(found: "Status", *, as_json: bool) -> None:
+    """Tables, models and the last publication."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    if not found.tables:
+        print("an empty home: start with `daypart ingest stores FILE`, or `daypart demo`")
+    print_table(found.tables, "tables")
+    print_table(found.models, "models")
+    if found.published:
+        print("last published: " + ", ".join(f"{name} {value}" for name, value in found.published.items()))
