@@ -51,6 +51,7 @@ def train(
 def _train_one(
     chain: Chain, registry: Registry, recipe: Recipe, target: str, as_of: date, engine: Callable[[Meter], Engine]
 ) -> Trained:
+    from flows import card
     from forecasting.gate import gate
     from forecasting.model import Model
     from forecasting.workshop import Workshop
@@ -75,6 +76,7 @@ def _train_one(
         if version is None or registry.load(target, version) != files:
             figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
             run = registry.record("train", target, params, figures, chain.versions, files)
+            card.keep(registry, run, target, challenger, workshop, chain, verdict.reason)
             version = registry.register(target, run, {"gate": verdict.reason, "as_of": as_of.isoformat()})
             registry.set_alias(target, "challenger", version)
         if verdict.promote:

@@ -56,7 +56,7 @@ def smooth_parts(rows: pl.DataFrame) -> Parts:
     moved = rows.select(value.alias(name) for name, value in smooth.moves().items())
     logs = {name: moved[name].to_numpy() for name in moved.columns}
     level = _column(rows, "smooth")
-    return _moved(level * np.exp(-reduce(np.add, logs.values())), logs)
+    return moved_by(level * np.exp(-reduce(np.add, logs.values())), logs)
 
 
 def beyond(member: Learned, rows: pl.DataFrame) -> Parts:
@@ -67,7 +67,7 @@ def beyond(member: Learned, rows: pl.DataFrame) -> Parts:
         parts = {name: member.unit(rows) * value for name, value in logs.items()}
         parts[USUAL] = member.unit(rows) * (base - 1.0)
     else:
-        parts = _moved(member.unit(rows) * np.exp(base), logs)
+        parts = moved_by(member.unit(rows) * np.exp(base), logs)
         parts[USUAL] = parts[USUAL] - usual
     parts[LIMITS] = _column(rows, member.member) - usual - reduce(np.add, parts.values())
     return parts
@@ -82,7 +82,7 @@ def of_day(rows: pl.DataFrame, name: str, member: Linear | None, shape: Parts) -
     days = rows.select(*DAY).with_columns(number=pl.struct(DAY).rank("dense") - 1)["number"].to_numpy()
 
     def of_whole_day(value: Array) -> Array:
-        return np.bincount(days, weights=value)[days]
+        return np.asarray(np.bincount(days, weights=value)[days], dtype=np.float64)
 
     usual, by_hand = _column(rows, "smooth"), of_whole_day(_column(rows, "incumbent"))
     whole = usual + sum(shape.values())
@@ -102,7 +102,7 @@ def _day_parts(rows: pl.DataFrame, member: Linear | None, by_hand: Array, total:
     terms = rows.select(*DAY).join(member.daily_terms(rows), on=DAY, how="left", maintain_order="left")
     logs = {name: terms[name].to_numpy() for name in terms.columns if name not in (*DAY, "by_hand")}
     logs = {USUAL if name == "constant" else name: value for name, value in logs.items()}
-    parts = _moved(by_hand, logs)
+    parts = moved_by(by_hand, logs)
     parts[USUAL] = parts[USUAL] - by_hand
     parts[LIMITS] = total - by_hand - reduce(np.add, parts.values())
     return {name: value * share for name, value in parts.items()}
@@ -116,7 +116,7 @@ def by_family(parts: pl.DataFrame) -> pl.DataFrame:
     return parts.select(reduce(lambda a, b: a + b, map(pl.col, found)).alias(name) for name, found in names.items())
 
 
-def _moved(base: Array, logs: Mapping[str, Array]) -> Parts:
+def moved_by(base: Array, logs: Mapping[str, Array]) -> Parts:
     """base x exp(sum of logs) as base (`usual`) and a part per log: the logarithmic mean of both ends times it."""
     total = reduce(np.add, logs.values())
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -125,11 +125,12 @@ def _moved(base: Array, logs: Mapping[str, Array]) -> Parts:
 
 
 def _added(one: Parts, other: Parts) -> Parts:
-    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
+    return {**one, **{name: value + one.get(name, 0.0) for name, value in other.items()}}
 
 
 def _over(value: Array, whole: Array, otherwise: Array | None = None) -> Array:
-    return np.divide(value, whole, out=np.zeros_like(value) if otherwise is None else otherwise.copy(), where=whole > 0)
+    out = np.zeros_like(value) if otherwise is None else otherwise.copy()
+    return np.asarray(np.divide(value, whole, out=out, where=whole > 0), dtype=np.float64)
 
 
 def _column(rows: pl.DataFrame, name: str) -> Array:

@@ -132,4 +132,5 @@ def shares(rows: pl.DataFrame, weights: pl.DataFrame) -> Array:
     placed = rows.select(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
     speaking = placed.select(members).to_numpy() * rows.select(pl.col(members).is_not_null()).to_numpy()
     total = speaking.sum(axis=1, keepdims=True)
-    return np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
+    told = np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
+    return np.asarray(told, dtype=np.float64)

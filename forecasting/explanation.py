@@ -15,7 +15,10 @@ from forecasting.contributions import contributions
 from forecasting.families import FAMILIES, LIMITS, USUAL, YOUNG, family
 from forecasting.model import Model
 
-NOTHING = {"store_id": pl.String, "hour_utc": pl.Datetime("us"), "incumbent": pl.Float64, "youth": pl.Float64}
+KEY = ["store_id", "hour_utc"]
+NOTHING = pl.Schema(
+    {"store_id": pl.String(), "hour_utc": pl.Datetime("us"), "incumbent": pl.Float64(), "youth": pl.Float64()}
+)
 CLOSED = "closed"
 """What a planner would have by hand in an hour that is forecast as closed."""
 
@@ -58,9 +61,10 @@ def _family(part: str) -> str:
 
 
 def explain(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, model: Model, origin: date, day: date
-) -> Explanation:
-    """The local date `day` of a store, of whose records `window` and `whole` are as `publication.of_night` has them.
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, model: Model, origin: date,
+    day: date | None = None,
+) -> Explanation:  # fmt: skip
+    """A store's local date `day`, by default its whole horizon; `window` and `whole` as in `publication.of_night`.
 
     The forecasts are made anew as they were for publication; whoever has published ones compares.
     """
@@ -72,22 +76,21 @@ def explain(
     return of_block(block, past, model, origin, day)
 
 
-def of_block(block: Records, past: history.Past, model: Model, origin: date, day: date) -> Explanation:
+def of_block(block: Records, past: history.Past, model: Model, origin: date, day: date | None = None) -> Explanation:
     """The same of the stores of a block whose states are known."""
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    on_day = pl.col("hour_local").dt.date() == day
+    on_day = pl.lit(value=True) if day is None else pl.col("hour_local").dt.date() == day
     hours = publication.of_block(block, past, model, origin, "").filter(on_day)
-    key = ["store_id", "hour_utc"]
     told, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
     if matrix.any_known(block, past, view, [origin]):
         rows = matrix.build(block, view, [origin], past).filter(on_day)
         if rows.height:
             told = model.predict(rows, past.totals)
             parts = contributions(model, told)
-    at = told.select(*key, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
-    beside = _beside_incumbent(hours.join(at, on=key, how="left", maintain_order="left"), parts.columns)
-    known = told.select(*key, *matrix.feature_names(told))
-    hours = hours.join(known, on=key, how="left", maintain_order="left")
+    at = told.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
+    beside = _beside_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)
+    known = told.select(*KEY, *matrix.feature_names(told))
+    hours = hours.join(known, on=KEY, how="left", maintain_order="left")
     return Explanation(hours, beside, past.outside.holidays, past.outside.event_days, block.closures, view.weather)
 
 

@@ -16,6 +16,7 @@ LEAST_SHARE = 0.005
 RAIN_MM, SNOW_CM = 0.1, 0.1
 """An hour of less is dry."""
 OTHER = "other"
+NONE_NEAR = "no holiday near"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def sentences(explanation: Explanation, found: list[Reason], asked: str, unit: s
     what = " ".join(filter(None, [asked, unit if unit == "orders" else f"sales in {unit}"]))
     moved = f"{_more(forecast - by_hand, unit)} than the last four {day:%A}s' mean of {_figure(by_hand)}"
     head = f"{hours['store_id'][0]}, {day:%A} {day.day} {day:%B %Y}: {_figure(forecast)} {what}, {moved}"
-    return [head, *(f"{_more(each.amount, unit)} {what}: {each.what}" for each in found if each.family != OTHER)]
+    told = [f"{_more(each.amount, unit)} {what}: {each.what}" for each in found if each.family != OTHER]
+    return [head, *_declared(explanation), *told]
 
 
 def _more(amount: float, unit: str) -> str:
@@ -85,16 +87,16 @@ def _mean(explanation: Explanation, feature: str) -> float | None:
     return hours[feature].cast(pl.Float64).mean() if feature in hours.columns else None  # type: ignore[return-value]
 
 
-def _against(ratio: float | None, said: str, without: str) -> str:
+def _against(ratio: float | None, less: str, said: str, without: str) -> str:
     """`said` with how far a ratio lies from 1, in percent."""
     if ratio is None:
         return without
-    return said.format(f"{abs(ratio - 1):.0%} {'more' if ratio >= 1 else 'fewer'}")
+    return said.format(f"{abs(ratio - 1):.0%} {'more' if ratio >= 1 else less}")
 
 
 def _weather(explanation: Explanation) -> str:
     """The measure that moves most in the family's direction, and the next if it moves half as much."""
-    amounts = {name: 0.0 for name in MEASURES}
+    amounts = dict.fromkeys(MEASURES, 0.0)
     for feature, amount in explanation.features(WEATHER).items():
         amounts[next(name for name in MEASURES if feature.startswith(f"weather_{name}"))] += amount
     sign = 1 if sum(amounts.values()) >= 0 else -1
@@ -136,7 +138,7 @@ def _holiday(explanation: Explanation) -> str:
     near = near.filter(pl.col("store_id") == explanation.hours["store_id"][0], pl.col("days").abs() <= 10)
     if near.is_empty():
         counted = _mean(explanation, "history_holidays_in_base") or 0
-        return "a holiday among the weeks before" if counted else "no holiday near"
+        return "a holiday among the weeks before" if counted else NONE_NEAR
     name, days = near.sort(pl.col("days").abs()).select("holiday", "days").row(0)
     if not days:
         return str(name)
@@ -157,19 +159,26 @@ def _event(explanation: Explanation) -> str:
     if touched.height:
         return ", ".join(touched["name"].unique().sort())
     before = any(_mean(explanation, name) for name in hours.columns if name.startswith("event_") and "_base" in name)
-    return "none now, as there was in the weeks before" if before else "no promotion or event"
+    return "no promotion or event now, as there was in the weeks before" if before else "no promotion or event"
+
+
+def _declared(explanation: Explanation) -> list[str]:
+    """The declared closures of the hours' days, in which no one expects anything."""
+    hours = explanation.hours
+    mine = explanation.closures.filter(
+        pl.col("store_id") == hours["store_id"][0], pl.col("date").is_in(hours["business_date"].implode())
+    )
+    told = []
+    for first, last, reason in mine.sort("date", "from_hour").select("from_hour", "to_hour", "reason").iter_rows():
+        span = f" for {first or 0}-{23 if last is None else last}" if (first, last) != (None, None) else ""
+        told.append(f"closed{span}{f': {reason}' if reason else ', as declared'}")
+    return told
 
 
 def _closed(explanation: Explanation) -> str:
-    day, hours = _day(explanation), explanation.hours
+    hours, holiday = explanation.hours, _holiday(explanation)
     shut = hours.filter(pl.col("forecast") == 0, pl.col("incumbent") > 0)["hour_local"].dt.hour().to_list()
-    declared = explanation.closures.filter(
-        pl.col("store_id") == hours["store_id"][0], pl.col("date").is_in(hours["business_date"].implode())
-    )
-    why = ", ".join(declared["reason"].drop_nulls().unique().sort()) or (
-        "a closure" if declared.height else _holiday(explanation)
-    )
-    return f"closed on {day.day} {day:%B} for {_spans(shut)} ({why})"
+    return f"taken as closed for {_spans(shut)}{'' if holiday == NONE_NEAR else f' ({holiday})'}"
 
 
 def _limits(explanation: Explanation) -> str:
@@ -179,12 +188,14 @@ def _limits(explanation: Explanation) -> str:
 
 def _level(explanation: Explanation) -> str:
     ratio = _mean(explanation, "history_day_level_7")
-    return _against(ratio, "the last 7 open days sold {} than the weeks before led to expect", "recent level and trend")
+    return _against(
+        ratio, "less", "the last 7 open days sold {} than the weeks before led to expect", "recent level and trend"
+    )
 
 
 def _labor(explanation: Explanation) -> str:
     ratio = _mean(explanation, "labor_day_change") or _mean(explanation, "labor_scheduled_change")
-    return _against(ratio, "{} hours scheduled than in the weeks before", "labor scheduled")
+    return _against(ratio, "fewer", "{} hours scheduled than in the weeks before", "labor scheduled")
 
 
 def _calendar(explanation: Explanation) -> str:
@@ -193,7 +204,7 @@ def _calendar(explanation: Explanation) -> str:
 
 
 WHAT = {
-    USUAL: lambda _: "the usual pattern of its hours over more weeks than four",
+    USUAL: lambda _: "what its hours sell in plain weeks, of which the last four are a few",
     LEVEL: _level,
     CALENDAR: _calendar,
     WEATHER: _weather,
