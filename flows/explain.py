@@ -20,6 +20,8 @@ from forecasting.wording import Reason, reasons, sentences
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
+UNRECORDED = "no run says from which data this was published: it is explained by the data as it is now"
+SAME = ("hour_utc", "forecast", "incumbent")
 
 
 @dataclass(frozen=True)
@@ -71,25 +73,24 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     is not as it was is said: missing versions in a notice, another forecast as a reason of its own.
     """
     rows = _published(lake, asked)
-    target, version, origin = rows.row(0, named=True)["target"], rows["model_version"][0], rows["origin_date"][0]
+    told, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    model = Model.from_files(registry.load(unit, int(number)))
-    reads = _reads(registry, unit, number, origin)
+    reads = _reads(registry, unit, number, told["origin_date"])
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
-    found = _taken_apart(chain, model, asked, origin)
-    forecast, anew = float(rows["forecast"].sum()), float(found.hours["forecast"].sum())
-    named, notices = reasons(found), [] if reads else [
-        "the publication's data versions are not recorded: this is by the data as it is now"
-    ]  # fmt: skip
-    if not found.hours["forecast"].equals(rows["forecast"]):
-        named.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", forecast - anew))
+    found = _made_anew(chain, Model.from_files(registry.load(unit, int(number))), asked, told["origin_date"])
+    named, notices = reasons(found), [] if reads else [UNRECORDED]
+    forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
+    if not found.hours.select(SAME).equals(rows.select(SAME)):
+        anew = float(found.hours["forecast"].sum())
+        gap = forecast - incumbent - sum(each.amount for each in named)
+        named.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
         notices.append(f"the published {forecast:,.3f} cannot be made anew: data, model or code are others than then")
     currency = chain.stores.filter(pl.col("store_id") == asked.store)["currency"][0]
-    money = "orders" if target == "orders" else currency or "sales"
-    told = sentences(found, named, asked.label, money)
+    money = "orders" if told["target"] == "orders" else currency or "sales"
+    shown = replace(found, hours=found.hours.update(rows.select(SAME), on="hour_utc"))
     return Explained(
-        replace(asked, target=target), target, money, origin, version, forecast, float(rows["incumbent"].sum()), named,
-        told, notices,
+        asked, told["target"], money, told["origin_date"], version, forecast, incumbent, named,
+        sentences(shown, named, asked.label, money), notices,
     )  # fmt: skip
 
 
@@ -127,6 +128,9 @@ def _reads(registry: Registry, unit: str, version: str, origin: date) -> dict[st
     return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}
 
 
-def _taken_apart(chain: Chain, model: Model, asked: Asked, origin: date) -> Explanation:
+def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explanation:
     window = chain.block([asked.store], memory.since(origin))
-    return explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
+    found = explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
+    if found.hours.is_empty():
+        raise NotKnownError(f"{asked.store} has no forecast by the data as it is now, and no run says what it was then")
+    return found

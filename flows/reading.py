@@ -78,7 +78,7 @@ class Chain:
 
     @classmethod
     def at(cls, lake: Lake, versions: Mapping[str, int]) -> Self:
-        """The chain as the lake had it at some versions of its tables; those that are not named are empty."""
+        """The chain as the lake had it at those versions of its tables. NotKnownError for one that is not there."""
         return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
 
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
