@@ -187,10 +187,11 @@ def _limits(explanation: Explanation) -> str:
 
 
 def _level(explanation: Explanation) -> str:
-    ratio = _mean(explanation, "history_day_level_7")
-    return _against(
-        ratio, "less", "the last 7 open days sold {} than the weeks before led to expect", "recent level and trend"
-    )
+    """The last week's level, unless the family moves the other way: a longer trend does then."""
+    ratio, without = _mean(explanation, "history_day_level_7"), "recent level and trend"
+    if ratio is None or (ratio - 1) * sum(explanation.features(LEVEL).values()) < 0:
+        return without
+    return _against(ratio, "less", "the last 7 open days sold {} than the weeks before led to expect", without)
 
 
 def _labor(explanation: Explanation) -> str:

@@ -133,6 +133,11 @@ def test_closures_are_told_with_their_hours_and_reason() -> None:
     assert what(taken)["closed"] == "taken as closed for 11-14 (Boxing Day)"
 
 
+def test_a_level_that_moves_against_the_last_week_is_a_trend() -> None:
+    found = explanation({"history_day_trend": [-5.0] * 4}, {"history_day_level_7": [1.06] * 4})
+    assert what(found)["level"] == "recent level and trend"
+
+
 def test_labor_and_youth_have_words_of_their_own() -> None:
     found = what(
         explanation({"labor_day_change": [3.0] * 4, "young store": [9.0] * 4}, {"labor_day_change": [0.9] * 4})
