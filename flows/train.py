@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from features.errors import InputError, NotKnownError
-from flows import units
+from flows import card, units
 from flows.adapters import chain as chains
 from flows.adapters.audit import Audit
 from flows.adapters.governance import AUTOMATION, Governance
@@ -26,6 +26,8 @@ from forecasting.recipe import Recipe
 
 if TYPE_CHECKING:
     from forecasting.gate import Verdict
+    from forecasting.model import Model
+    from forecasting.workshop import Workshop
 
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
@@ -142,18 +144,20 @@ class _Job:
         with meter("register"):
             version = registry.version_of(unit.name, "challenger")
             if version is None or registry.load(unit.name, version) != files:
-                version = self.registered(files, {**challenger.trained_on, **verdict.figures}, verdict.reason, meter)
+                version = self.registered(challenger, workshop, verdict, meter)
         self.audited(version, verdict)
         return self.told(version, *self.promoted(version, verdict), challenger.trained_on, meter)
 
-    def registered(self, files: dict[str, bytes], figures: dict[str, float], reason: str, meter: Meter) -> int:
-        """The new version of the unit's model, the challenger now."""
-        name, day = self.unit.name, self.as_of.isoformat()
+    def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
+        """The new version of the unit's model, the challenger now; with its card."""
+        name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
-        run = self.registry.record("train", name, params, {**figures, **meter.figures()}, self.chain.versions, files)
-        tags = {"gate": reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
-        reads = {f"read.{table}": str(version) for table, version in self.chain.versions.items()}
-        version = self.registry.register(name, run, {**tags, **reads})
+        figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
+        run = self.registry.record("train", name, params, figures, reads, challenger.files())
+        card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
+        tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
+        tags |= {f"read.{table}": str(version) for table, version in reads.items()}
+        version = self.registry.register(name, run, tags)
         self.registry.set_alias(name, "challenger", version)
         return version
 

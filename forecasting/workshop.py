@@ -13,7 +13,7 @@ from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
 from forecasting.accuracy import wape_bps
-from forecasting.bands import fit_bands
+from forecasting.bands import fit_bands, with_bands
 from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
@@ -23,7 +23,7 @@ from forecasting.recipe import Recipe
 from forecasting.stages import Stages
 
 BLOCK_STORES = 100
-
+JUDGED = ("store_id", "date", "hour", "lead_days", "youth", "y", "incumbent", "forecast", "q10", "q50", "q90")
 
 Made = tuple[Records, history.Past]
 """A block of stores and its states."""
@@ -111,9 +111,8 @@ class Workshop:
         folds = self.recipe.fold_dates(grid, self.first)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
-        if evidence and sum(frame.height for frame in evidence):
-            seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+        seen = self._seen(as_of)
+        if seen is not None:
             weights = ensemble.fit_weights(seen, prior)
             if self.samples:
                 weights = ensemble.earning(weights)
@@ -123,7 +122,28 @@ class Workshop:
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         bands = fit_bands(judged)
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
-                     self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
+                     self._trained_on(as_of, judged, len(folds)), Paths.of(judged, bands))  # fmt: skip
+
+    def judged(self, model: Model) -> pl.DataFrame | None:
+        """What a model trained here says at the rolling origins before it, beside what came, `y`; null without any.
+
+        One row per store, date, hour and lead: also the incumbent, q10, q50, q90 and youth. Its members' refits had
+        not seen those days; its weights and bands were chosen by them.
+        """
+        seen = self._seen(model.as_of)
+        if seen is None:
+            return None
+        mixed = seen.with_columns(ensemble.combine(seen, model.weights).alias("forecast"))
+        return with_bands(mixed, model.bands).select(*JUDGED)
+
+    def _seen(self, as_of: date) -> pl.DataFrame | None:
+        """The evidence known at a date, all folds, where silent members say what the incumbent does."""
+        folds = self.recipe.fold_dates(as_of, self.first)
+        evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
+        if not sum(frame.height for frame in evidence):
+            return None
+        members = [*self.recipe.members, *ensemble.BY_HAND]
+        return pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._known_rows(as_of)
