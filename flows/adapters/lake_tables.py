@@ -132,11 +132,13 @@ RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
 }
+ANNOUNCED = {"unit": TEXT, "champion": pl.Int64(), "last_day": DATE, "reason": TEXT, "event_id": TEXT}
 LAKE: dict[str, LakeTable] = {
     **{name: _canonical(name) for name in TABLES},
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
     "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
+    "announced": LakeTable("announced", ANNOUNCED, ("unit", "champion", "last_day"), "daypart deploy"),
 }
 """Every table by name. `reads`, `writes` and `outcome` of a run are JSON objects as text."""
 
