@@ -146,18 +146,30 @@ class Local:
         return DaypartError(f"Prefect's {name} ended or did not start; {log} ends with: {lines[-1] if lines else '-'}")
 
     def _stop(self) -> None:
-        """The worker with the runs that it left, then the server."""
+        """The worker with the runs that it left, then the server; whoever asks again meanwhile is not heard."""
+        heard = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         for child in reversed(self.children.values()):
-            with suppress(ProcessLookupError):
-                child.terminate()
-            try:
-                child.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
-            finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
+            _end(child)
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Asks a child to end, and ends it and what it began if they do not."""
+    import psutil
+
+    began = []
+    with suppress(psutil.NoSuchProcess):
+        began = psutil.Process(child.pid).children(recursive=True)
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(STOP_SECONDS)
+    child.kill()
+    child.wait()
+    for each in began:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(began, STOP_SECONDS)
 
 
 @contextmanager
