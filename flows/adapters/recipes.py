@@ -63,7 +63,7 @@ class Recipes:
             return cls()
         except ValidationError as wrong:
             error = wrong.errors()[0]
-            raise InputError(f"{path}{_line(text, error['loc'])}: {_worded(error)}") from None
+            raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
         except (ValueError, OSError) as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; expected tables such as [recipe.standard]") from None
         return cls(found.get("recipe", {}))
@@ -127,8 +127,8 @@ def _worded(error: ErrorDetails) -> str:
     return f"{name} is {error['input']!r}: {error['msg']}"
 
 
-def _line(text: str, loc: tuple[int | str, ...]) -> str:
-    """Where the file says it, or else the table that it is in."""
+def line_of(text: str, loc: tuple[int | str, ...]) -> str:
+    """Where a TOML file says what `loc` leads to, or else the table that it is in: " line 3", or nothing."""
     found: dict[tuple[int | str, ...], int] = {}
     header: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):

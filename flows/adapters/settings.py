@@ -112,6 +112,21 @@ class Settings(BaseSettings):
         return self.home / "recipes.toml"
 
     @property
+    def policy(self) -> Path:
+        """The file of what the loop acts on, where it differs from the usual; see `flows.adapters.policies`."""
+        return self.home / "policy.toml"
+
+    @property
+    def portfolio(self) -> Path:
+        """The file of segments and tiers, where there is more than a model a target."""
+        return self.home / "portfolio.toml"
+
+    @property
+    def governance(self) -> Path:
+        """The file of who is responsible and accountable for what."""
+        return self.home / "governance.toml"
+
+    @property
     def studies(self) -> Path:
         """Folder of tuning's studies, one file each, and of what they propose."""
         return self.home / "tune"

@@ -1,0 +1,69 @@
+"""Policies: the figures that the loop acts on, by tier, in a file that people read and commit."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from features.errors import InputError
+from flows.adapters.recipes import line_of
+from forecasting.policy import Policy
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What differs from the usual policy: for all tiers, and in a table of its own for one.
+
+    In the file: `[policy]`, `[policy.top]`.
+    """
+
+    common: Mapping[str, Any] = field(default_factory=dict)
+    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, needed: bool = False) -> Self:
+        """What the file says; nothing where there is none, unless it is needed. InputError for what cannot be."""
+        expected = "expected a table [policy] with lines such as slip_bps = 20, and [policy.TIER] for a tier"
+        try:
+            text = path.read_text("utf-8")
+            found = tomllib.loads(text)
+        except FileNotFoundError:
+            if needed:
+                raise InputError(f"no policy file {path}; {expected}") from None
+            return cls()
+        except (ValueError, OSError) as wrong:
+            raise InputError(f"{path} cannot be read: {wrong}; {expected}") from None
+        stray = next((name for name in found if name != "policy"), None)
+        if stray or not isinstance(found.get("policy", {}), dict):
+            raise InputError(
+                f"{path}{line_of(text, (stray or 'policy',))}: {stray or 'policy'!r} is not known; {expected}"
+            )
+        table = found.get("policy", {})
+        tiers = {name: value for name, value in table.items() if isinstance(value, dict)}
+        made = cls({name: value for name, value in table.items() if name not in tiers}, tiers)
+        for tier in (None, *tiers):
+            made._check(tier, path, text)
+        return made
+
+    def of(self, tier: str) -> Policy:
+        """The tier's policy."""
+        return Policy.model_validate({**self.common, **self.tiers.get(tier, {})})
+
+    def _check(self, tier: str | None, path: Path, text: str) -> None:
+        own = self.common if tier is None else self.tiers[tier]
+        try:
+            Policy.model_validate(own)
+        except ValidationError as wrong:
+            error = wrong.errors()[0]
+            name = str(error["loc"][0]) if error["loc"] else "retrain"
+            where = ("policy", *(() if tier is None else (tier,)), name)
+            known = (
+                f"expected one of {', '.join(Policy.model_fields)}"
+                if error["type"] == "extra_forbidden"
+                else error["msg"]
+            )
+            told = f"{name} is {own.get(name)!r}: {known}"
+            raise InputError(f"{path}{line_of(text, where)}: {told}") from None
