@@ -41,6 +41,8 @@ HASTE = {
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
     "DAYPART_TIMEZONE": ZONE,
 }
+POLICY = "[policy]\nbias_bps = 2000\ncoverage_low = 0.5\ncoverage_high = 1.0\nworse_bps = 2000\n"
+"""Few trees are all that a test has time for: what they are by themselves must not hold a challenger back."""
 PATIENCE = 180.0
 
 
@@ -128,6 +130,7 @@ def degraded(home: Path, chain: Chain) -> None:
     """A champion that learned a day whose mornings grow and whose evenings shrink, on a chain that has no such days."""
     home.mkdir()
     (home / "recipes.toml").write_text(RECIPE)
+    (home / "policy.toml").write_text(POLICY)
     lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
 
     def ingest(table: str, rows: pl.DataFrame) -> None:
