@@ -13,6 +13,7 @@ from flows import train as trainings
 from flows import tune as tunings
 from flows.adapters import server
 from flows.adapters.lock import held
+from flows.adapters.policies import Policies
 from flows.adapters.recipes import STANDARD, Recipes
 from flows.adapters.settings import Settings
 from flows.announcement import EVENT, Announcement, announce
@@ -66,8 +67,8 @@ def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | N
 
 def _watch(settings: Settings) -> None:
     lake, registry = places(settings)
-    watch = job("monitor", monitors.monitor)(lake, registry)
-    sent = job("announce", announce)(lake, registry, watch.decisions, _send)
+    watch = job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))
+    sent = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
     get_run_logger().info("to retrain: %s", sent.reason if sent else "nothing that was not announced before")
 
 

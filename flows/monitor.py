@@ -1,103 +1,182 @@
-"""Monitor: scores published forecasts whose actuals have arrived, and says whether to retrain."""
+"""Monitor: scores what was published, looks at the data first, and decides for every unit whether to retrain."""
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from typing import Any
 
 import polars as pl
 
 from features.errors import NotKnownError
-from features.matrix import HORIZON_DAYS
-from features.tables import TARGETS
+from features.health import Fault, stores_at_fault
+from flows import health, scoring
 from flows.adapters.lake import Lake
+from flows.adapters.policies import Policies
 from flows.adapters.registry import Registry
-from flows.forecast import LATE_DAYS
 from flows.reading import Chain
-from forecasting import accuracy
-from forecasting.backtest import with_actuals
-from forecasting.retrain import Decision, decide
+from forecasting import misses, tallies
+from forecasting.accuracy import Level
+from forecasting.promise import Promise
+from forecasting.retrain import LASTING_WEEKS, LEADS_DAYS, LEAST_STORE_WEEKS, MOST_WEEKS, Decision, decide
 
 RECENT_ORIGINS_DAYS = 28
+LEVELS: tuple[Level, ...] = ("hour", "daypart", "day")
+USUAL = Policies()
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What monitoring found: accuracy of what was published by target and level, and a decision per target."""
+    """What monitoring found: accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, a decision by
+    unit, data faults by target, and `news`, the units whose retrain was decided just now."""
 
     scores: pl.DataFrame
     decisions: dict[str, Decision]
+    faults: dict[str, list[Fault]] = field(default_factory=dict)
+    news: tuple[str, ...] = ()
 
 
-def monitor(lake: Lake, registry: Registry) -> Watch:
-    """Scores every published store-hour that has an actual, writes the scores, decides by target.
+@dataclass(frozen=True)
+class Serving:
+    """A unit that published: its target, tier and stores, and the version that serves now."""
 
-    An hour without demand counts as 0 once its store has ingested a later one of an open day. An origin is scored
-    until its horizon has been known for LATE_DAYS; demand that changes later leaves its scores as they are. Running
-    it again changes nothing unless actuals or forecasts did. Raises NotKnownError where nothing was published.
+    unit: str
+    target: str
+    tier: str
+    ids: frozenset[str]
+    version: int | None
+
+
+def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL) -> Watch:
+    """Scores what has come of published forecasts, and decides for each unit as of the day after the last demand.
+
+    Decisions are kept in the table `decisions`, whichever way they fall: one row per unit and day. A retrain that was
+    decided stands for its day; monitoring again changes nothing unless actuals or forecasts did. Nights that were
+    missed are made up for: what was published then is scored. Raises NotKnownError where nothing was published.
     """
     if not lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     chain = Chain.of(lake)
-    published = lake.scan("forecasts").select("origin_date", "target").unique().collect()
-    for origin in _due(lake, chain, published["origin_date"].unique().sort()):
-        _score(lake, origin, chain.edges[1])
-    recent, targets = _recent(lake), sorted(published["target"].unique())
-    return Watch(_levels(recent), {target: _decision(recent, registry, target) for target in targets})
-
-
-def _due(lake: Lake, chain: Chain, published: pl.Series) -> list[date]:
-    """Published origins that have no score yet or whose horizon may still bring one."""
+    scoring.score(lake, chain)
+    units = _serving(lake, registry)
     last = chain.last_day()
-    if last is None:
-        return []
-    known = published <= last
-    scored = lake.scan_or_empty("scores").select(pl.col("origin_date").unique()).collect().to_series()
-    open_since = last - timedelta(days=HORIZON_DAYS + LATE_DAYS)
-    return published.filter(known & ((published >= open_since) | ~published.is_in(scored.implode()))).to_list()
+    if last is None or not lake.exists("tallies"):
+        nothing = Decision(False, "no retrain: no published store-hour has an actual yet")
+        return Watch(pl.DataFrame(), {each.unit: nothing for each in units})
+    on = last + timedelta(days=1)
+    faults = {target: health.faults(lake, on, target) for target in sorted({each.target for each in units})}
+    decided = _decided(lake, registry, policies, units, on, faults)
+    stood = _standing(lake, on)
+    fresh = {unit: each for unit, each in decided.items() if unit not in stood}
+    _keep(lake, units, fresh, policies, on, faults)
+    news = tuple(unit for unit, each in fresh.items() if each.retrain)
+    return Watch(accuracy(lake), {**decided, **stood}, faults, news)
 
 
-def _score(lake: Lake, origin: date, until: datetime) -> None:
-    """Writes what is known of one origin's forecasts; the last demand is of `until`."""
-    mine = (pl.col("origin_date") == origin) & (pl.col("hour_utc") <= until)
-    told = lake.scan("forecasts").filter(mine).collect()
-    span = pl.col("hour_utc").is_between(told["hour_utc"].min(), told["hour_utc"].max())
-    demand = lake.scan("demand").filter(span).collect()
-    scored = with_actuals(_reported(told, demand), demand).filter(pl.col("actual").is_not_null())
-    if scored.height:
-        lake.upsert("scores", scored.select(lake.columns("scores")))
+def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
+    """One row per target, group of `by` and level: the figures of `tallies.score`, of the latest `days` of origins.
+
+    Groups are columns of the tallies (store_id, tier, daypart, lead_days, model_version) or of the stores (region,
+    format, country). A daypart's own figures are those at hour and daypart.
+    """
+    known = lake.scan("tallies")
+    last = known.select(pl.col("origin_date").max()).collect().item()
+    rows = known.filter(pl.col("origin_date") > last - timedelta(days=days))
+    wanted = [name for name in by if name not in rows.collect_schema()]
+    if wanted:
+        rows = rows.join(lake.scan("stores").select("store_id", *wanted), on="store_id", how="left")
+    levels = LEVELS[:2] if "daypart" in by else LEVELS
+    found = [tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
+    return pl.concat(found)
 
 
-def _recent(lake: Lake) -> pl.DataFrame:
-    """Scores of the latest origins that have any."""
-    scores = lake.scan_or_empty("scores")
-    last = scores.select(pl.col("origin_date").max()).collect().item()
-    since = last - timedelta(days=RECENT_ORIGINS_DAYS) if isinstance(last, date) else date.min
-    return scores.filter(pl.col("origin_date") > since).collect()
+def _serving(lake: Lake, registry: Registry) -> list[Serving]:
+    """Units of what was published lately, sorted by name; those without a champion too."""
+    rows = lake.scan("forecasts")
+    last = rows.select(pl.col("origin_date").max()).collect().item()
+    unit = pl.col("model_version").str.replace(r"-v\d+$", "")
+    latest = rows.filter(pl.col("origin_date") == last).group_by(unit.alias("unit"), "target", "tier")
+    found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
+    return [
+        Serving(unit, target, tier, frozenset(ids), registry.version_of(unit, "champion"))
+        for unit, target, tier, ids in found.iter_rows()
+    ]
 
 
-def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """Published hours up to the last one that their store has ingested: later ones are not known to be 0 yet."""
-    told = demand.unpivot(TARGETS, index=["store_id", "hour_utc"], variable_name="target").drop_nulls("value")
-    until = told.group_by("store_id", "target").agg(until=pl.col("hour_utc").max())
-    known = forecasts.join(until, on=["store_id", "target"])
-    return known.filter(pl.col("hour_utc") <= pl.col("until")).drop("until")
+def _decided(
+    lake: Lake, registry: Registry, policies: Policies, units: Sequence[Serving], on: date,
+    faults: Mapping[str, Sequence[Fault]],
+) -> dict[str, Decision]:  # fmt: skip
+    policy = {each.unit: policies.of(each.tier) for each in units}
+    small = any(len(each.ids) < LEAST_STORE_WEEKS for each in units)
+    window = max(each.window_days for each in policy.values())
+    least = max(window, LASTING_WEEKS * misses.WEEK_DAYS)
+    at_fault = {target: stores_at_fault(found, on) for target, found in faults.items()}
+    weeks = _weeks(lake, on, MOST_WEEKS * misses.WEEK_DAYS if small else least, at_fault)
+    found = {}
+    for each in units:
+        mine = weeks.filter(pl.col("version") == f"{each.unit}-v{each.version}")
+        lost = any(fault.kind == "lost column" for fault in faults[each.target])
+        promise, trained = _history(registry, each)
+        faulty = len(at_fault[each.target] & each.ids)
+        told = decide(mine, promise, policy[each.unit], on, trained, faulty, len(each.ids))
+        found[each.unit] = _lost(faults[each.target]) if lost and told.retrain else told
+    return found
 
 
-def _levels(scored: pl.DataFrame) -> pl.DataFrame:
-    if scored.is_empty():
-        return pl.DataFrame()
-    return pl.concat(
-        accuracy.score(scored, level, by=["target"]).with_columns(level=pl.lit(level))
-        for level in ("hour", "daypart", "day")
+def _lost(faults: Sequence[Fault]) -> Decision:
+    told = next(fault.told for fault in faults if fault.kind == "lost column")
+    return Decision(False, f"no retrain: data fault: {told}", "data fault")
+
+
+def _weeks(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) -> pl.DataFrame:
+    """Store-weeks of what every version published, of stores whose data are sound; `version` is its published name."""
+    since = on - timedelta(days=days)
+    rows = lake.scan("scores").filter(
+        pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
+        pl.col("lead_days") < LEADS_DAYS,
+        pl.col("hour_local") >= since,
     )
+    for target, ids in at_fault.items():
+        faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())
+        rows = rows.filter(~((pl.col("target") == target) & faulty))
+    told = rows.select("store_id", "origin_date", "hour_local", "forecast", "incumbent", "actual", unit="model_version")
+    return misses.store_weeks(told, on).rename({"unit": "version"})
 
 
-def _decision(scored: pl.DataFrame, registry: Registry, target: str) -> Decision:
-    version = registry.version_of(target, "champion")
-    promised = registry.describe(target, version)["metrics"] if version is not None else {}
-    mine = scored.filter(pl.col("target") == target)
-    if mine.is_empty():
-        return decide(0, None, None, promised)
-    row = accuracy.score(mine, "hour").row(0, named=True)
-    if row["accuracy_bps"] is None:
-        return decide(0, None, None, promised)
-    return decide(row["cells"], 1e4 - row["accuracy_bps"], 1e4 - row["incumbent_bps"], promised)
+def _history(registry: Registry, each: Serving) -> tuple[Promise | None, list[date]]:
+    """What the champion promised, and the dates of the unit's trainings."""
+    if each.version is None:
+        return None, []
+    listed = registry.versions(each.unit)["tags"].to_list()
+    trained = [json.loads(tags).get("as_of") for tags in listed]
+    metrics = registry.describe(each.unit, each.version)["metrics"]
+    return Promise.told(metrics), [date.fromisoformat(day) for day in trained if day]
+
+
+def _standing(lake: Lake, on: date) -> dict[str, Decision]:
+    """Retrains that were decided earlier for the same day."""
+    if not lake.exists("decisions"):
+        return {}
+    rows = lake.scan("decisions").filter(pl.col("decided_on") == on, pl.col("retrain")).collect()
+    return {
+        row["unit"]: Decision(True, row["reason"], row["cause"], json.loads(row["figures"])) for row in rows.to_dicts()
+    }
+
+
+def _keep(
+    lake: Lake, units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, on: date,
+    faults: Mapping[str, Sequence[Fault]],
+) -> None:  # fmt: skip
+    rows: list[dict[str, Any]] = [
+        {
+            "unit": each.unit, "decided_on": on, "model_version": f"{each.unit}-v{each.version}",
+            "retrain": decided[each.unit].retrain, "cause": decided[each.unit].cause,
+            "reason": decided[each.unit].reason, "figures": json.dumps(decided[each.unit].figures, sort_keys=True),
+            "policy": policies.of(each.tier).model_dump_json(),
+            "faults": json.dumps([asdict(fault) for fault in faults[each.target]], default=str),
+        }
+        for each in units if each.unit in decided
+    ]  # fmt: skip
+    if rows:
+        lake.upsert("decisions", pl.DataFrame(rows))

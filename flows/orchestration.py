@@ -14,6 +14,7 @@ from flows import monitor as monitors
 from flows import train as trainings
 from flows import tune as tunings
 from flows.adapters.lake import Lake
+from flows.adapters.policies import Policies
 from flows.adapters.recipes import Recipes
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
@@ -85,4 +86,4 @@ def forecast(settings: Settings, origin: date | None = None) -> date:
 def monitor(settings: Settings) -> monitors.Watch:
     """Scores what was published and says whether to retrain."""
     lake, registry = places(settings)
-    return job("monitor", monitors.monitor)(lake, registry)  # type: ignore[no-any-return]
+    return job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))  # type: ignore[no-any-return]

@@ -153,11 +153,15 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
 def _floor() -> pl.Expr:
     """Mean absolute error of the best forecast of a cell's volume, in the target's unit."""
     unit = pl.when(pl.col("unit_value") > 0.0).then(pl.col("unit_value"))
-    count = pl.col("forecast") / unit
-    best = count.map_batches(
-        lambda counts: pl.Series(deviation(counts.to_numpy())), return_dtype=pl.Float64, is_elementwise=True
+    return deviations(pl.col("forecast") / unit) * unit
+
+
+def deviations(mean: pl.Expr) -> pl.Expr:
+    """`deviation` of a column of means; null where that is null."""
+    best = mean.map_batches(
+        lambda means: pl.Series(deviation(means.to_numpy())), return_dtype=pl.Float64, is_elementwise=True
     )
-    return pl.when(count.is_not_null()).then(best * unit)
+    return pl.when(mean.is_not_null()).then(best)
 
 
 def _wape_bps(error: pl.Expr) -> pl.Expr:

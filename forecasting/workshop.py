@@ -18,6 +18,7 @@ from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
 from forecasting.paths import Paths
+from forecasting.promise import Promise
 from forecasting.recipe import Recipe
 from forecasting.stages import Stages
 
@@ -110,7 +111,8 @@ class Workshop:
             if (figure := wape_bps(judged, column)) is not None
         }
         counts = {"rows": rows.height, "origins": rows["origin_date"].n_unique(), "folds": folds}
-        return {**counts, "stores": rows["store_id"].n_unique(), **wape}
+        promised = Promise.of(judged) if folds else None
+        return {**counts, "stores": rows["store_id"].n_unique(), **wape, **(promised.figures() if promised else {})}
 
     def _fit(self, as_of: date) -> tuple[Member, ...]:
         if as_of not in self._fits:

@@ -114,6 +114,18 @@ def _canonical(name: str) -> LakeTable:
     return LakeTable(name, table.schema, table.key, f"daypart ingest {name} FILE", optional, partition, month_of)
 
 
+COUNT = pl.Int16()
+TALLIES = {
+    **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "date": DATE, "daypart": TEXT},
+    **{"lead_days": COUNT, "model_version": TEXT, "tier": TEXT, "hours": COUNT, "held": COUNT, "banded": COUNT},
+    **dict.fromkeys(("actual", "forecast", "incumbent", "error", "incumbent_error", "floor"), NUMBER),
+}
+DECISIONS = {
+    **{"unit": TEXT, "decided_on": DATE, "model_version": TEXT, "retrain": pl.Boolean()},
+    **dict.fromkeys(("cause", "reason", "figures", "policy", "faults"), TEXT),
+}
+
+
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
     return LakeTable(
@@ -132,15 +144,21 @@ RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
 }
-ANNOUNCED = {"unit": TEXT, "champion": pl.Int64(), "last_day": DATE, "reason": TEXT, "event_id": TEXT}
+ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
+TALLIED = LakeTable(
+    "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
+    frozenset({"daypart", "floor"}), "origin_date",
+)  # fmt: skip
 LAKE: dict[str, LakeTable] = {
     **{name: _canonical(name) for name in TABLES},
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
     "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
+    "tallies": TALLIED,
+    "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor"),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
-    "announced": LakeTable("announced", ANNOUNCED, ("unit", "champion", "last_day"), "daypart deploy"),
+    "announced": LakeTable("announced", ANNOUNCED, ("unit", "decided_on"), "daypart deploy"),
 }
-"""Every table by name. `reads`, `writes` and `outcome` of a run are JSON objects as text."""
+"""Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run says."""
 
 
 def lake_table(name: str) -> LakeTable:

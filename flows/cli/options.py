@@ -47,6 +47,12 @@ class Place:
         return Registry(self.settings)
 
     @property
+    def policies(self) -> Any:
+        from flows.adapters.policies import Policies
+
+        return Policies.read(self.settings.policy)
+
+    @property
     def recipes(self) -> Any:
         from flows.adapters.recipes import Recipes
 

@@ -43,8 +43,10 @@ def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
 
 
 def level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """Figures in whole basis points, after what they are of."""
     if scores.is_empty():
         return []
+    groups = [name for name in scores.columns[: scores.columns.index("cells")] if name != "level"]
     present = [name for name in LEVEL_COLUMNS if name in scores.columns]
     rounded = scores.with_columns(pl.col(present).round(0).cast(pl.Int64), pl.col("coverage").round(3))
-    return rounded.select("target", "level", *present, "coverage").to_dicts()
+    return rounded.select(*groups, "level", *present, "coverage").to_dicts()

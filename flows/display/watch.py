@@ -11,14 +11,17 @@ if TYPE_CHECKING:
 
 
 def show_monitor(watch: "Watch", *, as_json: bool) -> None:
-    """Accuracy of what was published, and one line per target: retrain or not, and why."""
-    decisions = {target: asdict(decision) for target, decision in watch.decisions.items()}
+    """Accuracy of what was published, data faults, and one line per unit: retrain or not, and why."""
+    decisions = {unit: asdict(decision) for unit, decision in watch.decisions.items()}
+    faults = {target: [asdict(fault) for fault in found] for target, found in watch.faults.items()}
     if as_json:
-        print_json({"scores": watch.scores.to_dicts(), "decisions": decisions})
+        print_json({"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "news": watch.news})
         return
     print_table(level_rows(watch.scores))
-    for target, decision in decisions.items():
-        print(f"{target}: {decision['reason']}")
+    for told in dict.fromkeys(fault["told"] for found in faults.values() for fault in found):
+        print(f"data fault: {told}")
+    for unit, decision in decisions.items():
+        print(f"{unit}: {decision['reason']}")
 
 
 def show_status(found: "Status", *, as_json: bool) -> None:

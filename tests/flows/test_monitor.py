@@ -122,7 +122,7 @@ def test_a_chain_that_changes_its_level_is_to_be_retrained(world: Any, daypart: 
     moved.filter(pl.col("orders") > 0).write_parquet(tmp_path / "moved.parquet")
     assert daypart(world.home, "ingest", "demand", tmp_path / "moved.parquet").status == 0
     decision = daypart(world.home, "monitor", "--json").json["decisions"]["orders"]
-    assert decision["retrain"] is True
+    assert decision["retrain"] is True, decision["reason"]
 
 
 def test_an_origin_known_for_long_is_left_as_it_was_scored(watched: Any, daypart: Any, tmp_path: Any) -> None:
@@ -138,3 +138,40 @@ def test_an_origin_known_for_long_is_left_as_it_was_scored(watched: Any, daypart
     assert daypart(watched.home, "ingest", "demand", tmp_path / "doubled.parquet").status == 0
     assert daypart(watched.home, "monitor").status == 0
     assert before == watched.lake.version("scores") == 0
+
+
+def test_an_outage_is_a_data_fault_and_never_a_retrain(world: Any, daypart: Any, tmp_path: Any) -> None:
+    """One store of four sends half of its hours, then nothing; the others' demand is unlike any forecast."""
+    later, store = pl.read_parquet(world.files / "later.parquet"), "S0002"
+    day, hour = pl.col("hour_local").dt.date(), pl.col("hour_local").dt.hour()
+    lost = (day > world.origin + timedelta(days=9)) | ((day > world.origin + timedelta(days=6)) & (hour < 13))
+    sent = later.filter(~((pl.col("store_id") == store) & lost)).with_columns(orders=pl.col("orders") * (1 + hour % 2))
+    sent.write_parquet(tmp_path / "sent.parquet")
+    assert daypart(world.home, "ingest", "demand", tmp_path / "sent.parquet").status == 0
+    found = daypart(world.home, "monitor", "--json").json
+    kinds = {fault["kind"]: fault["where"] for fault in found["faults"]["orders"]}
+    assert kinds["missing stores"] == [store]
+    assert kinds["missing hours"] == [store]
+    decision = found["decisions"]["orders"]
+    assert (decision["retrain"], decision["cause"]) == (False, "data fault")
+    assert "data fault: no demand of S0002" in daypart(world.home, "monitor").out
+    kept = world.lake.scan("decisions").filter(pl.col("unit") == "orders").collect().row(0, named=True)
+    assert kept["reason"] == decision["reason"]
+
+
+def test_figures_by_groups_are_those_of_each_alone(watched: Any, daypart: Any) -> None:
+    found = daypart(watched.home, "monitor", "--by", "region", "--by", "daypart", "--json").json["scores"]
+    stores = watched.lake.scan("stores").select("store_id", "region").collect()
+    frame = by_hand(watched).join(stores, on="store_id")
+    assert {row["level"] for row in found} == {"hour", "daypart"}
+    for row in found:
+        same = (pl.col(name).eq_missing(pl.lit(row[name])) for name in ("target", "region", "daypart"))
+        mine = accuracy.score(frame.filter(*same), row["level"]).row(0, named=True)
+        for name in ("cells", "accuracy_bps", "gain_bps", "bias_bps", "floor_bps"):
+            assert row[name] == (mine[name] if mine[name] is None else pytest.approx(mine[name], rel=1e-9)), name
+
+
+def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
+    said = daypart(watched.home, "monitor", "--by", "colour")
+    assert said.status == 2
+    assert "--by is 'colour': expected store, region" in said.err

@@ -1,0 +1,126 @@
+"""What a model promises: the evidence of its rolling origins, against which its published forecasts are held."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from forecasting.misses import WEEK_DAYS, store_weeks
+
+Array = NDArray[np.float64]
+
+PREFIX = "promised_"
+FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps")
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
+    times the sum of square roots of forecasts. `se_bps` is the standard error of its mean over the promise's
+    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck."""
+
+    by_incumbent: float
+    by_root: float
+    se_bps: float
+    week_sd_bps: float
+
+    @classmethod
+    def of(cls, weeks: pl.DataFrame, own: str) -> Self:
+        """What is usual of errors, or where `own` is "own_" of those that are left of the stores' own."""
+        usual = cls(*_fitted(weeks, own), 0.0, 0.0)
+        excess = weeks.select("week", "actual", over=usual.over(weeks, own))
+        strays = [mean_bps(week["over"], week["actual"]) for week in excess.partition_by("week", maintain_order=True)]
+        luck = float(np.mean([se**2 if np.isfinite(se) else 0.0 for _, se in strays]))
+        shared = float(np.var([stray for stray, _ in strays], ddof=1)) - luck
+        _, se_bps = mean_bps(excess["over"], excess["actual"])
+        return cls(usual.by_incumbent, usual.by_root, se_bps, max(shared, 0.0) ** 0.5)
+
+    def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
+        """By how much the error of store-weeks is above the usual, in the target's unit."""
+        by_hand = self.by_incumbent * weeks[f"{own}incumbent_error"]
+        return weeks[f"{own}error"] - by_hand - self.by_root * weeks["root"]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Figures of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and in all of so much `volume`.
+
+    `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
+    the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
+    error over store-weeks `steady_se_bps`.
+    """
+
+    whole: Usual
+    own: Usual
+    weeks: float
+    volume: float
+    steady_bps: float
+    steady_se_bps: float
+
+    @classmethod
+    def of(cls, judged: pl.DataFrame) -> Self | None:
+        """The promise of judged rows (columns: store_id, date, hour, lead_days, forecast, incumbent, y).
+
+        Null where fewer than two weeks of them are there.
+        """
+        rows = judged.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
+            "store_id", "forecast", "incumbent", unit=pl.lit(""), actual="y",
+            hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
+            origin_date=pl.col("date") - pl.duration(days="lead_days"),
+        )  # fmt: skip
+        last = judged["date"].max()
+        if not isinstance(last, date):
+            return None
+        found = store_weeks(rows, last + timedelta(days=1))
+        if found["week"].n_unique() < 2:
+            return None
+        steady_bps, steady_se_bps = mean_bps(found["steady"], found["actual"])
+        over = float(found["week"].n_unique()), float(found["actual"].sum())
+        return cls(Usual.of(found, ""), Usual.of(found, "own_"), *over, steady_bps, steady_se_bps)
+
+    @classmethod
+    def told(cls, figures: Mapping[str, float]) -> Self | None:
+        """The promise among a model's figures (`figures`); null for models of before there was one."""
+        if f"{PREFIX}weeks" not in figures:
+            return None
+        whole, own = (
+            Usual(*(figures[f"{PREFIX}{of}_{name}"] for name in Usual.__dataclass_fields__)) for of in ("whole", "own")
+        )
+        return cls(whole, own, *(figures[f"{PREFIX}{name}"] for name in FIGURES))
+
+    def figures(self) -> dict[str, float]:
+        """All of it by name, as a model keeps it."""
+        flat = {f"{of}_{name}": value for of in ("whole", "own") for name, value in asdict(getattr(self, of)).items()}
+        flat |= {name: getattr(self, name) for name in FIGURES}
+        return {PREFIX + name: value for name, value in flat.items()}
+
+
+def mean_bps(part: pl.Series, whole: pl.Series) -> tuple[float, float]:
+    """The ratio of sums over store-weeks in bps, and its standard error as store-weeks are drawn anew.
+
+    The error is that which resampling them with replacement tends to (Efron 1979; delta method), exact in the
+    number of draws. Infinite for fewer than two store-weeks.
+    """
+    volume = float(whole.sum())
+    if volume <= 0.0:
+        return 0.0, float("inf")
+    ratio = float(part.sum()) / volume
+    count = part.len()
+    if count < 2:
+        return 1e4 * ratio, float("inf")
+    strays: Array = (part - ratio * whole).to_numpy()
+    return 1e4 * ratio, 1e4 * float(np.sqrt(np.square(strays).sum() * count / (count - 1))) / volume
+
+
+def _fitted(weeks: pl.DataFrame, own: str) -> tuple[float, float]:
+    """Errors of store-weeks by the incumbent's and the roots, none below 0; big stores do not drown the others."""
+    from scipy.optimize import nnls
+
+    scale = np.sqrt(weeks["actual"].to_numpy().clip(1e-9))
+    causes = weeks.select(f"{own}incumbent_error", "root").to_numpy() / scale[:, None]
+    (by_incumbent, by_root), _ = nnls(causes, weeks[f"{own}error"].to_numpy() / scale)
+    return float(by_incumbent), float(by_root)
