@@ -32,7 +32,7 @@ from forecasting.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ChainSpec(stores=6, days=130, seed=5, issues_days=60)
-TRAINED, PUBLISHED = 84, (109, 116)
+TRAINED, PUBLISHED = 84, (102, 109, 116)
 """Days after the chain's first at which the champion was trained, and at which it published."""
 RECIPE = '[recipe.standard]\nmembers = ["ratio"]\nlearning_rate = 0.3\nrounds = 10\nmax_rows = 4000\nfolds = 1\n'
 ZONE = "America/New_York"
@@ -41,7 +41,7 @@ HASTE = {
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
     "DAYPART_TIMEZONE": ZONE,
 }
-POLICY = "[policy]\nbias_bps = 2000\ncoverage_low = 0.5\ncoverage_high = 1.0\nworse_bps = 2000\n"
+POLICY = "[policy]\nconfidence = 0.95\nbias_bps = 2000\ncoverage_low = 0.5\ncoverage_high = 1.0\nworse_bps = 2000\n"
 """Few trees are all that a test has time for: what they are by themselves must not hold a challenger back."""
 PATIENCE = 180.0
 
@@ -142,7 +142,7 @@ def degraded(home: Path, chain: Chain) -> None:
             ingest(table, rows)
     demand, day = chain.tables["demand"], pl.col("hour_local").dt.date()
     weeks = (day - pl.lit(SPEC.start)).dt.total_days() // 7
-    factor = (weeks * pl.when(pl.col("hour_local").dt.hour() < 13).then(0.15).otherwise(-0.15)).exp()
+    factor = (weeks * pl.when(pl.col("hour_local").dt.hour() < 13).then(0.25).otherwise(-0.25)).exp()
     trained = SPEC.start + timedelta(days=TRAINED)
     bent = demand.filter(day < trained).with_columns((pl.col("orders") * factor).round(), pl.col("sales") * factor)
     ingest("demand", bent)
