@@ -24,7 +24,12 @@ from flows.ingest import ingest_table
 from flows.train import train
 from forecasting.recipe import Recipe
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for name, text in {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}.items():
+    os.environ.setdefault(name, text)
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"rounds": 10, "max_rows": 4000, "folds": 1}
 SPEC = ChainSpec(stores=4, days=134, seed=3, issues_days=60)
