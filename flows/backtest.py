@@ -9,7 +9,9 @@ import polars as pl
 
 from features.errors import InputError
 from features.records import Records
+from flows import units
 from flows.adapters.lake import Lake
+from flows.adapters.portfolio import ONE, Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
 from flows.forecast import LATE_DAYS, check_out, write_out
 from flows.reading import read_records, with_demand
@@ -20,6 +22,7 @@ from forecasting.levels import Level
 from forecasting.model import Model
 from forecasting.publication import ORDER
 from forecasting.recipe import Recipe
+from forecasting.workshop import chain_sums
 
 HINDSIGHT = "Weather as observed: these figures are hindsight, no forecast could have reached them."
 
@@ -55,10 +58,12 @@ def backtest(
     oracle: pl.DataFrame | None = None,
     recipes: Recipes = USUAL,
     progress: Callable[[str], None] = lambda text: None,
+    portfolio: Portfolio = ONE,
 ) -> Backtested:
     """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
 
-    Models are made as in training: by the recipe, with what `recipes` has for a target over it.
+    Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
+    `recipes` has for its tier and target over it.
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
     if out is not None:
@@ -66,17 +71,16 @@ def backtest(
     records, reads = read_records(lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)
-    made = {target: recipes.recipe(target, recipe) for target in chosen}
+    members = units.members(records, portfolio, dict.fromkeys(chosen, span.start))
+    made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
     for target in chosen:
         _check(records, target, span, origins)
     told, importance, bands = [], [], []
     for target in chosen:
-        rows, models = rolling.backtest(
-            records.until(span.end), target, made[target], origins, span.retrain_every_days,
-            lambda origin, target=target: progress(f"{target} {origin}"),  # type: ignore[misc]
-        )  # fmt: skip
+        mine = {unit: ids for unit, ids in members.items() if unit.target == target}
+        rows, models = _rolled(records.until(span.end), mine, made, span, origins, progress)
         told.append(rows)
-        importance.append(models[max(models)].importance())
+        importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
     rows = pl.concat(told).sort(ORDER)
     if out is not None:
@@ -91,17 +95,50 @@ def backtest(
     return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
 
 
+def _rolled(
+    records: Records, members: units.Members, made: Mapping[Unit, Recipe], span: Span, origins: list[date],
+    progress: Callable[[str], None],
+) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
+    """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
+    told, models = [], dict[str, Model]()
+    sums = chain_sums(records, next(iter(members)).target, origins[-1])
+    for unit, ids in members.items():
+        segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
+        rows, own = rolling.backtest(
+            records, unit.target, made[unit], origins, span.retrain_every_days,
+            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
+        )  # fmt: skip
+        told.append(rows)
+        models |= own
+    return pl.concat(told).sort(ORDER), models
+
+
+def _importance(models: Mapping[str, Model]) -> pl.DataFrame:
+    """That of the latest models of one target; the mean over its units."""
+    last = max(model.as_of for model in models.values())
+    found = [model.importance() for model in models.values() if model.as_of == last]
+    if len(found) == 1:
+        return found[0]
+    by = ["target", "member", "feature"]
+    return pl.concat(found).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(found))
+
+
 def _lineage(
-    made: Mapping[str, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
+    made: Mapping[Unit, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
 ) -> dict[str, object]:
-    """Where the figures come from, as the report tells it; `made` has each target's recipe."""
+    """Where the figures come from, as the report tells it; `made` has each unit's recipe."""
+    recipes = {f"recipe of {_of(unit)}": recipe.model_dump(mode="json") for unit, recipe in made.items()}
     return {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
         "retrained": f"every {span.retrain_every_days} days",
         "weather": next(iter(made.values())).weather,
         "tables read (Delta version)": reads,
-        **{f"recipe of {target}": recipe.model_dump(mode="json") for target, recipe in made.items()},
+        **recipes,
     }
+
+
+def _of(unit: Unit) -> str:
+    return unit.target if unit.segment is None else f"{unit.target}, tier {unit.tier}"
 
 
 def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:

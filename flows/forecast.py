@@ -1,7 +1,7 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,21 +12,21 @@ import polars as pl
 from features import memory
 from features.errors import InputError, NotKnownError
 from features.records import Records, Source
+from flows import units
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
+from flows.adapters.portfolio import Portfolio
 from flows.adapters.registry import Registry
 from flows.adapters.staging import Staging
+from flows.champions import Champion, champions, check_knows
 from flows.reading import Chain, with_demand
 from forecasting import levels
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
-from forecasting.publication import ORDER, holiday_sums, of_night
+from forecasting.publication import ORDER, Served, holiday_sums, of_night
 from forecasting.stages import Stages
 from forecasting.workshop import in_blocks
-
-Champion = tuple[str, int, Model]
-"""Target, version and model."""
 
 ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
@@ -69,16 +69,15 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     stores = lake.scan("stores").select("store_id", "region", "currency").collect()
     if level == "region" and not stores["region"].is_not_null().any():
         raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
-    parts = rows.partition_by("target", "model_version", as_dict=True, maintain_order=True)
-    told = [
-        levels.summed(part, _model(registry, target, version), stores, cast(levels.Level, level))
-        for (target, version), part in parts.items()
-    ]
+    models = {name: _model(registry, name) for name in rows["model_version"].unique()}
+    parts = rows.partition_by("target", maintain_order=True)
+    told = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
     return pl.concat(told).sort(levels.ORDER, nulls_last=True)
 
 
-def _model(registry: Registry, target: str, name: str) -> Model:
-    return Model.from_files(registry.load(target, int(name.rpartition("-v")[2])))
+def _model(registry: Registry, name: str) -> Model:
+    unit, _, version = name.rpartition("-v")
+    return Model.from_files(registry.load(unit, int(version)))
 
 
 def due(lake: Lake, origin: date | None) -> date | None:
@@ -98,40 +97,55 @@ def publish(
 ) -> date:
     """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
 
-    Targets with a champion are published together: one atomic write replaces an earlier publication of the
-    same origin, and until then that is what readers see. Returns the origin. Memory holds a few blocks of stores;
-    forecasts wait on the disk. What the job takes is measured, and kept with each target's run.
+    Each store is served by the champion of its unit (`champions`). Targets with a champion are published together:
+    one atomic write replaces an earlier publication of the same origin, and until then that is what readers see.
+    Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
+    measured, and kept with each target's run.
     """
     meter = meter or Meter(registry.settings.prices)
     chain = Chain.of(lake)
     present = with_demand(chain, None)
     day = origin or max(_next_day(chain, target) for target in present)
-    serving = champions(registry, present)
-    for target, _, model in serving:
+    with meter("load") as count:
+        serving = champions(registry, units.members(chain, Portfolio.read(registry.settings.portfolio),
+                                                    dict.fromkeys(present, day)))  # fmt: skip
+        count(len(serving))
+    targets = list(dict.fromkeys(each.served.model.target for each in serving))
+    for target in targets:
         check_origin(chain, target, day)
-        if model.as_of > day:
-            raise InputError(
-                f"the champion for {target} was trained on demand up to {model.as_of}, after the origin "
-                f"{day}: it would know the future; use `daypart backtest`"
-            )
-    blocks = in_blocks(sorted(chain.stores["store_id"]))
-    sums = holiday_sums(chain, [target for target, _, _ in serving], day)
+    for each in serving:
+        check_knows(each, day)
     counts: Counter[str] = Counter()
+    served = [each.served for each in serving]
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(block_forecast, chain, serving, day, sums), blocks):
+        for rows in made(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
             lake.replace("forecasts", staged, day)
             count(counts.total())
-    for target, version, _ in serving:
-        params = {"origin": day.isoformat(), "model_version": str(version)}
+    for target in targets:
+        params = {"origin": day.isoformat(), "model_version": _told(serving, target)}
         registry.record("forecast", target, params, {"rows": counts[target], **meter.figures()}, chain.versions, {})
     return day
 
 
+def _told(serving: Sequence[Champion], target: str) -> str:
+    """The version that serves a target, or where units have their own how many do; the rows have them all."""
+    versions = {each.served.version for each in serving if each.served.model.target == target}
+    whole = [each.version for each in serving if each.unit == target]
+    return str(whole[0]) if len(versions) == 1 and whole else f"{len(versions)} models"
+
+
+def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
+    """The forecast of all stores and targets, block by block."""
+    blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, list(dict.fromkeys(each.model.target for each in serving)), origin)
+    yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
+
+
 def block_forecast(
-    chain: Chain, serving: Sequence[Champion], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
+    chain: Chain, serving: Sequence[Served], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
     stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip
     """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
@@ -143,17 +157,7 @@ def block_forecast(
         return records
 
     window = read(ids, memory.since(origin))
-    models = [(model, f"{target}-v{version}") for target, version, model in serving]
-    return of_night(window, read, chain, models, origin, stages, sums)
-
-
-def champions(registry: Registry, targets: Sequence[str]) -> list[Champion]:
-    """Target, version and model of every champion. Raises NotKnownError where no target has one."""
-    versions = [(target, registry.version_of(target, "champion")) for target in targets]
-    found = [(target, version) for target, version in versions if version is not None]
-    if not found:
-        raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
-    return [(target, version, Model.from_files(registry.load(target, version))) for target, version in found]
+    return of_night(window, read, chain, serving, origin, stages, sums)
 
 
 def _next_day(records: Source, target: str) -> date:

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows import units
 from flows.adapters import studies
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
+from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD, Recipes
 from flows.adapters.registry import Registry
 from flows.forecast import check_out
@@ -85,7 +87,8 @@ def tune(
     """Tunes every target on what was known at `as_of` (default: the day after the last demand), within the budget.
 
     What is proposed is the home's `recipes.toml` with the tuned settings in place of theirs: put there, it takes
-    effect. By default it is written beside the home's studies. The same data, recipe and trials give the same
+    effect. By default it is written beside the home's studies. Where the home's portfolio has units in the tier, it is
+    tuned on their stores together, as one model. The same data, recipe and trials give the same
     proposal, whether the search was made in one go or cut off and taken up again.
     """
     if out is not None:
@@ -93,7 +96,10 @@ def tune(
     chain = Chain.of(lake)
     recipes = Recipes.read(registry.settings.recipes)
     days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
-    searches = [_Search(chain, registry, target, tier, recipe, day, now) for target, day in days.items()]
+    stores = _stores(chain, Portfolio.read(registry.settings.portfolio), tier, days)
+    searches = [
+        _Search(chain, registry, target, tier, recipe, day, now, stores[target]) for target, day in days.items()
+    ]
     tuned = []
     for search in searches:
         done, recipes = search.run(recipes, budget, progress)
@@ -102,6 +108,16 @@ def tune(
     with drafted(path) as draft:
         draft.write_bytes(_file(tuned, recipes, now))
     return Tunings(tuned, path)
+
+
+def _stores(chain: Chain, portfolio: Portfolio, tier: str, days: Mapping[str, date]) -> dict[str, Sequence[str]]:
+    """By target, the stores of the tier's units; all where it has none."""
+    found: dict[str, Sequence[str]] = dict.fromkeys(days, chain.stores["store_id"].sort().to_list())
+    members = units.members(chain, portfolio, days)
+    for target in days:
+        mine = [ids for unit, ids in members.items() if (unit.target, unit.tier) == (target, tier)]
+        found[target] = sorted(name for ids in mine for name in ids) or found[target]
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,6 +131,7 @@ class _Search:
     usual: Recipe
     as_of: date
     now: datetime
+    store_ids: Sequence[str]
 
     def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[Tuned, Recipes]:
         """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
@@ -123,7 +140,8 @@ class _Search:
 
         meter, settings = Meter(self.registry.settings.prices), self.registry.settings
         present = recipes.recipe(self.target, self.usual, self.tier)
-        judge = tuning.Judge(Workshop(self.chain, self.target, present, self.as_of, Local(meter)), self.as_of)
+        workshop = Workshop(self.chain, self.target, present, self.as_of, Local(meter), self.store_ids)
+        judge = tuning.Judge(workshop, self.as_of)
         with studies.opened(settings.studies, self._name(present)) as study:
             while _goes_on(done := tuning.done(study), budget):
                 progress(f"{self.target} trial {len(done) + 1} of {budget.trials}")
@@ -140,7 +158,8 @@ class _Search:
 
     def _name(self, present: Recipe) -> str:
         """The same for the same data, date, tier and present settings, whose seed is the search's as well."""
-        told = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions)], sort_keys=True)
+        some = [self.store_ids] if len(self.store_ids) < self.chain.stores.height else []
+        told = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions), *some], sort_keys=True)
         return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> Tuned:

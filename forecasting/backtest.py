@@ -1,6 +1,7 @@
 """Rolling origins: at each, the forecast that would have been published, beside what came."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
@@ -19,6 +20,19 @@ def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) 
     return days(start, end - timedelta(days=horizon_days - 1), every_days)
 
 
+@dataclass(frozen=True)
+class Segment:
+    """Some stores that have models of their own: what versions' names begin with, and the tier.
+
+    `sums` are the chain's (`workshop.chain_sums`) up to the last origin.
+    """
+
+    before: str
+    tier: str
+    store_ids: Sequence[str]
+    sums: pl.DataFrame
+
+
 def backtest(
     records: Records,
     target: str,
@@ -26,14 +40,19 @@ def backtest(
     origins: list[date],
     retrain_every_days: int,
     progress: Callable[[date], None] = lambda origin: None,
+    segment: Segment | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Model]]:
     """One row per store, origin and hour of the horizon, as published, with `actual`; and the models by version.
+
+    Of all stores, or of a segment of them.
 
     Models are retrained every `retrain_every_days` from the first origin, each on what was known at its date,
     and each origin uses the latest. `actual` is null on days without demand (closed or not yet known) and 0 in
     an hour without demand on an open day.
     """
-    workshop = Workshop(records, target, recipe, origins[-1])
+    ids, sums = (segment.store_ids, segment.sums) if segment else (None, None)
+    workshop = Workshop(records, target, recipe, origins[-1], store_ids=ids, sums=sums)
+    before, tier = (segment.before, segment.tier) if segment else ("", "standard")
     trained: dict[date, Model] = {}
     served: dict[date, Model] = {}
     for origin in origins:
@@ -41,12 +60,14 @@ def backtest(
         served[origin] = trained[as_of] = trained.get(as_of) or workshop.train(as_of)
         progress(origin)
     told = [
-        of_block(block, past, model, origin, _version(model))
+        of_block(block, past, model, origin, _version(before, model), tier=tier)
         for block, past in workshop.blocks()
         for origin, model in served.items()
     ]
-    models = {_version(model): model for model in served.values()}
-    return with_actuals(pl.concat(told).sort(ORDER), records.demand), models
+    models = {_version(before, model): model for model in served.values()}
+    rows = pl.concat(told).sort(ORDER)
+    mine = pl.col("store_id").is_in(rows["store_id"].unique().implode())
+    return with_actuals(rows, records.demand.filter(mine)), models
 
 
 def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
@@ -56,8 +77,8 @@ def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFra
     return pl.concat(summed(part, models[version], stores, level) for (version, _), part in parts.items())
 
 
-def _version(model: Model) -> str:
-    return f"as-of-{model.as_of}"
+def _version(before: str, model: Model) -> str:
+    return f"{before}as-of-{model.as_of}"
 
 
 def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Forecasts added up to dayparts, days, weeks, stores, regions and the chain, with quantiles of the sums themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, get_args
 from zlib import crc32
 
@@ -39,9 +39,15 @@ What stores miss by together lasts for days: simulated chains are covered best a
 VALUES = ("forecast", "incumbent", "actual")
 QUANTILES = (0.1, 0.5, 0.9)
 
+Made = tuple[pl.DataFrame, Model, Paths]
+"""Rows of cells, the model that made them, its paths."""
 
-def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+
+def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
     """Published rows of one target and origin added up: COLUMNS, then `actual` where rows have it; sorted.
+
+    Where several models made them, `models` has each by its `model_version`. Their draws go by past days together as
+    far as their evidence is of the same ones. A cell's model_version and tier are those of its first row.
 
     A cell is a store's daypart of a local date, its date, its week of the horizon (leads 0 to 6, 7 to 13), its
     whole horizon, or a date of all stores of a region or of the chain, store_id null. Sales of different
@@ -53,21 +59,36 @@ def summed(rows: pl.DataFrame, model: Model, stores: pl.DataFrame, level: Level)
     forecast, incumbent and actual are sums; quantiles are those of sums of draws (`Draws`), 0 <= q10 <= q50 <= q90.
     The same bits whatever the order of rows. Raises InputError where model or rows are of before there were paths.
     """
+    cells = _cells(rows, stores, level)
+    number = cells["cell"].to_numpy()
+    sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
+    made = _by_model(cells, models)
+    low, middle, high = _quantiles(cells, made, stores, level)
+    # The forecast is the median of sums as it is of hours: its weights were chosen by both.
+    wide = _wide(cells, made, level)
+    sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
+    sums["q50"] = sums["forecast"]
+    sums["q90"] = sums["forecast"] + wide * (high - middle)
+    return _told(cells, sums, level)
+
+
+def _by_model(cells: pl.DataFrame, models: Model | Mapping[str, Model]) -> list[Made]:
+    """The cells' rows by the model that made them."""
+    if isinstance(models, Model):
+        found = [(cells, models)]
+    else:
+        parts = cells.partition_by("model_version", as_dict=True, maintain_order=True)
+        found = [(part, models[version]) for (version,), part in parts.items()]
+    return [(part, model, _paths(model)) for part, model in found]
+
+
+def _paths(model: Model) -> Paths:
     if model.paths is None:
         raise InputError(
             f"the model for {model.target} of {model.as_of} has no paths to draw sums from: run `daypart train`, "
             "then `daypart forecast --refresh`"
         )
-    cells = _cells(rows, stores, level)
-    number = cells["cell"].to_numpy()
-    sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
-    low, middle, high = _quantiles(cells, model, model.paths, stores, level)
-    wide = _wide(cells, model.paths, level)
-    # The forecast is the median of sums as it is of hours: its weights were chosen by both.
-    sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
-    sums["q50"] = sums["forecast"]
-    sums["q90"] = sums["forecast"] + wide * (high - middle)
-    return _told(cells, sums, level)
+    return model.paths
 
 
 def small_sample(paths: Paths, samples_a_week: int) -> float:
@@ -79,11 +100,15 @@ def small_sample(paths: Paths, samples_a_week: int) -> float:
     return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
 
 
-def _wide(cells: pl.DataFrame, paths: Paths, level: Level) -> Array:
-    """How much wider each cell's band is than that of its draws."""
+def _wide(cells: pl.DataFrame, made: Sequence[Made], level: Level) -> Array:
+    """How much wider each cell's band is than that of its draws: by the least evidence of its models."""
     stores = cells.group_by("cell").agg(pl.col("store_id").n_unique()).sort("cell")["store_id"].to_numpy()
     few = level in SAMPLES_A_WEEK and (("store_id" in CELL[level]) | (stores > 1))
-    return np.where(few, small_sample(paths, SAMPLES_A_WEEK.get(level, 1)), 1.0)
+    wide = np.ones(len(stores))
+    for part, _, paths in made:
+        numbers = part["cell"].unique().to_numpy()
+        wide[numbers] = np.maximum(wide[numbers], small_sample(paths, SAMPLES_A_WEEK.get(level, 1)))
+    return np.where(few, wide, 1.0)
 
 
 def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
@@ -121,7 +146,7 @@ def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32]
     return cells[first], np.add.reduceat(values, first, axis=0)
 
 
-def _quantiles(cells: pl.DataFrame, model: Model, paths: Paths, stores: pl.DataFrame, level: Level) -> Array:
+def _quantiles(cells: pl.DataFrame, made: Sequence[Made], stores: pl.DataFrame, level: Level) -> Array:
     """Quantiles of the draws of every cell, (quantiles, cells).
 
     In memory are the draws of one store, and sums of cells that stores share.
@@ -129,11 +154,12 @@ def _quantiles(cells: pl.DataFrame, model: Model, paths: Paths, stores: pl.DataF
     count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
     found = np.zeros((len(QUANTILES), count))
     total = np.zeros((count if shared else 0, DRAWS))
-    for numbers, sums in _drawn(cells, model, paths, stores):
-        if shared:
-            total[numbers] += sums
-        else:
-            found[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
+    for part, model, paths in made:
+        for numbers, sums in _drawn(part, model, paths, stores):
+            if shared:
+                total[numbers] += sums
+            else:
+                found[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
     return np.quantile(total, QUANTILES, axis=1) if shared else found
 
 

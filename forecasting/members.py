@@ -5,7 +5,8 @@ Each learns how demand departs from what a planner would do by hand, or its leve
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,9 @@ from features.matrix import feature_names
 from forecasting.engine import LOCAL, Engine, Sample
 from forecasting.linear import LINEAR, Linear, fit_linear
 from forecasting.recipe import Recipe
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 Array = NDArray[np.float64]
 
@@ -74,17 +78,38 @@ class Learned:
 
     def predict(self, rows: pl.DataFrame) -> Array:
         """Demand for each row of a matrix, in the target's unit per hour."""
+        predicted = np.asarray(self._parsed.predict(_floats(rows, self.features)), dtype=np.float64)
+        return _invert(self.member, rows, np.clip(predicted, self.low, self.high))
+
+    @cached_property
+    def _parsed(self) -> "Booster":
+        """The trees: parsed once, for a night asks block by block."""
+        import lightgbm
+
+        return lightgbm.Booster(model_str=self.booster)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the parsed trees, of which the text says all."""
+        return {name: value for name, value in self.__dict__.items() if name != "_parsed"}
+
+    def contributions(self, rows: pl.DataFrame) -> dict[str, Array]:
+        """The raw score of each row by feature (TreeSHAP), "" being the mean score; times `unit` it is demand.
+
+        Of `level` it is the log of that: the score sums up in the exponent.
+        """
         import lightgbm
 
         booster = lightgbm.Booster(model_str=self.booster)
-        predicted = np.asarray(booster.predict(_floats(rows, self.features)), dtype=np.float64)
-        return _invert(self.member, rows, np.clip(predicted, self.low, self.high))
+        told = np.asarray(booster.predict(_floats(rows, self.features), pred_contrib=True), dtype=np.float64)
+        return dict(zip((*self.features, ""), told.T, strict=True))
+
+    def unit(self, rows: pl.DataFrame) -> Array:
+        """What each row's prediction is a multiple of, in the target's unit."""
+        return rows["smooth"].to_numpy() + _soft(rows) if self.member == "ratio" else rows["scale"].to_numpy()
 
     def importance(self) -> pl.DataFrame:
         """One row per feature: member, feature, gain as a share of the member's total."""
-        import lightgbm
-
-        gain = lightgbm.Booster(model_str=self.booster).feature_importance("gain")
+        gain = self._parsed.feature_importance("gain")
         frame = pl.DataFrame({"feature": self.features, "gain": gain})
         return frame.select(pl.lit(self.member).alias("member"), "feature",
                             gain_share=pl.col("gain") / max(float(gain.sum()), 1e-12))  # fmt: skip

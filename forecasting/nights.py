@@ -48,12 +48,12 @@ class Nights:
     @property
     def stores(self) -> int:
         """How many stores are scored."""
-        return sum(block.stores.height for (block, _) in self._workshop.judged)
+        return sum(block.stores.height for (block, _) in self._workshop.evidence)
 
     @property
     def closures(self) -> pl.DataFrame:
         """The closures of those stores."""
-        return pl.concat(block.closures for (block, _) in self._workshop.judged)
+        return pl.concat(block.closures for (block, _) in self._workshop.evidence)
 
     def scored(self, model: Model, night: date) -> Scored:
         """What came of the model's forecast of that night. Nights are asked for in their order."""
@@ -72,7 +72,7 @@ class Nights:
         some = self._nights[at : at + AT_ONCE]
         self._until, self._scored = some[-1], {}
         view = self._workshop.view
-        self._known = [(made, _rows(made, view, some), _Told(nights=some)) for made in self._workshop.judged]
+        self._known = [(made, _rows(made, view, some), _Told(nights=some)) for made in self._workshop.evidence]
 
     def _published(self, made: Made, rows: pl.DataFrame, told: "_Told", model: Model, night: date) -> pl.DataFrame:
         """The block's rows, with what came."""

@@ -1,7 +1,7 @@
 """A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -16,8 +16,21 @@ from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
 
-Named = tuple[Model, str]
-"""A model and the name of its version."""
+
+@dataclass(frozen=True)
+class Served:
+    """A model that serves, the name of its version, its tier, and the stores it is for: all where null."""
+
+    model: Model
+    version: str
+    tier: str = "standard"
+    store_ids: frozenset[str] | None = None
+
+    @property
+    def view(self) -> matrix.View:
+        """What it sees of the world."""
+        return matrix.View(self.model.target, self.model.recipe.weather, self.model.recipe.horizon_days)
+
 
 SCHEMA = pl.Schema({
     "store_id": pl.String(), "target": pl.String(), "origin_date": pl.Date(), "lead_days": pl.Int16(),
@@ -51,33 +64,28 @@ def _as_in(block: Records, records: Records) -> Records:
 
 
 def of_night(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, models: Sequence[Named],
+    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, serving: Sequence[Served],
     origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
-    Those of all models, which know the same world. `whole` gives the whole history of those stores that look further
-    back; of the `chain` no more is read than what its young stores borrow, and its holidays unless `sums` has them.
+    Those of all models, which know the same world; each store's rows of a target are by the model that serves it.
+    `whole` gives the whole history of those stores that look further back; of the `chain` no more is read than what
+    its young stores borrow, and its holidays unless `sums` has them.
     """
+    views: dict[matrix.View, list[Served]] = {}
+    for each in serving:
+        views.setdefault(each.view, []).append(each)
     with stages("matrix"):
         window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-        views = {model.recipe.weather for model, _ in models}
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
-        world = {view: Outside.of(window, view, last) for view in views}
-    sums = sums or holiday_sums(chain, [model.target for model, _ in models], origin)
-    rows = [_of_window(window, world[model.recipe.weather], whole, chain, (model, version), origin, stages,
-                       sums[model.target]) for model, version in models]  # fmt: skip
+        world = {name: Outside.of(window, name, last) for name in {view.weather for view in views}}
+    sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
+    rows = []
+    for view, those in views.items():
+        made = night_states(window, world[view.weather], whole, chain, view, origin, stages, sums[view.target])
+        rows += [of_models(block, past, those, origin, stages) for block, past in made]
     return pl.concat(rows).sort(ORDER)
-
-
-def _of_window(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, named: Named,
-    origin: date, stages: Stages, sums: pl.DataFrame,
-) -> pl.DataFrame:  # fmt: skip
-    model, version = named
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    made = night_states(window, world, whole, chain, view, origin, stages, sums)
-    return pl.concat(of_block(block, past, model, origin, version, stages) for block, past in made)
 
 
 def night_states(
@@ -111,48 +119,77 @@ def of_block(
     block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
     tier: str = "standard", rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
 ) -> pl.DataFrame:  # fmt: skip
-    """One row per store, target and real clock hour of the horizon, sorted; COLUMNS.
+    """The rows of `of_models` by one model for all stores."""
+    return of_models(block, past, [Served(model, version, tier)], origin, stages, rows, engine)
+
+
+def of_models(
+    block: Records, past: history.Past, serving: Sequence[Served], origin: date, stages: Stages = unmeasured,
+    rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
+) -> pl.DataFrame:  # fmt: skip
+    """One row per store, target and real clock hour of the horizon, sorted; COLUMNS. The models share a view.
 
     `rows` is the block's matrix of the origin, where it is made already.
 
-    Every store open in the horizon has all its hours (23 or 25 on the days when clocks change). The
-    incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. Bands of sums
+    Every store open in the horizon that a model is for has all its hours (23 or 25 on the days when clocks change).
+    The incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. Bands of sums
     are made by `scale`, the store's mean trading hour of late, and `youth`, as the matrix has it; 0 where closed.
     """
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
+    view = serving[0].view
     stores = basis.open_stores(block, past, view.target, origin, view.horizon_days)
+    stores = stores.join(_serves(stores, serving), on="store_id", maintain_order="left")
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    block = replace(block, stores=stores.drop("open_days", "borrows"))
+    block = replace(block, stores=stores.drop("open_days", "borrows", "model_version", "tier"))
     told = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
             rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
         with stages("predict"):
-            told = basis.widened(model.predict(rows, past.totals, engine))
+            told = pl.concat(_told(rows, past.totals, each, engine) for each in serving)
     with stages("predict"):
-        return _published(block, past, stores, told, model, origin, version, tier)
+        return _published(block, past, stores, told, view, origin)
+
+
+def _serves(stores: pl.DataFrame, serving: Sequence[Served]) -> pl.DataFrame:
+    """One row per store that a model is for: store_id, model_version, tier."""
+    names = stores.select("store_id")
+    return pl.concat(
+        _of(names, each).with_columns(model_version=pl.lit(each.version), tier=pl.lit(each.tier)) for each in serving
+    )
+
+
+def _of(rows: pl.DataFrame, served: Served) -> pl.DataFrame:
+    """The rows of the stores that a model is for."""
+    if served.store_ids is None:
+        return rows
+    return rows.filter(pl.col("store_id").is_in(pl.Series(sorted(served.store_ids), dtype=pl.String).implode()))
+
+
+def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine) -> pl.DataFrame:
+    """What a model says of its stores' rows of the matrix; TOLD."""
+    mine = _of(rows, served)
+    if mine.is_empty():
+        return pl.DataFrame(schema=TOLD)
+    return basis.widened(served.model.predict(mine, _of(totals, served), engine)).select(TOLD.names())
 
 
 def _published(
-    block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, model: Model, origin: date,
-    version: str, tier: str,
-) -> pl.DataFrame:  # fmt: skip
+    block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, view: matrix.View, origin: date
+) -> pl.DataFrame:
     """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
-    about = stores.select("store_id", "open_days", "borrows")
+    about = stores.select("store_id", "open_days", "borrows", "model_version", "tier")
     told = basis.held(told.join(about, on="store_id"), past, origin)
-    rows = _hours(stores, told, origin, model.recipe.horizon_days)
+    rows = _hours(stores, told, origin, view.horizon_days)
     return (
         rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
         .join(about, on="store_id")
         .with_columns(
-            target=pl.lit(model.target),
+            target=pl.lit(view.target),
             origin_date=pl.lit(origin),
             lead_days=(pl.col("date") - pl.lit(origin)).dt.total_days().cast(pl.Int16),
             daypart=daypart(pl.col("hour")),
-            model_version=pl.lit(version),
-            tier=pl.lit(tier),
             basis=basis.in_words(),
         )
         .with_columns(pl.col(VALUES).fill_null(0.0))

@@ -13,7 +13,7 @@ from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
 from forecasting.accuracy import wape_bps
-from forecasting.bands import fit_bands
+from forecasting.bands import fit_bands, with_bands
 from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
 from forecasting.model import Model, member_predictions
@@ -23,7 +23,7 @@ from forecasting.recipe import Recipe
 from forecasting.stages import Stages
 
 BLOCK_STORES = 100
-
+JUDGED = ("store_id", "date", "hour", "lead_days", "youth", "y", "incumbent", "forecast", "q10", "q50", "q90")
 
 Made = tuple[Records, history.Past]
 """A block of stores and its states."""
@@ -36,23 +36,34 @@ class Workshop:
     of its origin or later, and a fit as of a date sees demand strictly before it. Fits are kept, so that a
     backtest's retrains serve as the next ones' evidence. The states of the evidence are kept; of a bigger
     chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
+
+    Of a segment of stores, models are made and judged on those alone, which learn from the whole chain what holidays
+    do to it and what its young stores borrow.
     """
 
-    def __init__(self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL) -> None:
-        """Prepares origins up to `last`. Raises NotKnownError where the target has no demand at all."""
-        first = records.first_demand_on(target)
+    def __init__(
+        self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL,
+        store_ids: Sequence[str] | None = None, sums: pl.DataFrame | None = None,
+    ) -> None:  # fmt: skip
+        """Prepares origins up to `last`, for some stores or all; `sums` are `chain_sums`, where they are at hand.
+
+        Raises NotKnownError where the target has no demand in them at all.
+        """
+        ids = sorted(records.stores["store_id"] if store_ids is None else store_ids)
+        first = first_demand(records, target, ids)
         if first is None:
-            raise NotKnownError(f"no {target} in any store: ingest demand with a column {target} first")
+            where = "any store" if store_ids is None else f"the {len(ids)} stores of the segment"
+            raise NotKnownError(f"no {target} in {where}: ingest demand with a column {target} first")
         self.first, self.target, self.recipe = first, target, recipe
         self.view = matrix.View(target, recipe.weather, recipe.horizon_days)
         self._records, self._last, self._engine, self._stages = records, last, engine, engine.stages
-        self._ids = sorted(records.stores["store_id"])
-        self._sums = effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
+        self._ids = ids
+        self._sums = chain_sums(records, target, last) if sums is None else sums
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
         # The stores of the evidence with their states, in blocks.
-        self.judged = list(self._made(judged))
-        self.totals = pl.concat([known.totals for _, known in self.judged])
+        self.evidence = list(self._made(judged))
+        self.totals = pl.concat([known.totals for _, known in self.evidence])
         self._training: pl.DataFrame | None = None
         self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
@@ -74,7 +85,7 @@ class Workshop:
 
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""
-        return self._made(self._ids) if self.samples else iter(self.judged)
+        return self._made(self._ids) if self.samples else iter(self.evidence)
 
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         for some in in_blocks(ids):
@@ -82,12 +93,12 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self.judged if matrix.any_known(*made, self.view, origins)] or self.judged[:1]
+        known = [made for made in self.evidence if matrix.any_known(*made, self.view, origins)] or self.evidence[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return pl.concat(past.came(rows) for _, past in self.judged)
+        return pl.concat(past.came(rows) for _, past in self.evidence)
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
@@ -99,9 +110,8 @@ class Workshop:
         folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
-        if evidence and sum(frame.height for frame in evidence):
-            seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+        seen = self._seen(as_of)
+        if seen is not None:
             weights = ensemble.fit_weights(seen, prior)
             if self.samples:
                 weights = ensemble.earning(weights)
@@ -111,7 +121,28 @@ class Workshop:
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         bands = fit_bands(judged)
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
-                     self._trained_on(as_of, judged, len(evidence)), Paths.of(judged, bands))  # fmt: skip
+                     self._trained_on(as_of, judged, len(folds)), Paths.of(judged, bands))  # fmt: skip
+
+    def judged(self, model: Model) -> pl.DataFrame | None:
+        """What a model trained here says at the rolling origins before it, beside what came, `y`; null without any.
+
+        One row per store, date, hour and lead: also the incumbent, q10, q50, q90 and youth. Its members' refits had
+        not seen those days; its weights and bands were chosen by them.
+        """
+        seen = self._seen(model.as_of)
+        if seen is None:
+            return None
+        mixed = seen.with_columns(ensemble.combine(seen, model.weights).alias("forecast"))
+        return with_bands(mixed, model.bands).select(*JUDGED)
+
+    def _seen(self, as_of: date) -> pl.DataFrame | None:
+        """The evidence known at a date, all folds, where silent members say what the incumbent does."""
+        folds = self.recipe.fold_dates(as_of, self.first)
+        evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
+        if not sum(frame.height for frame in evidence):
+            return None
+        members = [*self.recipe.members, *ensemble.BY_HAND]
+        return pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
 
     def parts(self, as_of: date, beside: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
         """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
@@ -173,7 +204,7 @@ class Workshop:
 
     def _past_issues(self) -> issues.Issued:
         if self._issued is None:
-            seen = [block for block, _ in self.judged]
+            seen = [block for block, _ in self.evidence]
             weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
             self._issued = issues.Issued.of(weather, stores)
         return self._issued
@@ -206,6 +237,22 @@ class Workshop:
             ]  # fmt: skip
             self._evidence[fold] = told.select(keep)
         return self._evidence[fold]
+
+
+def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
+    """What the chain's holidays up to `last` did (`effects.holiday_sums`): the same for all segments of its stores."""
+    first = records.first_demand_on(target) or last
+    return effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
+
+
+def first_demand(records: Source, target: str, store_ids: Sequence[str]) -> date | None:
+    """First local date with any demand of the target in some stores."""
+    if len(store_ids) == records.stores.height:
+        return records.first_demand_on(target)
+    mine = pl.col("store_id").is_in(pl.Series(store_ids, dtype=pl.String).implode())
+    sold = records.scan_demand().filter(mine, pl.col(target) > 0)
+    found = sold.select(pl.col("hour_local").min().dt.date()).collect().item()
+    return found if isinstance(found, date) else None
 
 
 def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -1,7 +1,7 @@
 """The engine that settings ask for: this process or a Dask cluster."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from features.errors import InputError
 from flows.adapters.meter import Meter
@@ -28,3 +28,11 @@ def opened(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
         ) from None
     with cluster.opened(settings) as made:
         yield made
+
+
+@contextmanager
+def by_name(settings: Settings, names: Sequence[str]) -> Iterator[dict[str, Callable[[Meter], Engine]]]:
+    """The named engines that are not the settings' own, as `opened` has them."""
+    with ExitStack() as stack:
+        others = {name: settings.model_copy(update={"engine": name}) for name in names if name != settings.engine}
+        yield {name: stack.enter_context(opened(other)) for name, other in others.items()}

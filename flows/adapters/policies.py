@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from features.errors import InputError
-from flows.adapters.recipes import line_of
+from flows.adapters.toml import line_of
 from forecasting.policy import Policy
 
 

@@ -1,18 +1,17 @@
 """Recipes: the settings by which each tier's models are made, in a file that people read and commit."""
 
 import json
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import ErrorDetails
 
-from features.errors import InputError, NotKnownError
+from features.errors import NotKnownError
 from features.tables import TARGETS
+from flows.adapters import toml
 from forecasting.recipe import Recipe
 from forecasting.space import MEMBERS
 
@@ -55,17 +54,7 @@ class Recipes:
     @classmethod
     def read(cls, path: Path) -> Self:
         """What the file says; nothing where there is none. Raises InputError for a key or a value that cannot be."""
-        try:
-            text = path.read_text("utf-8")
-            found = tomllib.loads(text)
-            File.model_validate_json(json.dumps(found, default=str))
-        except FileNotFoundError:
-            return cls()
-        except ValidationError as wrong:
-            error = wrong.errors()[0]
-            raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
-        except (ValueError, OSError) as wrong:
-            raise InputError(f"{path} cannot be read: {wrong}; expected tables such as [recipe.standard]") from None
+        found = toml.read(path, File, "tables such as [recipe.standard]", _worded)
         return cls(found.get("recipe", {}))
 
     def recipe(self, target: str, base: Recipe, tier: str = STANDARD) -> Recipe:
@@ -125,19 +114,3 @@ def _worded(error: ErrorDetails) -> str:
     if error["type"] in ("model_type", "dict_type"):
         return f"{name} is {error['input']!r}; expected a table such as [recipe.standard]"
     return f"{name} is {error['input']!r}: {error['msg']}"
-
-
-def line_of(text: str, loc: tuple[int | str, ...]) -> str:
-    """Where a TOML file says what `loc` leads to, or else the table that it is in: " line 3", or nothing."""
-    found: dict[tuple[int | str, ...], int] = {}
-    header: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        told = re.match(r"\s*(?:\[([^\]]+)\]|([\w.\"'-]+)\s*=)", line)
-        if not told:
-            continue
-        keys = tuple(part.strip(" \"'") for part in (told[1] or told[2]).split("."))
-        header = keys if told[1] else header
-        path = keys if told[1] else (*header, *keys)
-        for depth in range(1, len(path) + 1):
-            found.setdefault(path[:depth], number)
-    return next((f" line {found[loc[:depth]]}" for depth in range(len(loc), 0, -1) if loc[:depth] in found), "")

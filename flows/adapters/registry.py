@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,12 @@ VERSIONS = {
     **{"version": pl.Int64(), "created_utc": pl.Datetime("us"), "run_id": pl.String()},
     **{"aliases": pl.List(pl.String()), "tags": pl.String()},
 }
+RUNS = {"run_id": pl.String(), "params": pl.String(), "tags": pl.String()}
 BUSY_SECONDS = 60.0
 """How long a call waits for another process to let go of the database."""
+PREFIX = "daypart-"
+MOST_MODELS = 1000
+"""So many MLflow tells of in one call."""
 BATCH = 100
 """Params or metrics that MLflow takes in one call."""
 
@@ -90,19 +94,27 @@ class Registry:
         model = self._model(target)
         return int(model.aliases[alias]) if model is not None and alias in model.aliases else None
 
+    def aliases(self) -> dict[str, dict[str, int]]:
+        """By unit of which there is a model, the version that each alias names; all in one call."""
+        if not self.settings.mlflow_database.exists():
+            return {}
+        listed = self._call("search_registered_models", max_results=MOST_MODELS)
+        return {
+            model.name.removeprefix(PREFIX): {alias: int(number) for alias, number in model.aliases.items()}
+            for model in listed
+        }
+
     def load(self, target: str, version: int | str) -> dict[str, bytes]:
         """The files of a version, or of the one that an alias names, exactly as they were recorded.
 
         Raises NotKnownError where there is no such version, DaypartError where files are gone or changed.
         """
         found = self._version(target, version)
-        folder = self._folder(found.run_id)
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        if self._call("get_run", found.run_id).data.tags["model.sha256"] != _digest(files):
-            told = f"version {found.version} of {target} is damaged, files in {folder} are gone or changed"
-            raise DaypartError(f"{told}: restore them, promote another version, or run `daypart train`")
-        return files
+        return self._files(target, found, self._call("get_run", found.run_id))
+
+    def load_all(self, versions: Mapping[str, int]) -> dict[str, dict[str, bytes]]:
+        """The files of a version of each of many units, in a few calls. Raises as `load`."""
+        return {unit: self._files(unit, *found) for unit, found in self._many(versions).items()}
 
     def describe(self, target: str, version: int | str) -> dict[str, Any]:
         """A version's version, run_id, created_utc, params, metrics, and tags, its own over its run's.
@@ -110,12 +122,11 @@ class Registry:
         Raises NotKnownError where there is no such version.
         """
         found = self._version(target, version)
-        data = self._call("get_run", found.run_id).data
-        tags = {name: text for name, text in data.tags.items() if not name.startswith("mlflow.")}
-        return {
-            **{"version": int(found.version), "run_id": found.run_id, "created_utc": _moment(found)},
-            **{"params": data.params, "metrics": data.metrics, "tags": {**tags, **found.tags}},
-        }
+        return _about(found, self._call("get_run", found.run_id))
+
+    def describe_all(self, versions: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        """The same of a version of each of many units, in a few calls."""
+        return {unit: _about(*found) for unit, found in self._many(versions).items()}
 
     def versions(self, target: str) -> pl.DataFrame:
         """One row per version, oldest first: version, created_utc, run_id, aliases, tags (JSON)."""
@@ -130,6 +141,35 @@ class Registry:
             for each in listed
         ]
         return pl.DataFrame(rows, schema=VERSIONS).sort("version")
+
+    def note(self, name: str, text: str) -> None:
+        """Keeps a text under a name, beside the runs; it takes the place of an earlier one."""
+        if not self.settings.mlflow_database.exists():
+            self._create()
+        self._call("set_experiment_tag", self._experiment().experiment_id, name, text)
+
+    def noted(self, name: str) -> str | None:
+        """The text that `note` kept under the name; null where there is none."""
+        if not self.settings.mlflow_database.exists():
+            return None
+        text = self._experiment().tags.get(name)
+        return None if text is None else str(text)
+
+    def runs(self, job: str, target: str, params: Mapping[str, str]) -> pl.DataFrame:
+        """Finished runs of a job for a target with such params, oldest first: run_id, and params and tags (JSON)."""
+        if not self.settings.mlflow_database.exists():
+            return pl.DataFrame(schema=RUNS)
+        wanted = [f"tags.job = '{job}'", f"tags.target = '{target}'", "attributes.status = 'FINISHED'"]
+        wanted += [f"params.{name} = '{text}'" for name, text in params.items()]
+        found = self._call(
+            "search_runs", [self._experiment().experiment_id], " and ".join(wanted),
+            order_by=["attributes.start_time ASC"],
+        )  # fmt: skip
+        told = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in found]
+        return pl.DataFrame(told, RUNS, orient="row")
+
+    def _experiment(self) -> Any:
+        return self._call("get_experiment_by_name", EXPERIMENT)
 
     def _model(self, target: str) -> Any:
         """The registered model with its aliases; null where there is none."""
@@ -151,6 +191,33 @@ class Registry:
             raise NotKnownError(f"no version {number} of {target}: it has {known}")
         return found
 
+    def _many(self, versions: Mapping[str, int]) -> dict[str, tuple[Any, Any]]:
+        """What MLflow knows of a version of each unit and its run; those of one number are asked for at once."""
+        found: dict[str, Any] = {}
+        for number in sorted(set(versions.values())):
+            names = [_name(unit) for unit, version in versions.items() if version == number]
+            asked = f"version_number = {number} AND name IN ({_quoted(names)})"
+            listed = self._call("search_model_versions", asked, max_results=MOST_MODELS)
+            found |= {each.name.removeprefix(PREFIX): each for each in listed}
+        for unit in versions.keys() - found.keys():
+            found[unit] = self._version(unit, versions[unit])
+        if not found:
+            return {}
+        experiment = self._call("get_experiment_by_name", EXPERIMENT).experiment_id
+        asked = f"attributes.run_id IN ({_quoted([each.run_id for each in found.values()])})"
+        runs = {run.info.run_id: run for run in self._call("search_runs", [experiment], asked, max_results=MOST_MODELS)}
+        return {unit: (found[unit], runs[found[unit].run_id]) for unit in versions}
+
+    def _files(self, unit: str, version: Any, run: Any) -> dict[str, bytes]:
+        """A version's files, as `load` has them."""
+        folder = self._folder(version.run_id)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        if run.data.tags["model.sha256"] != _digest(files):
+            told = f"version {version.version} of {unit} is damaged, files in {folder} are gone or changed"
+            raise DaypartError(f"{told}: restore them, promote another version, or run `daypart train`")
+        return files
+
     def _folder(self, run_id: str, kind: str = "model") -> Path:
         """Where MLflow lays the files of a run, wherever the home now is."""
         return self.settings.artifacts.resolve() / run_id / "artifacts" / kind
@@ -169,7 +236,7 @@ class Registry:
         """A new run's id, once the runs of this machine's dead processes are marked KILLED."""
         if not self.settings.mlflow_database.exists():
             self._create()
-        experiment = self._call("get_experiment_by_name", EXPERIMENT).experiment_id
+        experiment = self._experiment().experiment_id
         for run in self._call("search_runs", [experiment], "attributes.status = 'RUNNING'"):
             if not process.lives(run.data.tags):
                 self._call("set_terminated", run.info.run_id, "KILLED")
@@ -221,7 +288,21 @@ def _client(database: Path) -> Any:
 
 
 def _name(target: str) -> str:
-    return f"daypart-{target}"
+    return f"{PREFIX}{target}"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
+def _about(version: Any, run: Any) -> dict[str, Any]:
+    """A version with its run, as `describe` has it."""
+    data = run.data
+    tags = {name: text for name, text in data.tags.items() if not name.startswith("mlflow.")}
+    return {
+        **{"version": int(version.version), "run_id": version.run_id, "created_utc": _moment(version)},
+        **{"params": data.params, "metrics": data.metrics, "tags": {**tags, **version.tags}},
+    }
 
 
 def _moment(version: Any) -> datetime:

@@ -7,29 +7,37 @@ from typing import Annotated
 import typer
 
 from flows.cli import options
-from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Weather, app
+from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Units, Weather, app
+
+TRIALS = "Trials a target, those of earlier calls included; default the tier's, or 30."
 
 
 @app.command()
 def train(
     context: typer.Context,
     targets: Targets = None,
+    units: Units = None,
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
     weather: Weather = "issued",
     engine: Engine = None,
     scheduler: Scheduler = None,
+    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks; see governance.toml.")] = "automation",
     json: Json = False,
 ) -> None:
-    """Train a challenger for each target, register it and gate it."""
-    from flows.adapters.engine import opened
+    """Train a challenger for each unit of the portfolio, register it and gate it."""
+    from flows.adapters.engine import by_name, opened
     from flows.display import models as display
     from flows.train import train as run
 
     place = Place(context.obj, engine, scheduler)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.day(as_of, "--as-of") if as_of else None
-    with opened(place.settings) as made:
-        done = run(place.lake, place.registry, recipe, chosen, day, made, place.recipes)
+    asked = [] if engine else place.portfolio.engines()
+    with opened(place.settings) as made, by_name(place.settings, asked) as others:
+        done = run(
+            place.lake, place.registry, recipe, chosen, day, made, place.recipes, options.units(units), others,
+            datetime.now(UTC), role,
+        )  # fmt: skip
     display.show_train(done, as_json=json)
 
 
@@ -37,7 +45,7 @@ def train(
 def tune(
     context: typer.Context,
     targets: Targets = None,
-    trials: Annotated[int, typer.Option(min=1, help="Trials a target, those of earlier calls included.")] = 30,
+    trials: Annotated[int | None, typer.Option(min=1, help=TRIALS)] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
     tier: Annotated[str, typer.Option(help="Whose settings; others are declared in recipes.toml.")] = "standard",
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
@@ -51,7 +59,8 @@ def tune(
 
     place = Place(context.obj)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
-    day, budget = options.day(as_of, "--as-of") if as_of else None, tunes.Budget(trials, minutes)
+    day = options.day(as_of, "--as-of") if as_of else None
+    budget = tunes.Budget(trials or place.portfolio.tier(tier).trials, minutes)
     done = tunes.tune(
         place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
     )
@@ -92,6 +101,7 @@ def backtest(
         None,
         place.recipes,
         options.say,
+        place.portfolio,
     )
     options.say("")
     display.show_backtest(done, out, as_json=json)

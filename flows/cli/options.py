@@ -15,6 +15,9 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas: orders,sales.")]
+Units = Annotated[
+    list[str] | None, typer.Option(help="Units of the portfolio, such as orders.West; repeated or separated by commas.")
+]
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
@@ -23,11 +26,13 @@ Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, obs
 class Place:
     """The home that a command works on, opened when first asked for."""
 
-    def __init__(self, home: Path, engine: str | None = None, scheduler: str | None = None) -> None:
+    def __init__(
+        self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None
+    ) -> None:
         from features.errors import InputError
         from flows.adapters.settings import Settings
 
-        asked = {"engine": engine, "scheduler": scheduler}
+        asked = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
         self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
         if scheduler is not None and self.settings.engine == "local":
             raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
@@ -56,6 +61,12 @@ class Place:
 
         return Recipes.read(self.settings.recipes)
 
+    @property
+    def portfolio(self) -> Any:
+        from flows.adapters.portfolio import Portfolio
+
+        return Portfolio.read(self.settings.portfolio)
+
 
 @app.callback()
 def place(
@@ -82,6 +93,11 @@ def targets(text: str | None) -> tuple[str, ...] | None:
     if names and set(names) - set(TARGETS):
         raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
     return names
+
+
+def units(texts: list[str] | None) -> list[str] | None:
+    """The names in what may be given several times, with commas in it."""
+    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(","))) if texts else None
 
 
 def recipe(weather: str, seed: int) -> Any:

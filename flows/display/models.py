@@ -26,7 +26,7 @@ def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> Non
 
 
 def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
-    """Each target's version, whether it serves now, and why."""
+    """Each unit's version, whether it serves now, and why."""
     done = list(trained)
     rows = [asdict(each) for each in done]
     if as_json:
@@ -34,13 +34,13 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         return
     print_table([
         {
-            "target": row["target"], "version": row["version"], "as_of": row["as_of"],
+            "unit": row["unit"], "version": row["version"], "as_of": row["as_of"],
             "serves": "yes" if row["promoted"] else "no", "why": row["reason"],
         }
         for row in rows
     ])  # fmt: skip
     for each in done:
-        show_usage(each.usage, each.cost_dollars, f"\n{each.target}")
+        show_usage(each.usage, each.cost_dollars, f"\n{each.unit}")
 
 
 def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:

@@ -129,7 +129,9 @@ def test_a_killed_training_can_be_done_again(
     dying = process(untrained.home, "train", before=KILL.format(method=method, at=at, before=before))
     _, told = dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL, told
-    assert untrained.lake.versions() == {n: v for n, v in world.lake.versions().items() if n != "forecasts"}
+    written = {"forecasts", "audit"}
+    before = {name: version for name, version in world.lake.versions().items() if name not in written}
+    assert {name: v for name, v in untrained.lake.versions().items() if name != "audit"} == before
     assert daypart(untrained.home, "train").status == 0
     with sqlite3.connect(untrained.home / "mlflow.db") as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
@@ -138,3 +140,30 @@ def test_a_killed_training_can_be_done_again(
     assert daypart(untrained.home, "forecast").status == 0
     same = untrained.forecasts().drop("model_version")
     assert same.equals(world.forecasts().drop("model_version"))
+
+
+def test_a_promotion_that_wants_an_approval_is_asked_for(
+    world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting import gate
+
+    monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(True, "better", {}))
+    rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"
+    (world.home / "governance.toml").write_text(rule)
+    asked = ("train", "--targets", "orders", "--as-of", "2024-02-20", "--json")
+    for _ in range(2):
+        (found,) = daypart(world.home, *asked).json["trained"]
+        assert (found["version"], found["promoted"]) == (2, False)
+        assert found["reason"].startswith("better; v2 of orders is asked for")
+    assert world.registry.version_of("orders", "champion") == 1
+    before = world.lake.version("audit")
+    refused = daypart(world.home, *asked, "--role", "planner")
+    assert (refused.status, "planner may not retrain orders" in refused.err) == (2, True)
+    said = daypart(world.home, "approve", "orders", "--role", "lead", "--reason", "seen")
+    assert said.out == "v2 of orders serves, after v1\n"
+    assert daypart(world.home, "audit", "--verify", "--json").json["faults"] == []
+    records = daypart(world.home, "audit", "--unit", "orders", "--json").json["records"]
+    assert [row["activity"] for row in records] == [
+        *("retrain", "promote", "promote"), *("retrain", "promote"), *("approve", "promote"),
+    ]  # fmt: skip
+    assert world.lake.version("audit") == before + 2

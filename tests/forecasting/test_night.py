@@ -13,7 +13,7 @@ from features import history, kinship, matrix, memory
 from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.model import Model
-from forecasting.publication import of_block, of_night
+from forecasting.publication import Served, of_block, of_night
 from forecasting.recipe import Recipe
 from forecasting.workshop import Workshop
 
@@ -85,7 +85,7 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
     view = matrix.View(target, RECIPE.weather)
     past = states(records, view, origin)
     expected = of_block(records, past, trained, origin, "1")
-    told = of_night(window(records, origin), whole, records, [(trained, "1")], origin)
+    told = of_night(window(records, origin), whole, records, [Served(trained, "1")], origin)
     assert_frame_equal(told, expected, check_exact=True)
     assert told["store_id"].n_unique() == 8
     assert (
@@ -117,4 +117,4 @@ def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
         "closed for good": replace(records, stores=closed),
         "none": records.block([]),
     }[kind]
-    assert of_night(block, block.block, records, [(trained, "1")], origin).is_empty()
+    assert of_night(block, block.block, records, [Served(trained, "1")], origin).is_empty()

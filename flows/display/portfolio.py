@@ -1,0 +1,24 @@
+"""What is printed of the portfolio."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from flows.display.tables import print_json, print_table
+
+if TYPE_CHECKING:
+    from flows.portfolio import Listed, Standing
+
+
+def show_portfolio(found: "Listed", *, as_json: bool) -> None:
+    """A row for each unit."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    print_table([_row(each) for each in found.units])
+    for notice in found.notices:
+        print(f"portfolio.toml: {notice}")
+
+
+def _row(standing: "Standing") -> dict[str, Any]:
+    row = asdict(standing)
+    return {name: round(value) if name.endswith("_bps") and value is not None else value for name, value in row.items()}

@@ -1,0 +1,198 @@
+"""A home of several models a target: trained, published and listed by unit."""
+
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flows.adapters.portfolio import Unit
+from flows.adapters.recipes import Recipes
+from flows.forecast import publish
+from flows.portfolio import health
+from flows.train import train
+from forecasting import accuracy
+from forecasting.recipe import Recipe
+from tests.flows.conftest import SMALL, World
+
+FILE = """
+[segments]
+by = "region"
+[tiers.light]
+retrain_days = 7
+owner = "analyst"
+[[assign]]
+target = "sales"
+segment = "West"
+tier = "light"
+[[assign]]
+segment = "Wset"
+tier = "light"
+"""
+RECIPES = '[recipe.light]\nmembers = ["ratio"]\nrounds = 5\n'
+SIDES = {"S0001": "East", "S0002": "East", "S0003": "West", "S0004": "West"}
+TIERS = {"orders.East": "standard", "orders.West": "standard", "sales.East": "standard", "sales.West": "light"}
+KEY = ["store_id", "target", "origin_date", "hour_utc"]
+
+
+def parted(home: Path, world: World) -> World:
+    """A copy of a home in which the chain has two regions and a portfolio."""
+    shutil.copytree(world.home, home)
+    copy = World(home, world.files, world.chain)
+    sides = pl.col("store_id").replace_strict(SIDES)
+    copy.lake.upsert("stores", copy.lake.scan("stores").collect().with_columns(region=sides))
+    (home / "portfolio.toml").write_text(FILE)
+    (home / "recipes.toml").write_text(RECIPES)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def trained(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Beside the models of the whole chain each unit has its own; not to be changed."""
+    world = parted(tmp_path_factory.mktemp("parted") / "home", published_world)
+    done = train(world.lake, world.registry, Recipe(**SMALL), recipes=Recipes.read(world.registry.settings.recipes))
+    assert {each.unit: each.tier for each in done} == TIERS
+    for each in done:
+        assert each.version == 1
+        world.registry.set_alias(each.unit, "champion", 1)
+    publish(world.lake, world.registry)
+    return world
+
+
+@pytest.fixture
+def world(trained: World, tmp_path: Path) -> World:
+    shutil.copytree(trained.home, tmp_path / "home")
+    # Files of runs lie beside the database that knows them.
+    return World(tmp_path / "home", trained.files, trained.chain)
+
+
+def unit_of(rows: pl.DataFrame) -> pl.Series:
+    return rows.select(pl.format("{}.{}", "target", pl.col("store_id").replace_strict(SIDES))).to_series()
+
+
+def test_every_store_is_served_by_its_units_champion_in_one_publication(trained: World, published_world: World) -> None:
+    rows = trained.forecasts()
+    assert rows.select(KEY).equals(published_world.forecasts().select(KEY))
+    assert rows["model_version"].to_list() == [f"{unit}-v1" for unit in unit_of(rows)]
+    assert rows["tier"].to_list() == [TIERS[unit] for unit in unit_of(rows)]
+    history = trained.lake.history("forecasts")
+    assert history["version"].to_list() == [1, 0], "one commit over the one of the whole chain's models"
+
+
+def test_a_units_model_is_of_its_own_stores_and_its_tiers_recipe(trained: World) -> None:
+    about = {unit: trained.registry.describe(unit, "champion") for unit in TIERS}
+    assert {unit: told["metrics"]["stores"] for unit, told in about.items()} == dict.fromkeys(TIERS, 2.0)
+    assert about["sales.West"]["params"]["members"] == '["ratio"]'
+    assert about["sales.East"]["params"]["rounds"] == str(SMALL["rounds"])
+    tags = about["sales.West"]["tags"]
+    assert (tags["segment"], tags["tier"]) == ("West", "light")
+    assert tags["read.demand"] == str(trained.lake.version("demand"))
+
+
+def test_retraining_one_unit_changes_no_bit_of_the_others(world: World, daypart: Any) -> None:
+    before = world.forecasts()
+    earlier = world.origin - timedelta(days=21)
+    said = daypart(world.home, "train", "--units", "orders.West", "--as-of", earlier, "--json").json["trained"]
+    assert [(row["unit"], row["version"]) for row in said] == [("orders.West", 2)]
+    world.registry.set_alias("orders.West", "champion", 2)
+    assert daypart(world.home, "forecast", "--refresh", "--json").status == 0
+    after = world.forecasts()
+    retrained = unit_of(before) == "orders.West"
+    assert after.filter(~retrained).equals(before.filter(~retrained))
+    assert after.filter(retrained)["model_version"].unique().to_list() == ["orders.West-v2"]
+    assert not after.filter(retrained)["forecast"].equals(before.filter(retrained)["forecast"])
+
+
+def test_units_without_a_champion_are_served_by_the_whole_chains(published_world: World, tmp_path: Path) -> None:
+    world = parted(tmp_path / "home", published_world)
+    world.lake.upsert("stores", published_world.lake.scan("stores").collect())
+    publish(world.lake, world.registry)
+    drawn = pl.exclude("tier")
+    assert world.forecasts().select(drawn).equals(published_world.forecasts().select(drawn))
+
+
+def test_units_that_nobody_serves_are_named(world: World, daypart: Any) -> None:
+    for model, unit in (("orders", "orders.East"), ("sales", "sales.East")):
+        world.registry._call("delete_registered_model", f"daypart-{model}")
+        world.registry._call("delete_registered_model_alias", f"daypart-{unit}", "champion")
+    before = world.forecasts()
+    said = daypart(world.home, "forecast", "--refresh")
+    assert said.status == 2
+    assert "no champion for orders.East, sales.East: run `daypart train --units orders.East,sales.East`" in said.err
+    assert world.forecasts().equals(before)
+    unknown = daypart(world.home, "train", "--units", "orders.Wset")
+    assert (unknown.status, "no unit orders.Wset: expected orders.East, orders.West" in unknown.err) == (2, True)
+
+
+def test_a_portfolio_of_whole_chains_is_what_there_is_without_one(
+    published_world: World, tmp_path: Path, daypart: Any
+) -> None:
+    shutil.copytree(published_world.home, tmp_path / "home")
+    world = World(tmp_path / "home", published_world.files, published_world.chain)
+    (world.home / "portfolio.toml").write_text('[segments]\nby = "chain"\n')
+    said = daypart(world.home, "train", "--json").json["trained"]
+    assert {row["reason"] for row in said} == {"the champion is this very model"}
+    publish(world.lake, world.registry)
+    assert world.lake.version("forecasts") == published_world.lake.version("forecasts"), "the very rows were there"
+
+
+def test_sums_over_stores_of_several_units_are_of_all_of_them(trained: World, daypart: Any) -> None:
+    rows = trained.forecasts()
+    for level, by in (("chain", []), ("region", ["region"])):
+        told = pl.DataFrame(daypart(trained.home, "forecast", "--level", level, "--json").json["forecasts"])
+        orders = told.filter(pl.col("target") == "orders").sort(*by, "lead_days")
+        hours = rows.filter(pl.col("target") == "orders").with_columns(region=pl.col("store_id").replace_strict(SIDES))
+        sums = hours.group_by(*by, "lead_days").agg(pl.col("forecast", "q10", "q90").sum()).sort(*by, "lead_days")
+        assert orders["forecast"].to_list() == pytest.approx(sums["forecast"].to_list())
+        inside = (orders["q10"] > sums["q10"]) & (orders["q90"] < sums["q90"])
+        assert inside.mean() > 0.9, "errors of hours offset one another"
+
+
+def test_a_backtest_forecasts_each_store_by_its_units_models(trained: World, daypart: Any, tmp_path: Path) -> None:
+    out = tmp_path / "told.parquet"
+    span = ("--start", "2024-02-19", "--end", "2024-03-03", "--targets", "sales")
+    assert daypart(trained.home, "backtest", *span, "--out", out).status == 0
+    rows = pl.read_parquet(out)
+    assert rows["store_id"].unique().sort().to_list() == list(SIDES)
+    assert rows["model_version"].to_list() == [f"{unit}-as-of-2024-02-19" for unit in unit_of(rows)]
+    assert rows["tier"].to_list() == [TIERS[unit] for unit in unit_of(rows)]
+
+
+def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any) -> None:
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    assert daypart(world.home, "monitor").status == 0
+    said = daypart(world.home, "portfolio", "--json").json
+    assert [row["unit"] for row in said["units"]] == list(TIERS)
+    assert said["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
+    scores = world.lake.scan("scores").collect()
+    for row in said["units"]:
+        mine = accuracy.score(scores.filter(unit_of(scores) == row["unit"]), "hour").row(0, named=True)
+        for name in ("accuracy_bps", "gain_bps", "bias_bps"):
+            assert row[name] == pytest.approx(mine[name], abs=1e-6), name
+        excess = 1e4 - mine["accuracy_bps"] - mine["floor_bps"] if row["unit"].startswith("orders") else None
+        assert row["excess_bps"] == (pytest.approx(excess, abs=1e-6) if excess is not None else None)
+        metrics = world.registry.describe(row["unit"], 1)["metrics"]
+        assert row["cost_dollars"] == metrics["cost_dollars"] > 0
+        assert (row["champion"], row["stores"], row["as_of"]) == (f"{row['unit']}-v1", 2, str(world.origin))
+    health = {row["unit"]: row["health"] for row in said["units"]}
+    assert health["sales.West"] == f"retrain due since {world.origin + timedelta(days=7)}"
+    assert health["orders.West"] == "ok"
+    human = daypart(world.home, "portfolio").out
+    assert all(name in human for name in ("analyst", "sales.West-v1", "idle", *TIERS))
+
+
+def test_health_says_what_is_most_pressing() -> None:
+    unit, day = Unit("orders.West", "orders", "West", "top", ""), date(2025, 5, 1)
+    before, due = day - timedelta(days=7), day + timedelta(days=1)
+
+    def decided(cause: str, retrain: bool) -> dict[str, object]:
+        return {"decided_on": day, "cause": cause, "retrain": retrain}
+
+    assert health(unit, None, None, None, day, None) == "no champion"
+    assert health(unit, "orders", day, due, day, None) == "no champion: served by orders"
+    assert health(unit, "orders", day, due, day, decided("data fault", False)) == "data fault on 2025-05-01"
+    assert health(unit, unit.name, before, due, day, decided("slip", True)) == "retrain decided on 2025-05-01: slip"
+    assert health(unit, unit.name, before, day, day, decided("slip", False)) == "retrain due since 2025-05-01"
+    assert health(unit, unit.name, day, due, day, decided("slip", True)) == "ok"
