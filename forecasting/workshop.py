@@ -61,7 +61,7 @@ class Workshop:
         self._sums = chain_sums(records, target, last) if sums is None else sums
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
-        # The stores of the evidence with their states, in blocks.
+        # The stores that members are weighed on, with their states, in blocks.
         self.evidence = list(self._made(judged))
         self.totals = pl.concat([known.totals for _, known in self.evidence])
         self._training: pl.DataFrame | None = None
@@ -110,7 +110,7 @@ class Workshop:
         folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        seen = self._seen(as_of)
+        seen = self._seen(as_of, folds)
         if seen is not None:
             weights = ensemble.fit_weights(seen, prior)
             if self.samples:
@@ -129,15 +129,14 @@ class Workshop:
         One row per store, date, hour and lead: also the incumbent, q10, q50, q90 and youth. Its members' refits had
         not seen those days; its weights and bands were chosen by them.
         """
-        seen = self._seen(model.as_of)
+        seen = self._seen(model.as_of, self._folds(model.as_of))
         if seen is None:
             return None
         mixed = seen.with_columns(ensemble.combine(seen, model.weights).alias("forecast"))
         return with_bands(mixed, model.bands).select(*JUDGED)
 
-    def _seen(self, as_of: date) -> pl.DataFrame | None:
-        """The evidence known at a date, all folds, where silent members say what the incumbent does."""
-        folds = self.recipe.fold_dates(as_of, self.first)
+    def _seen(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
+        """The folds' evidence known at a date, where silent members say what the incumbent does; null without any."""
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
         if not sum(frame.height for frame in evidence):
             return None
@@ -152,7 +151,7 @@ class Workshop:
             found["evidence", fold] = partial(self._predictions, fold)
         return found
 
-    def _folds(self, as_of: date, beside: date | None) -> list[date]:
+    def _folds(self, as_of: date, beside: date | None = None) -> list[date]:
         grid = beside or as_of
         grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
         return self.recipe.fold_dates(grid, self.first)
