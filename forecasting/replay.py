@@ -60,10 +60,14 @@ class Replayed:
         return figures.join(happened, on=BY, how="left", maintain_order="left", validate="1:1")
 
     def weekly(self) -> pl.DataFrame:
-        """One row per target, policy and week of the days that were forecast, by its Monday: the same accuracies."""
+        """One row per target, policy and week of the days that were forecast, by its Monday: the same accuracies.
+
+        And `actual`, what was sold, once for each forecast of it.
+        """
         dates = self.errors["date"].dt.truncate("1w")
         weeks = pl.DataFrame({"week": days(dates.min(), dates.max(), 7)})  # type: ignore[arg-type]
-        told = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week")).agg(*_accuracies())
+        by_week = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week"))
+        told = by_week.agg(*_accuracies(), pl.col("actual").sum())
         every = self.errors.select(BY).unique(maintain_order=True).join(weeks, how="cross")
         return every.join(told, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
 

@@ -17,6 +17,8 @@ ENDINGS = (".html", ".md")
 COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 DASHES = ([6, 3], [1, 0], [8, 2, 2, 2], [2, 3], [4, 2], [1, 2])
 WIDTH = 860
+LEAST_SHARE = 0.1
+"""Weeks that sold less than this share of the median week are not drawn."""
 FIGURES = {
     "accuracy_hour_bps": "hour", "accuracy_day_bps": "day", "gain_hour_bps": "gain at hour",
     "gain_day_bps": "gain at day", "retrains": "retrains", "promotions": "promotions", "cpu_seconds": "CPU s",
@@ -61,6 +63,9 @@ def chart(told: Replays, target: str) -> Any:
     """Three panels on one axis of time: weekly accuracy, bps ahead of the first policy, retrains and promotions."""
     mine = pl.col("target") == target
     weekly, nights = told.weekly.filter(mine), told.nights.filter(mine)
+    # In a week of next to no trade accuracy is no figure, and would squeeze all others.
+    little = pl.col("actual") < LEAST_SHARE * pl.col("actual").median()
+    weekly = weekly.with_columns(pl.when(~little).then(pl.col("^(accuracy|incumbent)_hour_bps$")))
     names = weekly["policy"].unique(maintain_order=True).to_list()
     first = weekly.filter(pl.col("policy") == names[0]).select("week", base="accuracy_hour_bps")
     rows = weekly.join(first, on="week", how="left", maintain_order="left").select(
@@ -75,14 +80,14 @@ def chart(told: Replays, target: str) -> Any:
         _lines(rows, names, "ahead", f"Ahead of {names[0]} (bps)", 130),
         _events(nights, names),
     ]
-    title = f"{target.capitalize()} by the hour, by week of the days forecast; dashed grey: incumbent"
+    title = f"{target.capitalize()} by the hour, by week of the days forecast; dotted grey: incumbent"
     return alt.vconcat(*panels, spacing=10, title=alt.Title(title, anchor="start", fontSize=13)).resolve_scale(
         x="shared"
     )
 
 
 def _time(shown: bool = False) -> Any:
-    axis = alt.Axis(format="%b %Y", labels=shown, ticks=shown, tickCount="month", labelOverlap=True)
+    axis = alt.Axis(format="%b %y", labels=shown, ticks=shown, tickCount="month", labelOverlap=True)
     # Dates are sent as if they were UTC, so that no reader's time zone moves them.
     return alt.X("week:T", title=None, axis=axis, scale=alt.Scale(type="utc"))
 
@@ -100,7 +105,7 @@ def _colour(names: Sequence[str]) -> dict[str, Any]:
 def _lines(rows: pl.DataFrame, names: Sequence[str], column: str, title: str, height: int) -> Any:
     low, high = (rows[column].quantile(share) or 0.0 for share in (0.01, 0.99))
     margin = 0.25 * max(high - low, 20.0)
-    # A week of little trade would squeeze all others.
+    # One week of panic would squeeze all others.
     scale = alt.Scale(domain=[low - margin, high + margin], clamp=True, nice=True)
     tips = ["week:T", "policy:N", alt.Tooltip(f"{column}:Q", format=",.0f")]
     return (
