@@ -6,6 +6,7 @@ from features.exact import exact_sum, ordered_mean
 
 CARRIED = 0.5
 """Share of the level's movement that is carried on to the target: the rest is noise more often than not."""
+LEVELS = ("history_day_level_7", "history_day_level_14")
 
 
 def smoothed(rows: pl.DataFrame, day: str) -> pl.DataFrame:
@@ -41,3 +42,14 @@ def _recent_level() -> pl.Expr:
     lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
     weeks = 2.5 + pl.col("lead_days") // 7
     return (CARRIED * lately * (weeks / 2.5)).exp()
+
+
+def moves() -> dict[str, pl.Expr]:
+    """By feature of the matrix, what it adds to the log of its `smooth`: the level's movement and the holiday's.
+
+    `smooth` over the exponential of their sum is what it would be on a plain day at the level of four weeks.
+    """
+    weeks = 2.5 + pl.col("lead_days") // 7
+    levels = {name: pl.col(name).fill_null(1.0).clip(0.5, 2.0) for name in LEVELS}
+    moved = {name: level.log() * CARRIED / len(LEVELS) * weeks / 2.5 for name, level in levels.items()}
+    return moved | {"history_holiday_effect": pl.col("history_holiday_effect").fill_null(1.0).log()}

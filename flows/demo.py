@@ -12,6 +12,7 @@ from features.simulator import Chain, ChainSpec, simulate
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.adapters.recipes import Recipes
+from flows.adapters.server import quiet
 from flows.adapters.settings import Settings
 from flows.backtest import Backtested, Span, backtest
 from flows.monitor import Watch
@@ -50,7 +51,7 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     progress("ingest")
     flows.ingest(settings, before)
     progress("train")
-    trained = flows.train(settings, RECIPE, origin)
+    trained = flows.train(settings, RECIPE, origin, now)
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     report = settings.home / "report.html"
@@ -65,16 +66,12 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
 
 def _quiet_prefect(store: Path) -> None:
     """Prefect keeps its own store there, says little and sends nothing; set before it is imported."""
-    store.mkdir(parents=True, exist_ok=True)
-    quiet = {
-        "PREFECT_HOME": str(store),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    silent = {
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
     }
-    for name, value in quiet.items():
+    for name, value in {**quiet(store), **silent}.items():
         os.environ.setdefault(name, value)
 
 

@@ -1,7 +1,7 @@
 """Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -115,12 +115,10 @@ def publish(
         check_origin(chain, target, day)
     for each in serving:
         check_knows(each, day)
-    blocks = in_blocks(sorted(chain.stores["store_id"]))
-    sums = holiday_sums(chain, targets, day)
     counts: Counter[str] = Counter()
     served = [each.served for each in serving]
     with Staging("forecasts", lake.root.parent) as staged:
-        for rows in engine(meter).map(partial(block_forecast, chain, served, day, sums), blocks):
+        for rows in made(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         with meter("publish") as count:
@@ -137,6 +135,13 @@ def _told(serving: Sequence[Champion], target: str) -> str:
     versions = {each.served.version for each in serving if each.served.model.target == target}
     whole = [each.version for each in serving if each.unit == target]
     return str(whole[0]) if len(versions) == 1 and whole else f"{len(versions)} models"
+
+
+def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
+    """The forecast of all stores and targets, block by block."""
+    blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, list(dict.fromkeys(each.model.target for each in serving)), origin)
+    yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
 
 
 def block_forecast(

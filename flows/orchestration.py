@@ -34,7 +34,7 @@ def in_passing(task: Any, run: Any, state: Any) -> bool:
     return False
 
 
-def _job(name: str, work: Callable[..., Any]) -> Any:
+def job(name: str, work: Callable[..., Any]) -> Any:
     """A job as one task: each is atomic and can be repeated, so a retry does it over."""
     return task(
         name=name,
@@ -45,24 +45,27 @@ def _job(name: str, work: Callable[..., Any]) -> Any:
     )(work)
 
 
-def _places(settings: Settings) -> tuple[Lake, Registry]:
+def places(settings: Settings) -> tuple[Lake, Registry]:
+    """Where jobs read and write."""
     return Lake(settings.lake), Registry(settings)
 
 
 @flow(name="ingest", validate_parameters=False)
 def ingest(settings: Settings, tables: dict[str, list[Any]]) -> list[ingests.IngestReport]:
     """Ingests each table's files, stores first."""
-    lake, _ = _places(settings)
+    lake, _ = places(settings)
     first_stores = sorted(tables, key=lambda name: name != "stores")
-    return [_job(f"ingest {name}", ingests.ingest_table)(lake, name, tables[name]) for name in first_stores]
+    return [job(f"ingest {name}", ingests.ingest_table)(lake, name, tables[name]) for name in first_stores]
 
 
 @flow(name="train", validate_parameters=False)
-def train(settings: Settings, recipe: Recipe, as_of: date | None = None) -> list[trainings.Trained]:
+def train(
+    settings: Settings, recipe: Recipe, as_of: date | None = None, now: datetime | None = None
+) -> list[trainings.Trained]:
     """Trains, registers and gates a challenger for every target."""
-    lake, registry = _places(settings)
+    lake, registry = places(settings)
     recipes = Recipes.read(settings.recipes)
-    return _job("train", trainings.train)(lake, registry, recipe, None, as_of, recipes=recipes)  # type: ignore[no-any-return]
+    return job("train", trainings.train)(lake, registry, recipe, None, as_of, recipes=recipes, now=now)  # type: ignore[no-any-return]
 
 
 @flow(name="tune", validate_parameters=False)
@@ -70,19 +73,19 @@ def tune(
     settings: Settings, recipe: Recipe, budget: tunings.Budget, now: datetime, out: Path | None
 ) -> tunings.Tunings:
     """Searches for better settings for every target and writes what it proposes."""
-    lake, registry = _places(settings)
-    return _job("tune", tunings.tune)(lake, registry, recipe, budget, now, out)  # type: ignore[no-any-return]
+    lake, registry = places(settings)
+    return job("tune", tunings.tune)(lake, registry, recipe, budget, now, out)  # type: ignore[no-any-return]
 
 
 @flow(name="forecast", validate_parameters=False)
 def forecast(settings: Settings, origin: date | None = None) -> date:
     """Publishes the champion's forecast of every target; the origin."""
-    lake, registry = _places(settings)
-    return _job("forecast", forecasts.publish)(lake, registry, origin)  # type: ignore[no-any-return]
+    lake, registry = places(settings)
+    return job("forecast", forecasts.publish)(lake, registry, origin)  # type: ignore[no-any-return]
 
 
 @flow(name="monitor", validate_parameters=False)
 def monitor(settings: Settings) -> monitors.Watch:
     """Scores what was published and says whether to retrain."""
-    lake, registry = _places(settings)
-    return _job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))  # type: ignore[no-any-return]
+    lake, registry = places(settings)
+    return job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))  # type: ignore[no-any-return]

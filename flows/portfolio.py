@@ -73,7 +73,7 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
         due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
         state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
         version = f"{served}-v{aliases[served]['champion']}" if served else None
-        figures = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
+        figures: dict[str, Any] = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
         cost = about.get("metrics", {}).get("cost_dollars")
         told = (notes or {}).get(unit.name, state)
         known = unit.name, unit.tier, unit.owner, len(ids), version

@@ -74,7 +74,11 @@ class Chain:
     @classmethod
     def of(cls, lake: Lake) -> Self:
         """The chain as the lake has it now. Raises as `read_records`."""
-        versions = _newest(lake)
+        return cls.at(lake, _newest(lake))
+
+    @classmethod
+    def at(cls, lake: Lake, versions: Mapping[str, int]) -> Self:
+        """The chain as the lake had it at those versions of its tables. NotKnownError for one that is not there."""
         return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
 
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:

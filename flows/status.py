@@ -1,32 +1,140 @@
-"""Status: what a home holds, without changing it."""
+"""Status: what a home holds and who served when, without changing it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
+from features.errors import DaypartError
 from features.tables import TABLES, TARGETS
+from flows.adapters.audit import Audit
+from flows.adapters.governance import Governance
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
+from flows.promote import pending, tier_of
+from flows.rebuild import Rebuilt, rebuild
+from flows.trail import Request, Spell, Trail, units
 
-CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local")
+CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc")
 """The column that says which time a table spans; stores and declared hours have none."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Tables with rows, Delta version, first and last time; champion and challenger by target; the last publication."""
+    """What is there and what wants attention.
+
+    Tables with rows, Delta version, first and last time; champion and challenger by unit; the last publication; the
+    requests that wait for an approval; and what does not fit together.
+    """
 
     tables: list[dict[str, object]]
     models: list[dict[str, object]]
     published: dict[str, object]
+    pending: list[dict[str, object]]
+    notices: list[str]
 
 
-def status(lake: Lake, registry: Registry) -> Status:
+@dataclass(frozen=True)
+class Day:
+    """One day: who served, the publication of that origin or the latest before, and whether it can be made again.
+
+    `fault` says why it could not be tried, where it could not.
+    """
+
+    date: date
+    served: list[dict[str, object]]
+    rebuilt: Rebuilt | None
+    fault: str
+
+
+def status(lake: Lake, registry: Registry, now: datetime) -> Status:
     """What is in the lake and the registry now; empty where nothing is."""
-    names = [*TABLES, "forecasts", "scores"]
+    names = [*TABLES, "forecasts", "scores", "audit"]
     tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
-    models = [_model(registry, target) for target in TARGETS] if tables else []
-    return Status(tables, [model for model in models if model], _published(lake))
+    records = Audit(lake).records()
+    trails = [Trail.of(records, unit) for unit in dict.fromkeys((*TARGETS, *units(records)))] if tables else []
+    models = [_model(registry, trail.unit) for trail in trails]
+    waiting = [_waiting(registry, request, now) for request in pending(records)]
+    notices = [notice for trail in trails for notice in _notices(registry, trail)]
+    return Status(tables, [model for model in models if model], _published(lake), waiting, notices)
+
+
+def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
+    """Every version that served on the day (UTC), since when, why, who agreed, on which data it was trained.
+
+    With `again` the publication of that origin, or the latest before, is rebuilt and compared.
+    """
+    served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
+    try:
+        origin = _origin(lake, day) if again else None
+        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "")
+    except DaypartError as failed:
+        return Day(day, served, None, str(failed))
+
+
+def spells(lake: Lake, registry: Registry) -> list[Spell]:
+    """Every version's time of service, by unit and in order, from the audit records."""
+    records = Audit(lake).records()
+    found: list[Spell] = []
+    for unit in dict.fromkeys((*TARGETS, *units(records))):
+        champion = registry.version_of(unit, "champion")
+        mine = Trail.of(records, unit).seen(champion).spells
+        if not mine and champion is not None:
+            mine = [Spell(unit, champion, None, None, "", "", "served before anything was recorded")]
+        found += mine
+    return found
+
+
+def on(day: date, known: Sequence[Spell]) -> list[Spell]:
+    """Those of the times of service that touch the day (UTC)."""
+    start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
+    begun = (spell for spell in known if spell.since is None or spell.since < end)
+    # What began and ended on the day at one moment did serve.
+    return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
+
+
+def _served(registry: Registry, spell: Spell) -> dict[str, object]:
+    about = registry.describe(spell.unit, spell.version)
+    reads = {name.removeprefix("read."): int(v) for name, v in about["tags"].items() if name.startswith("read.")}
+    return {
+        **{"unit": spell.unit, "version": spell.version, "since": spell.since, "until": spell.until},
+        **{"by": spell.by, "agreed": spell.agreed, "why": spell.why},
+        **{"trained_as_of": about["params"].get("as_of"), "trained_on": reads},
+    }
+
+
+def _origin(lake: Lake, day: date) -> date | None:
+    """The latest origin published for the day or before."""
+    origins = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") <= day)
+    found = origins.select(pl.col("origin_date").max()).collect().item()
+    return found if isinstance(found, date) else None
+
+
+def _waiting(registry: Registry, request: Request, now: datetime) -> dict[str, object]:
+    """A reminder: what is asked for, for how long, and who must agree."""
+    at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    tier = tier_of(registry, request.unit, request.version)
+    rule = Governance.read(registry.settings.governance).rule(request.does, tier)  # type: ignore[arg-type]
+    return {
+        **{"request": request.number, "unit": request.unit, "does": request.does, "version": request.version},
+        **{"asked_by": request.role, "waits_hours": round((at_utc - request.at_utc) / timedelta(hours=1), 1)},
+        **{"waits_for": rule.accountable, "why": request.reason},
+    }
+
+
+def _notices(registry: Registry, trail: Trail) -> list[str]:
+    """What of the unit's champion is not as the audit records have it."""
+    champion = registry.version_of(trail.unit, "champion")
+    move = trail.under_way
+    if move is not None:
+        told = f"{trail.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not"
+        return [f"{told} recorded; v{champion} serves: do it again, which ends it"]
+    last = next(iter(trail.spells[-1:]), None)
+    if last is not None and last.version != champion:
+        told = f"{trail.unit}: v{champion} serves, but the last that the audit records have is v{last.version}"
+        return [f"{told}: it was moved outside of daypart; promote or roll back to put it right"]
+    return []
 
 
 def _table(lake: Lake, name: str) -> dict[str, object]:

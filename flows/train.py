@@ -1,21 +1,33 @@
 """Train: read the records, make a challenger for each unit, register it, gate it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.errors import NotKnownError
-from flows import units
+from features.errors import InputError, NotKnownError
+from flows import card, units
+from flows.adapters import chain as chains
+from flows.adapters.audit import Audit
+from flows.adapters.governance import AUTOMATION, Governance
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter, Usage
+from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
 from flows.adapters.registry import Registry
+from flows.promote import mend, promote
 from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Engine, Local
+from forecasting.policy import Policy
 from forecasting.recipe import Recipe
+
+if TYPE_CHECKING:
+    from forecasting.gate import Verdict
+    from forecasting.model import Model
+    from forecasting.workshop import Workshop
 
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
@@ -50,6 +62,8 @@ def train(
     recipes: Recipes = USUAL,
     names: Sequence[str] | None = None,
     engines: Mapping[str, Maker] | None = None,
+    now: datetime | None = None,
+    role: str = AUTOMATION,
 ) -> list[Trained]:
     """Trains every unit on what was known at `as_of` (default: the day after the last demand), by an engine.
 
@@ -57,11 +71,14 @@ def train(
     stores by its tier's recipe: `recipe`, or where `recipes` has settings for it those over it. A tier that asks for
     an engine is trained by that of `engines`, if it is there. Raises NotKnownError where no unit can learn anything.
 
-    The challenger alias always names the newest version; champion moves only if the gate agrees. Training
-    again on the same data with the same recipe registers nothing: the model is the one that is there.
+    The challenger alias always names the newest version; if the gate agrees its promotion is asked for, which may
+    wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the one
+    that is there. What was made and judged is audited as of `now` (default: the midnight of the day trained on).
+    Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read.
     """
     from forecasting.workshop import chain_sums
 
+    policies = Policies.read(registry.settings.policy)
     chain = Chain.of(lake)
     portfolio = Portfolio.read(registry.settings.portfolio)
     days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
@@ -69,13 +86,18 @@ def train(
     if names is not None:
         members = units.chosen(members, names, chain.stores)
     made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
+    governance = Governance.read(registry.settings.governance)
+    for unit in made:
+        governance.check("retrain", unit.tier, unit.name, role)
     done: list[Trained] = []
     for target, day in days.items():
         mine = [unit for unit in members if unit.target == target]
         sums = chain_sums(chain, target, day) if mine else None
         for unit in mine:
             own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
-            job = _Job(chain, registry, unit, members[unit], made[unit], day, own, sums)
+            at = now or datetime.combine(day, time())
+            policy = policies.of(unit.tier)
+            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, at, role)
             done.append(job.run())
     if all(each.version is None for each in done):
         raise NotKnownError(done[0].reason)
@@ -91,9 +113,12 @@ class _Job:
     unit: Unit
     store_ids: Sequence[str]
     recipe: Recipe
+    policy: Policy
     as_of: date
     engine: Maker
     sums: pl.DataFrame | None
+    now: datetime
+    role: str
 
     def run(self) -> Trained:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
@@ -113,24 +138,26 @@ class _Job:
         serving = registry.version_of(unit.name, "champion")
         served = registry.load(unit.name, serving) if serving is not None else None
         if serving is not None and served == files:
+            mend(self.chain.lake, registry, unit.name, self.now)
             return self.told(serving, True, "the champion is this very model", challenger.trained_on, meter)
-        verdict = gate(challenger, Model.from_files(served) if served else None, workshop)
+        verdict = gate(challenger, Model.from_files(served) if served else None, workshop, self.policy)
         with meter("register"):
             version = registry.version_of(unit.name, "challenger")
             if version is None or registry.load(unit.name, version) != files:
-                version = self.registered(files, {**challenger.trained_on, **verdict.figures}, verdict.reason, meter)
-            if verdict.promote:
-                registry.set_alias(unit.name, "champion", version)
-        return self.told(version, verdict.promote, verdict.reason, challenger.trained_on, meter)
+                version = self.registered(challenger, workshop, verdict, meter)
+        self.audited(version, verdict)
+        return self.told(version, *self.promoted(version, verdict), challenger.trained_on, meter)
 
-    def registered(self, files: dict[str, bytes], figures: dict[str, float], reason: str, meter: Meter) -> int:
-        """The new version of the unit's model, the challenger now."""
-        name, day = self.unit.name, self.as_of.isoformat()
+    def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
+        """The new version of the unit's model, the challenger now; with its card."""
+        name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
-        run = self.registry.record("train", name, params, {**figures, **meter.figures()}, self.chain.versions, files)
-        tags = {"gate": reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
-        reads = {f"read.{table}": str(version) for table, version in self.chain.versions.items()}
-        version = self.registry.register(name, run, {**tags, **reads})
+        figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
+        run = self.registry.record("train", name, params, figures, reads, challenger.files())
+        card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
+        tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
+        tags |= {f"read.{table}": str(version) for table, version in reads.items()}
+        version = self.registry.register(name, run, tags)
         self.registry.set_alias(name, "challenger", version)
         return version
 
@@ -138,3 +165,23 @@ class _Job:
         """The outcome."""
         unit, took = self.unit, (meter.usage(), meter.dollars())
         return Trained(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
+
+    def audited(self, version: int, verdict: "Verdict") -> None:
+        """Audits the training and what the gate said of it, unless that is what was said last."""
+        audit, name = Audit(self.chain.lake, self.registry), self.unit.name
+        said = {"version": version, "as_of": self.as_of, "reads": self.chain.versions, **asdict(verdict)}
+        mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
+        if chains.canonical(said) not in mine["details"].tail(1):
+            audit.append(self.now, self.role, "retrain", name, said)
+
+    def promoted(self, version: int, verdict: "Verdict") -> tuple[bool, str]:
+        """Whether the version serves now, and why or what it waits for."""
+        if not verdict.promote:
+            return False, verdict.reason
+        asked = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
+        try:
+            outcome = promote(*asked)
+        except InputError as refused:
+            return False, f"{verdict.reason}; {refused}"
+        serves = outcome.state == "serves"
+        return serves, verdict.reason if serves else f"{verdict.reason}; {outcome.told}"

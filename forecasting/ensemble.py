@@ -120,3 +120,17 @@ def combine(rows: pl.DataFrame, weights: pl.DataFrame) -> pl.Series:
     total = ordered_sum(speaks.values())
     mixed = ordered_sum(pl.col(m).fill_null(0.0) * share for m, share in speaks.items())
     return joined.select(pl.when(total > 0).then(mixed / total).otherwise(pl.col("incumbent"))).to_series()
+
+
+def shares(rows: pl.DataFrame, weights: pl.DataFrame) -> Array:
+    """What `combine` multiplies each row's members by, (rows, members) in the order of the weights.
+
+    A silent member's share is 0; the others' sum to 1, or to 0 where all who have a weight are silent.
+    """
+    members = weights["member"].unique(maintain_order=True).to_list()
+    wide = weights.pivot("member", index="lead_week", values="weight")
+    placed = rows.select(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
+    speaking = placed.select(members).to_numpy() * rows.select(pl.col(members).is_not_null()).to_numpy()
+    total = speaking.sum(axis=1, keepdims=True)
+    told = np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
+    return np.asarray(told, dtype=np.float64)

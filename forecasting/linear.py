@@ -45,11 +45,25 @@ class Linear:
 
     def daily_totals(self, rows: pl.DataFrame) -> pl.DataFrame:
         """One row per store, origin and date of a matrix: `total`, the day's demand in the target's unit."""
-        days = _days(rows)
+        days, terms = self._terms(rows)
         # Added up column by column: a matrix product's last bit depends on how many rows there are.
-        terms = _regressors(self.member, days) * np.array(self.coefficients)
         departure = np.clip(reduce(np.add, terms.T), -FARTHEST, FARTHEST)
         return days.select(*DAY, total=pl.col("by_hand") * pl.Series(np.exp(departure)))
+
+    def daily_terms(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """One row per store, origin and date: `by_hand`, and by regressor what it adds to the log of the total over it.
+
+        Before the bound on their sum.
+        """
+        days, terms = self._terms(rows)
+        names = regressor_names(self.member)
+        at_middle, by_lead = terms[:, : len(names)], terms[:, len(names) :]
+        both = pl.DataFrame(at_middle + by_lead, schema=names)
+        return pl.concat([days.select(*DAY, "by_hand"), both], how="horizontal")
+
+    def _terms(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, Array]:
+        days = _days(rows)
+        return days, _regressors(self.member, days) * np.array(self.coefficients)
 
     def importance(self) -> pl.DataFrame:
         """One row per regressor: member, feature, what it moves the log of a usual day by, as a share of all."""

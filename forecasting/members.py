@@ -92,6 +92,21 @@ class Learned:
         """Without the parsed trees, of which the text says all."""
         return {name: value for name, value in self.__dict__.items() if name != "_parsed"}
 
+    def contributions(self, rows: pl.DataFrame) -> dict[str, Array]:
+        """The raw score of each row by feature (TreeSHAP), "" being the mean score; times `unit` it is demand.
+
+        Of `level` it is the log of that: the score sums up in the exponent.
+        """
+        import lightgbm
+
+        booster = lightgbm.Booster(model_str=self.booster)
+        told = np.asarray(booster.predict(_floats(rows, self.features), pred_contrib=True), dtype=np.float64)
+        return dict(zip((*self.features, ""), told.T, strict=True))
+
+    def unit(self, rows: pl.DataFrame) -> Array:
+        """What each row's prediction is a multiple of, in the target's unit."""
+        return rows["smooth"].to_numpy() + _soft(rows) if self.member == "ratio" else rows["scale"].to_numpy()
+
     def importance(self) -> pl.DataFrame:
         """One row per feature: member, feature, gain as a share of the member's total."""
         gain = self._parsed.feature_importance("gain")

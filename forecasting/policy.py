@@ -29,7 +29,7 @@ class Policy(BaseModel):
     retrains_a_year: int = Field(12, ge=0)
 
     gain_bps: float = 0.0
-    gate_confidence: float = Field(0.95, gt=0.5, lt=1)
+    gate_confidence: float = Field(0.96, gt=0.5, lt=1)
     worse_bps: float = Field(100.0, ge=0)
     bias_bps: float = Field(500.0, ge=0)
     coverage_low: float = Field(0.70, ge=0, le=1)

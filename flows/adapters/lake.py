@@ -64,11 +64,11 @@ class Lake:
 
     def exists(self, table: str) -> bool:
         """Whether the table was ever written."""
-        return self._open(table) is not None
+        return self.open(table) is not None
 
     def version(self, table: str) -> int | None:
         """The newest version; null where there is no table. Versions count from 0."""
-        delta = self._open(table)
+        delta = self.open(table)
         return None if delta is None else delta.version()
 
     def versions(self) -> dict[str, int]:
@@ -123,7 +123,7 @@ class Lake:
         """
         spec = lake_table(table)
         told = spec.apart(spec.conformed(rows)).values() if isinstance(rows, pl.DataFrame) else rows
-        return self._committed(table, lambda delta: self._upsert(spec, told, delta))
+        return self.committed(table, lambda delta: self._upsert(spec, told, delta))
 
     def replace(self, table: str, rows: "pl.DataFrame | Staging", partition: object) -> int:
         """Puts rows in the place of all that a partition holds, in one commit; the version since.
@@ -136,13 +136,13 @@ class Lake:
         parts = _whole(spec.conformed(rows)) if isinstance(rows, pl.DataFrame) else rows.additions
         for part in parts():
             _check_within(spec, part, partition)
-        return self._committed(table, lambda delta: self._replace(spec, parts, partition, delta))
+        return self.committed(table, lambda delta: self._replace(spec, parts, partition, delta))
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
         """Adds rows whose keys are new, unread, in one commit; the version since. Raises as `upsert`."""
         spec = lake_table(table)
         told = spec.conformed(rows)
-        return self._committed(table, lambda delta: self._write(spec, [told], delta, "append"))
+        return self.committed(table, lambda delta: self._write(spec, [told], delta, "append"))
 
     def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
@@ -199,12 +199,12 @@ class Lake:
         )
         return version
 
-    def _committed(self, table: str, attempt: Callable[["DeltaTable | None"], Written]) -> Written:
+    def committed(self, table: str, attempt: Callable[["DeltaTable | None"], Written]) -> Written:
         """What `attempt` made of the newest version, tried again whenever another writer came first."""
         from deltalake.exceptions import DeltaError
 
         for tried in range(ATTEMPTS):
-            delta = self._open(table)
+            delta = self.open(table)
             base = None if delta is None else delta.version()
             try:
                 return attempt(delta)
@@ -216,7 +216,8 @@ class Lake:
             time.sleep(random.uniform(0.5, 1.0) * min(0.5, 0.01 * 2**tried))
         raise DaypartError(f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again")
 
-    def _open(self, table: str) -> "DeltaTable | None":
+    def open(self, table: str) -> "DeltaTable | None":
+        """The table at its newest version; null where it was never written."""
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
 
@@ -228,7 +229,7 @@ class Lake:
     def _known(self, table: str, version: int | None = None) -> "DeltaTable":
         from deltalake.exceptions import DeltaError
 
-        newest = self._open(table)
+        newest = self.open(table)
         if newest is None:
             raise NotKnownError(f"no table {table} in {self.root}: run `{lake_table(table).maker}` first")
         if version is None or version == newest.version():

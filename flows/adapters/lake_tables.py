@@ -144,6 +144,11 @@ RUNS = {
     **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
 }
+AUDIT = {
+    **{"sequence": pl.Int64(), "at_utc": MOMENT},
+    **dict.fromkeys(("role", "activity", "unit", "details", "previous", "hash"), TEXT),
+}
+ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
 TALLIED = LakeTable(
     "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
     frozenset({"daypart", "floor"}), "origin_date",
@@ -155,8 +160,10 @@ LAKE: dict[str, LakeTable] = {
     "tallies": TALLIED,
     "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor"),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
+    "audit": LakeTable("audit", AUDIT, ("sequence",), "daypart train"),
+    "announced": LakeTable("announced", ANNOUNCED, ("unit", "decided_on"), "daypart deploy"),
 }
-"""Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run says."""
+"""Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run or a record says."""
 
 
 def lake_table(name: str) -> LakeTable:

@@ -25,6 +25,7 @@ VERSIONS = {
     **{"version": pl.Int64(), "created_utc": pl.Datetime("us"), "run_id": pl.String()},
     **{"aliases": pl.List(pl.String()), "tags": pl.String()},
 }
+RUNS = {"run_id": pl.String(), "params": pl.String(), "tags": pl.String()}
 BUSY_SECONDS = 60.0
 """How long a call waits for another process to let go of the database."""
 PREFIX = "daypart-"
@@ -141,6 +142,35 @@ class Registry:
         ]
         return pl.DataFrame(rows, schema=VERSIONS).sort("version")
 
+    def note(self, name: str, text: str) -> None:
+        """Keeps a text under a name, beside the runs; it takes the place of an earlier one."""
+        if not self.settings.mlflow_database.exists():
+            self._create()
+        self._call("set_experiment_tag", self._experiment().experiment_id, name, text)
+
+    def noted(self, name: str) -> str | None:
+        """The text that `note` kept under the name; null where there is none."""
+        if not self.settings.mlflow_database.exists():
+            return None
+        text = self._experiment().tags.get(name)
+        return None if text is None else str(text)
+
+    def runs(self, job: str, target: str, params: Mapping[str, str]) -> pl.DataFrame:
+        """Finished runs of a job for a target with such params, oldest first: run_id, and params and tags (JSON)."""
+        if not self.settings.mlflow_database.exists():
+            return pl.DataFrame(schema=RUNS)
+        wanted = [f"tags.job = '{job}'", f"tags.target = '{target}'", "attributes.status = 'FINISHED'"]
+        wanted += [f"params.{name} = '{text}'" for name, text in params.items()]
+        found = self._call(
+            "search_runs", [self._experiment().experiment_id], " and ".join(wanted),
+            order_by=["attributes.start_time ASC"],
+        )  # fmt: skip
+        told = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in found]
+        return pl.DataFrame(told, RUNS, orient="row")
+
+    def _experiment(self) -> Any:
+        return self._call("get_experiment_by_name", EXPERIMENT)
+
     def _model(self, target: str) -> Any:
         """The registered model with its aliases; null where there is none."""
         if not self.settings.mlflow_database.exists():
@@ -206,7 +236,7 @@ class Registry:
         """A new run's id, once the runs of this machine's dead processes are marked KILLED."""
         if not self.settings.mlflow_database.exists():
             self._create()
-        experiment = self._call("get_experiment_by_name", EXPERIMENT).experiment_id
+        experiment = self._experiment().experiment_id
         for run in self._call("search_runs", [experiment], "attributes.status = 'RUNNING'"):
             if not process.lives(run.data.tags):
                 self._call("set_terminated", run.info.run_id, "KILLED")

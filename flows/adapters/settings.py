@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     What a job costs is told at `cpu_hour_dollars` for each processor's hour of work and `gib_hour_dollars` for each
     hour of a GiB of memory. `engine` says where training and forecasting run, `scheduler` at which address the
     Dask cluster is; without one a cluster of so many `workers` (default: one a core) is started for the run.
+    Deployments run by the clock of `timezone`, an IANA name (default: that of most stores).
 
     Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     engine: Literal["local", "dask"] = "local"
     scheduler: str | None = None
     workers: int | None = Field(None, ge=1)
+    timezone: str | None = None
 
     def __init__(self, **given: Any) -> None:
         try:
@@ -69,6 +71,15 @@ class Settings(BaseSettings):
         if home.exists() and not home.is_dir():
             raise ValueError("that is a file, expected a folder or a name that is free")
         return home
+
+    @field_validator("timezone", mode="after")
+    @classmethod
+    def _known(cls, timezone: str | None) -> str | None:
+        from features.clock import known_zones
+
+        if timezone is not None and not known_zones([timezone]):
+            raise ValueError("no such time zone; expected an IANA name such as America/New_York")
+        return timezone
 
     @property
     def prices(self) -> Prices:

@@ -21,6 +21,7 @@ def train(
     weather: Weather = "issued",
     engine: Engine = None,
     scheduler: Scheduler = None,
+    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks; see governance.toml.")] = "automation",
     json: Json = False,
 ) -> None:
     """Train a challenger for each unit of the portfolio, register it and gate it."""
@@ -34,7 +35,8 @@ def train(
     asked = [] if engine else place.portfolio.engines()
     with opened(place.settings) as made, by_name(place.settings, asked) as others:
         done = run(
-            place.lake, place.registry, recipe, chosen, day, made, place.recipes, options.units(units), others
+            place.lake, place.registry, recipe, chosen, day, made, place.recipes, options.units(units), others,
+            datetime.now(UTC), role,
         )  # fmt: skip
     display.show_train(done, as_json=json)
 

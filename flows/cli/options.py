@@ -26,11 +26,13 @@ Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, obs
 class Place:
     """The home that a command works on, opened when first asked for."""
 
-    def __init__(self, home: Path, engine: str | None = None, scheduler: str | None = None) -> None:
+    def __init__(
+        self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None
+    ) -> None:
         from features.errors import InputError
         from flows.adapters.settings import Settings
 
-        asked = {"engine": engine, "scheduler": scheduler}
+        asked = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
         self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
         if scheduler is not None and self.settings.engine == "local":
             raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")

@@ -8,8 +8,12 @@ from flows.cli.options import Json, Place, app
 @app.command()
 def portfolio(context: typer.Context, json: Json = False) -> None:
     """List every unit: owner, champion, accuracy, excess over the floor, bias, last training, cost and health."""
+    from flows.adapters.audit import Audit
     from flows.display.portfolio import show_portfolio
     from flows.portfolio import portfolio as run
+    from flows.promote import pending
 
     place = Place(context.obj)
-    show_portfolio(run(place.lake, place.registry), as_json=json)
+    waiting = pending(Audit(place.lake, place.registry).records())
+    notes = {each.unit: f"v{each.version} waits for an approval (request {each.number})" for each in waiting}
+    show_portfolio(run(place.lake, place.registry, notes), as_json=json)

@@ -1,10 +1,12 @@
 """Commands that look at what is there: monitor, status."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
+from flows.cli import options
 from flows.cli.options import Json, Place, app
 
 GROUPS = {
@@ -37,10 +39,19 @@ def monitor(
 
 
 @app.command()
-def status(context: typer.Context, json: Json = False) -> None:
-    """Show what the home holds: tables with versions and spans, champions, the last publication."""
-    from flows.display import watch as display
-    from flows.status import status as run
+def status(
+    context: typer.Context,
+    at: Annotated[str | None, typer.Option(help="Who served on this date (UTC), its forecast made again.")] = None,
+    rebuild: Annotated[bool, typer.Option(help="With --at: make the published forecast again and compare.")] = True,
+    json: Json = False,
+) -> None:
+    """Show what the home holds and what waits for an approval, or what served on a day."""
+    from flows import status as statuses
+    from flows.display import governance, watch
 
     place = Place(context.obj)
-    display.show_status(run(place.lake, place.registry), as_json=json)
+    if at is not None:
+        found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
+        governance.show_day(found, as_json=json)
+        return
+    watch.show_status(statuses.status(place.lake, place.registry, datetime.now(UTC)), as_json=json)

@@ -25,7 +25,7 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
 
 
 def show_status(found: "Status", *, as_json: bool) -> None:
-    """Tables, models and the last publication."""
+    """Tables, models, the last publication, what waits for an approval, and what does not fit."""
     if as_json:
         print_json(asdict(found))
         return
@@ -35,3 +35,6 @@ def show_status(found: "Status", *, as_json: bool) -> None:
     print_table(found.models, "models")
     if found.published:
         print("last published: " + ", ".join(f"{name} {value}" for name, value in found.published.items()))
+    print_table(found.pending, "waiting for an approval: `daypart approve ID` or `daypart reject ID`")
+    for notice in found.notices:
+        print(notice)

@@ -24,7 +24,12 @@ from flows.ingest import ingest_table
 from flows.train import train
 from forecasting.recipe import Recipe
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+for name, text in {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}.items():
+    os.environ.setdefault(name, text)
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"rounds": 10, "max_rows": 4000, "folds": 1}
 SPEC = ChainSpec(stores=4, days=134, seed=3, issues_days=60)
@@ -126,9 +131,17 @@ def world(published_world: World, tmp_path: Path) -> World:
 @pytest.fixture
 def untrained(published_world: World, tmp_path: Path) -> World:
     """The same tables, but no model and no forecast."""
-    keep = shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts")
+    keep = shutil.ignore_patterns("forecasts", "audit", "mlflow.db", "artifacts")
     shutil.copytree(published_world.home, tmp_path / "untrained", ignore=keep)
     return World(tmp_path / "untrained", published_world.files, published_world.chain)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a home with one finished run; making it takes seconds, so it is made once."""
+    registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
+    registry.record("train", "orders", {}, {}, {}, {})
+    return registry.settings.mlflow_database
 
 
 @pytest.fixture

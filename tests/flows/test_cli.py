@@ -9,7 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-COMMANDS = ("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status")
+COMMANDS = (
+    *("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status"),
+    *("promote", "rollback", "approve", "reject", "audit"),
+)
 HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
 HEADER = "store_id,hour_local,orders\n"
 ROW = "S0001,2024-03-05 12:00:00,5\n"
@@ -203,7 +206,8 @@ def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:
         daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"),
         "ingest",
     )
-    assert daypart(home, "status", "--json").json == {"tables": [], "models": [], "published": {}}
+    empty = {"tables": [], "models": [], "published": {}, "pending": [], "notices": []}
+    assert daypart(home, "status", "--json").json == empty
     assert "empty home" in daypart(home, "status").out
     assert not home.exists(), "asking leaves nothing behind"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from features.errors import InputError, NotKnownError
+from features.errors import DaypartError, InputError, NotKnownError
 from features.simulator import ChainSpec
 from flows.adapters.settings import Settings
 from flows.tune import Budget
@@ -89,6 +89,41 @@ def test_wrong_input_is_not_tried_again(flows: Any, world: Any, monkeypatch: pyt
     assert len(calls) == 1
     with pytest.raises(InputError, match="no such file"):
         flows.ingest(Settings(home=world.home), {"demand": ["nowhere.csv"]})
+
+
+def test_a_retrain_does_what_it_can_and_says_what_failed(
+    flows: Any, untrained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One unit's disk is away for once, another has no demand: only what may pass is tried again."""
+    from flows import deployed
+
+    (untrained.home / "recipes.toml").write_text("[recipe.standard]\nrounds = 10\nmax_rows = 4000\nfolds = 1\n")
+    calls, train = [], deployed.trainings.train
+
+    @functools.wraps(train)
+    def once(lake: Any, registry: Any, recipe: Any, units: Any, **named: Any) -> Any:
+        calls.append(units)
+        if calls == [("sales",)]:
+            raise OSError("the disk was away")
+        return train(lake, registry, recipe, units, **named)
+
+    monkeypatch.setattr(deployed.trainings, "train", once)
+    with pytest.raises(DaypartError, match="champions serve on: visits: .*no visits in the lake"):
+        deployed.retrain(str(untrained.home), ["sales", "visits", "orders"], "a test")
+    assert calls == [("sales",), ("sales",), ("visits",), ("orders",)]
+    assert [untrained.registry.version_of(target, "champion") for target in ("orders", "sales")] == [1, 1]
+    deployed.tuning(str(untrained.home), trials=1)
+    assert (untrained.home / "tune" / "recipes.toml").exists()
+
+
+def test_a_night_of_many_units_is_tens_of_tasks() -> None:
+    from flows import deployed
+
+    names = [f"orders.s{k}" for k in range(160)]
+    shares = deployed._shares([*names, *names])
+    assert len(shares) == 20
+    assert [name for share in shares for name in share] == names
+    assert deployed._shares(None) == deployed._shares([]) == [None]
 
 
 def test_the_demo_runs_every_flow(

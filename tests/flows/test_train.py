@@ -61,6 +61,23 @@ def test_a_challenger_that_was_held_back_is_not_registered_twice(
     assert world.registry.version_of("orders", "challenger") == 2
 
 
+def test_two_weeks_more_of_the_same_do_not_replace_the_champion(world: Any, daypart: Any) -> None:
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    found = daypart(world.home, "train", "--targets", "orders", "--json").json["trained"]
+    assert [(row["version"], row["promoted"]) for row in found] == [(2, False)]
+    assert "2 weeks of 4 stores" in found[0]["reason"]
+    assert world.registry.version_of("orders", "champion") == 1
+
+
+def test_a_policy_that_cannot_be_read_stops_training_before_it_begins(world: Any, daypart: Any) -> None:
+    (world.home / "policy.toml").write_text("[policy]\ngain = 3\n")
+    before = counted(world, "model_versions"), counted(world, "runs")
+    refused = daypart(world.home, "train")
+    assert refused.status == 2
+    assert "policy.toml line 2: gain is 3: expected one of retrain," in refused.err
+    assert (counted(world, "model_versions"), counted(world, "runs")) == before
+
+
 def test_the_table_shows_the_whole_reason(world: Any, daypart: Any) -> None:
     found = daypart(world.home, "train", "--json").json["trained"]
     human = daypart(world.home, "train").out
@@ -112,7 +129,9 @@ def test_a_killed_training_can_be_done_again(
     dying = process(untrained.home, "train", before=KILL.format(method=method, at=at, before=before))
     _, told = dying.communicate(timeout=100)
     assert dying.returncode == -signal.SIGKILL, told
-    assert untrained.lake.versions() == {n: v for n, v in world.lake.versions().items() if n != "forecasts"}
+    written = {"forecasts", "audit"}
+    before = {name: version for name, version in world.lake.versions().items() if name not in written}
+    assert {name: v for name, v in untrained.lake.versions().items() if name != "audit"} == before
     assert daypart(untrained.home, "train").status == 0
     with sqlite3.connect(untrained.home / "mlflow.db") as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
@@ -121,3 +140,30 @@ def test_a_killed_training_can_be_done_again(
     assert daypart(untrained.home, "forecast").status == 0
     same = untrained.forecasts().drop("model_version")
     assert same.equals(world.forecasts().drop("model_version"))
+
+
+def test_a_promotion_that_wants_an_approval_is_asked_for(
+    world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting import gate
+
+    monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(True, "better", {}))
+    rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"
+    (world.home / "governance.toml").write_text(rule)
+    asked = ("train", "--targets", "orders", "--as-of", "2024-02-20", "--json")
+    for _ in range(2):
+        (found,) = daypart(world.home, *asked).json["trained"]
+        assert (found["version"], found["promoted"]) == (2, False)
+        assert found["reason"].startswith("better; v2 of orders is asked for")
+    assert world.registry.version_of("orders", "champion") == 1
+    before = world.lake.version("audit")
+    refused = daypart(world.home, *asked, "--role", "planner")
+    assert (refused.status, "planner may not retrain orders" in refused.err) == (2, True)
+    said = daypart(world.home, "approve", "orders", "--role", "lead", "--reason", "seen")
+    assert said.out == "v2 of orders serves, after v1\n"
+    assert daypart(world.home, "audit", "--verify", "--json").json["faults"] == []
+    records = daypart(world.home, "audit", "--unit", "orders", "--json").json["records"]
+    assert [row["activity"] for row in records] == [
+        *("retrain", "promote", "promote"), *("retrain", "promote"), *("approve", "promote"),
+    ]  # fmt: skip
+    assert world.lake.version("audit") == before + 2

@@ -127,7 +127,7 @@ def test_many_small_upserts_are_gathered_into_few_files(lake: Lake, monkeypatch:
     monkeypatch.setattr(module, "CROWDED_FILES", 3)
     for hour in range(4):
         lake.upsert("demand", demand([hour], orders=float(hour)))
-    delta = lake._open("demand")
+    delta = lake.open("demand")
     assert delta is not None
     assert len(delta.file_uris()) == 1
     assert rows_of(lake, "demand")["orders"].to_list() == [0.0, 1.0, 2.0, 3.0]

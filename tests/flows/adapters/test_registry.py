@@ -20,14 +20,6 @@ from flows.adapters.settings import Settings
 FILES = {"model.json": b'{"a": 1}', "members/one.txt": b"\x00\xff\r\n" * 100, "empty": b""}
 
 
-@pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a home with one finished run; making it takes seconds, so it is made once."""
-    registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
-    registry.record("train", "orders", {}, {}, {}, {})
-    return registry.settings.mlflow_database
-
-
 @pytest.fixture
 def registry(database: Path, tmp_path: Path) -> Registry:
     home = tmp_path / "a home, é #1"

@@ -79,6 +79,8 @@ def test_a_wrong_variable_or_argument_is_named(tmp_path: Path, monkeypatch: pyte
         Settings(home=tmp_path / "taken")
     with pytest.raises(InputError, match=r"cannot have \? or % in its path"):
         Settings(home="why?")
+    with pytest.raises(InputError, match="timezone is 'Paris': no such time zone; expected an IANA name"):
+        Settings(timezone="Paris")
     monkeypatch.setenv("DAYPART_SEED", "x")
     with pytest.raises(InputError, match="DAYPART_SEED is 'x'"):
         Settings()

@@ -1,0 +1,61 @@
+"""The hash chain of audit records: each holds the hash of the one before, so that what is changed later shows.
+
+Haber and Stornetta, How to time-stamp a digital document, Journal of Cryptology 3 (1991), 99-111.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+"""A record as it is stored, by column."""
+
+FIRST = "0" * 64
+"""What the first record has for the hash of the one before."""
+
+
+def canonical(value: object) -> str:
+    """The one way to write a value as JSON: keys sorted, no spaces, ASCII; dates as text, NaN as its name."""
+    plain = json.loads(json.dumps(value, default=str), parse_constant=str)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"))
+
+
+def hash_of(row: Row) -> str:
+    """SHA-256 over the canonical JSON of all columns but the hash."""
+    told = {name: value for name, value in row.items() if name != "hash"}
+    return hashlib.sha256(canonical(told).encode()).hexdigest()
+
+
+def faults(rows: Sequence[Row], lost: Collection[int] = ()) -> list[str]:
+    """What is wrong with the records, in words, by their numbers; those of `lost` were told already.
+
+    An edit of any column shows in its own record, a removal and an insertion in those that follow, unless all that
+    follow were made anew: only the last record's hash, kept elsewhere, tells of that and of a missing end.
+    """
+    ordered = sorted(rows, key=lambda row: (_number(row), str(row["hash"])))
+    found = [f"{_named(row)} was changed: its hash is not that of its content" for row in ordered if not _intact(row)]
+    counts = Counter(map(_number, ordered))
+    found += [f"record {number} is there {times} times" for number, times in counts.items() if times > 1]
+    last = max(counts, default=0)
+    found += [f"record {number} is gone" for number in range(1, last) if number not in counts and number not in lost]
+    hashes = {0: FIRST, **{_number(row): row["hash"] for row in ordered}}
+    for row in ordered:
+        before = hashes.get(_number(row) - 1)
+        if before is not None and row["previous"] != before:
+            place = f"record {_number(row) - 1}" if _number(row) > 1 else "the beginning"
+            found.append(f"{_named(row)} does not follow on {place}, which is another now than when it was written")
+    return found
+
+
+def _intact(row: Row) -> bool:
+    return bool(row["hash"] == hash_of(row)) and _number(row) > 0
+
+
+def _number(row: Row) -> int:
+    return row["sequence"] if isinstance(row["sequence"], int) else 0
+
+
+def _named(row: Row) -> str:
+    return f"record {row['sequence']} ({row['activity']} of {row['unit']} by {row['role']}, {row['at_utc']})"

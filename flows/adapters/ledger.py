@@ -1,0 +1,130 @@
+"""Ledger: a Delta table to which files are only ever added, each named by the SHA-256 of its bytes."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from flows.adapters.lake import KEEP_EVERYTHING, Lake
+from flows.adapters.lake_tables import lake_table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+HARMLESS = ("CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES")
+"""Delta's operations that take no row away."""
+
+DIGEST = re.compile("[0-9a-f]{64}")
+
+Rows = Callable[[pl.LazyFrame | None], tuple[pl.DataFrame, Mapping[str, str]]]
+"""From the stored rows (null: there is no table yet) the rows to add, and what the commit is to say of them."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One file of a ledger as Delta's log has it: where it is, and its first and last number."""
+
+    path: Path
+    first: int | None
+    last: int | None
+
+    def rows(self) -> pl.DataFrame | None:
+        """Its rows; null where the file is gone or its bytes are not those that were written.
+
+        Of a file that Delta's own tools wrote nothing is known but whether it can be read.
+        """
+        try:
+            content = self.path.read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            if DIGEST.fullmatch(self.path.stem) and digest != self.path.stem:
+                return None
+            return pl.read_parquet(content)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return None
+
+
+class Ledger:
+    """The table of that name in a lake, whose key is one column that counts its rows.
+
+    Delta refuses whatever would change or take away a row (`delta.appendOnly`).
+    """
+
+    def __init__(self, lake: Lake, table: str) -> None:
+        self._lake, self._spec = lake, lake_table(table)
+        (self._number,) = self._spec.key
+
+    def extend(self, make: Rows) -> pl.DataFrame:
+        """Adds the rows that `make` makes of those stored, in one commit on top of exactly those; the rows.
+
+        Where another writer came first they are made anew, so a key that counts on from the last one never forks.
+        A writer that is killed leaves the whole commit or nothing. No row, no commit. Raises what `make` raises,
+        and as `Lake.append`.
+        """
+        return self._lake.committed(self._spec.name, lambda delta: self._add(make, delta))
+
+    def files(self) -> list[Stored]:
+        """The files that hold the rows, in order; none where there is no table."""
+        delta = self._lake.open(self._spec.name)
+        if delta is None:
+            return []
+        told = pl.DataFrame(delta.get_add_actions(flatten=True)).to_dicts()
+        ends = f"min.{self._number}", f"max.{self._number}"
+        found = [
+            Stored(self._lake.root / self._spec.name / row["path"], row.get(ends[0]), row.get(ends[1])) for row in told
+        ]
+        return sorted(found, key=lambda each: (each.first is None, each.first, each.path))
+
+    def commits(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Version, operation and what the commit says of itself, oldest first."""
+        delta = self._lake.open(self._spec.name)
+        for entry in reversed(delta.history() if delta is not None else []):
+            yield entry["version"], entry["operation"], entry
+
+    def _add(self, make: Rows, delta: "DeltaTable | None") -> pl.DataFrame:
+        from deltalake import CommitProperties
+
+        rows, said = make(None if delta is None else self._spec.whole(pl.scan_delta(delta)))
+        rows = self._spec.conformed(rows).sort(self._number)
+        if rows.height:
+            # Without retries of its own the library never commits on top of a version that was not read here.
+            commit = CommitProperties(custom_metadata={"change": "append", **said}, max_commit_retries=0)
+            self._commit(self._written(rows), delta, commit)
+        return rows
+
+    def _commit(self, action: Any, delta: "DeltaTable | None", commit: Any) -> None:
+        from deltalake import Schema
+        from deltalake.transaction import create_table_with_add_actions
+
+        schema = Schema.from_arrow(self._spec.empty().to_arrow().schema)
+        if delta is not None:
+            delta.create_write_transaction([action], "append", schema, commit_properties=commit)
+            return
+        keep = {**KEEP_EVERYTHING, "delta.appendOnly": "true"}
+        create_table_with_add_actions(
+            str(self._lake.root / self._spec.name), schema, [action], "error", configuration=keep,
+            commit_properties=commit,
+        )  # fmt: skip
+
+    def _written(self, rows: pl.DataFrame) -> Any:
+        """Delta's word for a file with the rows, which is there when this returns."""
+        from deltalake.transaction import AddAction
+
+        buffer = io.BytesIO()
+        rows.write_parquet(buffer)
+        content = buffer.getvalue()
+        path = self._lake.root / self._spec.name / f"{hashlib.sha256(content).hexdigest()}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".partial", delete=False) as draft:
+            draft.write(content)
+        os.replace(draft.name, path)
+        ends = {f"{end}Values": {self._number: getattr(rows[self._number], end)()} for end in ("min", "max")}
+        stats = json.dumps({"numRecords": rows.height, **ends})
+        return AddAction(path.name, len(content), {}, 0, True, stats)

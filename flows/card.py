@@ -1,0 +1,106 @@
+"""Card: what is known of a model version, written when it is registered and read with what became of it since."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from features.errors import NotKnownError
+from flows.adapters import cards
+from flows.adapters.drafts import drafted
+from flows.adapters.lake import Lake
+from flows.adapters.lake_tables import LAKE
+from flows.adapters.registry import Registry
+from flows.forecast import check_out
+from flows.reading import Chain
+from forecasting import card as made
+from forecasting.model import Model
+from forecasting.workshop import Workshop
+
+ENDINGS = (".md", ".html")
+STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.1em .8em;text-align:left}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A version's card as Markdown, with its version, whether it serves, and who agreed."""
+
+    unit: str
+    version: int
+    text: str
+
+
+def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> None:
+    """Writes the card of a model that was just trained, gated and recorded as a run."""
+    judged = workshop.judged(model)
+    origin = made.Origin(chain.versions, workshop.first, chain.stores, judged, workshop.samples, verdict)
+    cards.keep(registry.settings, run, made.card(unit, model, origin))
+
+
+def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, out: Path | None = None) -> Card:
+    """The card of a version (default: the champion, else the challenger), written to `out` where given.
+
+    Raises NotKnownError where there is no such version or it has no card, and as `forecast.check_out`.
+    """
+    if out is not None:
+        check_out(out, ENDINGS)
+    chosen = version or registry.version_of(unit, "champion") or "challenger"
+    about = registry.describe(unit, chosen)
+    number = int(about["version"])
+    text = cards.kept(registry.settings, about["run_id"])
+    if text is None:
+        raise NotKnownError(
+            f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
+            "one for the next version"
+        )
+    found = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
+    if out is not None:
+        with drafted(out) as draft:
+            draft.write_text(_page(found) if out.suffix.lower() == ".html" else found.text, encoding="utf-8")
+    return found
+
+
+def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> str:
+    """What became of the version: its aliases, and what the audit says of it."""
+    number = int(about["version"])
+    serves = [alias for alias in ("champion", "challenger") if registry.version_of(unit, alias) == number]
+    lines = [
+        "## Version and approvals\n",
+        f"{unit}-v{number}, registered {about['created_utc']:%Y-%m-%d %H:%M} UTC, "
+        f"{' and '.join(serves) or 'neither champion nor challenger'} now.\n",
+    ]
+    records = _records(lake, unit, number)
+    if records.is_empty():
+        return "\n".join([*lines, "No one was asked: the audit has no record of it.\n"])
+    lines += ["| at (UTC) | role | activity | details |", "| --- | --- | --- | --- |"]
+    for row in records.iter_rows(named=True):
+        lines.append(
+            f"| {row['at_utc']:%Y-%m-%d %H:%M} | {row['role']} | {row['activity']} | {_told(row['details'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _records(lake: Lake, unit: str, version: int) -> pl.DataFrame:
+    """Audit records of a version, in order."""
+    if "audit" not in LAKE or not lake.exists("audit"):
+        return pl.DataFrame()
+    records = lake.scan("audit").filter(pl.col("unit") == unit).collect().sort("sequence")
+    mine = [json.loads(details).get("version") == version for details in records["details"]]
+    return records.filter(pl.Series(mine, dtype=pl.Boolean))
+
+
+def _told(details: str) -> str:
+    values = {
+        name: value for name, value in json.loads(details).items() if name != "version" and value not in (None, "")
+    }
+    return "; ".join(f"{name} {value}" for name, value in values.items()).replace("|", "\\|").replace("\n", " ")
+
+
+def _page(card: Card) -> str:
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card.text)
+    title = f"{card.unit}-v{card.version}"
+    return f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>\n{body}'

@@ -1,0 +1,55 @@
+"""The command that has everything run by itself: deploy."""
+
+import signal
+import sys
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.options import Json, Place, app
+
+
+@app.command()
+def deploy(
+    context: typer.Context,
+    local: Annotated[bool, typer.Option("--local", help="Start a server and a worker here, until stopped.")] = False,
+    api_url: Annotated[str | None, typer.Option(help="The server's API; default PREFECT_API_URL or profile.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the local server answers.")] = 4200,
+    pool: Annotated[str, typer.Option(help="The work pool; made where there is none.")] = "daypart",
+    timezone: Annotated[str | None, typer.Option(help="Of the schedules; default that of most stores.")] = None,
+    json: Json = False,
+) -> None:
+    """Have a Prefect server run the nightly forecast, monitoring, retraining and weekly tuning."""
+    from features.errors import InputError
+    from flows.adapters.server import connected
+    from flows.deploy import deploy as run
+    from flows.deployments import deployments, zone
+    from flows.display import deploy as display
+
+    if local and api_url:
+        raise InputError(f"--api-url {api_url} and --local are given: expected one server, leave one of them out")
+    place = Place(context.obj, timezone=timezone)
+    declared = deployments(str(place.settings.home), zone(place.settings, place.lake), pool)
+    if local:
+        _run_here(place, port, pool, declared, json)
+        return
+    with connected(api_url) as client:
+        done = run(client, declared)
+    display.show_deploy(done, pool, None, as_json=json)
+
+
+def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
+    """Deploys to a server of the home's own, and stays until it is stopped or a child ends."""
+    from flows.adapters import server
+    from flows.deploy import deploy as run
+    from flows.display import deploy as display
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as made:
+        with server.connected(made.api_url) as client:
+            done = run(client, declared)
+        made.work(pool)
+        display.show_deploy(done, pool, made.ui, as_json=json)
+        sys.stdout.flush()
+        made.watch()

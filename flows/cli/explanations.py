@@ -1,0 +1,47 @@
+"""Commands that say why: explain for a forecast, card for a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Json, Place, app
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    store: Annotated[str, typer.Option(help="The store.")],
+    date: Annotated[str, typer.Option(help="Local date in the forecast's 14 days.")],
+    hour: Annotated[int | None, typer.Option(min=0, max=23, help="Only this clock hour.")] = None,
+    daypart: Annotated[str | None, typer.Option(help="Only breakfast, lunch or dinner.")] = None,
+    target: Annotated[str | None, typer.Option(help="orders or sales; default orders where published.")] = None,
+    origin: Annotated[str | None, typer.Option(help="Of which publication; default the latest.")] = None,
+    json: Json = False,
+) -> None:
+    """Say why a published forecast is what it is: what moves it from what the last four weeks sold."""
+    from flows import explain as explains
+    from flows.display import explanations as display
+
+    place = Place(context.obj)
+    made = options.day(origin, "--origin") if origin else None
+    asked = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, made)
+    display.show_explained(explains.explain(place.lake, place.registry, asked), as_json=json)
+
+
+@app.command()
+def card(
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="A model's name, such as orders.")],
+    version: Annotated[int | None, typer.Option(help="Default the champion, else the newest.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write .md or .html instead of printing.")] = None,
+    json: Json = False,
+) -> None:
+    """Show a model's card: data, features, accuracy by segment, biases, limits, who agreed."""
+    from flows import card as cards
+    from flows.display import explanations as display
+
+    place = Place(context.obj)
+    done = cards.card(place.lake, place.registry, unit, version, out)
+    display.show_card(done, out, as_json=json)

@@ -1,0 +1,92 @@
+"""Commands that say who serves, and show who said so: promote, rollback, approve, reject, audit."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Json, Place, app
+
+Unit = Annotated[str, typer.Argument(help="A model: orders, or orders.west for a segment's.")]
+Request = Annotated[str, typer.Argument(metavar="UNIT|ID", help="The request, by its unit or its number.")]
+Role = Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks, such as lead; see governance.toml.")]
+Version = Annotated[int | None, typer.Option(help="A version; default the challenger.")]
+Earlier = Annotated[int | None, typer.Option(help="A version that served once; default the one before.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
+
+
+@app.command()
+def promote(
+    context: typer.Context, unit: Unit, role: Role, version: Version = None, reason: Reason = "", json: Json = False
+) -> None:
+    """Let a version serve from the next forecast on, or ask for it where somebody else must agree."""
+    from flows import promote as promotions
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    done = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
+    display.show_outcome(done, as_json=json)
+
+
+@app.command()
+def rollback(
+    context: typer.Context, unit: Unit, role: Role, version: Earlier = None, reason: Reason = "", json: Json = False
+) -> None:
+    """Let the version that served before serve again from the next forecast on."""
+    from flows import promote as promotions
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    done = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
+    display.show_outcome(done, as_json=json)
+
+
+@app.command()
+def approve(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
+    """Agree to what a request asks for, which is then done."""
+    from flows import promote as promotions
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    done = promotions.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    display.show_outcome(done, as_json=json)
+
+
+@app.command()
+def reject(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
+    """Refuse what a request asks for."""
+    from flows import promote as promotions
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    done = promotions.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    display.show_outcome(done, as_json=json)
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Recompute every hash; status 1 where one is wrong.")
+    ] = False,
+    head: Annotated[str | None, typer.Option(help="With --verify: the head it printed once, kept elsewhere.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Only records of this unit.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only records of this date (UTC) or later.")] = None,
+    json: Json = False,
+) -> None:
+    """Show the audit records, or check that none was changed, removed, added or moved."""
+    from features.errors import DaypartError
+    from flows.adapters.audit import Audit
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    day = options.day(since, "--since") if since else None
+    records = Audit(place.lake, place.registry if verify or head else None)
+    if not (verify or head):
+        display.show_records(records.records(), unit, day, as_json=json)
+        return
+    found = records.verify(head)
+    display.show_verified(found, as_json=json)
+    if found.faults:
+        raise DaypartError("the audit is not as it was written: restore it from a copy, and ask who could write to it")

@@ -1,0 +1,100 @@
+"""The flows that deployments run: a home's folder and plain values are their parameters."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+
+from features.errors import DaypartError
+from flows import forecast as forecasts
+from flows import monitor as monitors
+from flows import train as trainings
+from flows import tune as tunings
+from flows.adapters import server
+from flows.adapters.lock import held
+from flows.adapters.policies import Policies
+from flows.adapters.recipes import STANDARD, Recipes
+from flows.adapters.settings import Settings
+from flows.announcement import EVENT, Announcement, announce
+from flows.orchestration import job, places
+from forecasting.recipe import Recipe
+
+MOST_TASKS = 20
+"""Tasks of a retrain: more would weigh on the server, fewer would do more over where one fails."""
+
+
+@flow
+def nightly(home: str) -> None:
+    """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
+    settings = Settings(home=home)
+    origin = job("forecast", forecasts.publish)(*places(settings))
+    get_run_logger().info("published the forecast of %s", origin)
+    _watch(settings)
+
+
+@flow
+def monitor(home: str) -> None:
+    """Scores what is known of published forecasts, and announces decisions to retrain."""
+    _watch(Settings(home=home))
+
+
+@flow
+def retrain(home: str, units: list[str] | None = None, reason: str = "asked for by hand") -> None:
+    """Trains, gates and promotes some units, or all; twice on the same data changes nothing.
+
+    One at a time on a home's machine: another waits. Raises DaypartError when all are done but some failed; their
+    champions serve on, and so they do if the run is killed.
+    """
+    settings = Settings(home=home)
+    logger = get_run_logger()
+    logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
+    with held(settings.home / "retrain.lock"):
+        failed = [text for share in _shares(units) if (text := _train(settings, share))]
+    if failed:
+        raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
+
+
+@flow
+def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | None = 120.0) -> None:
+    """Searches for better settings of a tier within a budget, and writes what it proposes under the home."""
+    settings = Settings(home=home)
+    budget = tunings.Budget(trials, minutes)
+    now: datetime = flow_run.scheduled_start_time
+    done = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
+    get_run_logger().info("proposed in %s", done.out)
+
+
+def _watch(settings: Settings) -> None:
+    lake, registry = places(settings)
+    watch = job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))
+    sent = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
+    get_run_logger().info("to retrain: %s", sent.reason if sent else "nothing that was not announced before")
+
+
+def _send(told: Announcement) -> None:
+    server.emit(EVENT, told.resource, told.related, told.payload, told.id)
+
+
+def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
+    """The units in at most MOST_TASKS shares, in order; one of all where none are named."""
+    names = list(dict.fromkeys(units or ()))
+    size = max(1, -(-len(names) // MOST_TASKS))
+    return [tuple(names[first : first + size]) for first in range(0, len(names), size)] or [None]
+
+
+def _train(settings: Settings, units: tuple[str, ...] | None) -> str:
+    """Trains a share of the units; what went wrong, or nothing."""
+    recipes = Recipes.read(settings.recipes)
+    work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
+    state = work(*places(settings), _recipe(settings), units, recipes=recipes, return_state=True)
+    if state.is_completed():
+        for done in state.result():
+            word = "promoted" if done.promoted else "registered, not promoted"
+            get_run_logger().info("%s-v%s %s: %s", done.target, done.version, word, done.reason)
+        return ""
+    return f"{', '.join(units or ['every unit'])}: {state.message}"
+
+
+def _recipe(settings: Settings) -> Recipe:
+    return Recipe(seed=settings.seed)

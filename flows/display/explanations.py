@@ -1,0 +1,34 @@
+"""What is printed of explanations and cards."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.display.tables import print_json, print_table
+
+if TYPE_CHECKING:
+    from flows.card import Card
+    from flows.explain import Explained
+
+
+def show_explained(found: "Explained", *, as_json: bool) -> None:
+    """The sentences, then the incumbent, what each family adds to it, and their sum."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    print(f"origin {found.origin}, model {found.model_version}")
+    rows = [("incumbent", "mean of the last four same weekdays", found.incumbent)]
+    rows += [(each.family, each.what, each.amount) for each in found.reasons]
+    rows += [("forecast", "their sum", found.forecast)]
+    print_table(
+        [{"family": family, "what it was": what, found.unit: round(amount, 1)} for family, what, amount in rows]
+    )
+    print("\n".join([*found.sentences, *found.notices]))
+
+
+def show_card(card: "Card", out: Path | None, *, as_json: bool) -> None:
+    """The card's text, or where it was written."""
+    if as_json:
+        print_json({"unit": card.unit, "version": card.version, "out": out, "card": card.text})
+        return
+    print(f"card of {card.unit}-v{card.version}: {out}" if out else card.text)

@@ -1,0 +1,98 @@
+"""What is printed of promotions, of the audit and of one day."""
+
+import json as encoding
+from dataclasses import asdict
+from datetime import date
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from flows.display.tables import print_json, print_table
+
+if TYPE_CHECKING:
+    from flows.adapters.audit import Verified
+    from flows.promote import Outcome
+    from flows.status import Day
+
+LEFT_OUT = ("state", "process", "figures", "reads")
+"""Details that a person reads elsewhere."""
+
+
+def show_outcome(done: "Outcome", *, as_json: bool) -> None:
+    """What became of what was asked for, in a line."""
+    if as_json:
+        print_json(asdict(done))
+        return
+    print(done.told)
+
+
+def show_records(records: pl.DataFrame, unit: str | None, since: date | None, *, as_json: bool) -> None:
+    """The records of a unit or all, from a date on."""
+    chosen = records.filter(
+        pl.lit(True) if unit is None else pl.col("unit") == unit,
+        pl.lit(True) if since is None else pl.col("at_utc").dt.date() >= since,
+    )
+    rows = [{**row, "details": encoding.loads(row["details"])} for row in chosen.to_dicts()]
+    if as_json:
+        print_json({"records": rows})
+        return
+    if not rows:
+        print("nothing was recorded")
+    print_table([
+        {
+            "record": row["sequence"], "at_utc": str(row["at_utc"])[:19], "role": row["role"],
+            "activity": row["activity"], "unit": row["unit"], "state": row["details"].get("state", ""),
+            "details": _in_words(row["details"]),
+        }
+        for row in rows
+    ])  # fmt: skip
+
+
+def _in_words(details: dict[str, object]) -> str:
+    told = {name: value for name, value in details.items() if name not in LEFT_OUT and value not in (None, "")}
+    return ", ".join(f"{name} {value}" for name, value in told.items())
+
+
+def show_verified(found: "Verified", *, as_json: bool) -> None:
+    """Every fault in a line, or that there is none; and the head to keep."""
+    if as_json:
+        print_json(asdict(found))
+        return
+    for fault in found.faults:
+        print(fault)
+    if not found.faults:
+        print(f"{found.records:,} records are as they were written; the registry knows of {found.anchored:,}")
+    if found.head:
+        print(f"head {found.head}")
+
+
+def show_day(found: "Day", *, as_json: bool) -> None:
+    """Who served, and whether the publication of the day can be made again."""
+    again = found.rebuilt
+    if as_json:
+        rebuilt = {**asdict(again), "same": again.same} if again else None
+        print_json({"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault})
+        return
+    if not found.served:
+        print(f"nothing served on {found.date}")
+    print_table([
+        {
+            **{name: row[name] for name in ("unit", "version")},
+            "since_utc": str(row["since"] or "unknown")[:16], "until_utc": str(row["until"] or "now")[:16],
+            **{name: row[name] for name in ("by", "agreed", "trained_as_of", "why")},
+        }
+        for row in found.served
+    ], f"served on {found.date}")  # fmt: skip
+    for row in found.served:
+        print(f"{row['unit']}-v{row['version']} was trained on {_versions(row['trained_on'])}")
+    if again is not None:
+        print(f"published for {again.origin}: {again.rows:,} rows by {', '.join(again.models)}")
+        told = "equal to the last bit" if again.same else f"{again.differing:,} rows are another"
+        print(f"made again from {_versions(again.reads)}: {told}")
+    if found.fault:
+        print(f"not made again: {found.fault}")
+
+
+def _versions(reads: object) -> str:
+    assert isinstance(reads, dict)
+    return ", ".join(f"{table} {version}" for table, version in sorted(reads.items())) or "data of unknown versions"

@@ -1,0 +1,88 @@
+"""Rebuild: a published forecast made again, by the models that made it from the data that they read."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from features.errors import NotKnownError
+from flows.adapters.lake import Lake
+from flows.adapters.lake_tables import lake_table
+from flows.adapters.meter import Meter
+from flows.adapters.registry import Registry
+from flows.forecast import made, published
+from flows.reading import Chain
+from forecasting.engine import Engine, Local
+from forecasting.model import Model
+from forecasting.publication import ORDER, Served
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A publication made again: its rows, how many of them are another than was published, models and table versions.
+
+    `same` means equal to the last bit of every value.
+    """
+
+    origin: date
+    rows: int
+    differing: int
+    models: list[str]
+    reads: dict[str, int]
+
+    @property
+    def same(self) -> bool:
+        return self.differing == 0
+
+
+def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Meter], Engine] = Local) -> Rebuilt:
+    """Makes the forecast of an origin again, as it was published last, and compares the two; nothing is written.
+
+    The Delta versions are those that the run of the publication recorded, the models those that its rows name.
+    Raises NotKnownError where the origin was never published, or by no run that recorded what it read, DaypartError
+    for models that are gone or damaged.
+    """
+    told = published(lake, origin)
+    if told is None:
+        raise NotKnownError(f"no forecast of origin {origin} was published")
+    names = sorted(told["model_version"].unique())
+    reads = _reads(registry, told["target"].unique().sort().to_list(), origin)
+    serving = [_served(registry, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
+    chain = Chain.at(lake, reads)
+    rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
+    again = lake_table("forecasts").conformed(rows).select(told.columns).sort(ORDER)
+    return Rebuilt(origin, told.height, differing(told, again), names, reads)
+
+
+def differing(one: pl.DataFrame, other: pl.DataFrame) -> int:
+    """How many rows are in one frame but not, to the last bit, in the other; whichever has more of them."""
+    ours, theirs = _bits(one), _bits(other)
+    lacking = (mine.join(yours, on=mine.columns, how="anti", nulls_equal=True).height
+               for mine, yours in ((ours, theirs), (theirs, ours)))  # fmt: skip
+    return max(*lacking, abs(one.height - other.height))
+
+
+def _bits(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, numbers by their bits: 0 is not -0, and NaN is itself."""
+    floats = [name for name, dtype in rows.schema.items() if dtype == pl.Float64]
+    return rows.with_columns(pl.col(floats).reinterpret(dtype=pl.Int64))
+
+
+def _served(registry: Registry, rows: pl.DataFrame) -> Served:
+    """The model that published rows are of, for the stores that they are of."""
+    name, tier = rows.row(0, named=True)["model_version"], rows.row(0, named=True)["tier"]
+    unit, _, version = name.rpartition("-v")
+    model = Model.from_files(registry.load(unit, int(version)))
+    return Served(model, name, tier, frozenset(rows["store_id"]))
+
+
+def _reads(registry: Registry, targets: list[str], origin: date) -> dict[str, int]:
+    """The table versions that the last publication of the origin read, all targets the same."""
+    found = [registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets]
+    last = pl.concat(found).tail(1)
+    if last.is_empty():
+        raise NotKnownError(f"no run says from which data the forecast of origin {origin} was made")
+    tags = json.loads(last["tags"].item())
+    return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}

@@ -1,0 +1,70 @@
+"""Bias by segment, tested so that many segments may be looked at: which of them are really forecast too high or low."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+LEAST_WEEKS = 4
+"""With fewer weeks of evidence a bias cannot be told from chance."""
+SURE = 0.05
+"""Share of those that are called biased that may be so by chance."""
+COLUMNS = ("by", "segment", "weeks", "actual", "bias_bps", "p", "p_corrected", "biased")
+
+
+def biases(cells: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """One row per column of `by` and value in it, sorted: COLUMNS, of cells with date, forecast and y.
+
+    `p` is that of no bias, by Student's t over weeks: what is forecast of a week errs together, in all stores, so that
+    hours and store-days are no evidence of their own (of one store they are store-weeks). `p_corrected` is for having
+    asked of all rows at once (Benjamini & Hochberg 1995): at most SURE of those called `biased` are so by chance, and
+    where none is biased, one or more are called so at most that often. Null where there are too few weeks.
+    """
+    week = pl.col("date").dt.truncate("1w")
+    told = pl.concat(_of_weeks(cells.with_columns(week=week), name) for name in by)
+    found = told.group_by("by", "segment", maintain_order=True).agg(
+        weeks=pl.len().cast(pl.Int64),
+        actual=pl.col("y").sum(),
+        over=pl.col("over").sum(),
+        scatter=(pl.col("over") - pl.col("y") * pl.col("over").sum() / pl.col("y").sum()).pow(2).sum(),
+    )
+    found = found.with_columns(
+        pl.when(pl.col("actual") > 0).then(10_000 * pl.col("over") / pl.col("actual")).alias("bias_bps"),
+        _p_of(found).alias("p"),
+    )
+    corrected = _corrected(found["p"])
+    return found.with_columns(corrected, (corrected <= SURE).alias("biased")).select(COLUMNS)
+
+
+def _of_weeks(cells: pl.DataFrame, name: str) -> pl.DataFrame:
+    """One row per value and week: y and by how much it was over-forecast; cells without a value are left out."""
+    weeks = (
+        cells.drop_nulls(name)
+        .group_by(name, "week")
+        .agg(pl.col("y").sum(), over=(pl.col("forecast") - pl.col("y")).sum())
+    )
+    return weeks.sort(name, "week").select(
+        pl.lit(name).alias("by"), pl.col(name).cast(pl.String).alias("segment"), "y", "over"
+    )
+
+
+def _p_of(found: pl.DataFrame) -> pl.Series:
+    from scipy.stats import t
+
+    weeks = found["weeks"].to_numpy()
+    freedom = np.maximum(weeks - 1, 1)
+    error = np.sqrt(found["scatter"].to_numpy() * weeks / freedom)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.where(found["over"].to_numpy() == 0, 0.0, np.abs(found["over"].to_numpy()) / error)
+    p = pl.Series("p", 2 * t.sf(apart, freedom))
+    return pl.select(pl.when(found["weeks"] >= LEAST_WEEKS).then(p)).to_series()
+
+
+def _corrected(p: pl.Series) -> pl.Series:
+    from scipy.stats import false_discovery_control
+
+    known = p.is_not_null().arg_true()
+    told = np.full(len(p), np.nan)
+    if len(known):
+        told[known.to_numpy()] = false_discovery_control(p.gather(known).to_numpy())
+    return pl.Series("p_corrected", told, nan_to_null=True)

@@ -1,0 +1,83 @@
+"""How sure a ratio of sums is, by drawing whole stores and whole weeks anew.
+
+Cells of one store go wrong together, and so do those of one week across the chain. The bootstrap of clusters allows
+for both: stores are drawn anew, then weeks, and the two variances are added (two-way clustering: Cameron, Gelbach &
+Miller 2011; without their third term, which may make a variance negative, so that what is neither a store's nor a
+week's counts twice). n - 1 of n clusters are drawn, for of few clusters n vary too little (Rao & Wu 1988). A few weeks
+tell little of how much weeks vary: bounds are of Student's t, where quantiles of stores and of weeks are averaged by
+their variances (Cochran & Cox 1950).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DRAWS = 2000
+CLUSTERS = ("store_id", "week")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its one-sided bounds: the truth is above `lower`, or below `upper`, with the confidence asked.
+
+    The bounds are infinite where one week or less says nothing of how much weeks vary.
+    """
+
+    estimate: float
+    lower: float
+    upper: float
+
+
+def ratio(cells: pl.DataFrame, part: pl.Expr, whole: pl.Expr, confidence: float, seed: int) -> Interval:
+    """The sum of `part` over that of `whole`, over cells (columns: store_id, week and what the two need).
+
+    Every cell of a store-week is drawn with its store and with its week. What differs between two models on the same
+    cells is asked for as a part, so that it is paired. NaN where the sum of `whole` is 0. The same cells in any order
+    and the same seed give the same bits.
+    """
+    values = cells.select(*CLUSTERS, part=part, whole=whole).sort(CLUSTERS)
+    sums = values.select("part", "whole").to_numpy()
+    total = sums.sum(axis=0)
+    if not total[1] > 0.0:
+        return Interval(*[float("nan")] * 3)
+    estimate = float(total[0] / total[1])
+    spreads = [_spread(values[name], sums, estimate, seed) for name in CLUSTERS]
+    reach = _reach(spreads, confidence)
+    return Interval(estimate, estimate - reach, estimate + reach)
+
+
+def _spread(names: pl.Series, sums: Array, estimate: float, seed: int) -> tuple[float, int]:
+    """The variance of the ratio where clusters are drawn anew, and its degrees of freedom: clusters less one."""
+    codes = names.rank("dense").to_numpy() - 1
+    by_cluster = np.stack([np.bincount(codes, column) for column in sums.T], axis=1)
+    by_cluster = by_cluster[by_cluster[:, 1] > 0.0]
+    count = len(by_cluster)
+    if count < 2:
+        return 0.0, 0
+    part, whole = (_draws(count, seed) @ by_cluster).T
+    return float(np.mean((part / whole - estimate) ** 2)), count - 1
+
+
+def _reach(spreads: list[tuple[float, int]], confidence: float) -> float:
+    from scipy.stats import t
+
+    if not spreads[-1][1]:
+        return float("inf")
+    variance = sum(own for own, _ in spreads)
+    if variance <= 0.0:
+        return 0.0
+    quantile = sum(own * float(t.ppf(confidence, degrees)) for own, degrees in spreads if degrees) / variance
+    return quantile * math.sqrt(variance)
+
+
+@lru_cache(maxsize=32)
+def _draws(count: int, seed: int) -> Array:
+    """How often each cluster is drawn: DRAWS rows, one column per cluster."""
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(count - 1, np.full(count, 1.0 / count), DRAWS).astype(np.float64)

@@ -1,0 +1,67 @@
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flows.announcement import Announcement, announce
+from forecasting.retrain import Decision
+
+YES, NO = Decision(True, "retrain: slipped by 700 bps"), Decision(False, "no retrain: slip of 3 bps")
+
+
+def test_one_announcement_tells_of_every_unit_to_be_retrained(world: Any) -> None:
+    sent: list[Announcement] = []
+    told = announce(world.lake, str(world.home), {"sales": YES, "orders": YES, "orders.west": NO}, sent.append)
+    assert sent == [told]
+    assert told is not None
+    assert told.payload == {
+        "home": str(world.home),
+        "units": ["orders", "sales"],
+        "reason": f"orders: {YES.reason}; sales: {YES.reason}",
+    }
+    assert told.resource["daypart.home"] == str(world.home)
+    names = [each["prefect.resource.id"] for each in told.related]
+    assert names == ["daypart.unit.orders", "daypart.unit.sales"]
+
+
+def test_nothing_to_retrain_is_not_announced(world: Any) -> None:
+    assert announce(world.lake, str(world.home), {"orders": NO, "sales": NO}, pytest.fail) is None
+    assert not world.lake.exists("announced")
+
+
+def test_of_many_units_a_few_reasons_are_told_and_all_names(world: Any) -> None:
+    decisions = {f"orders.s{k:03}": YES for k in range(160)}
+    told = announce(world.lake, str(world.home), decisions, lambda each: None)
+    assert told is not None
+    assert told.units == tuple(decisions)
+    assert told.reason.endswith("and 157 more units")
+    assert told.reason.count("slipped") == 3
+
+
+def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -> None:
+    sent: list[Announcement] = []
+
+    def decided(**decisions: Decision) -> tuple[str, ...]:
+        told = announce(world.lake, str(world.home), decisions, sent.append)
+        return told.units if told else ()
+
+    assert decided(orders=YES) == ("orders",)
+    before = world.versions()
+    assert decided(orders=YES) == ()
+    assert world.versions() == before
+    assert decided(orders=YES, sales=YES) == ("sales",)
+    world.lake.upsert("demand", pl.read_parquet(world.files / "later.parquet"))
+    assert decided(orders=YES, sales=YES) == ("orders", "sales")
+    assert len({each.id for each in sent}) == 3
+
+
+def test_what_could_not_be_sent_is_sent_by_the_next_run_under_the_same_id(world: Any) -> None:
+    lost: list[Announcement] = []
+
+    def away(told: Announcement) -> None:
+        lost.append(told)
+        raise OSError("the server was away")
+
+    with pytest.raises(OSError, match="away"):
+        announce(world.lake, str(world.home), {"orders": YES}, away)
+    assert announce(world.lake, str(world.home), {"orders": YES}, lambda each: None) == lost[0]

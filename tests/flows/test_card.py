@@ -1,0 +1,111 @@
+"""A card is written with every version and read with what became of it."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from features.errors import NotKnownError
+from flows import card as cards
+from flows.adapters import lake_tables
+from flows.adapters.lake import Lake
+from tests.flows.conftest import ORIGIN, SMALL, Daypart, World
+
+AUDIT = {
+    **{"sequence": pl.Int64(), "at_utc": pl.Datetime("us"), "role": pl.String(), "activity": pl.String()},
+    **{"unit": pl.String(), "details": pl.String()},
+}
+
+
+def sections(text: str) -> dict[str, str]:
+    parts = text.split("\n## ")
+    return {head: body.strip() for head, _, body in (part.partition("\n") for part in parts[1:])}
+
+
+def table(section: str) -> list[dict[str, str]]:
+    lines = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in section.splitlines() if line.startswith("|")
+    ]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(published_world: World) -> None:
+    world = published_world
+    found = cards.card(world.lake, world.registry, "orders")
+    assert (found.unit, found.version) == ("orders", 1)
+    told, about = sections(found.text), world.registry.describe("orders", 1)
+    assert found.text.startswith(f"# Model card: orders, trained as of {ORIGIN}\n")
+    reads = {name.removeprefix("read."): text for name, text in about["tags"].items() if name.startswith("read.")}
+    assert {row["table"]: row["version"] for row in table(told["Data"])} == reads
+    recipe = {row["setting"]: row["value"] for row in table(told["Recipe"])}
+    assert {name: recipe[name] for name in SMALL} == {name: str(value) for name, value in SMALL.items()}
+    assert "weather" in [row["family"] for row in table(told["Members and features"].split("family of features:")[1])]
+    assert "as of " in told["How it was judged"]
+    assert about["tags"]["gate"] in told["Gate"]
+    segments = table(told["Accuracy by segment"])
+    assert {row["by"] for row in segments} == {"all", "region", "format", "daypart", "lead_week", "weekday"}
+    wape = 10_000 - int(segments[0]["accuracy_bps"].replace(",", ""))
+    assert wape == pytest.approx(about["metrics"]["rolling_model_wape_bps"], abs=1)
+    counted = [int(row["cells"].replace(",", "")) for row in segments if row["by"] in ("all", "format", "weekday")]
+    assert sum(counted) == 3 * counted[0]
+    assert {row["by"] for row in table(told["Bias"])} >= {"region", "daypart"}
+    assert "Independence Day" in told["Limits"]
+    assert "less than a year" in told["Limits"]
+    assert "champion" in told["Version and approvals"]
+
+
+def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> None:
+    about = published_world.registry.describe("orders", 1)
+    assert "card.md" not in published_world.registry.load("orders", 1)
+    kept = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
+    found = cards.card(published_world.lake, published_world.registry, "orders", 1)
+    assert found.text.startswith(kept.read_text(encoding="utf-8"))
+
+
+def test_approvals_of_this_version_are_on_the_card(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[tuple[Any, ...]] = [
+        (2, datetime(2026, 1, 2, 9), "lead", "approve", "orders", '{"version": 1, "reason": "a|b"}'),
+        (1, datetime(2026, 1, 1, 9), "analyst", "promote", "orders", '{"version": 1}'),
+        (3, datetime(2026, 1, 3, 9), "lead", "approve", "orders", '{"version": 2}'),
+        (4, datetime(2026, 1, 4, 9), "lead", "approve", "sales", '{"version": 1}'),
+    ]
+    spec = lake_tables.LakeTable("audit", AUDIT, ("sequence",), "daypart promote")
+    monkeypatch.setitem(lake_tables.LAKE, "audit", spec)
+    Lake(world.home / "lake").upsert("audit", pl.DataFrame(records, schema=AUDIT, orient="row"))
+    told = table(sections(cards.card(world.lake, world.registry, "orders", 1).text)["Version and approvals"])
+    assert [(row["role"], row["activity"]) for row in told] == [("analyst", "promote"), ("lead", "approve")]
+    assert told[1]["details"] == "reason a\\|b"
+
+
+@pytest.mark.parametrize("ending", ["md", "html"])
+def test_the_command_writes_a_file(published_world: World, daypart: Daypart, tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"card.{ending}"
+    told = daypart(published_world.home, "card", "sales", "--version", 1, "--out", out, "--json").json
+    assert (told["unit"], told["version"], told["out"]) == ("sales", 1, str(out))
+    text = out.read_text(encoding="utf-8")
+    assert text == told["card"] if ending == "md" else text.count("<table>") >= 6
+    assert "Model card: sales" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("orders", "--version", 9), "no version 9"),
+        (("tips",), "no model for tips"),
+        (("orders", "--out", "a.pdf"), ".md, .html"),
+    ],
+)
+def test_a_card_that_is_not_there_is_refused(
+    published_world: World, daypart: Daypart, given: tuple[object, ...], said: str
+) -> None:
+    told = daypart(published_world.home, "card", *given)
+    assert told.status == 2
+    assert said in told.err
+
+
+def test_a_version_of_before_there_were_cards_says_so(published_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards.cards, "kept", lambda *_: None)
+    with pytest.raises(NotKnownError, match="version 1 of orders has no card"):
+        cards.card(published_world.lake, published_world.registry, "orders")

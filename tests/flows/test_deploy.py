@@ -1,0 +1,84 @@
+import socket
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+import pytest
+import yaml
+
+from flows.adapters.lake import Lake
+from flows.adapters.settings import Settings
+from flows.deployments import deployments, zone
+
+FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
+CHANGES = {
+    "America/New_York": (datetime(2025, 3, 9), datetime(2025, 11, 2)),
+    "Europe/Paris": (datetime(2025, 3, 30), datetime(2025, 10, 26)),
+    "Australia/Sydney": (datetime(2025, 10, 5), datetime(2026, 4, 5)),
+    "America/Santiago": (datetime(2025, 9, 7), datetime(2025, 4, 5)),
+}
+"""Days on which clocks change."""
+
+
+def test_the_file_declares_what_the_command_does() -> None:
+    declared = yaml.safe_load(FILE.read_text("utf-8"))
+    assert declared["deployments"] == deployments("{{ $DAYPART_HOME }}", "America/New_York", "daypart")
+    assert declared["pull"] == []
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_schedules_keep_the_local_hour_when_clocks_change(name: str) -> None:
+    """Once a day, or a week, at the same time of the clock, by Prefect's own reckoning."""
+    import anyio
+    from prefect.server.schemas.schedules import CronSchedule
+
+    for change in CHANGES[name]:
+        start = (change - timedelta(days=3)).replace(tzinfo=ZoneInfo(name))
+        for each in deployments("home", name, "pool"):
+            for when in each["schedules"]:
+                minute, hour, _, _, weekday = when["cron"].split()
+                schedule = CronSchedule(cron=when["cron"], timezone=when["timezone"])
+                runs = [at.astimezone(ZoneInfo(name)) for at in anyio.run(schedule.get_dates, 6, start)]
+                assert {(at.hour, at.minute) for at in runs} == {(int(hour), int(minute))}
+                apart = {(later.date() - at.date()).days for at, later in zip(runs, runs[1:], strict=False)}
+                assert apart == {1 if weekday == "*" else 7}
+
+
+def test_the_zone_is_that_of_most_stores_unless_the_settings_say(tmp_path: Path) -> None:
+    lake, settings = Lake(tmp_path / "lake"), Settings(home=tmp_path)
+    assert zone(settings, lake) == "America/New_York"
+    zones = ["Europe/Rome", "Europe/Paris", "Europe/Paris", "Asia/Tokyo"]
+    stores = pl.DataFrame({"store_id": list("abcd"), "timezone": zones, "country": ["FR"] * 4})
+    lake.upsert("stores", stores)
+    assert zone(settings, lake) == "Europe/Paris"
+    lake.upsert("stores", stores.head(1).with_columns(store_id=pl.lit("e")))
+    assert zone(settings, lake) == "Europe/Paris"
+    assert zone(Settings(home=tmp_path, timezone="Asia/Tokyo"), lake) == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--timezone", "Paris"], "timezone is 'Paris': no such time zone"),
+        (["--local", "--api-url", "http://x/api"], "leave one of them out"),
+        (["--api-url", "http://127.0.0.1:{closed}/api"], "no Prefect server answers at http://127.0.0.1"),
+        (["--api-url", "nowhere"], "no Prefect server answers at nowhere"),
+        (["--local", "--port", "{taken}"], "else give another --port"),
+        ([], "no Prefect server is named: set PREFECT_API_URL"),
+    ],
+)
+def test_what_cannot_be_deployed_is_told_in_words(
+    daypart: Any, tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    with socket.socket() as taken, socket.socket() as closed:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        closed.bind(("127.0.0.1", 0))
+        ports = {"taken": taken.getsockname()[1], "closed": closed.getsockname()[1]}
+        found = daypart(tmp_path / "home", "deploy", *(each.format(**ports) for each in arguments))
+    assert (found.status, found.err.count("\n")) == (2, 1)
+    assert told in found.err
+    assert not (tmp_path / "home").exists()

@@ -1,0 +1,94 @@
+import shutil
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+
+from features.errors import NotKnownError
+from flows.adapters.audit import Audit
+from flows.forecast import publish
+from flows.promote import promote, rollback
+from flows.rebuild import differing, rebuild
+from flows.status import at
+
+NOW = datetime(2024, 4, 1, 5)
+
+
+@pytest.fixture(scope="module")
+def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A home whose second model of orders was promoted, published with, rolled back and published without.
+
+    Then corrections of demand came.
+    """
+    home = tmp_path_factory.mktemp("lived") / "home"
+    shutil.copytree(published_world.home, home)
+    world = type(published_world)(home, published_world.files, published_world.chain)
+    registry = world.registry
+    run = registry.record("train", "orders", {}, {}, {"demand": 0}, registry.load("orders", 1))
+    registry.register("orders", run, {})
+    promote(world.lake, registry, "orders", 2, "engineer", NOW)
+    publish(world.lake, registry)
+    assert set(world.forecasts()["model_version"]) == {"orders-v2", "sales-v1"}
+    rollback(world.lake, registry, "orders", "engineer", NOW + timedelta(hours=2), "a try")
+    publish(world.lake, registry)
+    demand = world.lake.scan("demand").filter(pl.col("orders") > 0).collect()
+    world.lake.upsert("demand", demand.with_columns(pl.col("orders", "sales") * 3).drop("month", strict=False))
+    return world
+
+
+def test_after_a_rollback_the_next_forecast_is_the_older_models(lived: Any) -> None:
+    assert set(lived.forecasts()["model_version"]) == {"orders-v1", "sales-v1"}
+
+
+def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) -> None:
+    before = lived.versions()
+    found = rebuild(lived.lake, lived.registry, lived.origin)
+    assert (found.same, found.differing, found.rows) == (True, 0, lived.forecasts().height)
+    assert found.models == ["orders-v1", "sales-v1"]
+    assert found.reads["demand"] == lived.lake.version("demand") - 1
+    assert lived.versions() == before
+    told = at(lived.lake, lived.registry, NOW.date())
+    assert [(row["unit"], row["version"], row["until"]) for row in told.served] == [
+        ("orders", 1, NOW), ("orders", 2, NOW + timedelta(hours=2)), ("orders", 1, None), ("sales", 1, None),
+    ]  # fmt: skip
+    assert told.rebuilt == found
+    assert told.served[0]["trained_on"]["demand"] == 0
+
+
+def test_status_tells_the_day_with_its_forecast_made_again(lived: Any, daypart: Any) -> None:
+    found = daypart(lived.home, "status", "--at", "2024-04-01", "--json").json
+    assert found["rebuilt"]["same"] is True
+    assert found["served"][2]["why"] == "rollback: a try"
+    human = daypart(lived.home, "status", "--at", "2024-04-01", "--no-rebuild").out
+    assert "made again" not in human
+    assert human.count("orders") >= 3
+    early = daypart(lived.home, "status", "--at", "2020-01-01").out
+    assert "nothing served on 2020-01-01" in early
+
+
+def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
+    told = lived.forecasts()
+    one = pl.int_range(pl.len()) == told.height // 2
+    lived.lake.replace("forecasts", told.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
+    assert rebuild(lived.lake, lived.registry, lived.origin).differing == 1
+    lived.lake.replace("forecasts", told, lived.origin)
+    with pytest.raises(NotKnownError, match="no forecast of origin 2020-01-01"):
+        rebuild(lived.lake, lived.registry, date(2020, 1, 1))
+
+
+def test_rows_differ_by_bits() -> None:
+    one = pl.DataFrame({"k": ["a", "b", "c", "d"], "x": [0.0, None, float("nan"), 1.0]})
+    assert differing(one, one.reverse()) == 0
+    assert differing(one, one.with_columns(x=pl.when(pl.col("k") == "a").then(-0.0).otherwise("x"))) == 1
+    assert differing(one, one.head(3)) == differing(one.head(3), one) == 1
+    assert differing(one, pl.concat([one, one.head(2)])) == 2
+
+
+def test_training_is_recorded_and_its_promotion_asked_for(published_world: Any) -> None:
+    rows = Audit(published_world.lake, published_world.registry).records()
+    assert rows["activity"].to_list() == ["retrain", "promote", "promote"] * 2
+    assert rows["unit"].to_list() == ["orders"] * 3 + ["sales"] * 3
+    assert set(rows["role"]) == {"automation"}
+    found = Audit(published_world.lake, published_world.registry).verify()
+    assert (found.faults, found.anchored) == ([], 6)
