@@ -40,12 +40,12 @@ class Model:
         """Names of the members that have a weight, the incumbent last."""
         return self.weights["member"].unique(maintain_order=True).to_list()
 
-    def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
+    def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
         """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
         shape = next((member for member in self.learned if isinstance(member, Learned)), None)
         # Members of days need the shape of the first boosted one, whatever its own weight.
         learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
-        rows = member_predictions(learned, matrix, totals, self.recipe, self.members)
+        rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
 

@@ -11,6 +11,7 @@ from features.dayparts import daypart
 from features.outside import Outside
 from features.records import Records, Source
 from forecasting import basis
+from forecasting.engine import LOCAL, Engine
 from forecasting.model import Model
 from forecasting.stages import Stages, unmeasured
 from forecasting.workshop import Workshop
@@ -116,16 +117,19 @@ def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[st
 
 def of_block(
     block: Records, past: history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
-    tier: str = "standard",
+    tier: str = "standard", rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
 ) -> pl.DataFrame:  # fmt: skip
     """The rows of `of_models` by one model for all stores."""
-    return of_models(block, past, [Served(model, version, tier)], origin, stages)
+    return of_models(block, past, [Served(model, version, tier)], origin, stages, rows, engine)
 
 
 def of_models(
-    block: Records, past: history.Past, serving: Sequence[Served], origin: date, stages: Stages = unmeasured
-) -> pl.DataFrame:
+    block: Records, past: history.Past, serving: Sequence[Served], origin: date, stages: Stages = unmeasured,
+    rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
+) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; COLUMNS. The models share a view.
+
+    `rows` is the block's matrix of the origin, where it is made already.
 
     Every store open in the horizon that a model is for has all its hours (23 or 25 on the days when clocks change).
     The incumbent of an hour does not depend on whether it is forecast as closed: see `_by_hand`. Bands of sums
@@ -140,10 +144,10 @@ def of_models(
     told = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
-            rows = matrix.build(block, view, [origin], past)
+            rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
         with stages("predict"):
-            told = pl.concat(_told(rows, past.totals, each) for each in serving)
+            told = pl.concat(_told(rows, past.totals, each, engine) for each in serving)
     with stages("predict"):
         return _published(block, past, stores, told, view, origin)
 
@@ -163,12 +167,12 @@ def _of(rows: pl.DataFrame, served: Served) -> pl.DataFrame:
     return rows.filter(pl.col("store_id").is_in(pl.Series(sorted(served.store_ids), dtype=pl.String).implode()))
 
 
-def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served) -> pl.DataFrame:
+def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine) -> pl.DataFrame:
     """What a model says of its stores' rows of the matrix; TOLD."""
     mine = _of(rows, served)
     if mine.is_empty():
         return pl.DataFrame(schema=TOLD)
-    return basis.widened(served.model.predict(mine, _of(totals, served))).select(TOLD.names())
+    return basis.widened(served.model.predict(mine, _of(totals, served), engine)).select(TOLD.names())
 
 
 def _published(

@@ -1,6 +1,6 @@
 """Where models of one target are made: the records, their matrix, and every fit of the members done so far."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from datetime import date, timedelta
 from functools import partial
@@ -61,8 +61,9 @@ class Workshop:
         self._sums = chain_sums(records, target, last) if sums is None else sums
         judged = recipe.evidence(self._ids)
         self.samples = len(judged) < len(self._ids)
-        self._judged = list(self._made(judged))
-        self.totals = pl.concat([known.totals for _, known in self._judged])
+        # The stores that members are weighed on, with their states, in blocks.
+        self.evidence = list(self._made(judged))
+        self.totals = pl.concat([known.totals for _, known in self.evidence])
         self._training: pl.DataFrame | None = None
         self._issued: issues.Issued | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
@@ -84,7 +85,7 @@ class Workshop:
 
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""
-        return self._made(self._ids) if self.samples else iter(self._judged)
+        return self._made(self._ids) if self.samples else iter(self.evidence)
 
     def _made(self, ids: Sequence[str]) -> Iterator[Made]:
         for some in in_blocks(ids):
@@ -92,12 +93,12 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self._judged if matrix.any_known(*made, self.view, origins)] or self._judged[:1]
+        known = [made for made in self.evidence if matrix.any_known(*made, self.view, origins)] or self.evidence[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return pl.concat(past.came(rows) for _, past in self._judged)
+        return pl.concat(past.came(rows) for _, past in self.evidence)
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
@@ -106,12 +107,10 @@ class Workshop:
         folds, as far as it was known: the fits that it needs are there already.
         """
         learned = self._fit(as_of)
-        grid = beside or as_of
-        grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
-        folds = self.recipe.fold_dates(grid, self.first)
+        folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        seen = self._seen(as_of)
+        seen = self._seen(as_of, folds)
         if seen is not None:
             weights = ensemble.fit_weights(seen, prior)
             if self.samples:
@@ -130,20 +129,32 @@ class Workshop:
         One row per store, date, hour and lead: also the incumbent, q10, q50, q90 and youth. Its members' refits had
         not seen those days; its weights and bands were chosen by them.
         """
-        seen = self._seen(model.as_of)
+        seen = self._seen(model.as_of, self._folds(model.as_of))
         if seen is None:
             return None
         mixed = seen.with_columns(ensemble.combine(seen, model.weights).alias("forecast"))
         return with_bands(mixed, model.bands).select(*JUDGED)
 
-    def _seen(self, as_of: date) -> pl.DataFrame | None:
-        """The evidence known at a date, all folds, where silent members say what the incumbent does."""
-        folds = self.recipe.fold_dates(as_of, self.first)
+    def _seen(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
+        """The folds' evidence known at a date, where silent members say what the incumbent does; null without any."""
         evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
         if not sum(frame.height for frame in evidence):
             return None
         members = [*self.recipe.members, *ensemble.BY_HAND]
         return pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+
+    def parts(self, as_of: date, beside: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
+        """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
+        found: dict[tuple[str, date], Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
+        for fold in reversed(self._folds(as_of, beside)):
+            found["fit", fold] = partial(self._fit, fold)
+            found["evidence", fold] = partial(self._predictions, fold)
+        return found
+
+    def _folds(self, as_of: date, beside: date | None = None) -> list[date]:
+        grid = beside or as_of
+        grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
+        return self.recipe.fold_dates(grid, self.first)
 
     def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._known_rows(as_of)
@@ -192,7 +203,7 @@ class Workshop:
 
     def _past_issues(self) -> issues.Issued:
         if self._issued is None:
-            seen = [block for block, _ in self._judged]
+            seen = [block for block, _ in self.evidence]
             weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
             self._issued = issues.Issued.of(weather, stores)
         return self._issued

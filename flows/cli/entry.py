@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 # Each of them adds its commands.
-from flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, watch  # noqa: F401
+from flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, replay, watch  # noqa: F401
 from flows.cli.options import app
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)

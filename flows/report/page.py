@@ -37,7 +37,7 @@ def render(report: Report) -> str:
     sections = [_section(report, stores, levels, target) for target in levels["target"].unique().sort()]
     drawn = [chart for section in sections for chart in section.charts.values()]
     weekly = scored.with_columns(lead_week=pl.col("lead_days") // 7 + 1)
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(
         report=report,
         facts=_facts(scored),
@@ -48,7 +48,7 @@ def render(report: Report) -> str:
         band=figures.coverage_by_daypart(scored).to_dicts(),
         config=CONFIG,
         specs={chart.name: chart.spec for chart in drawn},
-        bundle=_bundle(),
+        bundle=bundle(),
     )
 
 
@@ -71,7 +71,7 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
 
 
 @cache
-def _bundle() -> str:
+def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     from vl_convert import javascript_bundle
 
@@ -80,17 +80,17 @@ def _bundle() -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, signed=signed, percent=percent, day=day)
-    environment.tests["mapping"] = lambda value: isinstance(value, Mapping)
-    return environment
+    made.filters.update(count=count, signed=signed, percent=percent, day=day)
+    made.tests["mapping"] = lambda value: isinstance(value, Mapping)
+    return made
 
 
 def count(value: float | None) -> str:

@@ -1,7 +1,7 @@
 """The real data sets as records, each with the span that the shared protocol scores."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -70,11 +70,21 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
 
 
 def aarhus(folder: Path) -> Records:
-    """Two cafes of one town, in DKK, before the pandemic; refunds that exceed an hour's sales count as 0.
+    """Two cafes of one town, in DKK, before the pandemic."""
+    return _aarhus(folder, ("Cafe Cross", "Aaland"), date(2020, 3, 8))
 
-    Weather is the town's, observed at trading hours; its wind is in m/s.
+
+def aarhus_shut(folder: Path) -> Records:
+    """The same cafes and one that opened in autumn, to the end of 2020: shut from March to May, and from December."""
+    records = _aarhus(folder, ("Cafe Cross", "Aaland", "Ziggy"), date(2020, 12, 31))
+    opened = pl.when(pl.col("store_id") == "Ziggy").then(date(2020, 9, 28)).otherwise("opened_on")
+    return replace(records, stores=records.stores.with_columns(opened_on=opened))
+
+
+def _aarhus(folder: Path, stores: Sequence[str], end: date) -> Records:
+    """Refunds that exceed an hour's sales count as 0. Weather is the town's, observed at trading hours; its wind is
+    in m/s.
     """
-    stores, end = ("Cafe Cross", "Aaland"), date(2020, 3, 8)
     read = pl.read_csv(folder / "aarhus_cafes" / "hourly_store_weather_local.csv", infer_schema=False)
     demand = read.filter(pl.col("store").is_in(stores), pl.col("hour_local").str.slice(0, 10).str.to_date() <= end)
     told = {"temperature_c": "temp_dry", "precipitation_mm": "precip_past1h", "wind_speed_kmh": "wind_speed",

@@ -1,0 +1,39 @@
+"""The command by which a policy is chosen: replay."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli import options
+from flows.cli.options import Json, Place, Targets, Weather, app
+
+POLICY = "never, weekly, triggered, or a policy.toml; more of them may follow. Default: those three."
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    start: Annotated[str, typer.Option(help="First night.")],
+    end: Annotated[str, typer.Option(help="Last night; demand through it is scored.")],
+    policy: Annotated[list[str] | None, typer.Option(help=POLICY)] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[POLICY]...", help="More policies.")] = None,
+    every_days: Annotated[int, typer.Option(min=1, help="Days from one night to the next.")] = 1,
+    targets: Targets = None,
+    weather: Weather = "issued",
+    out: Annotated[Path | None, typer.Option(help="Report: .html, or .md with a picture beside it.")] = None,
+    json: Json = False,
+) -> None:
+    """Live the nights of the past again under each policy, and compare accuracy, retrains and cost."""
+    from flows import replay as replays
+    from flows.display import replay as display
+
+    place = Place(context.obj)
+    nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
+    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    policies = replays.named([*(policy or []), *(more or [])])
+    done = replays.replay(
+        place.lake, recipe, nights, policies, place.settings.prices, chosen, out, place.recipes, options.say
+    )
+    options.say("")
+    display.show_replay(done, out, as_json=json)

@@ -1,0 +1,167 @@
+"""The report of a replay: policies side by side, as one file of HTML, or as Markdown with a picture beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from flows.adapters.drafts import drafted
+from flows.report.page import MINUS, bundle, count, environment
+from flows.report.palette import CONFIG
+
+ENDINGS = (".html", ".md")
+# Okabe and Ito's palette, in an order that keeps neighbours apart; dash says it again.
+COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+DASHES = ([6, 3], [1, 0], [8, 2, 2, 2], [2, 3], [4, 2], [1, 2])
+WIDTH = 860
+FIGURES = {
+    "accuracy_hour_bps": "hour", "accuracy_day_bps": "day", "gain_hour_bps": "gain at hour",
+    "gain_day_bps": "gain at day", "retrains": "retrains", "promotions": "promotions", "cpu_seconds": "CPU s",
+    "cost_dollars": "cost $", "nights": "nights",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Replays:
+    """What is told of a replay: the tables of `forecasting.replay.Replayed`, the summary with `cost_dollars`."""
+
+    title: str
+    summary: pl.DataFrame
+    weekly: pl.DataFrame
+    nights: pl.DataFrame
+    notices: Sequence[str] = ()
+
+
+def write(path: Path, told: Replays) -> None:
+    """Writes the page, or the Markdown and a .png of the same name; each is there whole or not at all."""
+    if path.suffix.lower() == ".html":
+        _write(path, _page(told).encode())
+        return
+    picture = path.with_suffix(".png")
+    _write(picture, png(told))
+    _write(path, _markdown(told, picture.name).encode())
+
+
+def png(told: Replays) -> bytes:
+    """The charts of all targets, one below the other, as a picture."""
+    from vl_convert import vegalite_to_png
+
+    drawn = [chart(told, target) for target in _targets(told)]
+    axis = CONFIG["axis"] | {"labelColor": "#1c2430", "titleColor": "#5b6675", "gridColor": "#e1e5ea"}
+    settings = CONFIG | {"background": "white", "padding": 14, "axis": axis}
+    whole = alt.vconcat(*drawn, spacing=36).resolve_scale(x="independent").configure(**settings)
+    image: bytes = vegalite_to_png(whole.to_json(), scale=2)
+    return image
+
+
+def chart(told: Replays, target: str) -> Any:
+    """Three panels on one axis of time: weekly accuracy, bps ahead of the first policy, retrains and promotions."""
+    mine = pl.col("target") == target
+    weekly, nights = told.weekly.filter(mine), told.nights.filter(mine)
+    names = weekly["policy"].unique(maintain_order=True).to_list()
+    first = weekly.filter(pl.col("policy") == names[0]).select("week", base="accuracy_hour_bps")
+    rows = weekly.join(first, on="week", how="left", maintain_order="left").select(
+        pl.col("week").cast(pl.String),
+        "policy",
+        accuracy=pl.col("accuracy_hour_bps").round(1),
+        incumbent=pl.col("incumbent_hour_bps").round(1),
+        ahead=(pl.col("accuracy_hour_bps") - pl.col("base")).round(1),
+    )
+    panels = [
+        _lines(rows, names, "accuracy", "Accuracy (bps)", 190) + _by_hand(rows, names[0]),
+        _lines(rows, names, "ahead", f"Ahead of {names[0]} (bps)", 130),
+        _events(nights, names),
+    ]
+    title = f"{target.capitalize()} by the hour, by week of the days forecast; dashed grey: incumbent"
+    return alt.vconcat(*panels, spacing=10, title=alt.Title(title, anchor="start", fontSize=13)).resolve_scale(
+        x="shared"
+    )
+
+
+def _time(shown: bool = False) -> Any:
+    axis = alt.Axis(format="%b %Y", labels=shown, ticks=shown, tickCount="month", labelOverlap=True)
+    # Dates are sent as if they were UTC, so that no reader's time zone moves them.
+    return alt.X("week:T", title=None, axis=axis, scale=alt.Scale(type="utc"))
+
+
+def _colour(names: Sequence[str]) -> dict[str, Any]:
+    domain, legend = list(names), alt.Legend(symbolType="stroke", symbolSize=140)
+    styles = {"color": (alt.Color, COLOURS), "strokeDash": (alt.StrokeDash, DASHES)}
+    return {
+        channel: kind("policy:N", sort=domain, title=None, legend=legend,
+                      scale=alt.Scale(domain=domain, range=[each[k % len(each)] for k in range(len(domain))]))
+        for channel, (kind, each) in styles.items()
+    }  # fmt: skip
+
+
+def _lines(rows: pl.DataFrame, names: Sequence[str], column: str, title: str, height: int) -> Any:
+    low, high = (rows[column].quantile(share) or 0.0 for share in (0.01, 0.99))
+    margin = 0.25 * max(high - low, 20.0)
+    # A week of little trade would squeeze all others.
+    scale = alt.Scale(domain=[low - margin, high + margin], clamp=True, nice=True)
+    tips = ["week:T", "policy:N", alt.Tooltip(f"{column}:Q", format=",.0f")]
+    return (
+        alt.Chart(rows)
+        .mark_line(strokeWidth=2, point={"size": 12})
+        .encode(x=_time(), y=alt.Y(f"{column}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5)),
+                **_colour(names), tooltip=tips)
+        .properties(width=WIDTH, height=height)
+    )  # fmt: skip
+
+
+def _by_hand(rows: pl.DataFrame, name: str) -> Any:
+    of = rows.filter(pl.col("policy") == name)
+    return alt.Chart(of).mark_line(color="#8A8F98", strokeDash=[2, 3]).encode(x=_time(), y="incumbent:Q")
+
+
+def _events(nights: pl.DataFrame, names: Sequence[str]) -> Any:
+    """A mark for each retrain, filled where the challenger was promoted."""
+    rows = nights.filter("retrained").select(
+        pl.col("night").cast(pl.String).alias("week"), "policy", "promoted", "reason", "verdict"
+    )
+    colour = _colour(names)["color"]
+    scale = alt.Scale(domain=[True, False], range=[1.0, 0.0])
+    return (
+        alt.Chart(rows)
+        .mark_point(size=60, strokeWidth=1.5, filled=False)
+        .encode(x=_time(shown=True), y=alt.Y("policy:N", title=None, scale=alt.Scale(domain=list(names))),
+                color=colour, fill=colour, fillOpacity=alt.FillOpacity("promoted:N", scale=scale, legend=None),
+                tooltip=["week:T", "policy:N", "promoted:N", "reason:N", "verdict:N"])
+        .properties(width=WIDTH, height=alt.Step(26))
+    )  # fmt: skip
+
+
+def _targets(told: Replays) -> list[str]:
+    return told.summary["target"].unique(maintain_order=True).to_list()
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A policy's figures as people read them, in the order of FIGURES."""
+    shown = {"cost_dollars": lambda value: f"{value:.3f}"}
+    return [shown.get(name, count)(row[name]) for name in FIGURES]
+
+
+def _markdown(told: Replays, picture: str) -> str:
+    head = ["target", "policy", *FIGURES.values()]
+    lines = [head, ["---", "---", *["---:"] * len(FIGURES)]]
+    lines += [[row["target"], row["policy"], *cells(row)] for row in told.summary.to_dicts()]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines).replace(MINUS, "-")
+    notices = "".join(f"{notice}\n\n" for notice in told.notices)
+    return f"# Replay of {told.title}\n\n{notices}{table}\n![Weekly accuracy by policy]({picture})\n"
+
+
+def _page(told: Replays) -> str:
+    return environment().get_template("replay.html.j2").render(
+        told=told, head=list(FIGURES.values()), rows=[(row, cells(row)) for row in told.summary.to_dicts()],
+        trained=told.nights.filter("retrained").to_dicts(),
+        specs={f"replay-{target}": chart(told, target).to_dict() for target in _targets(told)},
+        config=CONFIG, bundle=bundle(),
+    )  # fmt: skip
+
+
+def _write(path: Path, content: bytes) -> None:
+    with drafted(path) as draft:
+        draft.write_bytes(content)

@@ -1,0 +1,156 @@
+"""Policies are compared on nights that see nothing of what comes after them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache, partial
+from itertools import count
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from features.records import Records
+from features.simulator import ChainSpec, simulate
+from forecasting import charges
+from forecasting.accuracy import Level, score
+from forecasting.backtest import backtest, rolling_origins
+from forecasting.charges import ChargingWorkshop
+from forecasting.policy import NEVER, TRIGGERED, Policy
+from forecasting.recipe import Recipe
+from forecasting.replay import Replayed, replay
+
+SPEC = ChainSpec(stores=4, days=150, seed=3, issues_days=60)
+END = SPEC.end - timedelta(days=1)
+START = END - timedelta(days=29)
+BREAK = START + timedelta(days=8)
+RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
+ANYTHING = {"gain_bps": -1e6, "worse_bps": 1e6, "bias_bps": 1e6, "coverage_low": 0.0, "coverage_high": 1.0}
+POLICIES = {
+    "never": NEVER,
+    "weekly": Policy(retrain="scheduled", every_days=7, **ANYTHING),
+    "refused": Policy(retrain="scheduled", every_days=7, gain_bps=1e6),
+    "triggered": TRIGGERED.model_copy(update={"cooldown_days": 7, **ANYTHING}),
+}
+
+
+@cache
+def chain() -> Records:
+    """From BREAK on all stores trade less in the morning and more in the afternoon."""
+    records = Records.of(simulate(SPEC).tables)
+    moved = pl.when(pl.col("hour_local").dt.hour() < 12).then(0.7).otherwise(1.25)
+    other = pl.when(pl.col("hour_local") >= BREAK).then((pl.col("orders") * moved).round()).otherwise("orders")
+    return replace(records, demand=records.demand.with_columns(other.alias("orders")))
+
+
+def lived(records: Records, *names: str) -> Replayed:
+    policies = {name: POLICIES[name] for name in names}
+    return replay(records, "orders", RECIPE, policies, START, END, every_days=2)
+
+
+@cache
+def whole() -> Replayed:
+    return lived(chain(), *POLICIES)
+
+
+def told(nights: pl.DataFrame) -> pl.DataFrame:
+    return nights.drop("cpu_seconds")
+
+
+def of(policy: str) -> pl.DataFrame:
+    return whole().nights.filter(pl.col("policy") == policy)
+
+
+def test_a_night_knows_nothing_of_what_comes_after_it() -> None:
+    names, night = ("weekly", "triggered"), START + timedelta(days=22)
+    later = pl.col("hour_local") >= night
+    other = chain().demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 1).otherwise("orders"))
+    changed = lived(replace(chain(), demand=other.filter(~later | (pl.col("store_id") != "S0003"))), *names)
+    before, known = pl.col("night") <= night, pl.col("date") < night
+    mine = pl.col("policy").is_in(names)
+    for name in names:
+        assert of(name).filter(before)["retrained"].any()
+    assert_frame_equal(told(changed.nights.filter(before)), told(whole().nights.filter(mine, before)))
+    assert_frame_equal(changed.errors.filter(known), whole().errors.filter(mine, known))
+    assert not changed.errors.equals(whole().errors.filter(mine))
+
+
+def test_the_same_records_are_lived_alike_beside_any_other_policy() -> None:
+    alone = lived(chain(), "triggered")
+    assert_frame_equal(told(alone.nights), told(of("triggered")))
+    assert_frame_equal(alone.errors, whole().errors.filter(pl.col("policy") == "triggered"))
+
+
+def test_never_is_a_backtest_that_trains_once() -> None:
+    origins = rolling_origins(START, END, 2, RECIPE.horizon_days)
+    rows, models = backtest(chain().until(END), "orders", RECIPE, origins, 365)
+    assert len(models) == 1
+    never = whole().errors.filter(pl.col("policy") == "never", pl.col("night").is_in(origins))
+    mine = Replayed(of("never"), never).summary().row(0, named=True)
+    levels: tuple[Level, ...] = ("hour", "day")
+    for level in levels:
+        theirs = score(rows, level).row(0, named=True)
+        assert mine[f"accuracy_{level}_bps"] == pytest.approx(theirs["accuracy_bps"], abs=1e-4)
+        assert mine[f"gain_{level}_bps"] == pytest.approx(theirs["gain_bps"], abs=1e-4)
+    assert not of("never")["retrained"].any()
+
+
+def test_a_schedule_retrains_by_age_and_what_is_promoted_serves_from_the_next_night() -> None:
+    weekly = of("weekly")
+    nights = [START + timedelta(days=step) for step in (8, 16, 24)]
+    assert weekly.filter("retrained")["night"].to_list() == nights
+    assert set(weekly.filter("promoted")["night"]) <= set(nights)
+    assert weekly["promoted"].any()
+    champion = START
+    for row in weekly.iter_rows(named=True):
+        assert row["champion"] == champion
+        champion = row["night"] if row["promoted"] else champion
+
+
+def test_a_challenger_serves_only_through_the_gate() -> None:
+    refused = of("refused")
+    assert refused["retrained"].sum() == 3
+    assert refused.filter("retrained")["verdict"].is_not_null().all()
+    assert not refused["promoted"].any()
+    never, same = (whole().errors.filter(pl.col("policy") == name).drop("policy") for name in ("never", "refused"))
+    assert_frame_equal(same, never)
+    assert refused["cpu_seconds"].sum() > of("never")["cpu_seconds"].sum()
+
+
+def test_evidence_triggers_a_retrain_once_the_break_is_seen() -> None:
+    retrained = of("triggered").filter("retrained")
+    assert retrained["night"].to_list()[0] > BREAK
+    assert retrained["reason"].str.contains("bps lost").all()
+
+
+def test_weeks_add_up_to_the_whole() -> None:
+    weekly = whole().weekly()
+    assert weekly["week"].dt.weekday().unique().to_list() == [1]
+    for policy, bps in whole().summary().select("policy", "accuracy_day_bps").iter_rows():
+        mine = whole().errors.filter(pl.col("policy") == policy)
+        volume = mine.group_by(week=pl.col("date").dt.truncate("1w")).agg(pl.col("actual").sum())
+        rows = weekly.filter(pl.col("policy") == policy).join(volume, on="week")
+        mean = (rows["accuracy_day_bps"] * rows["actual"]).sum() / rows["actual"].sum()
+        assert mean == pytest.approx(bps)
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A processor clock that moves by a second whenever it is read."""
+    clock = count()
+    monkeypatch.setattr(charges.time, "process_time", lambda: float(next(clock)))
+    return clock
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_job_is_charged_what_others_had_made_for_it() -> None:
+    shop = ChargingWorkshop(chain(), "orders", RECIPE, END)
+    first, alone = shop.charged(START, partial(shop.train, START))
+    second, shared = shop.charged(START, partial(shop.train, START))
+    assert second is first
+    # A fit of its own, of one fold, its evidence and the rest: each took a second, and so did the states at most.
+    share = (START - shop.first).days / (END - shop.first).days
+    assert (alone, shared) == (pytest.approx(4 + 1 + 4 + share), pytest.approx(4 + 1 + share))
+    fold = START - timedelta(days=RECIPE.fold_days)
+    both = shop.charged(START, lambda: (shop.train(START), shop.train(fold)))[1]
+    assert both > shared
