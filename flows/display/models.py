@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from flows.train import Trained
     from flows.tune import Tunings
 
+MOST_BY_STAGE = 4
+"""Of more units than these the usage is told in all, not by stage."""
+
 
 def usage_rows(usage: Iterable["Usage"]) -> list[dict[str, Any]]:
     return [{**asdict(each), "peak_gib": round(each.peak_gib, 2)} for each in usage]
@@ -39,6 +42,11 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         }
         for row in rows
     ])  # fmt: skip
+    if len(done) > MOST_BY_STAGE:
+        print_table(
+            [{"unit": each.unit, **usage_rows(each.usage)[-1], "cost": each.cost_dollars} for each in done], "\n"
+        )
+        return
     for each in done:
         show_usage(each.usage, each.cost_dollars, f"\n{each.unit}")
 

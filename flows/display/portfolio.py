@@ -21,4 +21,6 @@ def show_portfolio(found: "Listed", *, as_json: bool) -> None:
 
 def _row(standing: "Standing") -> dict[str, Any]:
     row = asdict(standing)
-    return {name: round(value) if name.endswith("_bps") and value is not None else value for name, value in row.items()}
+    bps = {name: round(value) for name, value in row.items() if name.endswith("_bps") and value is not None}
+    cost = None if standing.cost_dollars is None else f"{standing.cost_dollars:.6f}"
+    return {**row, **bps, "cost_dollars": cost}

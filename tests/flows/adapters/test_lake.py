@@ -55,6 +55,8 @@ def one_of_each(table: str) -> pl.DataFrame:
         pl.Date: date(2025, 3, 30),
         pl.Int8: 7,
         pl.Int16: -3,
+        pl.Int64: 2**40,
+        pl.Boolean: True,
         pl.Datetime: datetime.fromisoformat("2025-03-30 01:59:59.123457"),
     }
     schema = dict(LAKE[table].schema)
