@@ -87,11 +87,12 @@ def _train(settings: Settings, units: tuple[str, ...] | None) -> str:
     """Trains a share of the units; what went wrong, or nothing."""
     recipes = Recipes.read(settings.recipes)
     work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
-    state = work(*places(settings), _recipe(settings), units, recipes=recipes, return_state=True)
+    now: datetime = flow_run.scheduled_start_time
+    state = work(*places(settings), _recipe(settings), recipes=recipes, names=units, now=now, return_state=True)
     if state.is_completed():
         for done in state.result():
-            word = "promoted" if done.promoted else "registered, not promoted"
-            get_run_logger().info("%s-v%s %s: %s", done.target, done.version, word, done.reason)
+            word = "serves" if done.promoted else "does not serve"
+            get_run_logger().info("%s-v%s %s: %s", done.unit, done.version, word, done.reason)
         return ""
     return f"{', '.join(units or ['every unit'])}: {state.message}"
 

@@ -97,8 +97,9 @@ def _serving(lake: Lake, registry: Registry) -> list[Serving]:
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
     latest = rows.filter(pl.col("origin_date") == last).group_by(unit.alias("unit"), "target", "tier")
     found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
+    aliases = registry.aliases()
     return [
-        Serving(unit, target, tier, frozenset(ids), registry.version_of(unit, "champion"))
+        Serving(unit, target, tier, frozenset(ids), aliases.get(unit, {}).get("champion"))
         for unit, target, tier, ids in found.iter_rows()
     ]
 
@@ -113,13 +114,16 @@ def _decided(
     least = max(window, LASTING_WEEKS * misses.WEEK_DAYS)
     at_fault = {target: stores_at_fault(found, on) for target, found in faults.items()}
     weeks = _weeks(lake, on, MOST_WEEKS * misses.WEEK_DAYS if small else least, at_fault)
+    versions = {each.unit: each.version for each in units if each.version is not None}
+    promised = {unit: Promise.told(told["metrics"]) for unit, told in registry.describe_all(versions).items()}
+    tags = registry.tags_all(versions)
     found = {}
     for each in units:
         mine = weeks.filter(pl.col("version") == f"{each.unit}-v{each.version}")
         lost = any(fault.kind == "lost column" for fault in faults[each.target])
-        promise, trained = _history(registry, each)
+        trained = [date.fromisoformat(own["as_of"]) for own in tags.get(each.unit, []) if "as_of" in own]
         faulty = len(at_fault[each.target] & each.ids)
-        told = decide(mine, promise, policy[each.unit], on, trained, faulty, len(each.ids))
+        told = decide(mine, promised.get(each.unit), policy[each.unit], on, trained, faulty, len(each.ids))
         found[each.unit] = _lost(faults[each.target]) if lost and told.retrain else told
     return found
 
@@ -142,16 +146,6 @@ def _weeks(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) ->
         rows = rows.filter(~((pl.col("target") == target) & faulty))
     told = rows.select("store_id", "origin_date", "hour_local", "forecast", "incumbent", "actual", unit="model_version")
     return misses.store_weeks(told, on).rename({"unit": "version"})
-
-
-def _history(registry: Registry, each: Serving) -> tuple[Promise | None, list[date]]:
-    """What the champion promised, and the dates of the unit's trainings."""
-    if each.version is None:
-        return None, []
-    listed = registry.versions(each.unit)["tags"].to_list()
-    trained = [json.loads(tags).get("as_of") for tags in listed]
-    metrics = registry.describe(each.unit, each.version)["metrics"]
-    return Promise.told(metrics), [date.fromisoformat(day) for day in trained if day]
 
 
 def _standing(lake: Lake, on: date) -> dict[str, Decision]:
