@@ -12,7 +12,8 @@ from flows.adapters.audit import Audit
 from flows.adapters.governance import Governance
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.promote import pending, tier_of
+from flows.approval import pending
+from flows.promote import tier_of
 from flows.rebuild import Rebuilt, rebuild
 from flows.trail import Request, Spell, Trail, units
 

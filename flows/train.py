@@ -18,7 +18,8 @@ from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
 from flows.adapters.registry import Registry
-from flows.promote import mend, promote
+from flows.move import mend
+from flows.promote import promote
 from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Engine, Local
 from forecasting.policy import Policy

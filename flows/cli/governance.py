@@ -45,22 +45,22 @@ def rollback(
 @app.command()
 def approve(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Agree to what a request asks for, which is then done."""
-    from flows import promote as promotions
+    from flows import approval as approvals
     from flows.display import governance as display
 
     place = Place(context.obj)
-    done = promotions.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    done = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
 
 @app.command()
 def reject(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Refuse what a request asks for."""
-    from flows import promote as promotions
+    from flows import approval as approvals
     from flows.display import governance as display
 
     place = Place(context.obj)
-    done = promotions.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
 

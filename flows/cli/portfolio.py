@@ -9,9 +9,9 @@ from flows.cli.options import Json, Place, app
 def portfolio(context: typer.Context, json: Json = False) -> None:
     """List every unit: owner, champion, accuracy, excess over the floor, bias, last training, cost and health."""
     from flows.adapters.audit import Audit
+    from flows.approval import pending
     from flows.display.portfolio import show_portfolio
     from flows.portfolio import portfolio as run
-    from flows.promote import pending
 
     place = Place(context.obj)
     waiting = pending(Audit(place.lake, place.registry).records())

@@ -11,7 +11,7 @@ from flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.adapters.audit import Verified
-    from flows.promote import Outcome
+    from flows.move import Outcome
     from flows.status import Day
 
 LEFT_OUT = ("state", "process", "figures", "reads")

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from features.errors import DaypartError, InputError, NotKnownError
-from flows import promote as module
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.process import identity
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
-from flows.promote import approve, mend, pending, promote, reject, rollback
+from flows.approval import approve, pending, reject
+from flows.move import LONGEST, mend
+from flows.promote import promote, rollback
 from flows.status import on, spells, status
 from flows.trail import Trail
 
@@ -325,4 +326,4 @@ def test_what_served_on_every_day_is_what_a_list_of_moves_says(house: House) -> 
 def test_the_longest_that_a_move_may_take_is_more_than_the_registry_waits() -> None:
     from flows.adapters.registry import BUSY_SECONDS
 
-    assert timedelta(seconds=2 * BUSY_SECONDS) < module.LONGEST
+    assert timedelta(seconds=2 * BUSY_SECONDS) < LONGEST
