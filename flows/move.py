@@ -42,7 +42,7 @@ class _Settled(Exception):
 
 @dataclass(frozen=True)
 class Act:
-    """What is to be done by whom."""
+    """What is to be done by whom; `gate` is why the gate refused the version, where that is overridden."""
 
     unit: str
     version: int
@@ -50,6 +50,12 @@ class Act:
     does: Activity
     reason: str
     now: datetime
+    gate: str | None = None
+
+    @property
+    def override(self) -> dict[str, Any]:
+        """What its records say of the gate."""
+        return {} if self.gate is None else {"override": True, "gate": self.gate}
 
 
 def mend(lake: Lake, registry: Registry, unit: str, now: datetime) -> None:
@@ -71,6 +77,7 @@ def moved(audit: Audit, registry: Registry, act: Act, request: Request | None) -
     was = registry.version_of(act.unit, "champion")
     said: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
     said |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
+    said |= act.override
     activity = "approve" if request else act.does
     begun = audit.append(act.now, act.role, activity, act.unit, said, is_free)
     try:

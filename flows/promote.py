@@ -1,16 +1,19 @@
 """Promote: who serves next, by those who may say so, and never without a record of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
 from features.errors import InputError, NotKnownError
 from flows.adapters.audit import Audit
-from flows.adapters.governance import Activity, Governance, Rule
+from flows.adapters.governance import AUTOMATION, Activity, Governance, Rule
 from flows.adapters.lake import Lake
+from flows.adapters.portfolio import Portfolio
 from flows.adapters.registry import Registry
 from flows.move import Act, Outcome, mended, moved, still
-from flows.trail import Request, Trail
+from flows.trail import Request, Trail, refusal
 
 STANDARD = "standard"
 
@@ -27,16 +30,19 @@ def promote(
 ) -> Outcome:
     """Makes a version (null: the challenger) the champion, or files a request where the tier wants an approval.
 
+    By hand, a version that the gate refused takes a role that may override the policy too, and whatever approval
+    that wants; its records say so.
     What serves already, or waits already, is told and adds nothing. Raises InputError for a role that may not,
     NotKnownError for an unknown version, DaypartError for one with damaged files: the champion keeps serving.
     """
     wanted = version if version is not None else registry.version_of(unit, "challenger")
     if wanted is None:
         raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
-    rule = _rule(registry, unit, wanted, "promote", role)
     audit = Audit(lake, registry)
+    act = Act(unit, wanted, role, "promote", reason, now, overridden(audit.records(), unit, wanted, "promote", role))
+    told = _checked(registry, act)
     mended(audit, registry, unit, now)
-    return _asked(audit, registry, rule, Act(unit, wanted, role, "promote", reason, now))
+    return _asked(audit, registry, told, act)
 
 
 def rollback(
@@ -50,7 +56,7 @@ def rollback(
     champion = registry.version_of(unit, "champion")
     if champion is None:
         raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
-    rule = _rule(registry, unit, champion, "rollback", role)
+    told = _checked(registry, Act(unit, champion, role, "rollback", reason, now))
     audit = Audit(lake, registry)
     trail, cut = mended(audit, registry, unit, now)
     wanted = version if version is not None else trail.earlier
@@ -60,33 +66,49 @@ def rollback(
         raise NotKnownError(f"{unit} was only ever served by v{champion}: there is nothing to go back to")
     if wanted not in {champion, *trail.served}:
         raise InputError(f"v{wanted} of {unit} never served: `daypart promote {unit} --version {wanted}` asks for it")
-    return _asked(audit, registry, rule, Act(unit, wanted, role, "rollback", reason, now))
+    return _asked(audit, registry, told, Act(unit, wanted, role, "rollback", reason, now))
 
 
 def tier_of(registry: Registry, unit: str, version: int) -> str:
-    """The tier that a version was made in."""
+    """The unit's tier as the home's portfolio has it now; without one, that which the version was made in."""
+    path = registry.settings.portfolio
+    if path.exists():
+        return Portfolio.read(path).named(unit).tier
     return str(registry.describe(unit, version)["tags"].get("tier", STANDARD))
 
 
-def _rule(registry: Registry, unit: str, version: int, activity: Activity, role: str) -> Rule:
-    governance = Governance.read(registry.settings.governance)
-    return governance.check(activity, tier_of(registry, unit, version), unit, role)
+def overridden(records: pl.DataFrame, unit: str, version: int, does: str, role: str) -> str | None:
+    """Why the gate refused the version, where a person asks for it nevertheless; else null."""
+    return refusal(records, unit, version) if does == "promote" and role != AUTOMATION else None
 
 
-def _asked(audit: Audit, registry: Registry, rule: Rule, act: Act) -> Outcome:
+def activities(act: Act) -> tuple[Activity, ...]:
+    """What has a rule of its own in what is to be done."""
+    return (act.does,) if act.gate is None else (act.does, "override_policy")
+
+
+def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
+    """The rules for it. Raises InputError for a role that may not."""
+    governance, tier = Governance.read(registry.settings.governance), tier_of(registry, act.unit, act.version)
+    named = act.unit if act.gate is None else f"v{act.version} of {act.unit}, which the gate refused"
+    return tuple(governance.check(activity, tier, named, act.role) for activity in activities(act))
+
+
+def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
     if registry.version_of(act.unit, "champion") == act.version:
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
-    if not rule.approval or (act.role == rule.accountable and not rule.separate):
+    who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
+    if not who:
         return moved(audit, registry, act, None)
-    if act.role == rule.accountable:
-        others = " or ".join(role for role in rule.responsible if role != act.role) or "another role"
+    if act.role in who:
+        able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
         told = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
-        raise InputError(f"{told}: let {others} ask")
-    return _filed(audit, registry, rule, act)
+        raise InputError(f"{told}: let {' or '.join(able) or 'another role'} ask")
+    return _filed(audit, registry, " and ".join(who), act)
 
 
-def _filed(audit: Audit, registry: Registry, rule: Rule, act: Act) -> Outcome:
+def _filed(audit: Audit, registry: Registry, who: str, act: Act) -> Outcome:
     """Files a request, unless the same one waits."""
 
     def is_new(records: pl.DataFrame) -> None:
@@ -95,9 +117,9 @@ def _filed(audit: Audit, registry: Registry, rule: Rule, act: Act) -> Outcome:
             raise _Waits(waiting)
 
     registry.load(act.unit, act.version)
-    said = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
-    said["waits_for"] = rule.accountable
-    waits = f"waits for {rule.accountable}; {still(registry, act.unit)}"
+    said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
+    said |= {"waits_for": who, **act.override}
+    waits = f"waits for {who}; {still(registry, act.unit)}"
     try:
         number = audit.append(act.now, act.role, act.does, act.unit, said, is_new).sequence
     except _Waits as waiting:

@@ -9,11 +9,9 @@ import polars as pl
 from features.errors import DaypartError
 from features.tables import TABLES, TARGETS
 from flows.adapters.audit import Audit
-from flows.adapters.governance import Governance
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.approval import pending
-from flows.promote import tier_of
+from flows.approval import awaited, pending, who
 from flows.rebuild import Rebuilt, rebuild
 from flows.trail import Request, Spell, Trail, units
 
@@ -56,7 +54,7 @@ def status(lake: Lake, registry: Registry, now: datetime) -> Status:
     records = Audit(lake).records()
     trails = [Trail.of(records, unit) for unit in dict.fromkeys((*TARGETS, *units(records)))] if tables else []
     models = [_model(registry, trail.unit) for trail in trails]
-    waiting = [_waiting(registry, request, now) for request in pending(records)]
+    waiting = [_waiting(registry, records, request, now) for request in pending(records)]
     notices = [notice for trail in trails for notice in _notices(registry, trail)]
     return Status(tables, [model for model in models if model], _published(lake), waiting, notices)
 
@@ -112,15 +110,13 @@ def _origin(lake: Lake, day: date) -> date | None:
     return found if isinstance(found, date) else None
 
 
-def _waiting(registry: Registry, request: Request, now: datetime) -> dict[str, object]:
+def _waiting(registry: Registry, records: pl.DataFrame, request: Request, now: datetime) -> dict[str, object]:
     """A reminder: what is asked for, for how long, and who must agree."""
     at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
-    tier = tier_of(registry, request.unit, request.version)
-    rule = Governance.read(registry.settings.governance).rule(request.does, tier)  # type: ignore[arg-type]
     return {
         **{"request": request.number, "unit": request.unit, "does": request.does, "version": request.version},
         **{"asked_by": request.role, "waits_hours": round((at_utc - request.at_utc) / timedelta(hours=1), 1)},
-        **{"waits_for": rule.accountable, "why": request.reason},
+        **{"waits_for": who(awaited(registry, records, request)), "why": request.reason},
     }
 
 

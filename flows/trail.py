@@ -13,7 +13,7 @@ MOVING = ("promote", "rollback", "approve", "reject")
 
 @dataclass(frozen=True)
 class Request:
-    """A promotion or rollback that was asked for and waits; `number` is its record's."""
+    """A promotion or rollback that was asked for and waits; `number` is its record's, `agreed` who agreed so far."""
 
     number: int
     unit: str
@@ -22,6 +22,7 @@ class Request:
     does: str
     version: int
     reason: str
+    agreed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Trail:
                     pending = asked[row["sequence"]] = _request(row, said)
                 case "begun":
                     moves[row["sequence"]] = _move(row, said, asked.get(said["request"]))
+                case "agreed" if pending is not None and pending.number == said["request"]:
+                    pending = asked[pending.number] = replace(pending, agreed=(*pending.agreed, row["role"]))
                 case "rejected" if pending is not None and pending.number == said["request"]:
                     pending = None
                 case "done" | "undone" as state:
@@ -106,7 +109,8 @@ class Trail:
             if move.was is not None and (not found or found[-1].version != move.was):
                 why = "moved outside of daypart" if found else "served before anything was recorded"
                 found = [*_until(found, move.at_utc), Spell(self.unit, move.was, None, None, "", "", why)]
-            agreed = f"{move.role}, asked by {move.request.role}" if move.request else "needs no approval"
+            who = ", ".join((*move.request.agreed, move.role)) if move.request else ""
+            agreed = f"{who}, asked by {move.request.role}" if move.request else "needs no approval"
             told = move.role if move.request is None else move.request.role
             reasons = [move.request.reason if move.request else "", move.reason]
             why = "; ".join(filter(None, reasons)) or "no reason given"
@@ -140,6 +144,14 @@ class Trail:
 def units(records: pl.DataFrame) -> list[str]:
     """The units of which the records say anything of the kind, sorted."""
     return sorted(records.filter(pl.col("activity").is_in(MOVING))["unit"].unique())
+
+
+def refusal(records: pl.DataFrame, unit: str, version: int) -> str | None:
+    """Why the gate refused the version when it was last asked; null where it did not, or was never asked."""
+    said = records.filter(pl.col("unit") == unit, pl.col("activity") == "retrain").sort("sequence")["details"]
+    verdicts = (told for told in map(json.loads, reversed(said.to_list())) if told["version"] == version)
+    last = next(verdicts, {"promote": True})
+    return None if last["promote"] else str(last["reason"])
 
 
 def _until(spells: list[Spell], at: datetime) -> list[Spell]:

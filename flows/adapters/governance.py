@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
@@ -41,6 +41,11 @@ class Rule(BaseModel):
     def may(self) -> tuple[str, ...]:
         """The roles that may do it, or ask for it."""
         return tuple(dict.fromkeys((*self.responsible, self.accountable)))
+
+    def awaits(self, asker: str, agreed: Collection[str] = ()) -> bool:
+        """Whether the accountable role must yet agree. Who asks agrees by that, unless the two are to be `separate`."""
+        given = {*agreed} if self.separate else {*agreed, asker}
+        return self.approval and self.accountable not in given
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Every role that it names, and as what."""
@@ -151,7 +156,8 @@ class Governance(BaseModel):
 
 def worded(activity: str) -> str:
     """The activity as a verb."""
-    return {"rollback": "roll back"}.get(activity, activity.replace("_", " "))
+    told = {"rollback": "roll back", "override_policy": "override the policy for"}
+    return told.get(activity, activity.replace("_", " "))
 
 
 def _worded(error: ErrorDetails) -> str:

@@ -141,6 +141,11 @@ class Portfolio:
         name = target if segment is None else f"{target}.{segment}"
         return Unit(name, target, segment, row.tier, self.tier(row.tier).owner if row.owner is None else row.owner)
 
+    def named(self, name: str) -> Unit:
+        """The unit of that name: `orders`, or `orders.West` for a segment's."""
+        target, _, segment = name.partition(".")
+        return self.unit(target, segment or None)
+
     def members(
         self, stores: pl.DataFrame, volumes: Mapping[str, pl.DataFrame], targets: Sequence[str] = TARGETS
     ) -> dict[Unit, tuple[str, ...]]:

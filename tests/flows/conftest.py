@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from features.simulator import Chain, ChainSpec, simulate
+from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
@@ -96,6 +97,42 @@ class World:
         return self.lake.scan("forecasts").collect().sort("store_id", "target", "origin_date", "hour_utc")
 
 
+@dataclass(frozen=True)
+class House:
+    """A lake and a registry in which versions are no models, but files enough to serve."""
+
+    home: Path
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(Settings(home=self.home))
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.home / "lake")
+
+    @property
+    def places(self) -> tuple[Lake, Registry]:
+        return self.lake, self.registry
+
+    @property
+    def audit(self) -> Audit:
+        return Audit(*self.places)
+
+    def add(self, unit: str = "orders", tier: str = "standard", count: int = 1) -> None:
+        for _ in range(count):
+            run = self.registry.record("train", unit, {}, {}, {"demand": 0}, {"model.json": b"{}"})
+            version = self.registry.register(unit, run, {"tier": tier})
+            self.registry.set_alias(unit, "challenger", version)
+
+    def champion(self, unit: str = "orders") -> int | None:
+        return self.registry.version_of(unit, "champion")
+
+    def states(self, unit: str = "orders") -> list[tuple[str, str, str]]:
+        rows = self.audit.records().to_dicts()
+        return [(r["role"], r["activity"], json.loads(r["details"])["state"]) for r in rows if r["unit"] == unit]
+
+
 @pytest.fixture(scope="session")
 def published_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Never to be changed: `world` is a copy that may be."""
@@ -142,6 +179,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
     registry.record("train", "orders", {}, {}, {}, {})
     return registry.settings.mlflow_database
+
+
+@pytest.fixture
+def house(database: Path, tmp_path: Path) -> House:
+    shutil.copy(database, tmp_path / "mlflow.db")
+    return House(tmp_path)
 
 
 @pytest.fixture

@@ -1,72 +1,26 @@
-import json
 import random
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
 from features.errors import DaypartError, InputError, NotKnownError
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
 from flows.adapters.process import identity
 from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
 from flows.approval import approve, pending, reject
 from flows.move import LONGEST, mend
 from flows.promote import promote, rollback
 from flows.status import on, spells, status
 from flows.trail import Trail
+from tests.flows.conftest import House
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2025, 3, 1, 4)
 HOUR = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class House:
-    """A lake and a registry in which versions are no models, but files enough to serve."""
-
-    home: Path
-
-    @property
-    def registry(self) -> Registry:
-        return Registry(Settings(home=self.home))
-
-    @property
-    def lake(self) -> Lake:
-        return Lake(self.home / "lake")
-
-    @property
-    def places(self) -> tuple[Lake, Registry]:
-        return self.lake, self.registry
-
-    @property
-    def audit(self) -> Audit:
-        return Audit(*self.places)
-
-    def add(self, unit: str = "orders", tier: str = "standard", count: int = 1) -> None:
-        for _ in range(count):
-            run = self.registry.record("train", unit, {}, {}, {"demand": 0}, {"model.json": b"{}"})
-            version = self.registry.register(unit, run, {"tier": tier})
-            self.registry.set_alias(unit, "challenger", version)
-
-    def champion(self, unit: str = "orders") -> int | None:
-        return self.registry.version_of(unit, "champion")
-
-    def states(self, unit: str = "orders") -> list[tuple[str, str, str]]:
-        rows = self.audit.records().to_dicts()
-        return [(r["role"], r["activity"], json.loads(r["details"])["state"]) for r in rows if r["unit"] == unit]
-
-
-@pytest.fixture
-def house(database: Path, tmp_path: Path) -> House:
-    shutil.copy(database, tmp_path / "mlflow.db")
-    return House(tmp_path)
 
 
 def test_a_promotion_moves_the_champion_between_two_records_and_again_adds_nothing(house: House) -> None:
@@ -257,7 +211,8 @@ KILL = """
 import os, signal, sys
 from datetime import datetime
 from flows.adapters.registry import Registry
-from tests.flows.test_promote import House, NOW, Path, rollback
+from tests.flows.conftest import House
+from tests.flows.test_promote import NOW, Path, rollback
 reached = Registry.set_alias
 def struck(*given):
     reached(*given)

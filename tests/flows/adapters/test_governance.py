@@ -82,7 +82,7 @@ def test_those_who_are_only_asked_or_told_may_not_act(tmp_path: Path) -> None:
     usual = Governance.read(tmp_path / "governance.toml")
     with pytest.raises(InputError, match="planner may not roll back sales .* that is for analyst, engineer, lead"):
         usual.check("rollback", "standard", "sales", "planner")
-    with pytest.raises(InputError, match="engineer may not override policy"):
+    with pytest.raises(InputError, match="engineer may not override the policy for sales"):
         usual.check("override_policy", "standard", "sales", "engineer")
 
 

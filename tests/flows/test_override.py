@@ -1,0 +1,97 @@
+"""Who is asked, by the portfolio as it is declared, and of a version that the gate refused."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from features.errors import InputError
+from flows.approval import approve, pending
+from flows.promote import promote
+from flows.status import status
+from flows.trail import Trail
+from tests.flows.conftest import House
+
+NOW = datetime(2025, 3, 1, 4)
+HOUR = timedelta(hours=1)
+TOP = "[segments]\nby = 'region'\n[tiers.top]\n[[assign]]\ntarget = 'orders'\nsegment = 'West'\ntier = 'top'\n"
+RULE = "[raci.default.{}]\nresponsible = ['analyst']\naccountable = '{}'\napproval = {}\n"
+
+
+def judged(house: House, version: int, promotes: bool, reason: str) -> None:
+    said = {"version": version, "promote": promotes, "reason": reason}
+    house.audit.append(NOW, "automation", "retrain", "orders", said)
+
+
+def said(house: House, unit: str = "orders") -> list[dict[str, Any]]:
+    """Details of the records of moves."""
+    rows = house.audit.records().to_dicts()
+    return [json.loads(row["details"]) for row in rows if (row["unit"], row["activity"] == "retrain") == (unit, False)]
+
+
+def test_a_unit_that_was_moved_to_the_top_waits_for_its_approver(house: House) -> None:
+    house.add("orders.West")
+    house.add("orders.East", tier="top")
+    (house.home / "portfolio.toml").write_text(TOP)
+    done = promote(*house.places, "orders.West", 1, "automation", NOW)
+    assert (done.state, "waits for lead" in done.told) == ("pending", True)
+    assert promote(*house.places, "orders.East", 1, "automation", NOW).state == "serves"
+    (house.home / "portfolio.toml").write_text("[[assign]]\ntier = 'tpo'\n")
+    with pytest.raises(InputError, match="portfolio.toml line 2: tier is 'tpo'"):
+        promote(*house.places, "orders.East", 1, "automation", NOW)
+
+
+def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
+    house.add(count=2)
+    judged(house, 1, True, "the first")
+    judged(house, 2, False, "worse by 40 bps")
+    judged(house, 3, True, "better")
+    told = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
+    with pytest.raises(InputError, match=told):
+        promote(*house.places, "orders", 2, "engineer", NOW)
+    assert said(house) == []
+    assert promote(*house.places, "orders", 1, "engineer", NOW).state == "serves"
+    assert promote(*house.places, "orders", 2, "analyst", NOW, "the sale is over").state == "serves"
+    begun = said(house)[2]
+    assert (begun["override"], begun["gate"], begun["reason"]) == (True, "worse by 40 bps", "the sale is over")
+    assert all("override" not in each for each in said(house)[:2])
+    promote(*house.places, "orders", 1, "engineer", NOW)
+    judged(house, 2, True, "better by 40 bps")
+    assert promote(*house.places, "orders", 2, "engineer", NOW).state == "serves"
+    assert "override" not in said(house)[-2]
+
+
+def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
+    house.add(count=2)
+    judged(house, 2, False, "too little to judge on")
+    (house.home / "governance.toml").write_text(RULE.format("override_policy", "engineer", "true"))
+    assert promote(*house.places, "orders", 1, "lead", NOW).state == "serves"
+    with pytest.raises(InputError, match="engineer must approve .* may not ask for it too: let analyst ask"):
+        promote(*house.places, "orders", 2, "engineer", NOW)
+    asked = promote(*house.places, "orders", 2, "analyst", NOW)
+    assert asked.told.startswith("v2 of orders is asked for (request 4) and waits for engineer; v1")
+    with pytest.raises(InputError, match="lead may not approve request 4"):
+        approve(*house.places, "orders", "lead", NOW)
+    assert approve(*house.places, "orders", "engineer", NOW).state == "serves"
+    assert [each["gate"] for each in said(house)[2:4]] == ["too little to judge on"] * 2
+
+
+def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house: House) -> None:
+    house.add(count=2)
+    judged(house, 2, False, "worse")
+    both = RULE.format("override_policy", "engineer", "true") + RULE.format("promote", "lead", "true")
+    (house.home / "governance.toml").write_text(both)
+    asked = promote(*house.places, "orders", 2, "analyst", NOW)
+    assert "waits for lead and engineer; nothing serves" in asked.told
+    first = approve(*house.places, "orders", "lead", NOW + HOUR)
+    assert first.told == "lead agrees to request 2, which waits for engineer; nothing serves until then"
+    (waits,) = status(*house.places, NOW + HOUR).pending
+    assert waits["waits_for"] == "engineer"
+    with pytest.raises(InputError, match="lead may not approve request 2 .*: that is for engineer"):
+        approve(*house.places, "orders", "lead", NOW + HOUR)
+    assert (house.champion(), promote(*house.places, "orders", 2, "analyst", NOW).changed) == (None, False)
+    assert approve(*house.places, "orders", "engineer", NOW + 2 * HOUR).state == "serves"
+    assert pending(house.audit.records()) == []
+    (spell,) = Trail.of(house.audit.records(), "orders").spells
+    assert (spell.agreed, spell.since) == ("lead, engineer, asked by analyst", NOW + 2 * HOUR)
