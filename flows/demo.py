@@ -61,7 +61,7 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
     flows.forecast(settings)
     progress("two weeks pass; monitor")
     flows.ingest(settings, after)
-    return Demo(trained, tested, flows.monitor(settings))
+    return Demo(trained, tested, flows.monitor(settings, now))
 
 
 def _quiet_prefect(store: Path) -> None:

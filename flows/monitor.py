@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -11,6 +11,8 @@ import polars as pl
 from features.errors import NotKnownError
 from features.health import Fault, stores_at_fault
 from flows import health, scoring
+from flows.adapters.audit import Audit
+from flows.adapters.governance import AUTOMATION
 from flows.adapters.lake import Lake
 from flows.adapters.policies import Policies
 from flows.adapters.registry import Registry
@@ -23,6 +25,8 @@ from forecasting.retrain import LASTING_WEEKS, LEADS_DAYS, LEAST_STORE_WEEKS, MO
 RECENT_ORIGINS_DAYS = 28
 LEVELS: tuple[Level, ...] = ("hour", "daypart", "day")
 USUAL = Policies()
+AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
+"""What of a decision is audited, where any of it is another than before."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,13 @@ class Serving:
     version: int | None
 
 
-def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL) -> Watch:
+def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: datetime | None = None) -> Watch:
     """Scores what has come of published forecasts, and decides for each unit as of the day after the last demand.
 
     Decisions are kept in the table `decisions`, whichever way they fall: one row per unit and day. A retrain that was
-    decided stands for its day; monitoring again changes nothing unless actuals or forecasts did. Nights that were
-    missed are made up for: what was published then is scored. Raises NotKnownError where nothing was published.
+    decided stands for its day; monitoring again changes nothing unless actuals or forecasts did. Decisions that are
+    new or another are audited as of `now` (default: the midnight of the day decided on). Nights that were missed are
+    made up for: what was published then is scored. Raises NotKnownError where nothing was published.
     """
     if not lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
@@ -68,7 +73,11 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL) -> Watch
     decided = _decided(lake, registry, policies, units, on, faults)
     stood = _standing(lake, on)
     fresh = {unit: each for unit, each in decided.items() if unit not in stood}
-    _keep(lake, units, fresh, policies, on, faults)
+    rows = _rows(units, fresh, policies, on, faults)
+    if rows:
+        # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
+        _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
+        lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, each in fresh.items() if each.retrain)
     return Watch(accuracy(lake), {**decided, **stood}, faults, news)
 
@@ -158,11 +167,12 @@ def _standing(lake: Lake, on: date) -> dict[str, Decision]:
     }
 
 
-def _keep(
-    lake: Lake, units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, on: date,
+def _rows(
+    units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, on: date,
     faults: Mapping[str, Sequence[Fault]],
-) -> None:  # fmt: skip
-    rows: list[dict[str, Any]] = [
+) -> list[dict[str, Any]]:  # fmt: skip
+    """The decisions as the table has them."""
+    return [
         {
             "unit": each.unit, "decided_on": on, "model_version": f"{each.unit}-v{each.version}",
             "retrain": decided[each.unit].retrain, "cause": decided[each.unit].cause,
@@ -172,5 +182,16 @@ def _keep(
         }
         for each in units if each.unit in decided
     ]  # fmt: skip
-    if rows:
-        lake.upsert("decisions", pl.DataFrame(rows))
+
+
+def _audit(lake: Lake, registry: Registry, rows: Sequence[dict[str, Any]], on: date, now: datetime) -> None:
+    """Records the decisions that the table has not, or has otherwise, in one commit."""
+    stored = lake.scan_or_empty("decisions").filter(pl.col("decided_on") == on).collect()
+    known = {row["unit"]: row for row in stored.iter_rows(named=True)}
+    told: list[tuple[str, str, Mapping[str, Any]]] = []
+    for row in rows:
+        said = {name: row[name] for name in AUDITED}
+        if said != {name: known.get(row["unit"], {}).get(name) for name in AUDITED}:
+            told.append(("decide", row["unit"], {**said, "figures": json.loads(row["figures"]), "decided_on": on}))
+    if told:
+        Audit(lake, registry).extend(now, AUTOMATION, told)

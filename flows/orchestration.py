@@ -85,7 +85,8 @@ def forecast(settings: Settings, origin: date | None = None) -> date:
 
 
 @flow(name="monitor", validate_parameters=False)
-def monitor(settings: Settings) -> monitors.Watch:
+def monitor(settings: Settings, now: datetime | None = None) -> monitors.Watch:
     """Scores what was published and says whether to retrain."""
     lake, registry = places(settings)
-    return job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy))  # type: ignore[no-any-return]
+    policies = Policies.read(settings.policy)
+    return job("monitor", monitors.monitor)(lake, registry, policies, now)  # type: ignore[no-any-return]

@@ -32,7 +32,7 @@ def monitor(
     if wrong:
         raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
     place = Place(context.obj)
-    watch = monitors.monitor(place.lake, place.registry, place.policies)
+    watch = monitors.monitor(place.lake, place.registry, place.policies, datetime.now(UTC))
     if by and not watch.scores.is_empty():
         watch = replace(watch, scores=monitors.accuracy(place.lake, [GROUPS[name] for name in dict.fromkeys(by)]))
     display.show_monitor(watch, as_json=json)

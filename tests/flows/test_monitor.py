@@ -1,10 +1,14 @@
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
 import pytest
 
+from flows.adapters.audit import Audit
+from flows.monitor import monitor
 from forecasting import accuracy
+from forecasting.retrain import Decision
 
 LEVELS = ("hour", "daypart", "day")
 
@@ -90,6 +94,41 @@ def test_monitoring_again_writes_no_new_version(watched: Any, daypart: Any) -> N
     assert before["scores"] == 0
     assert daypart(watched.home, "monitor", "--json").json == first
     assert watched.versions() == before
+
+
+def decided(world: Any) -> list[dict[str, Any]]:
+    """Records of decisions, with their details."""
+    rows = Audit(world.lake).records().filter(pl.col("activity") == "decide").to_dicts()
+    return [{**row, **json.loads(row["details"])} for row in rows]
+
+
+def test_every_decision_is_audited_once_in_one_commit(watched: Any) -> None:
+    before, now = watched.lake.version("audit"), datetime(2024, 3, 20, 12, tzinfo=UTC)
+    found = monitor(watched.lake, watched.registry, now=now).decisions
+    rows = decided(watched)
+    on = str(watched.origin + timedelta(days=14))
+    assert {row["unit"]: Decision(row["retrain"], row["reason"], row["cause"], row["figures"]) for row in rows} == found
+    for row in rows:
+        told = row["role"], row["at_utc"], row["decided_on"], row["model_version"]
+        assert told == ("automation", datetime(2024, 3, 20, 12), on, f"{row['unit']}-v1")
+    assert watched.lake.version("audit") == before + 1
+    assert monitor(watched.lake, watched.registry).decisions == found
+    assert watched.lake.version("audit") == before + 1
+    assert Audit(watched.lake, watched.registry).verify().faults == []
+
+
+def test_a_late_correction_that_changes_a_decision_is_audited_too(watched: Any, tmp_path: Any) -> None:
+    monitor(watched.lake, watched.registry)
+    before = decided(watched)
+    assert [row["retrain"] for row in before] == [False, False]
+    assert {row["at_utc"] for row in before} == {datetime.combine(watched.origin + timedelta(days=14), time())}
+    rows = watched.forecasts().filter(pl.col("target") == "orders", pl.col("incumbent") > 0)
+    moved = rows.select("store_id", "hour_local", "hour_utc", orders=pl.col("incumbent").round(0) + 0.0)
+    watched.lake.upsert("demand", moved.filter(pl.col("orders") > 0))
+    found = monitor(watched.lake, watched.registry).decisions
+    later = decided(watched)[len(before) :]
+    assert [(row["unit"], row["reason"]) for row in later] == [("orders", found["orders"].reason)]
+    assert later[0]["reason"] != before[0]["reason"]
 
 
 def test_a_correction_of_actuals_is_scored_anew(watched: Any, daypart: Any, tmp_path: Any) -> None:
