@@ -16,6 +16,7 @@ from flows.adapters.governance import AUTOMATION
 from flows.adapters.lake import Lake
 from flows.adapters.policies import Policies
 from flows.adapters.registry import Registry
+from flows.declared import mark
 from flows.reading import Chain
 from forecasting import misses, tallies
 from forecasting.accuracy import Level
@@ -188,10 +189,11 @@ def _audit(lake: Lake, registry: Registry, rows: Sequence[dict[str, Any]], on: d
     """Records the decisions that the table has not, or has otherwise, in one commit."""
     stored = lake.scan_or_empty("decisions").filter(pl.col("decided_on") == on).collect()
     known = {row["unit"]: row for row in stored.iter_rows(named=True)}
-    told: list[tuple[str, str, Mapping[str, Any]]] = []
+    marked = {"decided_on": on, **mark(lake, registry)}
+    told = []
     for row in rows:
         said = {name: row[name] for name in AUDITED}
         if said != {name: known.get(row["unit"], {}).get(name) for name in AUDITED}:
-            told.append(("decide", row["unit"], {**said, "figures": json.loads(row["figures"]), "decided_on": on}))
+            told.append(("decide", row["unit"], {**said, "figures": json.loads(row["figures"]), **marked}))
     if told:
         Audit(lake, registry).extend(now, AUTOMATION, told)

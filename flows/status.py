@@ -12,6 +12,7 @@ from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.approval import awaited, pending, who
+from flows.declared import may_declare, undeclared
 from flows.rebuild import Rebuilt, rebuild
 from flows.trail import Request, Spell, Trail, units
 
@@ -24,13 +25,14 @@ class Status:
     """What is there and what wants attention.
 
     Tables with rows, Delta version, first and last time; champion and challenger by unit; the last publication; the
-    requests that wait for an approval; and what does not fit together.
+    requests that wait for an approval; files that are not as declared; and what does not fit together.
     """
 
     tables: list[dict[str, object]]
     models: list[dict[str, object]]
     published: dict[str, object]
     pending: list[dict[str, object]]
+    undeclared: list[dict[str, object]]
     notices: list[str]
 
 
@@ -56,7 +58,8 @@ def status(lake: Lake, registry: Registry, now: datetime) -> Status:
     models = [_model(registry, trail.unit) for trail in trails]
     waiting = [_waiting(registry, records, request, now) for request in pending(records)]
     notices = [notice for trail in trails for notice in _notices(registry, trail)]
-    return Status(tables, [model for model in models if model], _published(lake), waiting, notices)
+    differing = _undeclared(lake, registry)
+    return Status(tables, [model for model in models if model], _published(lake), waiting, differing, notices)
 
 
 def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
@@ -118,6 +121,14 @@ def _waiting(registry: Registry, records: pl.DataFrame, request: Request, now: d
         **{"asked_by": request.role, "waits_hours": round((at_utc - request.at_utc) / timedelta(hours=1), 1)},
         **{"waits_for": who(awaited(registry, records, request)), "why": request.reason},
     }
+
+
+def _undeclared(lake: Lake, registry: Registry) -> list[dict[str, object]]:
+    """Files that are not as declared, and who may declare them."""
+    return [
+        {"file": each.file, "change": each.kind, "may_declare": " or ".join(may_declare(lake, registry, each.file))}
+        for each in undeclared(lake, registry)
+    ]
 
 
 def _notices(registry: Registry, trail: Trail) -> list[str]:

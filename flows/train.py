@@ -18,6 +18,7 @@ from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
 from flows.adapters.registry import Registry
+from flows.declared import mark
 from flows.move import mend
 from flows.promote import promote
 from flows.reading import Chain, as_of_day, with_demand
@@ -90,7 +91,7 @@ def train(
     governance = Governance.read(registry.settings.governance)
     for unit in made:
         governance.check("retrain", unit.tier, unit.name, role)
-    done: list[Trained] = []
+    done, marked = [], mark(lake, registry)
     for target, day in days.items():
         mine = [unit for unit in members if unit.target == target]
         sums = chain_sums(chain, target, day) if mine else None
@@ -98,7 +99,7 @@ def train(
             own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
             at = now or datetime.combine(day, time())
             policy = policies.of(unit.tier)
-            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, at, role)
+            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, at, role, marked)
             done.append(job.run())
     if all(each.version is None for each in done):
         raise NotKnownError(done[0].reason)
@@ -120,6 +121,7 @@ class _Job:
     sums: pl.DataFrame | None
     now: datetime
     role: str
+    marked: Mapping[str, Sequence[str]]
 
     def run(self) -> Trained:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
@@ -170,7 +172,7 @@ class _Job:
     def audited(self, version: int, verdict: "Verdict") -> None:
         """Audits the training and what the gate said of it, unless that is what was said last."""
         audit, name = Audit(self.chain.lake, self.registry), self.unit.name
-        said = {"version": version, "as_of": self.as_of, "reads": self.chain.versions, **asdict(verdict)}
+        said = {"version": version, "as_of": self.as_of, "reads": self.chain.versions, **asdict(verdict), **self.marked}
         mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
         if chains.canonical(said) not in mine["details"].tail(1):
             audit.append(self.now, self.role, "retrain", name, said)

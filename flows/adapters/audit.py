@@ -1,6 +1,6 @@
 """Audit: who did what when and why, in records that are only ever added and are chained by their hashes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -67,7 +67,7 @@ class Audit:
         self,
         now: datetime,
         role: str,
-        told: list[tuple[str, str, Mapping[str, Any]]],
+        told: Sequence[tuple[str, str, Mapping[str, Any]]],
         check: Check | None = None,
     ) -> list[Record]:
         """Adds several records (activity, unit, details) in one commit, as `append` does one."""

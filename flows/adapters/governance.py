@@ -18,6 +18,7 @@ DEFAULT = "default"
 """The table for all tiers that have none of their own."""
 AUTOMATION = "automation"
 """The role of scheduled jobs, which needs no declaring."""
+EXPECTED = "expected tables such as [raci.default.promote]"
 
 NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
 
@@ -105,17 +106,23 @@ class Governance(BaseModel):
     def read(cls, path: Path) -> Self:
         """What the file says; as built in where there is none. InputError names line, found, expected."""
         try:
-            text = path.read_text("utf-8")
-            found = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
+            return cls.of(path, path.read_text("utf-8"))
         except FileNotFoundError:
             return cls()
+        except (UnicodeDecodeError, OSError) as wrong:
+            raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
+
+    @classmethod
+    def of(cls, path: Path, text: str) -> Self:
+        """What a text of the file says. Raises as `read`."""
+        try:
+            found = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
         except ValidationError as wrong:
             # A name that is misspelt is missed as well: it is what to tell.
             error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
             raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
-        except (ValueError, OSError) as wrong:
-            told = f"{path} cannot be read: {wrong}; expected tables such as [raci.default.promote]"
-            raise InputError(told) from None
+        except ValueError as wrong:
+            raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
         for place, fault in found._strangers():
             raise InputError(f"{path}{line_of(text, place)}: {fault}")
         return found

@@ -1,4 +1,4 @@
-"""Commands that say who serves, and show who said so: promote, rollback, approve, reject, audit."""
+"""Commands that say who serves, and show who said so: promote, rollback, approve, reject, declare, audit."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -62,6 +62,25 @@ def reject(context: typer.Context, request: Request, role: Role, reason: Reason 
     place = Place(context.obj)
     done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
+
+
+@app.command()
+def declare(
+    context: typer.Context,
+    role: Role,
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="Such as policy.toml; default all that differ.")
+    ] = None,
+    reason: Reason = "",
+    json: Json = False,
+) -> None:
+    """Put on record what the home's files of settings say now, and show what of it is new."""
+    from flows import declared
+    from flows.display import governance as display
+
+    place = Place(context.obj)
+    done = declared.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
+    display.show_declared(done, role, as_json=json)
 
 
 @app.command()

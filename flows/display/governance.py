@@ -1,6 +1,7 @@
 """What is printed of promotions, of the audit and of one day."""
 
 import json as encoding
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ from flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.adapters.audit import Verified
+    from flows.declared import Change
     from flows.move import Outcome
     from flows.status import Day
 
-LEFT_OUT = ("state", "process", "figures", "reads")
+LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before")
 """Details that a person reads elsewhere."""
 
 
@@ -24,6 +26,19 @@ def show_outcome(done: "Outcome", *, as_json: bool) -> None:
         print_json(asdict(done))
         return
     print(done.told)
+
+
+def show_declared(changes: Sequence["Change"], role: str, *, as_json: bool) -> None:
+    """What was declared, each file's lines as a diff."""
+    if as_json:
+        print_json({"declared": [{"file": each.file, "change": each.kind, "diff": each.diff} for each in changes]})
+        return
+    for each in changes:
+        print(f"{each.file}: {each.kind}, declared by {role}")
+        if each.diff:
+            print(each.diff)
+    if not changes:
+        print("nothing to declare: the files are as they were declared")
 
 
 def show_records(records: pl.DataFrame, unit: str | None, since: date | None, *, as_json: bool) -> None:

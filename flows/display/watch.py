@@ -36,5 +36,6 @@ def show_status(found: "Status", *, as_json: bool) -> None:
     if found.published:
         print("last published: " + ", ".join(f"{name} {value}" for name, value in found.published.items()))
     print_table(found.pending, "waiting for an approval: `daypart approve ID` or `daypart reject ID`")
+    print_table(found.undeclared, "not as declared: `daypart declare FILE`")
     for notice in found.notices:
         print(notice)

@@ -11,7 +11,7 @@ import pytest
 
 COMMANDS = (
     *("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status"),
-    *("promote", "rollback", "approve", "reject", "audit"),
+    *("promote", "rollback", "approve", "reject", "declare", "audit"),
 )
 HEAVY = ("lightgbm", "mlflow", "prefect", "statsforecast", "altair", "polars")
 HEADER = "store_id,hour_local,orders\n"
@@ -206,7 +206,7 @@ def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:
         daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"),
         "ingest",
     )
-    empty = {"tables": [], "models": [], "published": {}, "pending": [], "notices": []}
+    empty = {"tables": [], "models": [], "published": {}, "pending": [], "undeclared": [], "notices": []}
     assert daypart(home, "status", "--json").json == empty
     assert "empty home" in daypart(home, "status").out
     assert not home.exists(), "asking leaves nothing behind"

@@ -1,0 +1,142 @@
+"""Files of settings that are on record, by whom and what they said, and what is known of those that are not."""
+
+import hashlib
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from features.errors import DaypartError, InputError
+from flows.adapters.audit import Audit
+from flows.declared import declare, undeclared
+from flows.monitor import monitor
+from flows.status import status
+from tests.flows.conftest import House
+
+NOW = datetime(2025, 3, 1, 4)
+BEFORE, AFTER = '[policy]\nretrain = "never"\n', '[policy]\nretrain = "triggered"\n'
+RULE = "[raci.default.change_settings]\nresponsible = ['planner']\naccountable = 'engineer'\napproval = {}\n"
+
+
+def said(house: House) -> list[dict[str, Any]]:
+    return [{**row, **json.loads(row["details"])} for row in house.audit.records().to_dicts()]
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differing(house: House) -> list[tuple[str, str]]:
+    return [(each.file, each.kind) for each in undeclared(*house.places)]
+
+
+def test_who_may_not_is_refused_and_nothing_is_declared(house: House) -> None:
+    (house.home / "policy.toml").write_text(BEFORE)
+    (house.home / "portfolio.toml").write_text("[tiers.top]\n")
+    for role, told in (
+        ("planner", "planner may not change settings policy.toml .*: that is for engineer, lead"),
+        ("engineer", "engineer may not change tier portfolio.toml .*: that is for analyst, lead"),
+    ):
+        with pytest.raises(InputError, match=told):
+            declare(*house.places, role, NOW)
+    with pytest.raises(InputError, match="'secrets.toml' is no file to declare: expected settings.toml, policy.toml"):
+        declare(*house.places, "lead", NOW, files=["secrets.toml"])
+    (house.home / "recipes.toml").write_text("[recipe.standard]\nround = 3\n")
+    with pytest.raises(InputError, match="recipes.toml line 2"):
+        declare(*house.places, "lead", NOW)
+    assert house.audit.records().is_empty()
+    assert differing(house) == [("policy.toml", "new"), ("portfolio.toml", "new"), ("recipes.toml", "new")]
+
+
+def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, daypart: Any) -> None:
+    file = house.home / "policy.toml"
+    file.write_text(BEFORE)
+    declare(*house.places, "engineer", NOW, "a quiet month")
+    (first,) = said(house)
+    told = first["role"], first["activity"], first["unit"], first["at_utc"]
+    assert told == ("engineer", "change_settings", "", NOW)
+    assert (first["file"], first["text"], first["reason"]) == ("policy.toml", BEFORE, "a quiet month")
+    assert (first["sha256"], first["before"]) == (digest(BEFORE), None)
+    assert (declare(*house.places, "engineer", NOW), len(said(house))) == ([], 1)
+    file.write_text(AFTER)
+    assert differing(house) == [("policy.toml", "changed")]
+    printed = daypart(house.home, "declare", "policy.toml", "--role", "engineer").out.splitlines()
+    assert printed[0] == "policy.toml: changed, declared by engineer"
+    assert printed[-3:] == [" [policy]", '-retrain = "never"', '+retrain = "triggered"']
+    assert "nothing to declare" in daypart(house.home, "declare", "--role", "engineer").out
+    assert [(each["sha256"], each["before"]) for each in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
+    file.unlink()
+    assert differing(house) == [("policy.toml", "removed")]
+    declare(*house.places, "lead", NOW)
+    assert (said(house)[-1]["text"], said(house)[-1]["before"]) == (None, digest(AFTER))
+    assert differing(house) == []
+    assert house.audit.verify().faults == []
+
+
+def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> None:
+    for name, text in (("policy.toml", BEFORE), ("portfolio.toml", "[tiers.top]\n"), ("settings.toml", "seed = 3\n")):
+        (house.home / name).write_text(text)
+    declare(*house.places, "analyst", NOW, files=["portfolio.toml"])
+    assert differing(house) == [("policy.toml", "new"), ("settings.toml", "new")]
+    declare(*house.places, "lead", NOW)
+    assert differing(house) == []
+    assert [each["activity"] for each in said(house)] == ["change_tier", "change_settings", "change_settings"]
+    assert house.lake.version("audit") == 1
+
+
+def test_no_text_of_the_rules_lets_itself_be_declared(house: House) -> None:
+    file = house.home / "governance.toml"
+    file.write_text(RULE.format("false"))
+    declare(*house.places, "engineer", NOW)
+    file.write_text(RULE.format("false").replace("planner", "analyst"))
+    with pytest.raises(InputError, match="analyst may not change settings governance.toml"):
+        declare(*house.places, "analyst", NOW)
+    assert declare(*house.places, "planner", NOW)
+    assert declare(*house.places, "analyst", NOW) == []
+
+
+def test_where_the_rule_wants_an_approval_only_who_is_accountable_declares(house: House) -> None:
+    (house.home / "governance.toml").write_text(RULE.format("true"))
+    with pytest.raises(InputError, match="planner may not declare governance.toml alone: that is for engineer"):
+        declare(*house.places, "planner", NOW)
+    assert status(*house.places, NOW).undeclared[0]["may_declare"] == "engineer"
+    assert declare(*house.places, "engineer", NOW)
+
+
+def test_two_who_declare_at_once_do_not_both(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house.home / "policy.toml").write_text(BEFORE)
+    extend = Audit.extend
+
+    def after_another(*given: Any) -> Any:
+        monkeypatch.setattr(Audit, "extend", extend)
+        declare(*house.places, "engineer", NOW)
+        return extend(*given)
+
+    monkeypatch.setattr(Audit, "extend", after_another)
+    with pytest.raises(DaypartError, match="another has declared files just now"):
+        declare(*house.places, "lead", NOW)
+    assert [each["role"] for each in said(house)] == ["engineer"]
+
+
+def test_status_names_what_is_not_declared_and_who_may(house: House, daypart: Any) -> None:
+    (house.home / "portfolio.toml").write_text("[tiers.top]\n")
+    found = daypart(house.home, "status", "--json").json["undeclared"]
+    assert found == [{"file": "portfolio.toml", "change": "new", "may_declare": "analyst or lead"}]
+    assert "portfolio.toml  new     analyst or lead" in daypart(house.home, "status").out
+    declare(*house.places, "analyst", NOW)
+    assert "portfolio.toml" not in daypart(house.home, "status").out
+
+
+def test_jobs_go_on_and_their_records_name_what_is_not_declared(world: Any, daypart: Any) -> None:
+    (world.home / "policy.toml").write_text(BEFORE)
+    assert daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-20").status == 0
+    assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
+    monitor(world.lake, world.registry)
+    declare(world.lake, world.registry, "engineer", NOW)
+    assert daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-21").status == 0
+    rows = Audit(world.lake).records().to_dicts()
+    flags = [(row["activity"], json.loads(row["details"]).get("undeclared")) for row in rows]
+    assert flags[-5:] == [
+        ("retrain", ["policy.toml"]), *[("decide", ["policy.toml"])] * 2, ("change_settings", None), ("retrain", None),
+    ]  # fmt: skip
