@@ -37,6 +37,12 @@ bench-accuracy: install ## Backtest the real data sets beside two peers (DAYPART
 bench-ablation: install ## Say what each family of features and each member earns
 	$(BIN)/python -m tests.bench.ablation $${DAYPART_REAL_DATA:-../shared/data}
 
+bench-loop: install ## Measure decay, the gate, tiers and policies on simulated chains of known truth (takes hours)
+	$(BIN)/python -m tests.bench.drift
+	$(BIN)/python -m tests.bench.gates
+	$(BIN)/python -m tests.bench.units .daypart/bench
+	$(BIN)/python -m tests.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
+
 lock: install ## Choose the newest versions that install together
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
@@ -45,4 +51,4 @@ lock: install ## Choose the newest versions that install together
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench bench-accuracy bench-ablation lock clean
+.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop lock clean

@@ -11,7 +11,6 @@ from features.errors import NotKnownError
 from flows.adapters import cards
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
-from flows.adapters.lake_tables import LAKE
 from flows.adapters.registry import Registry
 from flows.forecast import check_out
 from flows.reading import Chain
@@ -20,6 +19,8 @@ from forecasting.model import Model
 from forecasting.workshop import Workshop
 
 ENDINGS = (".md", ".html")
+TOLD = ("state", "was", "reason", "request", "waits_for", "override")
+"""What a card shows of a record; the audit has the rest."""
 STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.1em .8em;text-align:left}"
 
 
@@ -84,17 +85,13 @@ def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> 
 
 def _records(lake: Lake, unit: str, version: int) -> pl.DataFrame:
     """Audit records of a version, in order."""
-    if "audit" not in LAKE or not lake.exists("audit"):
-        return pl.DataFrame()
-    records = lake.scan("audit").filter(pl.col("unit") == unit).collect().sort("sequence")
+    records = lake.scan_or_empty("audit").filter(pl.col("unit") == unit).collect().sort("sequence")
     mine = [json.loads(details).get("version") == version for details in records["details"]]
     return records.filter(pl.Series(mine, dtype=pl.Boolean))
 
 
 def _told(details: str) -> str:
-    values = {
-        name: value for name, value in json.loads(details).items() if name != "version" and value not in (None, "")
-    }
+    values = {name: value for name in TOLD if (value := json.loads(details).get(name)) not in (None, "")}
     return "; ".join(f"{name} {value}" for name, value in values.items()).replace("|", "\\|").replace("\n", " ")
 
 

@@ -1,6 +1,6 @@
 """The flows that deployments run: a home's folder and plain values are their parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from prefect import flow, get_run_logger
@@ -12,8 +12,10 @@ from flows import monitor as monitors
 from flows import train as trainings
 from flows import tune as tunings
 from flows.adapters import server
+from flows.adapters.engine import by_name, opened
 from flows.adapters.lock import held
 from flows.adapters.policies import Policies
+from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD, Recipes
 from flows.adapters.settings import Settings
 from flows.announcement import EVENT, Announcement, announce
@@ -28,7 +30,8 @@ MOST_TASKS = 20
 def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
     settings = Settings(home=home)
-    origin = job("forecast", forecasts.publish)(*places(settings))
+    with opened(settings) as engine:
+        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine)
     get_run_logger().info("published the forecast of %s", origin)
     _watch(settings)
 
@@ -49,8 +52,9 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     settings = Settings(home=home)
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
-    with held(settings.home / "retrain.lock"):
-        failed = [text for share in _shares(units) if (text := _train(settings, share))]
+    asked = Portfolio.read(settings.portfolio).engines()
+    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, asked) as engines:
+        failed = [text for share in _shares(units) if (text := _train(settings, share, engine, engines))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
 
@@ -84,12 +88,14 @@ def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
     return [tuple(names[first : first + size]) for first in range(0, len(names), size)] or [None]
 
 
-def _train(settings: Settings, units: tuple[str, ...] | None) -> str:
+def _train(
+    settings: Settings, units: tuple[str, ...] | None, engine: trainings.Maker, engines: Mapping[str, trainings.Maker]
+) -> str:
     """Trains a share of the units; what went wrong, or nothing."""
-    recipes = Recipes.read(settings.recipes)
     work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
     now: datetime = flow_run.scheduled_start_time
-    state = work(*places(settings), _recipe(settings), recipes=recipes, names=units, now=now, return_state=True)
+    given = {"engine": engine, "engines": engines, "recipes": Recipes.read(settings.recipes), "now": now}
+    state = work(*places(settings), _recipe(settings), names=units, return_state=True, **given)
     if state.is_completed():
         for done in state.result():
             word = "serves" if done.promoted else "does not serve"

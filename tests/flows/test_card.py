@@ -2,21 +2,13 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
 
 from features.errors import NotKnownError
 from flows import card as cards
-from flows.adapters import lake_tables
-from flows.adapters.lake import Lake
+from flows.adapters.audit import Audit
 from tests.flows.conftest import ORIGIN, SMALL, Daypart, World
-
-AUDIT = {
-    **{"sequence": pl.Int64(), "at_utc": pl.Datetime("us"), "role": pl.String(), "activity": pl.String()},
-    **{"unit": pl.String(), "details": pl.String()},
-}
 
 
 def sections(text: str) -> dict[str, str]:
@@ -64,19 +56,20 @@ def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> N
     assert found.text.startswith(kept.read_text(encoding="utf-8"))
 
 
-def test_approvals_of_this_version_are_on_the_card(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    records: list[tuple[Any, ...]] = [
-        (2, datetime(2026, 1, 2, 9), "lead", "approve", "orders", '{"version": 1, "reason": "a|b"}'),
-        (1, datetime(2026, 1, 1, 9), "analyst", "promote", "orders", '{"version": 1}'),
-        (3, datetime(2026, 1, 3, 9), "lead", "approve", "orders", '{"version": 2}'),
-        (4, datetime(2026, 1, 4, 9), "lead", "approve", "sales", '{"version": 1}'),
-    ]
-    spec = lake_tables.LakeTable("audit", AUDIT, ("sequence",), "daypart promote")
-    monkeypatch.setitem(lake_tables.LAKE, "audit", spec)
-    Lake(world.home / "lake").upsert("audit", pl.DataFrame(records, schema=AUDIT, orient="row"))
+def test_approvals_of_this_version_are_on_the_card(world: World) -> None:
+    audit = Audit(world.lake, world.registry)
+    for hour, role, activity, unit, details in (
+        (1, "analyst", "promote", "orders", {"version": 1}),
+        (2, "lead", "approve", "orders", {"version": 1, "reason": "a|b", "process": {"pid": 1}}),
+        (3, "lead", "approve", "orders", {"version": 2}),
+        (4, "lead", "approve", "sales", {"version": 1}),
+    ):
+        audit.append(datetime(2026, 1, 1, hour), role, activity, unit, details)
     told = table(sections(cards.card(world.lake, world.registry, "orders", 1).text)["Version and approvals"])
-    assert [(row["role"], row["activity"]) for row in told] == [("analyst", "promote"), ("lead", "approve")]
-    assert told[1]["details"] == "reason a\\|b"
+    # First, what the home's training did by itself.
+    assert {row["role"] for row in told[:-2]} == {"automation"}
+    assert [(row["role"], row["activity"]) for row in told[-2:]] == [("analyst", "promote"), ("lead", "approve")]
+    assert told[-1]["details"] == "reason a\\|b"
 
 
 @pytest.mark.parametrize("ending", ["md", "html"])

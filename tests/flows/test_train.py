@@ -111,9 +111,7 @@ def test_what_came_after_as_of_changes_nothing(world: Any, untrained: Any, daypa
     ("method", "at", "before"),
     [
         ("record", 1, True),
-        ("register", 1, False),
         ("set_alias", 1, False),
-        ("record", 2, False),
         ("set_alias", 4, True),
     ],
 )
