@@ -1,6 +1,6 @@
 """What a night makes of the lake before it predicts: the states and the matrix of 14 days."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
@@ -15,7 +15,7 @@ from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.reading import Chain
 from forecasting.engine import WORKERS
-from forecasting.publication import night_states
+from forecasting.publication import holiday_sums, night_states
 from forecasting.workshop import in_blocks
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, measured
@@ -37,8 +37,9 @@ def all_stores(home: Path, origin: date) -> Work:
 
     def work() -> dict[str, int]:
         chain = Chain.of(Lake(home / "lake"))
+        sums = holiday_sums(chain, TARGETS, origin)
         with ThreadPoolExecutor(WORKERS) as pool:
-            shapes = list(pool.map(lambda ids: _shape(chain, ids, origin), blocks(chain)))
+            shapes = list(pool.map(lambda ids: _shape(chain, ids, origin, sums), blocks(chain)))
         return {"rows": sum(height for height, _ in shapes), "columns": max(width for _, width in shapes)}
 
     return work
@@ -49,24 +50,25 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
     return in_blocks(sorted(chain.stores["store_id"]))
 
 
-def _shape(chain: Chain, ids: Sequence[str], origin: date) -> tuple[int, int]:
+def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
     window = chain.block(ids, memory.since(origin))
     window = replace(window, weather=weather.before(window.weather, window.stores, origin))
     world = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        rows = matrix_of(states(window, chain.block, chain, view, origin, world), view, origin)
+        rows = matrix_of(states(window, chain.block, chain, view, origin, world, sums[target]), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
 
 def states(
-    window: Records, whole: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None
-) -> list[Made]:
+    window: Records, whole: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None,
+    sums: pl.DataFrame | None = None,
+) -> list[Made]:  # fmt: skip
     """Records and states of those stores that the window is enough for, and of those that look further."""
     world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
-    made = night_states(window, world, whole, chain, view, origin)
+    made = night_states(window, world, whole, chain, view, origin, sums=sums)
     return [each for each in made if _known(each, origin)]
 
 
