@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -112,6 +112,16 @@ class Lake:
         if not isinstance(found, datetime):
             raise NotKnownError(f"no rows in table {table} of {self.root}: run `{lake_table(table).maker}` first")
         return found.replace(tzinfo=None)
+
+    def written(self, table: str, partition: str) -> dict[date, datetime]:
+        """When the newest file of each date of a partition was written, in UTC; nothing where there is no table."""
+        delta = self.open(table)
+        if delta is None:
+            return {}
+        files = pl.DataFrame(delta.get_add_actions(flatten=True))
+        dates = pl.col(f"partition.{partition}").cast(pl.Date)
+        moments = pl.col("modification_time").cast(MOMENT)
+        return dict(files.group_by(dates).agg(moments.max()).iter_rows())
 
     def upsert(self, table: str, rows: "pl.DataFrame | Staging") -> Upserted:
         """Merges rows by key in one commit; a later value takes the place of the stored one.

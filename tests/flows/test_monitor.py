@@ -1,4 +1,6 @@
 import json
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
@@ -6,6 +8,7 @@ import polars as pl
 import pytest
 
 from flows.adapters.audit import Audit
+from flows.adapters.lake import Lake
 from flows.monitor import monitor
 from forecasting import accuracy
 from forecasting.retrain import Decision
@@ -214,3 +217,58 @@ def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
     said = daypart(watched.home, "monitor", "--by", "colour")
     assert said.status == 2
     assert "--by is 'colour': expected store, region" in said.err
+
+
+def kept(world: Any) -> list[pl.DataFrame]:
+    keys = {"scores": ["hour_utc"], "tallies": ["date", "daypart"]}
+    return [
+        world.lake.scan(name).collect().sort("store_id", "target", "origin_date", *key) for name, key in keys.items()
+    ]
+
+
+def test_nights_that_were_missed_come_to_the_same(world: Any, daypart: Any, tmp_path: Any) -> None:
+    """Demand comes day by day, monitored each time, or at once."""
+    shutil.copytree(world.home, tmp_path / "missed")
+    missed, later = replace(world, home=tmp_path / "missed"), pl.read_parquet(world.files / "later.parquet")
+    day = pl.col("hour_local").dt.date()
+    for number, (_, part) in enumerate(later.group_by(day, maintain_order=True)):
+        if number % 4 == 0:
+            ingested = later.filter(day <= part["hour_local"][0].date())
+            ingested.write_parquet(tmp_path / "come.parquet")
+            assert daypart(world.home, "ingest", "demand", tmp_path / "come.parquet").status == 0
+            assert daypart(world.home, "monitor").status == 0
+    for home in (world.home, missed.home):
+        assert daypart(home, "ingest", "demand", world.files / "later.parquet").status == 0
+        assert daypart(home, "monitor").status == 0
+    assert all(one.equals(other) for one, other in zip(kept(world), kept(missed), strict=True))
+
+
+def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
+    watched: Any, daypart: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(watched.home, tmp_path / "whole")
+    whole = replace(watched, home=tmp_path / "whole")
+    upsert = Lake.upsert
+
+    def dies(lake: Lake, table: str, rows: Any) -> Any:
+        if table == "scores":
+            raise OSError("gone")
+        return upsert(lake, table, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lake, "upsert", dies)
+        assert daypart(watched.home, "monitor").status == 1
+    for home in (watched.home, whole.home):
+        assert daypart(home, "monitor").status == 0
+    assert all(one.equals(other) for one, other in zip(kept(watched), kept(whole), strict=True))
+
+
+def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) -> None:
+    assert daypart(watched.home, "monitor").status == 0
+    told = watched.forecasts()
+    watched.lake.replace("forecasts", told.with_columns(pl.col("forecast") * 2), watched.origin)
+    assert daypart(watched.home, "monitor").status == 0
+    scores, tallies = kept(watched)
+    doubled = told.join(scores, on=["store_id", "target", "origin_date", "hour_utc"], suffix="_scored")
+    assert (doubled["forecast_scored"] == doubled["forecast"] * 2).all()
+    assert tallies["forecast"].sum() == pytest.approx(scores["forecast"].sum())
