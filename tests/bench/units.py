@@ -33,6 +33,7 @@ from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
 from flows.champions import champions
 from flows.forecast import publish
+from flows.monitor import monitor
 from flows.portfolio import portfolio
 from flows.reading import Chain
 from flows.train import train
@@ -46,6 +47,8 @@ from tests.bench.job import Work, apart, measured
 from tests.bench.scale import write_text
 
 TARGETS = ("orders", "sales")
+PARTS = ("listing", "watching", "tiers")
+WATCHED_NIGHTS = 28
 TOP_SHARE = 0.5
 TOP = Recipe(weather="none", max_rows=15_000)
 LIGHT = TOP.model_copy(update={"members": ("ratio", "linear", "statistical"), "rounds": 150, "folds": 1})
@@ -206,14 +209,80 @@ def _list(home: Path) -> Work:
     return work
 
 
+def watching(folder: Path, segments: int, stores: int) -> dict[str, object]:
+    """Seconds of the monitor on the night after one day of demand came, where WATCHED_NIGHTS were published before."""
+    home = folder / f"{2 * segments}-units-of-{stores}-stores"
+    if not home.exists():
+        listing(folder, segments)
+        apart(_published, home, folder / f"{2 * segments}-units", stores)
+    return dict(measured(_watch, home).told)
+
+
+def _published(home: Path, models: Path, stores: int) -> None:
+    """A home with the models of another, whose nights were published and monitored up to yesterday."""
+    draft = home.with_name(f".{home.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(models, draft, ignore=shutil.ignore_patterns("lake"))
+    spec = ChainSpec(stores, days=WATCHED_NIGHTS + 60, seed=7, issues_days=0, observed_days=0)
+    lake, registry, tables = Lake(draft / "lake"), Registry(Settings(home=draft)), simulate(spec).tables
+    lake.upsert("stores", tables["stores"])
+    came = tables["demand"].filter(pl.col("hour_local") < spec.end - timedelta(days=1))
+    lake.upsert("demand", came)
+    names = {target: sorted(name for name in registry.aliases() if name.startswith(f"{target}.")) for target in TARGETS}
+    for night in range(WATCHED_NIGHTS):
+        origin = spec.end - timedelta(days=WATCHED_NIGHTS - night)
+        lake.replace("forecasts", _guessed(came, spec.store_ids, names, origin), origin)
+    monitor(lake, registry)
+    tables["demand"].filter(pl.col("hour_local") >= spec.end - timedelta(days=1)).write_parquet(draft / "today.parquet")
+    draft.rename(home)
+
+
+def _guessed(came: pl.DataFrame, ids: list[str], names: dict[str, list[str]], origin: date) -> pl.DataFrame:
+    """What stores' mean hours of the week say of the 14 days from an origin on, as published."""
+    week = came.group_by(
+        "store_id", pl.col("hour_local").dt.weekday().alias("day"), pl.col("hour_local").dt.hour().alias("hour")
+    )
+    days = pl.DataFrame({"date": [origin + timedelta(days=k) for k in range(14)], "lead_days": range(14)})
+    mean = week.agg(pl.col(TARGETS).mean()).unpivot(
+        TARGETS, index=["store_id", "day", "hour"], variable_name="target", value_name="forecast"
+    )
+    rows = mean.join(days.with_columns(day=pl.col("date").dt.weekday().cast(pl.Int8)), on="day")
+    local = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour")
+    named = pl.DataFrame({
+        "target": [target for target in TARGETS for _ in ids], "store_id": [name for _ in TARGETS for name in ids],
+        "model_version": [f"{names[t][k * len(names[t]) // len(ids)]}-v1" for t in TARGETS for k in range(len(ids))],
+    })  # fmt: skip
+    offsets = came.group_by("store_id").agg(offset=(pl.col("hour_utc") - pl.col("hour_local")).first())
+    shown = rows.join(named, on=["target", "store_id"]).join(offsets, on="store_id").with_columns(
+        hour_local=local, hour_utc=local + pl.col("offset"), business_date="date", origin_date=pl.lit(origin),
+        daypart=daypart(pl.col("hour")), q10=pl.col("forecast") * 0.8, q50="forecast", q90=pl.col("forecast") * 1.2,
+        incumbent=pl.col("forecast") * 1.1, tier=pl.lit("standard"),
+    )  # fmt: skip
+    return shown.drop("day", "hour", "date", "offset")
+
+
+def _watch(home: Path) -> Work:
+    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    lake.upsert("demand", pl.read_parquet(home / "today.parquet"))
+
+    def work() -> dict[str, object]:
+        began = time.perf_counter()
+        watch = monitor(lake, registry)
+        scored = lake.scan("scores").select(pl.len()).collect().item()
+        return {"units": len(watch.decisions), "scored": scored, "seconds": round(time.perf_counter() - began, 1)}
+
+    return work
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.units", description=__doc__)
     parser.add_argument("folder", type=Path, help="where homes are kept between runs, and units.json goes")
     parser.add_argument("--segments", type=int, default=80)
     parser.add_argument("--stores", type=int, default=160)
+    parser.add_argument("--watched-stores", type=int, default=2000)
     parser.add_argument("--days", type=int, default=440)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=("listing", "tiers"), default=("listing", "tiers"))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -222,6 +291,8 @@ def main() -> int:
     found: dict[str, object] = {}
     if "listing" in given.only:
         found["listing"] = listing(folder, given.segments)
+    if "watching" in given.only:
+        found["watching"] = watching(folder, given.segments, given.watched_stores)
     if "tiers" in given.only:
         for found["tiers"] in tiers(given.segments, given.stores, given.days, given.seed):
             write_text(folder / "units.json", json.dumps(found, indent=1) + "\n")
