@@ -14,17 +14,16 @@ from forecasting.misses import WEEK_DAYS, store_weeks
 Array = NDArray[np.float64]
 
 PREFIX = "promised_"
-PRIOR_WEEKS, PRIOR_WEEK_SD_BPS = 6, 20.0
-"""What is usual of chains counts as so many weeks that stray by so much."""
-FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps")
+PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 20.0, 8.0
+"""What is usual of chains counts as so many weeks, whose errors and steady misses stray by so much."""
+FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
 
 
 @dataclass(frozen=True)
 class Usual:
     """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
     times the sum of square roots of forecasts. `se_bps` is the standard error of its mean over the promise's
-    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck, held to
-    what is usual of chains, for few weeks say little of it (a moderated variance, Smyth 2004)."""
+    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck."""
 
     by_incumbent: float
     by_root: float
@@ -35,14 +34,9 @@ class Usual:
     def of(cls, weeks: pl.DataFrame, own: str) -> Self:
         """What is usual of errors, or where `own` is "own_" of those that are left of the stores' own."""
         usual = cls(*_fitted(weeks, own), 0.0, 0.0)
-        excess = weeks.select("week", "actual", over=usual.over(weeks, own))
-        strays = [mean_bps(week["over"], week["actual"]) for week in excess.partition_by("week", maintain_order=True)]
-        luck = float(np.mean([se**2 if np.isfinite(se) else 0.0 for _, se in strays]))
-        shared = max(float(np.var([stray for stray, _ in strays], ddof=1)) - luck, 0.0)
-        freedom = len(strays) - 1
-        moderated = (freedom * shared + PRIOR_WEEKS * PRIOR_WEEK_SD_BPS**2) / (freedom + PRIOR_WEEKS)
-        _, se_bps = mean_bps(excess["over"], excess["actual"])
-        return cls(usual.by_incumbent, usual.by_root, se_bps, moderated**0.5)
+        excess = usual.over(weeks, own)
+        _, se_bps = mean_bps(excess, weeks["actual"])
+        return cls(usual.by_incumbent, usual.by_root, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
 
     def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
         """By how much the error of store-weeks is above the usual, in the target's unit."""
@@ -56,7 +50,7 @@ class Promise:
 
     `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
     the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
-    error over store-weeks `steady_se_bps`.
+    error over store-weeks `steady_se_bps` and the strays of whole weeks `steady_week_sd_bps`.
     """
 
     whole: Usual
@@ -65,6 +59,7 @@ class Promise:
     volume: float
     steady_bps: float
     steady_se_bps: float
+    steady_week_sd_bps: float
 
     @classmethod
     def of(cls, judged: pl.DataFrame) -> Self | None:
@@ -83,14 +78,14 @@ class Promise:
         found = store_weeks(rows, last + timedelta(days=1))
         if found["week"].n_unique() < 2:
             return None
-        steady_bps, steady_se_bps = mean_bps(found["steady"], found["actual"])
+        steady = *mean_bps(found["steady"], found["actual"]), _week_sd_bps(found, found["steady"], PRIOR_STEADY_SD_BPS)
         over = float(found["week"].n_unique()), float(found["actual"].sum())
-        return cls(Usual.of(found, ""), Usual.of(found, "own_"), *over, steady_bps, steady_se_bps)
+        return cls(Usual.of(found, ""), Usual.of(found, "own_"), *over, *steady)
 
     @classmethod
     def told(cls, figures: Mapping[str, float]) -> Self | None:
         """The promise among a model's figures (`figures`); null for models of before there was one."""
-        if f"{PREFIX}weeks" not in figures:
+        if any(f"{PREFIX}{name}" not in figures for name in FIGURES):
             return None
         whole, own = (
             Usual(*(figures[f"{PREFIX}{of}_{name}"] for name in Usual.__dataclass_fields__)) for of in ("whole", "own")
@@ -129,3 +124,16 @@ def _fitted(weeks: pl.DataFrame, own: str) -> tuple[float, float]:
     causes = weeks.select(f"{own}incumbent_error", "root").to_numpy() / scale[:, None]
     (by_incumbent, by_root), _ = nnls(causes, weeks[f"{own}error"].to_numpy() / scale)
     return float(by_incumbent), float(by_root)
+
+
+def _week_sd_bps(weeks: pl.DataFrame, part: pl.Series, prior_bps: float) -> float:
+    """How far a part of the volume strayed from week to week for all stores together, beyond the luck of each.
+
+    Few weeks say little of it: they are held to what is usual of chains (a moderated variance, Smyth 2004).
+    """
+    parts = weeks.select("week", "actual", part=part).partition_by("week", maintain_order=True)
+    strays = [mean_bps(week["part"], week["actual"]) for week in parts]
+    luck = float(np.mean([se**2 if np.isfinite(se) else 0.0 for _, se in strays]))
+    shared = max(float(np.var([stray for stray, _ in strays], ddof=1)) - luck, 0.0)
+    freedom = len(strays) - 1
+    return float(((freedom * shared + PRIOR_WEEKS * prior_bps**2) / (freedom + PRIOR_WEEKS)) ** 0.5)

@@ -27,8 +27,6 @@ LEAST_STORE_WEEKS = 8
 """Store-weeks of evidence; a chain too small to have them in the window looks further back."""
 MOST_WEEKS = 8
 YEAR_DAYS = 365
-LUCK_FREEDOM = 10
-"""Degrees of freedom of the bound of steady misses, whose luck has longer tails than a normal."""
 FAULTY_SHARE = 0.05
 """Share of stores with a data fault from which the others' evidence is not trusted either."""
 LEADS_DAYS = 7
@@ -122,18 +120,23 @@ def _figures(weeks: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str,
     }
     if lasting["week"].n_unique() >= LEAST_LASTING_WEEKS:
         told |= _bounded("lasting_slip", *_lasting(lasting, promise), freedom, policy)
-    found, _ = mean_bps(window["steady"], window["actual"])
-    se = promise.steady_se_bps * (1 + promise.volume / volume) ** 0.5
-    return told | _bounded("steady", found - promise.steady_bps, se, LUCK_FREEDOM, policy)
+    steady, _ = mean_bps(window["steady"], window["actual"])
+    se = _strays(window, promise, promise.steady_se_bps, promise.steady_week_sd_bps)
+    return told | _bounded("steady", steady - promise.steady_bps, se, freedom, policy)
 
 
 def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, own: str) -> tuple[float, float]:
     """What was lost beyond the usual, in bps, and its standard error by the strays of the promise."""
-    volume = float(weeks["actual"].sum())
+    lost, _ = mean_bps(usual.over(weeks, own), weeks["actual"])
+    return lost, _strays(weeks, promise, usual.se_bps, usual.week_sd_bps)
+
+
+def _strays(weeks: pl.DataFrame, promise: Promise, se_bps: float, week_sd_bps: float) -> float:
+    """The standard error of a figure of some store-weeks beside the promise's, from how those strayed."""
     # Luck shrinks with volume; strays that all stores share do so only with more weeks.
-    luck = usual.se_bps**2 * (1 + promise.volume / volume)
-    common = usual.week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / promise.weeks)
-    return 1e4 * float(usual.over(weeks, own).sum()) / volume, float((luck + common) ** 0.5)
+    luck = se_bps**2 * (1 + promise.volume / float(weeks["actual"].sum()))
+    common = week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / promise.weeks)
+    return float((luck + common) ** 0.5)
 
 
 def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, float]:
