@@ -119,21 +119,19 @@ def _decided(
     faults: Mapping[str, Sequence[Fault]],
 ) -> dict[str, Decision]:  # fmt: skip
     policy = {each.unit: policies.of(each.tier) for each in units}
-    small = any(len(each.ids) < LEAST_STORE_WEEKS for each in units)
-    window = max(each.window_days for each in policy.values())
-    least = max(window, LASTING_WEEKS * misses.WEEK_DAYS)
     at_fault = {target: stores_at_fault(found, on) for target, found in faults.items()}
-    weeks = _weeks(lake, on, MOST_WEEKS * misses.WEEK_DAYS if small else least, at_fault)
+    weeks = _weeks(lake, on, units, max(each.window_days for each in policy.values()), at_fault)
+    lasting = misses.week_errors(_rows_of(lake, on, LASTING_WEEKS * misses.WEEK_DAYS, at_fault), on)
     versions = {each.unit: each.version for each in units if each.version is not None}
     promised = {unit: Promise.told(told["metrics"]) for unit, told in registry.describe_all(versions).items()}
     tags = registry.tags_all(versions)
     found = {}
     for each in units:
-        mine = weeks.filter(pl.col("version") == f"{each.unit}-v{each.version}")
+        mine, longer = (frame.filter(pl.col("unit") == _published(each)) for frame in (weeks, lasting))
         lost = any(fault.kind == "lost column" for fault in faults[each.target])
         trained = [date.fromisoformat(own["as_of"]) for own in tags.get(each.unit, []) if "as_of" in own]
         faulty = len(at_fault[each.target] & each.ids)
-        told = decide(mine, promised.get(each.unit), policy[each.unit], on, trained, faulty, len(each.ids))
+        told = decide(mine, promised.get(each.unit), policy[each.unit], on, trained, faulty, len(each.ids), longer)
         found[each.unit] = _lost(faults[each.target]) if lost and told.retrain else told
     return found
 
@@ -143,8 +141,19 @@ def _lost(faults: Sequence[Fault]) -> Decision:
     return Decision(False, f"no retrain: data fault: {told}", "data fault")
 
 
-def _weeks(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) -> pl.DataFrame:
-    """Store-weeks of what every version published, of stores whose data are sound; `version` is its published name."""
+def _weeks(
+    lake: Lake, on: date, units: Sequence[Serving], window_days: int, at_fault: Mapping[str, set[str]]
+) -> pl.DataFrame:
+    """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
+    small = [_published(each) for each in units if len(each.ids) < LEAST_STORE_WEEKS]
+    others = [_published(each) for each in units if len(each.ids) >= LEAST_STORE_WEEKS]
+    spans = (small, MOST_WEEKS * misses.WEEK_DAYS), (others, window_days)
+    rows = ((_rows_of(lake, on, days, at_fault), pl.Series(names, dtype=pl.String).implode()) for names, days in spans)
+    return pl.concat(misses.store_weeks(told.filter(pl.col("unit").is_in(names)), on) for told, names in rows)
+
+
+def _rows_of(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) -> pl.LazyFrame:
+    """Scored hours of the last days, of stores whose data are sound; `unit` is the published name of the version."""
     since = on - timedelta(days=days)
     rows = lake.scan("scores").filter(
         pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
@@ -154,8 +163,11 @@ def _weeks(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) ->
     for target, ids in at_fault.items():
         faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())
         rows = rows.filter(~((pl.col("target") == target) & faulty))
-    told = rows.select("store_id", "origin_date", "hour_local", "forecast", "incumbent", "actual", unit="model_version")
-    return misses.store_weeks(told, on).rename({"unit": "version"})
+    return rows.select("store_id", "origin_date", "hour_local", "forecast", "incumbent", "actual", unit="model_version")
+
+
+def _published(each: Serving) -> str:
+    return f"{each.unit}-v{each.version}"
 
 
 def _standing(lake: Lake, on: date) -> dict[str, Decision]:

@@ -31,7 +31,7 @@ def score(lake: Lake, chain: Chain) -> None:
     demand = _demand(lake, due, last)
     whole = _unscored(lake, due)
     changed = _changed(lake, due, demand, last)
-    for origin in due:
+    for origin in due.filter(due.is_in(sorted(whole)) | (due <= (changed["date"].max() or date.min))):
         _score(lake, origin, last, demand, None if origin in whole else changed)
 
 
@@ -82,6 +82,7 @@ def _score(lake: Lake, origin: date, last: date, demand: pl.DataFrame, days: pl.
         lake.scan("forecasts").filter(pl.col("origin_date") == origin).with_columns(DAY).filter(pl.col("date") <= last)
     )
     if days is not None:
+        told = told.filter(pl.col("date").is_between(days["date"].min(), days["date"].max()))
         told = told.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
     scored = _beside(told.drop("date").collect(), demand)
     if scored.height:

@@ -11,6 +11,8 @@ from datetime import date
 
 import polars as pl
 
+from features.exact import exact_sum
+
 WEEK_DAYS = 7
 LEAST_DAYS = 4
 """Days of an hour from which it can be said that a miss returns."""
@@ -74,6 +76,25 @@ def store_weeks(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     )
     found = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= LEAST_DAYS)
     return found.sort(key)
+
+
+def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
+    """The whole errors of `store_weeks` in one pass over the rows: one row per unit, store and week, sorted.
+
+    `actual`, `error`, `incumbent_error` and `root` are added up over origins as well as hours, all alike.
+    """
+    actual, day = pl.col("actual"), pl.col("hour_local").dt.date()
+    key = (*UNIT_STORE, "week")
+    known = rows.filter(actual.is_not_null(), pl.col("forecast") > 0.0, day < on)
+    dated = known.with_columns(week=(pl.lit(on) - day).dt.total_days().sub(1) // WEEK_DAYS)
+    by_hand = pl.col("incumbent").fill_null(0.0)
+    sums = {
+        "actual": actual,
+        "error": (pl.col("forecast") - actual).abs(),
+        "incumbent_error": (by_hand - actual).abs(),
+        "root": pl.col("forecast").sqrt(),
+    }
+    return dated.group_by(key).agg(exact_sum(value).alias(name) for name, value in sums.items()).collect().sort(key)
 
 
 def _steady(traded: pl.DataFrame) -> pl.DataFrame:

@@ -55,10 +55,12 @@ def decide(
     trained: Sequence[date],
     faulty: int = 0,
     stores: int = 0,
+    lasting: pl.DataFrame | None = None,
 ) -> Decision:
     """Decides at the start of day `on` for one unit, from what its champion published and what has come of it.
 
-    `weeks`: the store-weeks before `on` (`misses.store_weeks`) of what the champion published, leads below LEADS_DAYS.
+    `weeks`: the store-weeks before `on` (`misses.store_weeks`) of what the champion published, leads below LEADS_DAYS;
+    `lasting` those of LASTING_WEEKS, whole errors alone (`misses.week_errors`), where `weeks` do not reach so far.
     `trained`: dates of the unit's trainings. Of its `stores`, `faulty` have data at fault and are not among the weeks;
     where they are more than FAULTY_SHARE nothing is decided at all.
 
@@ -80,7 +82,7 @@ def decide(
     if weeks.height < 2:
         told = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
         return Decision(False, f"no retrain: {told}")
-    return _judged(_figures(weeks, policy, promise), policy)
+    return _judged(_figures(weeks, weeks if lasting is None else lasting, policy, promise), policy)
 
 
 def _held_back(policy: Policy, on: date, trained: Sequence[date]) -> Decision | None:
@@ -109,8 +111,8 @@ def _window(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     return found.filter(pl.col("week") < weeks)
 
 
-def _figures(weeks: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
-    window, lasting = _window(weeks, policy), weeks.filter(pl.col("week") < LASTING_WEEKS)
+def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
+    window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS)
     volume, freedom = float(window["actual"].sum()), promise.weeks - 1 + PRIOR_WEEKS
     told = {
         "store_weeks": float(window.height),
