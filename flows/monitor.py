@@ -97,7 +97,7 @@ def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
         rows = rows.join(lake.scan("stores").select("store_id", *wanted), on="store_id", how="left")
     levels = LEVELS[:2] if "daypart" in by else LEVELS
     found = [tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
-    return pl.concat(found)
+    return pl.concat(found).sort("target", *by, nulls_last=True, maintain_order=True)
 
 
 def _serving(lake: Lake, registry: Registry) -> list[Serving]:

@@ -98,7 +98,11 @@ def _purpose(model: Model) -> str:
 
 
 def _data(model: Model, origin: Origin) -> str:
-    counts = {name: f"{value:,.0f}" for name, value in model.trained_on.items() if not name.endswith("_bps")}
+    counts = {
+        name: f"{value:,.0f}"
+        for name, value in model.trained_on.items()
+        if not name.startswith("promised_") and not name.endswith("_bps")
+    }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
     return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
 

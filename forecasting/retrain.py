@@ -77,7 +77,9 @@ def decide(
         return held
     if promise is None:
         return Decision(
-            True, "retrain: the champion was trained on too little history to promise anything", "no promise"
+            True,
+            "retrain: the champion promises nothing to hold it against: too little history, or older than promises",
+            "no promise",
         )
     if weeks.height < 2:
         told = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
