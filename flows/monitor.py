@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
 
+from features.drift import Drift, moved
 from features.errors import NotKnownError
 from features.health import Fault, stores_at_fault
 from flows import health, scoring
@@ -17,6 +18,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.policies import Policies
 from flows.adapters.registry import Registry
 from flows.declared import mark
+from flows.drift import drifted
 from flows.reading import Chain
 from forecasting import misses, tallies
 from forecasting.accuracy import Level
@@ -33,11 +35,13 @@ AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
 @dataclass(frozen=True)
 class Watch:
     """What monitoring found: accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, a decision by
-    unit, data faults by target, and `news`, the units whose retrain was decided just now."""
+    unit, by target data faults and how its inputs are beside the season a year ago, and `news`, the units whose retrain
+    was decided just now."""
 
     scores: pl.DataFrame
     decisions: dict[str, Decision]
     faults: dict[str, list[Fault]] = field(default_factory=dict)
+    inputs: dict[str, list[Drift]] = field(default_factory=dict)
     news: tuple[str, ...] = ()
 
 
@@ -70,17 +74,20 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
         nothing = Decision(False, "no retrain: no published store-hour has an actual yet")
         return Watch(pl.DataFrame(), {each.unit: nothing for each in units})
     on = last + timedelta(days=1)
-    faults = {target: health.faults(lake, on, target) for target in sorted({each.target for each in units})}
+    targets = sorted({each.target for each in units})
+    faults = {target: health.faults(lake, on, target) for target in targets}
+    inputs = {target: drifted(lake, on, target) for target in targets}
     decided = _decided(lake, registry, policies, units, on, faults)
+    decided = {each.unit: _supported(decided[each.unit], inputs[each.target]) for each in units}
     stood = _standing(lake, on)
     fresh = {unit: each for unit, each in decided.items() if unit not in stood}
-    rows = _rows(units, fresh, policies, on, faults)
+    rows = _rows(units, fresh, policies, on, faults, inputs)
     if rows:
         # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
         _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
         lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, each in fresh.items() if each.retrain)
-    return Watch(accuracy(lake), {**decided, **stood}, faults, news)
+    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news)
 
 
 def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
@@ -136,6 +143,14 @@ def _decided(
     return found
 
 
+def _supported(decision: Decision, inputs: Sequence[Drift]) -> Decision:
+    """A decision to retrain with what its inputs say to it; they decide nothing by themselves."""
+    if not decision.retrain or not inputs:
+        return decision
+    told = "; ".join(each.told for each in moved(inputs)) or "none has moved since the season a year ago"
+    return replace(decision, reason=f"{decision.reason}; inputs: {told}")
+
+
 def _lost(faults: Sequence[Fault]) -> Decision:
     told = next(fault.told for fault in faults if fault.kind == "lost column")
     return Decision(False, f"no retrain: data fault: {told}", "data fault")
@@ -182,7 +197,7 @@ def _standing(lake: Lake, on: date) -> dict[str, Decision]:
 
 def _rows(
     units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, on: date,
-    faults: Mapping[str, Sequence[Fault]],
+    faults: Mapping[str, Sequence[Fault]], inputs: Mapping[str, Sequence[Drift]],
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The decisions as the table has them."""
     return [
@@ -192,6 +207,7 @@ def _rows(
             "reason": decided[each.unit].reason, "figures": json.dumps(decided[each.unit].figures, sort_keys=True),
             "policy": policies.of(each.tier).model_dump_json(),
             "faults": json.dumps([asdict(fault) for fault in faults[each.target]], default=str),
+            "inputs": json.dumps([asdict(drift) for drift in inputs[each.target]]),
         }
         for each in units if each.unit in decided
     ]  # fmt: skip

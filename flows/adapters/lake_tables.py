@@ -122,7 +122,7 @@ TALLIES = {
 }
 DECISIONS = {
     **{"unit": TEXT, "decided_on": DATE, "model_version": TEXT, "retrain": pl.Boolean()},
-    **dict.fromkeys(("cause", "reason", "figures", "policy", "faults"), TEXT),
+    **dict.fromkeys(("cause", "reason", "figures", "policy", "faults", "inputs"), TEXT),
 }
 
 
@@ -158,7 +158,7 @@ LAKE: dict[str, LakeTable] = {
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
     "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
     "tallies": TALLIED,
-    "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor"),
+    "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor", frozenset({"inputs"})),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
     "audit": LakeTable("audit", AUDIT, ("sequence",), "daypart train"),
     "announced": LakeTable("announced", ANNOUNCED, ("unit", "decided_on"), "daypart deploy"),

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from features.drift import moved
 from flows.display.tables import level_rows, print_json, print_table
 
 if TYPE_CHECKING:
@@ -15,11 +16,15 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
     decisions = {unit: asdict(decision) for unit, decision in watch.decisions.items()}
     faults = {target: [asdict(fault) for fault in found] for target, found in watch.faults.items()}
     if as_json:
-        print_json({"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "news": watch.news})
+        inputs = {target: [asdict(drift) for drift in found] for target, found in watch.inputs.items()}
+        seen = {"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "inputs": inputs}
+        print_json({**seen, "news": watch.news})
         return
     print_table(level_rows(watch.scores))
     for told in dict.fromkeys(fault["told"] for found in faults.values() for fault in found):
         print(f"data fault: {told}")
+    for told in dict.fromkeys(drift.told for found in watch.inputs.values() for drift in moved(found)):
+        print(f"input: {told}")
     for unit, decision in decisions.items():
         print(f"{unit}: {decision['reason']}")
 

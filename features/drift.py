@@ -1,0 +1,89 @@
+"""Whether inputs are as they were in the same season a year before: the population stability index, in words.
+
+The index adds up, over ten classes of equal shares of the earlier values, (share now - share then) x ln(share now /
+share then) (Siddiqi 2006, Credit Risk Scorecards); below 0.1 nothing has moved, from 0.25 much has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+CLASSES = 10
+LEAST_SHARE = 1e-3
+"""A class that came to be empty counts as this share: its logarithm stays finite."""
+LEAST_DAYS = 200
+"""Store-days on either side from which the index says something."""
+MOVED, MUCH = 0.1, 0.25
+RECENT_DAYS = 28
+YEAR_DAYS = 364
+"""A year of whole weeks, so that weekdays meet."""
+
+INPUTS = {
+    "demand": ("demand of a store's day against its mean of the year", "%"),
+    "temperature_c": ("temperature", " C"),
+    "precipitation_mm": ("rain", " mm an hour"),
+    "scheduled_hours": ("scheduled labor of a store's day", " hours"),
+}
+"""Inputs that are compared, in words, and the unit of their mean."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One input beside the same weeks a year before: its stability index, both means, and a line that says so."""
+
+    name: str
+    psi: float
+    now: float
+    before: float
+    told: str
+
+
+def seasons(on: date) -> tuple[tuple[date, date], tuple[date, date]]:
+    """First and last days of the weeks before `on`, and of the same weeks a year earlier, a week more on each side."""
+    first, last = on - timedelta(days=RECENT_DAYS), on - timedelta(days=1)
+    year, week = timedelta(days=YEAR_DAYS), timedelta(days=7)
+    return (first, last), (first - year - week, last - year + week)
+
+
+def drifts(recent: pl.DataFrame, before: pl.DataFrame) -> list[Drift]:
+    """The inputs that both frames have, one row per store and day each, by their index, the greatest first.
+
+    Where fewer than LEAST_DAYS of an input are known on either side nothing is said of it.
+    """
+    found = []
+    for name in INPUTS:
+        if name not in recent.columns or name not in before.columns:
+            continue
+        now, then = recent[name].drop_nulls(), before[name].drop_nulls()
+        if min(now.len(), then.len()) >= LEAST_DAYS:
+            found.append(_drift(name, now, then))
+    return sorted(found, key=lambda each: -each.psi)
+
+
+def moved(found: Sequence[Drift]) -> list[Drift]:
+    """Those that moved at all."""
+    return [each for each in found if each.psi >= MOVED]
+
+
+def stability(now: pl.Series, before: pl.Series) -> float:
+    """The index of values now beside earlier ones; 0 where they are alike."""
+    edges = np.unique(np.quantile(before.to_numpy(), np.linspace(0, 1, CLASSES + 1)[1:-1]))
+    # Most days without rain are one class, those with some another: an edge is the last value of its class.
+    classes = (np.searchsorted(edges, each.to_numpy(), side="left") for each in (now, before))
+    counts = (np.bincount(each, minlength=edges.size + 1) for each in classes)
+    shares = [np.maximum(each / each.sum(), LEAST_SHARE) for each in counts]
+    return float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
+
+
+def _drift(name: str, now: pl.Series, before: pl.Series) -> Drift:
+    psi = stability(now, before)
+    after, was = (float(each.mean()) for each in (now, before))  # type: ignore[arg-type]
+    what, unit = INPUTS[name]
+    scale = 100.0 if unit == "%" else 1.0
+    size = "is as it was" if psi < MOVED else "has moved" if psi < MUCH else "has moved by much"
+    means = f"{after * scale:.1f}{unit} after {was * scale:.1f}{unit}"
+    told = f"{what} {size} beside the same weeks a year ago: {means} (stability index {psi:.2f})"
+    return Drift(name, psi, after, was, told)

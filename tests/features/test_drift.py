@@ -1,0 +1,59 @@
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features import drift
+
+ON = date(2025, 6, 2)
+
+
+def by_hand(now: list[float], before: list[float]) -> float:
+    """Classes by the earlier values' deciles, counted one value at a time."""
+    edges = sorted(set(np.quantile(before, [k / 10 for k in range(1, 10)])))
+    total = 0.0
+    for k in range(len(edges) + 1):
+        low, high = (edges[k - 1] if k else -np.inf), (edges[k] if k < len(edges) else np.inf)
+        shares = [max(sum(low < value <= high for value in each) / len(each), 1e-3) for each in (now, before)]
+        total += (shares[0] - shares[1]) * np.log(shares[0] / shares[1])
+    return total
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0])
+def test_the_index_is_that_counted_by_hand(shift: float) -> None:
+    rng = np.random.default_rng(1)
+    now, before = (rng.normal(mean, 1.0, 300).tolist() for mean in (shift, 0.0))
+    assert drift.stability(pl.Series(now), pl.Series(before)) == pytest.approx(by_hand(now, before), rel=1e-12)
+
+
+def test_what_is_mostly_zero_has_fewer_classes() -> None:
+    before = [0.0] * 280 + [float(k) for k in range(1, 21)]
+    assert drift.stability(pl.Series(before), pl.Series(before)) == 0.0
+    assert drift.stability(pl.Series([3.0] * 300), pl.Series(before)) > drift.MUCH
+
+
+def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame({"demand": rng.normal(1.0, 0.1, days), "temperature_c": rng.normal(temperature, 4.0, days)})
+
+
+def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None:
+    same = drift.drifts(frame(15.0, seed=1), frame(15.0))
+    assert [each.name for each in drift.moved(same)] == []
+    warmer = drift.drifts(frame(20.0, seed=1), frame(15.0))
+    assert [each.name for each in drift.moved(warmer)] == ["temperature_c"]
+    assert warmer[0].told.startswith("temperature has moved by much beside the same weeks a year ago: 2")
+    assert "stability index" in warmer[0].told
+
+
+def test_too_few_days_say_nothing() -> None:
+    assert drift.drifts(frame(20.0), frame(15.0, days=199)) == []
+
+
+def test_the_same_weeks_a_year_ago_meet_the_weekdays() -> None:
+    (first, last), (from_then, to_then) = drift.seasons(ON)
+    assert last == ON - timedelta(days=1)
+    assert (first - from_then).days == 371
+    assert (to_then - from_then).days == (last - first).days + 14
+    assert from_then.weekday() == first.weekday()
