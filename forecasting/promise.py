@@ -14,7 +14,7 @@ from forecasting.misses import WEEK_DAYS, store_weeks
 Array = NDArray[np.float64]
 
 PREFIX = "promised_"
-PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 20.0, 6.0
+PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 30.0, 6.0
 """What is usual of chains counts as so many weeks, whose errors and steady misses stray by so much."""
 FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
 

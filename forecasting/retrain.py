@@ -27,10 +27,20 @@ LEAST_STORE_WEEKS = 8
 """Store-weeks of evidence; a chain too small to have them in the window looks further back."""
 MOST_WEEKS = 8
 YEAR_DAYS = 365
+LUCK_FREEDOM = 60
+"""Degrees of freedom of luck: there are many store-weeks, but their tails are long."""
 FAULTY_SHARE = 0.05
 """Share of stores with a data fault from which the others' evidence is not trusted either."""
 LEADS_DAYS = 7
 """Leads that are compared: those of the promise."""
+
+
+@dataclass(frozen=True)
+class Strays:
+    """How far a figure strays by chance: its variance in bps squared, and the degrees of freedom of that."""
+
+    variance: float
+    freedom: float
 
 
 @dataclass(frozen=True)
@@ -115,46 +125,49 @@ def _window(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 
 def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
     window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS)
-    volume, freedom = float(window["actual"].sum()), promise.weeks - 1 + PRIOR_WEEKS
+    volume = float(window["actual"].sum())
     told = {
         "store_weeks": float(window.height),
         "wape_bps": 1e4 * float(window["error"].sum()) / volume,
         "incumbent_wape_bps": 1e4 * float(window["incumbent_error"].sum()) / volume,
-        **_bounded("slip", *_slip(window, promise, promise.own, "own_"), freedom, policy),
+        **_bounded("slip", *_slip(window, promise, promise.own, "own_"), policy),
     }
     if lasting["week"].n_unique() >= LEAST_LASTING_WEEKS:
-        told |= _bounded("lasting_slip", *_lasting(lasting, promise), freedom, policy)
+        told |= _bounded("lasting_slip", *_lasting(lasting, promise), policy)
     steady, _ = mean_bps(window["steady"], window["actual"])
-    se = _strays(window, promise, promise.steady_se_bps, promise.steady_week_sd_bps)
-    return told | _bounded("steady", steady - promise.steady_bps, se, freedom, policy)
+    strays = _strays(window, promise, promise.steady_se_bps, promise.steady_week_sd_bps)
+    return told | _bounded("steady", steady - promise.steady_bps, strays, policy)
 
 
-def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, own: str) -> tuple[float, float]:
-    """What was lost beyond the usual, in bps, and its standard error by the strays of the promise."""
+def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, own: str) -> tuple[float, Strays]:
+    """What was lost beyond the usual, in bps, and how far that strays."""
     lost, _ = mean_bps(usual.over(weeks, own), weeks["actual"])
     return lost, _strays(weeks, promise, usual.se_bps, usual.week_sd_bps)
 
 
-def _strays(weeks: pl.DataFrame, promise: Promise, se_bps: float, week_sd_bps: float) -> float:
-    """The standard error of a figure of some store-weeks beside the promise's, from how those strayed."""
+def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, Strays]:
+    """The median week's slip, which one or two hard weeks do not move, and how far it strays."""
+    slips = [_slip(week, promise, promise.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
+    # A normal sample's median varies by pi / 2 times as much as its mean.
+    variance = math.pi / 2 * sum(strays.variance for _, strays in slips) / len(slips) ** 2
+    return median(slip for slip, _ in slips), Strays(variance, slips[0][1].freedom)
+
+
+def _strays(weeks: pl.DataFrame, promise: Promise, se_bps: float, week_sd_bps: float) -> Strays:
+    """How far a figure of some store-weeks strays beside the promise's, from how those strayed."""
     # Luck shrinks with volume; strays that all stores share do so only with more weeks.
     luck = se_bps**2 * (1 + promise.volume / float(weeks["actual"].sum()))
     common = week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / promise.weeks)
-    return float((luck + common) ** 0.5)
+    # Degrees of freedom of the sum (Satterthwaite 1946).
+    squares = luck**2 / LUCK_FREEDOM + common**2 / (promise.weeks - 1 + PRIOR_WEEKS)
+    return Strays(luck + common, (luck + common) ** 2 / squares if squares > 0.0 else LUCK_FREEDOM)
 
 
-def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, float]:
-    """The median week's slip, which one or two hard weeks do not move, and its standard error."""
-    slips = [_slip(week, promise, promise.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
-    # A normal sample's median varies by pi / 2 times as much as its mean.
-    se = (math.pi / 2 * sum(se**2 for _, se in slips)) ** 0.5 / len(slips)
-    return median(slip for slip, _ in slips), se
-
-
-def _bounded(name: str, found: float, se: float, freedom: float, policy: Policy) -> dict[str, float]:
+def _bounded(name: str, found: float, strays: Strays, policy: Policy) -> dict[str, float]:
     from scipy.stats import t
 
-    return {f"{name}_bps": found, f"{name}_low_bps": found - float(t.ppf(policy.confidence, freedom)) * se}
+    sure = float(t.ppf(policy.confidence, strays.freedom)) * strays.variance**0.5
+    return {f"{name}_bps": found, f"{name}_low_bps": found - sure}
 
 
 def _judged(figures: dict[str, float], policy: Policy) -> Decision:
