@@ -22,26 +22,31 @@ FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps
 @dataclass(frozen=True)
 class Usual:
     """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
-    times the sum of square roots of forecasts. `se_bps` is the standard error of its mean over the promise's
-    store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed from it beyond such luck."""
+    times the sum of square roots of forecasts. A week that is easy for the incumbent is no easier for a model: in all
+    of a week the incumbent's error counts as at least `easy` times the roots. `se_bps` is the standard error of the
+    mean over the promise's store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed beyond such luck.
+    """
 
     by_incumbent: float
     by_root: float
+    easy: float
     se_bps: float
     week_sd_bps: float
 
     @classmethod
     def of(cls, weeks: pl.DataFrame, own: str) -> Self:
         """What is usual of errors, or where `own` is "own_" of those that are left of the stores' own."""
-        usual = cls(*_fitted(weeks, own), 0.0, 0.0)
+        easy = float(weeks[f"{own}incumbent_error"].sum()) / float(weeks["root"].sum())
+        usual = cls(*_fitted(weeks, own), easy, 0.0, 0.0)
         excess = usual.over(weeks, own)
         _, se_bps = mean_bps(excess, weeks["actual"])
-        return cls(usual.by_incumbent, usual.by_root, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
+        return cls(usual.by_incumbent, usual.by_root, easy, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
 
     def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
         """By how much the error of store-weeks is above the usual, in the target's unit."""
-        by_hand = self.by_incumbent * weeks[f"{own}incumbent_error"]
-        return weeks[f"{own}error"] - by_hand - self.by_root * weeks["root"]
+        error, by_hand, root = pl.col(f"{own}error"), pl.col(f"{own}incumbent_error"), pl.col("root")
+        harder = (self.easy * root.sum().over("week") / by_hand.sum().over("week")).clip(lower_bound=1.0)
+        return weeks.select(over=error - self.by_incumbent * by_hand * harder - self.by_root * root).to_series()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ CAUSES: dict[Cause, str] = {
     "steady misses": "lost to misses that return at the same hours of a store",
 }
 """What decay is, each in words."""
-LASTING_WEEKS, LEAST_LASTING_WEEKS = 4, 3
+LASTING_WEEKS, LEAST_LASTING_WEEKS = 8, 6
 """A slip of whole days is told from a run of hard ones by how long it lasts."""
 LEAST_STORE_WEEKS = 8
 """Store-weeks of evidence; a chain too small to have them in the window looks further back."""

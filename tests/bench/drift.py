@@ -20,14 +20,14 @@ from features.simulator import ChainSpec, simulate
 from forecasting import misses
 from forecasting.policy import TRIGGERED, Policy
 from forecasting.promise import Promise
-from forecasting.retrain import Decision, decide
+from forecasting.retrain import LASTING_WEEKS, Decision, decide
 
 Array = NDArray[np.float64]
 
 START, DAYS = date(2023, 1, 2), 600
 PROMISED, SERVED = 140, 224
 """Days on which the promise begins and the champion begins to serve."""
-PROMISED_DAYS, WEEKS = 84, 4
+PROMISED_DAYS = 84
 NIGHTS = DAYS - SERVED
 SHARE, DRIFT_BPS, NOTICED_NIGHTS = 0.3, 150.0, 7
 SEASON_DAYS, HEAT_DAYS = 365, 8
@@ -150,8 +150,10 @@ def promise(whole: World) -> Promise:
 def night(whole: World, promised: Promise, day: int, policy: Policy, faulty: set[str] = frozenset()) -> Decision:  # type: ignore[assignment]
     """What is decided at the start of a day; a champion that is 100 days old."""
     on = START + timedelta(days=day)
-    weeks = misses.store_weeks(rows(whole, max(day - 7 * WEEKS, SERVED), day, faulty).lazy(), on)
-    return decide(weeks, promised, policy, on, [on - timedelta(days=100)], len(faulty), len(whole.names))
+    longer = rows(whole, max(day - 7 * LASTING_WEEKS, SERVED), day, faulty).lazy()
+    weeks = misses.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
+    trained, lasting = [on - timedelta(days=100)], misses.week_errors(longer, on)
+    return decide(weeks, promised, policy, on, trained, len(faulty), len(whole.names), lasting)
 
 
 def false_retrains(whole: World, policy: Policy) -> int:
