@@ -162,7 +162,10 @@ def _weeks(
     """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
     small = [_published(each) for each in units if len(each.ids) < LEAST_STORE_WEEKS]
     others = [_published(each) for each in units if len(each.ids) >= LEAST_STORE_WEEKS]
-    spans = (small, MOST_WEEKS * misses.WEEK_DAYS), (others, window_days)
+    last = lake.scan("scores").select(pl.col("origin_date").max()).collect().item()
+    # After nights that were missed the evidence is older.
+    missed = max((on - last).days - 1, 0)
+    spans = (small, MOST_WEEKS * misses.WEEK_DAYS), (others, window_days + missed)
     rows = ((_rows_of(lake, on, days, at_fault), pl.Series(names, dtype=pl.String).implode()) for names, days in spans)
     return pl.concat(misses.store_weeks(told.filter(pl.col("unit").is_in(names)), on) for told, names in rows)
 

@@ -2,16 +2,24 @@ import json
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from features.simulator import ChainSpec, simulate
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
+from flows.adapters.registry import Registry
+from flows.adapters.settings import Settings
+from flows.forecast import publish
 from flows.monitor import monitor
+from flows.train import train
 from forecasting import accuracy
+from forecasting.recipe import Recipe
 from forecasting.retrain import Decision
+from tests.flows.conftest import SMALL
 
 LEVELS = ("hour", "daypart", "day")
 
@@ -213,6 +221,20 @@ def test_figures_by_groups_are_those_of_each_alone(watched: Any, daypart: Any) -
         mine = accuracy.score(frame.filter(*same), row["level"]).row(0, named=True)
         for name in ("cells", "accuracy_bps", "gain_bps", "bias_bps", "floor_bps"):
             assert row[name] == (mine[name] if mine[name] is None else pytest.approx(mine[name], rel=1e-9)), name
+
+
+def test_after_missed_nights_what_was_published_last_is_the_evidence(tmp_path: Path) -> None:
+    """Twelve stores, one forecast, and two weeks of nights without another."""
+    spec = ChainSpec(stores=12, days=120, seed=4, issues_days=0, observed_days=0)
+    chain, origin = simulate(spec).tables, spec.end - timedelta(days=14)
+    lake, registry = Lake(tmp_path / "lake"), Registry(Settings(home=tmp_path))
+    lake.upsert("stores", chain["stores"])
+    lake.upsert("demand", chain["demand"].filter(pl.col("hour_local") < origin))
+    train(lake, registry, Recipe(weather="none", **SMALL), ("orders",))
+    publish(lake, registry)
+    lake.upsert("demand", chain["demand"])
+    decision = monitor(lake, registry).decisions["orders"]
+    assert decision.figures["store_weeks"] == 12, decision.reason
 
 
 def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
