@@ -54,7 +54,7 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
     asked = Portfolio.read(settings.portfolio).engines()
     with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, asked) as engines:
-        failed = [text for share in _shares(units) if (text := _train(settings, share, engine, engines))]
+        failed = [text for share in _shares(units) if (text := _train(settings, share, reason, engine, engines))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
 
@@ -89,12 +89,14 @@ def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
 
 
 def _train(
-    settings: Settings, units: tuple[str, ...] | None, engine: trainings.Maker, engines: Mapping[str, trainings.Maker]
-) -> str:
+    settings: Settings, units: tuple[str, ...] | None, reason: str, engine: trainings.Maker,
+    engines: Mapping[str, trainings.Maker],
+) -> str:  # fmt: skip
     """Trains a share of the units; what went wrong, or nothing."""
     work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
     now: datetime = flow_run.scheduled_start_time
-    given = {"engine": engine, "engines": engines, "recipes": Recipes.read(settings.recipes), "now": now}
+    recipes = Recipes.read(settings.recipes)
+    given = {"engine": engine, "engines": engines, "recipes": recipes, "now": now, "asked": reason}
     state = work(*places(settings), _recipe(settings), names=units, return_state=True, **given)
     if state.is_completed():
         for done in state.result():

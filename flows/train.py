@@ -66,6 +66,7 @@ def train(
     engines: Mapping[str, Maker] | None = None,
     now: datetime | None = None,
     role: str = AUTOMATION,
+    asked: str = "",
 ) -> list[Trained]:
     """Trains every unit on what was known at `as_of` (default: the day after the last demand), by an engine.
 
@@ -75,7 +76,8 @@ def train(
 
     The challenger alias always names the newest version; if the gate agrees its promotion is asked for, which may
     wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the one
-    that is there. What was made and judged is audited as of `now` (default: the midnight of the day trained on).
+    that is there. What was made and judged, and why it was `asked` for, is audited as of `now` (default: the midnight
+    of the day trained on).
     Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read.
     """
     from forecasting.workshop import chain_sums
@@ -99,7 +101,8 @@ def train(
             own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
             at = now or datetime.combine(day, time())
             policy = policies.of(unit.tier)
-            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, at, role, marked)
+            by = at, role, asked, marked
+            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, *by)
             done.append(job.run())
     if all(each.version is None for each in done):
         raise NotKnownError(done[0].reason)
@@ -121,6 +124,7 @@ class _Job:
     sums: pl.DataFrame | None
     now: datetime
     role: str
+    asked: str
     marked: Mapping[str, Sequence[str]]
 
     def run(self) -> Trained:
@@ -173,6 +177,8 @@ class _Job:
         """Audits the training and what the gate said of it, unless that is what was said last."""
         audit, name = Audit(self.chain.lake, self.registry), self.unit.name
         said = {"version": version, "as_of": self.as_of, "reads": self.chain.versions, **asdict(verdict), **self.marked}
+        if self.asked:
+            said["asked"] = self.asked
         mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
         if chains.canonical(said) not in mine["details"].tail(1):
             audit.append(self.now, self.role, "retrain", name, said)

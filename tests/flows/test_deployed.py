@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from features.simulator import Chain, ChainSpec, simulate
+from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.recipes import Recipes
 from flows.adapters.registry import Registry
@@ -167,6 +168,8 @@ def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) 
     told = [f"{unit}: {reason}" for unit, reason in announced.select("unit", "reason").iter_rows()]
     assert retrained.parameters["reason"] == "; ".join(told)
     assert running.champions() == {"orders": 2, "sales": 2}
+    records = Audit(Lake(running.home / "lake"), running.registry).records().filter(pl.col("activity") == "retrain")
+    assert [json.loads(details).get("asked") for details in records["details"].tail(2)] == ["; ".join(told)] * 2
     assert publish(Lake(running.home / "lake"), running.registry) == SPEC.end
     forecasts = Lake(running.home / "lake").scan("forecasts").filter(pl.col("origin_date") == SPEC.end).collect()
     assert set(forecasts["model_version"]) == {"orders-v2", "sales-v2"}
