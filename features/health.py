@@ -35,6 +35,22 @@ class Fault:
     told: str
 
 
+def days(hours: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per store and local date of published hours, as `demand_faults` takes them; the latest origin's say.
+
+    `hours`: store_id, origin_date, hour_local, forecast, q10, actual (null where no row of the store came).
+    """
+    day = pl.col("hour_local").dt.date()
+    latest = hours.filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
+    silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
+    return latest.group_by("store_id", day.alias("date")).agg(
+        pl.col("forecast").sum(),
+        pl.when(pl.col("actual").is_not_null().any()).then(pl.col("actual").sum()).alias("actual"),
+        silent=pl.col("forecast").filter(silent).sum(),
+        silent_hours=silent.sum(),
+    )
+
+
 def demand_faults(days: pl.DataFrame, on: date) -> list[Fault]:
     """Faults in the demand of the days before `on` that were forecast.
 

@@ -28,22 +28,11 @@ def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
         pl.col("origin_date") > since - timedelta(days=HORIZON_DAYS), pl.col("origin_date") < on,
         pl.col("target") == target, day.is_between(since, on - timedelta(days=1)),
     )  # fmt: skip
-    latest = told.filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
     moment = pl.lit(since).cast(pl.Datetime("us"))
     came = lake.scan("demand").filter(
         pl.col("hour_utc") >= moment - timedelta(days=1), pl.col(target).is_not_null()
     ).select("store_id", "hour_utc", actual=pl.col(target))  # fmt: skip
-    silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
-    days = (
-        latest.join(came, on=["store_id", "hour_utc"], how="left")
-        .group_by("store_id", day.alias("date"))
-        .agg(
-            pl.col("forecast").sum(),
-            pl.when(pl.col("actual").is_not_null().any()).then(pl.col("actual").sum()).alias("actual"),
-            silent=pl.col("forecast").filter(silent).sum(),
-            silent_hours=silent.sum(),
-        )
-    )
+    days = health.days(told.join(came, on=["store_id", "hour_utc"], how="left"))
     return _open(lake, days).collect().sort("store_id", "date")
 
 

@@ -172,17 +172,10 @@ def _decision(life: _Life, night: date, nights: Nights) -> Decision:
 def _days(rows: pl.DataFrame, closures: pl.DataFrame, night: date) -> pl.DataFrame:
     """The days of the last week that were forecast and that no closure explains, as `health.demand_faults` has them."""
     day = pl.col("hour_local").dt.date()
-    silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
+    near = rows.lazy().filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
     return (
-        rows.filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
-        .filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
-        .group_by("store_id", day.alias("date"))
-        .agg(
-            pl.col("forecast").sum(),
-            pl.when(pl.col("actual").is_not_null().any()).then(pl.col("actual").sum()).alias("actual"),
-            silent=pl.col("forecast").filter(silent).sum(),
-            silent_hours=silent.sum(),
-        )
+        health.days(near)
+        .collect()
         .join(closures.select("store_id", "date").unique(), on=["store_id", "date"], how="anti")
         .sort("store_id", "date")
     )
