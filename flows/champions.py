@@ -32,9 +32,7 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
     lacking: list[str] = []
     for target in dict.fromkeys(unit.target for unit in members):
         mine = [unit for unit in members if unit.target == target]
-        named = {
-            unit: next((n for n in (unit.name, target) if "champion" in aliases.get(n, {})), None) for unit in mine
-        }
+        named = {unit: serving(aliases, unit) for unit in mine}
         if any(named.values()):
             serves |= {unit: name for unit, name in named.items() if name}
             lacking += [unit.name for unit, name in named.items() if not name]

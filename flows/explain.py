@@ -1,6 +1,5 @@
 """Explain: a published forecast taken apart, on the data and by the model that it was made with."""
 
-import json
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -13,6 +12,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.forecast import check_stores, published
 from flows.reading import Chain
+from flows.rebuild import reads_of
 from forecasting import explanation
 from forecasting.explanation import Explanation
 from forecasting.model import Model
@@ -75,7 +75,7 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     rows = _published(lake, asked)
     told, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    reads = _reads(registry, unit, number, told["origin_date"])
+    reads = reads_of(registry, [told["target"]], told["origin_date"])
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
     found = _made_anew(chain, Model.from_files(registry.load(unit, int(number))), asked, told["origin_date"])
     named, notices = reasons(found), [] if reads else [UNRECORDED]
@@ -117,15 +117,6 @@ def _published(lake: Lake, asked: Asked) -> pl.DataFrame:
             f"{first} runs to {last}; choose a date in it, or another --origin"
         )
     return found
-
-
-def _reads(registry: Registry, unit: str, version: str, origin: date) -> dict[str, int] | None:
-    """Versions of the tables that the latest publication of an origin by a model read; null where none is recorded."""
-    runs = registry.runs("forecast", unit, {"origin": origin.isoformat(), "model_version": version})
-    if runs.is_empty():
-        return None
-    tags = json.loads(runs["tags"][-1])
-    return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}
 
 
 def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explanation:

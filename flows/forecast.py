@@ -105,7 +105,7 @@ def publish(
     meter = meter or Meter(registry.settings.prices)
     chain = Chain.of(lake)
     present = with_demand(chain, None)
-    day = origin or max(_next_day(chain, target) for target in present)
+    day = origin or max(next_day(chain, target) for target in present)
     with meter("load") as count:
         serving = champions(registry, units.members(chain, Portfolio.read(registry.settings.portfolio),
                                                     dict.fromkeys(present, day)))  # fmt: skip
@@ -160,7 +160,8 @@ def block_forecast(
     return of_night(window, read, chain, serving, origin, stages, sums)
 
 
-def _next_day(records: Source, target: str) -> date:
+def next_day(records: Source, target: str) -> date:
+    """The day after the last demand of a target that has any."""
     last = records.last_demand_on(target)
     assert last is not None
     return last + timedelta(days=1)
@@ -168,17 +169,17 @@ def _next_day(records: Source, target: str) -> date:
 
 def check_origin(records: Source, target: str, origin: date) -> None:
     """Raises NotKnownError for an origin in the past of the target's demand or too far beyond it."""
-    next_day = _next_day(records, target)
-    last = next_day - timedelta(days=1)
-    if origin < next_day:
+    first = next_day(records, target)
+    last = first - timedelta(days=1)
+    if origin < first:
         raise NotKnownError(
             f"origin {origin} lies in the past and was never published: {target} is known to {last}; "
-            f"forecast from {next_day}, or use `daypart backtest --start {origin}`"
+            f"forecast from {first}, or use `daypart backtest --start {origin}`"
         )
-    if (origin - next_day).days > LATE_DAYS:
+    if (origin - first).days > LATE_DAYS:
         raise NotKnownError(
             f"origin {origin} lies beyond the data: {target} ends on {last}; ingest what came since, "
-            f"or choose an origin up to {next_day + timedelta(days=LATE_DAYS)}"
+            f"or choose an origin up to {first + timedelta(days=LATE_DAYS)}"
         )
 
 

@@ -12,6 +12,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.registry import Registry
 from flows.champions import serving
+from flows.forecast import next_day
 from flows.reading import Chain, with_demand
 from forecasting import tallies
 
@@ -57,7 +58,7 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     `notes` say of units, by name, what ails them or is awaited, and win over what is seen here.
     """
     chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
-    days = {target: _next_day(chain, target) for target in with_demand(chain, None)}
+    days = {target: next_day(chain, target) for target in with_demand(chain, None)}
     members = units.members(chain, declared, days)
     aliases = registry.aliases()
     trained = registry.describe_all({
@@ -97,12 +98,6 @@ def health(
     if due is not None and today >= due:
         return f"retrain due since {due}"
     return "ok"
-
-
-def _next_day(chain: Chain, target: str) -> date:
-    last = chain.last_demand_on(target)
-    assert last is not None
-    return last + timedelta(days=1)
 
 
 def _trained_on(about: Mapping[str, Any]) -> date | None:

@@ -11,11 +11,10 @@ from flows.adapters.audit import Audit
 from flows.adapters.governance import AUTOMATION, Activity, Governance, Rule
 from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio
+from flows.adapters.recipes import STANDARD
 from flows.adapters.registry import Registry
 from flows.move import Act, Outcome, mended, moved, still
 from flows.trail import Request, Trail, refusal
-
-STANDARD = "standard"
 
 
 class _Waits(Exception):

@@ -1,7 +1,7 @@
 """Rebuild: a published forecast made again, by the models that made it from the data that they read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -48,7 +48,9 @@ def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Mete
     if told is None:
         raise NotKnownError(f"no forecast of origin {origin} was published")
     names = sorted(told["model_version"].unique())
-    reads = _reads(registry, told["target"].unique().sort().to_list(), origin)
+    reads = reads_of(registry, told["target"].unique().sort().to_list(), origin)
+    if reads is None:
+        raise NotKnownError(f"no run says from which data the forecast of origin {origin} was made")
     serving = [_served(registry, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
@@ -78,11 +80,11 @@ def _served(registry: Registry, rows: pl.DataFrame) -> Served:
     return Served(model, name, tier, frozenset(rows["store_id"]))
 
 
-def _reads(registry: Registry, targets: list[str], origin: date) -> dict[str, int]:
-    """The table versions that the last publication of the origin read, all targets the same."""
+def reads_of(registry: Registry, targets: Sequence[str], origin: date) -> dict[str, int] | None:
+    """The table versions that the last publication of the origin read, all targets the same; null where none says."""
     found = [registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets]
     last = pl.concat(found).tail(1)
     if last.is_empty():
-        raise NotKnownError(f"no run says from which data the forecast of origin {origin} was made")
+        return None
     tags = json.loads(last["tags"].item())
     return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}

@@ -7,8 +7,6 @@ import polars as pl
 from forecasting.accuracy import Level, deviations
 
 KEY = ("store_id", "target", "origin_date", "date", "daypart")
-SUMS = ("actual", "forecast", "incumbent", "error", "incumbent_error", "floor")
-COUNTS = ("hours", "held", "banded")
 KEPT = ("lead_days", "model_version", "tier")
 CELL: dict[Level, tuple[str, ...]] = {
     "hour": KEY,

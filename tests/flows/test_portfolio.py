@@ -160,6 +160,20 @@ def test_a_backtest_forecasts_each_store_by_its_units_models(trained: World, day
     assert rows["tier"].to_list() == [TIERS[unit] for unit in unit_of(rows)]
 
 
+def test_what_a_units_model_forecast_is_explained_from_what_it_read(world: World, daypart: Any) -> None:
+    rows = world.forecasts().filter(pl.col("forecast") > 0)
+    told = rows.row(0, named=True)
+    day = told["hour_local"].date()
+    asked = ("--store", told["store_id"], "--date", day, "--target", told["target"], "--json")
+    found = daypart(world.home, "explain", *asked).json
+    assert found["model_version"] == told["model_version"]
+    assert found["notices"] == []
+    mine = rows.filter(
+        pl.col("hour_local").dt.date() == day, *(pl.col(name) == told[name] for name in ("store_id", "target"))
+    )
+    assert found["forecast"] == pytest.approx(mine["forecast"].sum())
+
+
 def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any) -> None:
     assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
     assert daypart(world.home, "monitor").status == 0
