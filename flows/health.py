@@ -1,5 +1,6 @@
 """Data health: what the lake's records say of themselves, before any model is blamed."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -15,9 +16,16 @@ FEED_DAYS = 45
 """How far back a feed of weather is looked for."""
 
 
-def faults(lake: Lake, on: date, target: str) -> list[Fault]:
-    """Data faults of the days before `on` that touch a target, as `features.health` has them."""
-    return [*health.demand_faults(_days(lake, on, target), on), *_weather(lake, on), *_columns(lake, on, target)]
+def faults(lake: Lake, on: date, targets: Sequence[str]) -> dict[str, list[Fault]]:
+    """Data faults of the days before `on` that touch each target, as `features.health` has them."""
+    observed = lake.scan_or_empty("weather").filter(pl.col("issued_utc").is_null())
+    shared = [*_weather(lake, on), *_lost("weather", "valid_local", observed, on)]
+    return {target: [*_demand(lake, on, target), *shared] for target in targets}
+
+
+def _demand(lake: Lake, on: date, target: str) -> list[Fault]:
+    rows = lake.scan("demand").select("hour_local", target)
+    return [*health.demand_faults(_days(lake, on, target), on), *_lost("demand", "hour_local", rows, on)]
 
 
 def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
@@ -53,13 +61,6 @@ def _weather(lake: Lake, on: date) -> list[Fault]:
     )
     latest = issued.group_by("store_id").agg(pl.col("issued_utc").max()).collect()
     return health.stale_weather(latest, on)
-
-
-def _columns(lake: Lake, on: date, target: str) -> list[Fault]:
-    observed = lake.scan_or_empty("weather").filter(pl.col("issued_utc").is_null())
-    demand = lake.scan("demand").select("hour_local", target)
-    tables = ("demand", "hour_local", demand), ("weather", "valid_local", observed)
-    return [fault for name, moment, rows in tables for fault in _lost(name, moment, rows, on)]
 
 
 def _lost(table: str, moment: str, rows: pl.LazyFrame, on: date) -> list[Fault]:

@@ -75,7 +75,7 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
         return Watch(pl.DataFrame(), {each.unit: nothing for each in units})
     on = last + timedelta(days=1)
     targets = sorted({each.target for each in units})
-    faults = {target: health.faults(lake, on, target) for target in targets}
+    faults = health.faults(lake, on, targets)
     inputs = {target: drifted(lake, on, target) for target in targets}
     decided = _decided(lake, registry, policies, units, on, faults)
     decided = {each.unit: _supported(decided[each.unit], inputs[each.target]) for each in units}
