@@ -80,14 +80,15 @@ def store_dates(
 def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin and real clock hour in which the store may trade, with history joined on.
 
-    Declared hours rule where a store has any; elsewhere an hour trades if it did on one of the last eight known
-    days of that weekday, unless the weekday or holiday has been closed. Planned closures rule over both.
+    Declared hours rule on the dates that they are valid for (`trading.declared_dates`); elsewhere an hour trades if it
+    did on one of the last eight known days of that weekday, unless the weekday or holiday has been closed. Closures
+    known before the origin rule over both.
     """
     hours = _hour_states(known, at_origin, dates)
-    declared_ids = records.hours["store_id"].unique().implode()
-    is_declared = pl.col("store_id").is_in(declared_ids)
-    learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
-    declared = _declared(hours.filter(is_declared), dates.filter(is_declared), records.hours)
+    ruled = trading.declared_dates(records.hours, dates)
+    unruled, declared_on = dates.filter(~ruled), dates.filter(ruled)
+    learned = _learned(_of_stores(hours, unruled), unruled)
+    declared = _declared(_of_stores(hours, declared_on), declared_on, records.hours)
     trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
@@ -97,6 +98,11 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     return (
         trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
+
+
+def _of_stores(rows: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """The rows of those stores that have any of the dates, in order."""
+    return rows.join(dates, on="store_id", how="semi", maintain_order="left")
 
 
 def by_hand(known: history.Past, origin: date) -> pl.DataFrame:

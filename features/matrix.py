@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, effects, events, history, horizon, kinship, labor, macro, smooth, trading, weather, youth
+from features import calendar, effects, events, history, horizon, kinship, macro, smooth, trading, weather, youth
 from features.errors import NotKnownError
 from features.exact import exact_sum
 from features.outside import Outside
@@ -187,7 +187,7 @@ def _with_outside(
     elif view.weather != "none" and records.weather.height:
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
-        rows = rows.with_columns(known.outside.at(rows, labor.SCHEDULED))
+        rows = rows.with_columns(known.outside.scheduled_hours(rows))
     if records.events.height:
         rows = events.active_events(rows, known.outside.event_days, known.outside.event_codes)
     return rows
@@ -200,10 +200,12 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
         found += weather.weather_features()
     if "scheduled_hours" in rows.columns:
         found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
-        whole, base = (
-            exact_sum(pl.col(name).fill_null(0.0)).over(LEAD) for name in ("scheduled_hours", "scheduled_hours_base")
+        # An hour without a schedule says nothing of the day: only hours that have one are compared.
+        scheduled, base = (
+            exact_sum(pl.when(pl.col("scheduled_hours").is_not_null()).then(name).fill_null(0.0)).over(LEAD)
+            for name in ("scheduled_hours", "scheduled_hours_base")
         )
-        found.append(pl.when(base > 0).then(whole / base).alias("labor_day_change"))
+        found.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
         found += [pl.col(f"{name}_base") for name in events.COLUMNS]
     return found

@@ -138,6 +138,7 @@ CLOSURES = Table(
         Column("from_hour", "hour", "first closed hour; null = the whole day", "clock hour", 0, 23, False),
         Column("to_hour", "hour", "last closed hour; null = to the end of the day", "clock hour", 0, 23, False),
         Column("reason", "text", "why", required=False),
+        Column("known_on", "date", "day on which it was known; null = always", required=False),
     ),
     ("store_id", "date", "from_hour"),
 )
@@ -183,6 +184,7 @@ LABOR = Table(
         _number("scheduled_hours", "labor planned", "person-hours", 0, 1000),
         _number("worked_hours", "labor worked; never a feature of its own hour", "person-hours", 0, 1000),
         _number("hourly_wage", "mean wage", "store's currency per hour", 0, 10000),
+        Column("known_on", "date", "day on which the schedule was known; null = always", required=False),
     ),
     ("store_id", "hour_utc"),
     any_of=(("scheduled_hours", "worked_hours", "hourly_wage"),),

@@ -1,9 +1,13 @@
 """When a store trades: declared hours, else learned ones; closures; the business day."""
 
+from datetime import date
+
 import polars as pl
 
 from features.exact import exact_sum
 
+ALWAYS = date(1900, 1, 1)
+"""The day from which undated rows are known."""
 CLOSED_WEEKDAY_DAYS = 56
 """A weekday without trade for so long, while other days traded, is taken as closed."""
 
@@ -25,11 +29,23 @@ def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
     return hours.select(
         "store_id",
         "weekday",
-        valid_from=pl.col("valid_from").fill_null(pl.date(1900, 1, 1)),
+        valid_from=pl.col("valid_from").fill_null(ALWAYS),
         valid_to=pl.col("valid_to").fill_null(pl.date(2999, 12, 31)),
         open_from=first,
         open_hours=-((first * 60 - past_midnight) // 60),
     )
+
+
+def declared_dates(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.Series:
+    """Return, for each row of (store_id, date), whether the store's declared hours rule that date.
+
+    They rule from the first day of their earliest period to the last day of their latest; a gap between periods, and
+    a weekday that a period lacks, are closed. Before and after, no hours were entered: the store has learned ones.
+    """
+    spans = declared_hours(hours).group_by("store_id").agg(pl.col("valid_from").min(), pl.col("valid_to").max())
+    joined = dates.select("store_id", "date").join(spans, on="store_id", how="left", maintain_order="left")
+    ruled = pl.col("date").is_between("valid_from", "valid_to").fill_null(value=False)
+    return joined.select(declared=ruled).to_series()
 
 
 def declared_clock_hours(hours: pl.DataFrame) -> pl.DataFrame:
@@ -83,27 +99,43 @@ def learned_day_start(hours: pl.DataFrame) -> pl.DataFrame:
 
 
 def closed_days(closures: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and business date closed the whole day."""
+    """One row per store and business date closed the whole day, and since when that was known: `known_on`."""
     whole = closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
-    return whole.select("store_id", business_date="date").unique()
+    return _earliest_known(whole.select("store_id", "known_on", business_date="date"))
 
 
 def closed_hours(closures: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, business date and clock hour closed for a part of the day."""
+    """One row per store, business date and clock hour closed for a part of the day, with `known_on`."""
     partial = closures.filter(pl.col("from_hour").is_not_null() | pl.col("to_hour").is_not_null())
     first = pl.col("from_hour").fill_null(0).cast(pl.Int32)
     last = pl.col("to_hour").fill_null(23).cast(pl.Int32)
     end = pl.when(last < first).then(last + 24).otherwise(last)
     return (
-        partial.select("store_id", business_date="date", step=pl.int_ranges(first, end + 1))
+        partial.select("store_id", "known_on", business_date="date", step=pl.int_ranges(first, end + 1))
         .explode("step")
-        .select("store_id", "business_date", hour=(pl.col("step") % 24).cast(pl.Int8))
-        .unique()
+        .select("store_id", "business_date", "known_on", hour=(pl.col("step") % 24).cast(pl.Int8))
+        .pipe(_earliest_known)
     )
+
+
+def _earliest_known(closed: pl.DataFrame) -> pl.DataFrame:
+    """The rows once each, with the earliest day on which any of them was known; ALWAYS for one without."""
+    known_on = pl.col("known_on").fill_null(ALWAYS).min()
+    return closed.group_by(pl.exclude("known_on"), maintain_order=True).agg(known_on)
 
 
 def without_closures(trade: pl.DataFrame, closures: pl.DataFrame) -> pl.DataFrame:
-    """Rows of (store_id, business_date, hour) without those that a declared closure covers. Row order is not kept."""
-    return trade.join(closed_days(closures), on=["store_id", "business_date"], how="anti").join(
-        closed_hours(closures), on=["store_id", "business_date", "hour"], how="anti"
-    )
+    """Rows of (store_id, origin_date, business_date, hour) without those that a closure covers.
+
+    A closure counts at an origin if it was known before it. Row order is not kept.
+    """
+    for closed in (closed_days(closures), closed_hours(closures)):
+        covered = trade.join(closed, on=[name for name in closed.columns if name != "known_on"], how="left")
+        known = (pl.col("known_on") < pl.col("origin_date")).fill_null(value=False)
+        trade = covered.filter(~known).drop("known_on")
+    return trade
+
+
+def known_closures(closures: pl.DataFrame, origin: date) -> pl.DataFrame:
+    """Return the closures that were known before an origin."""
+    return closures.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))

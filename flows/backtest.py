@@ -14,6 +14,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.portfolio import ONE, Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
 from flows.forecast import LATE_DAYS, check_out, write_out
+from flows.hindsight import OBSERVED_WEATHER, undated_notice
 from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
 from forecasting import accuracy
@@ -23,8 +24,6 @@ from forecasting.model import Model
 from forecasting.publication import ORDER
 from forecasting.recipe import Recipe
 from forecasting.workshop import chain_sums
-
-HINDSIGHT = "Weather as observed: these figures are hindsight, no forecast could have reached them."
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,8 @@ def backtest(
     if out is not None:
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
-    notices = [HINDSIGHT] if recipe.weather == "observed" else []
+    hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
+    notices = [notice for notice in hindsight if notice]
     lineage = _lineage(made, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"

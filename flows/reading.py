@@ -1,15 +1,16 @@
 """What flows read: the lake's canonical tables as records, and the Delta version of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Self
 
 import polars as pl
 
-from features import keys
+from features import keys, labor
 from features.errors import DaypartError, NotKnownError
+from features.matrix import HORIZON_DAYS
 from features.records import BY_STORE, Records, Source
 from features.tables import TABLES, TARGETS
 from flows.adapters.lake import Lake
@@ -29,7 +30,8 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
     """
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
-    return Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()}), versions
+    records = Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()})
+    return _with_schedules_dated(records, Chain.at(lake, versions).last_day()), versions
 
 
 def _newest(lake: Lake) -> dict[str, int]:
@@ -88,7 +90,8 @@ class Chain:
         memory would not do for the stores and what is made of them.
         """
         self._check_memory(len(store_ids), since)
-        return Records.of(_tables(self.lake, self.versions, store_ids, since))
+        records = Records.of(_tables(self.lake, self.versions, store_ids, since))
+        return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
         """The demand of all stores, of which no more is read than is asked for, in no order."""
@@ -138,6 +141,13 @@ class Chain:
         if not isinstance(found, datetime) or abs(found - edge) > month - timedelta(days=2):
             found = rows.select(of(pl.col("hour_local"))).collect().item()
         return found.date() if isinstance(found, datetime) else None
+
+
+def _with_schedules_dated(records: Records, last_demand: date | None) -> Records:
+    """The records with an estimated `known_on` where a schedule has none (`labor.with_known_on`)."""
+    if last_demand is None:
+        return records
+    return replace(records, labor=labor.with_known_on(records.labor, last_demand, HORIZON_DAYS))
 
 
 def as_of_day(records: Source, target: str, asked: date | None) -> date:

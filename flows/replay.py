@@ -13,8 +13,8 @@ from flows.adapters.lake import Lake
 from flows.adapters.meter import Prices
 from flows.adapters.policies import Policies
 from flows.adapters.recipes import STANDARD, USUAL, Recipes
-from flows.backtest import HINDSIGHT
 from flows.forecast import check_out
+from flows.hindsight import OBSERVED_WEATHER
 from flows.reading import read_records, with_demand
 from flows.report import replays
 from forecasting.policy import BUILT_IN, Policy
@@ -83,7 +83,11 @@ def replay(
     stores = records.stores.height
     title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"
     done = replays.Replays(
-        title, priced(told.summary(), prices), told.weekly(), told.nights, [HINDSIGHT] * (recipe.weather == "observed")
+        title,
+        priced(told.summary(), prices),
+        told.weekly(),
+        told.nights,
+        [OBSERVED_WEATHER] * (recipe.weather == "observed"),
     )
     if out is not None:
         replays.write(out, done)

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import history, matrix, weather
+from features import history, matrix, trading, weather
 from features.exact import ordered_sum
 from features.outside import Outside
 from features.records import Records, Source
@@ -91,7 +91,8 @@ def of_block(block: Records, past: history.Past, model: Model, origin: date, day
     beside = _beside_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)
     known = told.select(*KEY, *matrix.feature_names(told))
     hours = hours.join(known, on=KEY, how="left", maintain_order="left")
-    return Explanation(hours, beside, past.outside.holidays, past.outside.event_days, block.closures, view.weather)
+    closures = trading.known_closures(block.closures, origin)
+    return Explanation(hours, beside, past.outside.holidays, past.outside.event_days, closures, view.weather)
 
 
 def _beside_incumbent(hours: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

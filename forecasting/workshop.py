@@ -8,7 +8,7 @@ from typing import Self
 
 import polars as pl
 
-from features import effects, history, issues, kinship, matrix
+from features import effects, history, issues, kinship, masking, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
@@ -189,7 +189,9 @@ class Workshop:
         chain bigger than its evidence, the stores of that alone have it.
         """
         rows = self._known_rows(as_of)
-        return issues.degraded(rows, self._past_issues(), as_of) if "hindsight" in rows.columns else rows
+        if "hindsight" in rows.columns:
+            rows = issues.degraded(rows, self._past_issues(), as_of)
+        return rows if rows.is_empty() else masking.masked(rows)
 
     def _known_rows(self, as_of: date) -> pl.DataFrame:
         """The same with that weather in hindsight: origins and target hours strictly before the date."""

@@ -135,7 +135,13 @@ def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.D
     return (
         hours.filter(past & (pl.col("orders") > 0)).select(*key, "orders", "sales"),
         hours.select(*key, "orders_mean", "sales_mean"),
-        hours.select(*key, "scheduled_hours", pl.when(past).then("worked_hours").alias("worked_hours"), "hourly_wage"),
+        hours.select(
+            *key,
+            "scheduled_hours",
+            pl.when(past).then("worked_hours").alias("worked_hours"),
+            "hourly_wage",
+            known_on=pl.lit(None, pl.Date),
+        ),
     )
 
 

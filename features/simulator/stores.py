@@ -147,7 +147,7 @@ def closed_days(spec: ChainSpec, stores: Stores, holidays: Days) -> tuple[pl.Dat
             "date": np.datetime64(spec.start, "D") + day,
             "reason": np.where(holiday[store, day], "public holiday", "refit"),
         }
-    ).with_columns(from_hour=pl.lit(None), to_hour=pl.lit(None))
+    ).with_columns(from_hour=pl.lit(None), to_hour=pl.lit(None), known_on=pl.lit(None))
     table = frame.select(pl.col(column).cast(dtype) for column, dtype in CLOSURES.schema.items())
     return table, refit | holiday | ~opened
 

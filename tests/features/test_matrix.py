@@ -128,13 +128,34 @@ def events_known_later(records: Records, origin: date) -> Records:
     return replace(records, events=pl.concat([known, later]))
 
 
+def schedules_known_later(records: Records, origin: date) -> Records:
+    """Every schedule of the origin and later becomes known on it, and those of days gone by a day too late."""
+    on = pl.col("hour_local").dt.date()
+    near = on >= origin - timedelta(days=28)
+    changed = records.labor.with_columns(
+        scheduled_hours=pl.when(near).then(pl.col("scheduled_hours") * 3 + 5).otherwise("scheduled_hours"),
+        known_on=pl.when(on >= origin).then(pl.lit(origin)).when(near).then(on + pl.duration(days=1)),
+    )
+    return replace(records, labor=changed)
+
+
+def closures_known_later(records: Records, origin: date) -> Records:
+    """Every store closes on every other day of the horizon, which nobody knew, and for the mornings of the others."""
+    days = pl.DataFrame({"date": [origin + timedelta(days=step) for step in range(60)]})
+    surprises = records.stores.select("store_id").join(days, how="cross").with_columns(
+        from_hour=pl.when(pl.col("date").dt.day() % 2 == 0).then(pl.lit(0, pl.Int8)), to_hour=pl.lit(None, pl.Int8),
+        reason=pl.lit("outage"), known_on=pl.lit(origin),
+    )  # fmt: skip
+    return replace(records, closures=pl.concat([records.closures, surprises.select(records.closures.columns)]))
+
+
 def labor_worked(records: Records, origin: date) -> Records:
     return replace(records, labor=records.labor.with_columns(worked_hours=pl.lit(999.0)))
 
 
 CHANGES = [
     demand_multiplied, demand_deleted, demand_added_at_new_hours, weather_issued_later,
-    weather_observed_later, macro_released_later, events_known_later, labor_worked,
+    weather_observed_later, macro_released_later, events_known_later, closures_known_later, labor_worked,
 ]  # fmt: skip
 
 
@@ -217,6 +238,32 @@ def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.Mo
     monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
     found = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
     same(found, whole)
+
+
+@EVERY
+@given(seed=seeds, step=st.integers(40, DAYS), target=targets)
+def test_a_schedule_that_became_known_later_is_as_one_that_is_absent(seed: int, step: int, target: str) -> None:
+    records, origin = chain(seed), day(step)
+    near = pl.col("hour_local").dt.date() >= origin - timedelta(days=28)
+    absent = replace(records, labor=records.labor.filter(~near))
+    same(rows(schedules_known_later(records, origin), target, [origin]), rows(absent, target, [origin]))
+    late = [day(DAYS)]
+    assert step == DAYS or not rows(schedules_known_later(records, origin), target, late).equals(
+        rows(absent, target, late)
+    )
+
+
+def test_a_day_without_a_schedule_has_no_change_of_labor_and_others_keep_theirs() -> None:
+    records, origin = chain(1), day(90)
+    last = origin + timedelta(days=7)
+    cut = replace(records, labor=records.labor.filter(pl.col("hour_local").dt.date() < last))
+    whole, found = rows(records, "orders", [origin]), rows(cut, "orders", [origin])
+    entered = pl.col("date") < last
+    labor = ["labor_scheduled_change", "labor_day_change"]
+    assert whole.select(pl.col(labor).is_not_null().all()).row(0) == (True, True)
+    same(found.filter(entered), whole.filter(entered))
+    same(found.drop(labor), whole.drop(labor))
+    assert found.filter(~entered).select(pl.col(labor).is_null().all()).row(0) == (True, True)
 
 
 def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytest.MonkeyPatch) -> None:

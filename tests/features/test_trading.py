@@ -56,6 +56,41 @@ def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
     assert sorted(found.filter(pl.col("date") == friday)["hour"]) == [18, 19, 20, 21, 22, 23]
 
 
+def test_declared_hours_rule_from_their_first_day_to_their_last() -> None:
+    hours = declared(
+        ("A", 1, "08:00", "20:00", MONDAY, MONDAY + timedelta(days=1)),
+        ("A", 1, "08:00", "20:00", MONDAY + timedelta(days=4), MONDAY + timedelta(days=5)),
+        ("B", 1, "08:00", "20:00", None, MONDAY),
+    )
+    assert trading.declared_dates(hours, week("A")).to_list() == [True] * 6 + [False]
+    assert trading.declared_dates(hours, week("B")).to_list() == [True] + [False] * 6
+    assert trading.declared_dates(hours, week("C")).to_list() == [False] * 7
+
+
+def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
+    known_on = MONDAY - timedelta(days=3)
+    dated = closures(("A", MONDAY, None, None), ("B", MONDAY, 10, 11)).with_columns(known_on=pl.lit(known_on))
+    trade = pl.DataFrame({"store_id": ["A", "B", "B"], "hour": [10, 10, 12]}, schema_overrides={"hour": pl.Int8})
+    for days, expected in (
+        (-1, [("A", 10), ("B", 10), ("B", 12)]),
+        (0, [("A", 10), ("B", 10), ("B", 12)]),
+        (1, [("B", 12)]),
+    ):
+        origin = known_on + timedelta(days=days)
+        rows = trade.with_columns(origin_date=pl.lit(origin), business_date=pl.lit(MONDAY))
+        found = trading.without_closures(rows, dated)
+        assert found.columns == rows.columns
+        assert sorted(found.select("store_id", "hour").iter_rows()) == expected
+        assert trading.known_closures(dated, origin).height == (2 if days == 1 else 0)
+
+
+def test_a_closure_told_twice_is_known_from_the_earlier_day() -> None:
+    twice = closures(("A", MONDAY, None, None), ("A", MONDAY, None, None))
+    dated = twice.with_columns(known_on=pl.Series([MONDAY, MONDAY - timedelta(days=9)]))
+    assert trading.closed_days(dated).rows() == [("A", MONDAY, MONDAY - timedelta(days=9))]
+    assert trading.closed_days(twice)["known_on"].to_list() == [trading.ALWAYS]
+
+
 def test_a_night_that_began_before_the_dates_reaches_into_them() -> None:
     found = trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1))
     assert sorted(found.select("date", "hour", "business_date").iter_rows()) == [
@@ -90,12 +125,12 @@ def test_learned_business_day_starts_at_the_first_quiet_hour(means: dict[int, fl
 
 
 def closures(*rows: Sequence[object]) -> pl.DataFrame:
-    return pl.DataFrame([(*row, "why") for row in rows], schema=CLOSURES.schema, orient="row")
+    return pl.DataFrame([(*row, "why", None) for row in rows], schema=CLOSURES.schema, orient="row")
 
 
 def test_a_closure_without_hours_is_of_the_whole_day() -> None:
     table = closures(("A", MONDAY, None, None), ("B", MONDAY, 10, None))
-    assert trading.closed_days(table).rows() == [("A", MONDAY)]
+    assert trading.closed_days(table).rows() == [("A", MONDAY, trading.ALWAYS)]
 
 
 @pytest.mark.parametrize(

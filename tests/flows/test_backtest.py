@@ -58,3 +58,31 @@ def test_hindsight_is_said_and_figures_are_printed(world: Any, daypart: Any, tmp
     rows = pl.read_csv(tmp_path / "b.csv", infer_schema_length=None, try_parse_dates=True)
     figure = accuracy.score(rows, "hour").row(0, named=True)["accuracy_bps"]
     assert f"{figure:,.0f}" in next(line for line in said.out.splitlines() if line.split()[:2] == ["orders", "hour"])
+
+
+def test_a_backtest_says_how_much_of_it_rests_on_undated_rows(untrained: Any, daypart: Any, tmp_path: Path) -> None:
+    """All schedules are undated, half of the closures and events; then every row says when it was known."""
+    arguments = ("backtest", *SPAN, "--targets", "orders", "--out", tmp_path / "b.parquet", "--json")
+    lake = untrained.lake
+    before = daypart(untrained.home, *arguments).json["notices"]
+    assert len(before) == 1
+    assert before[0].startswith("Of the store-days scored, 100.0% have undated labor")
+    for table, on in (("labor", "hour_local"), ("closures", "date"), ("events", "starts_local")):
+        if lake.exists(table):
+            lake.upsert(
+                table, lake.scan(table).collect().with_columns(known_on=pl.col(on).cast(pl.Date) - pl.duration(days=20))
+            )
+    assert daypart(untrained.home, *arguments).json["notices"] == []
+
+
+def test_an_outage_that_became_known_later_changes_no_row_but_its_own_actuals(
+    untrained: Any, daypart: Any, tmp_path: Path
+) -> None:
+    day = date(2024, 2, 21)
+    run = ("backtest", *SPAN, "--targets", "orders", "--out")
+    assert daypart(untrained.home, *run, tmp_path / "before.parquet").status == 0
+    outage = tmp_path / "closures.csv"
+    outage.write_text(f"store_id,date,from_hour,reason,known_on\nS0001,{day},12,power,{day}\n")
+    assert daypart(untrained.home, "ingest", "closures", outage).status == 0
+    assert daypart(untrained.home, *run, tmp_path / "after.parquet").status == 0
+    assert pl.read_parquet(tmp_path / "after.parquet").equals(pl.read_parquet(tmp_path / "before.parquet"))

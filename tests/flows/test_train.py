@@ -1,10 +1,16 @@
+import shutil
 import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
+
+from flows.adapters.lake import Lake
 
 KILL = """
 import os, signal
@@ -165,3 +171,20 @@ def test_a_promotion_that_wants_an_approval_is_asked_for(
         *("retrain", "promote", "promote"), *("retrain", "promote"), *("approve", "promote"),
     ]  # fmt: skip
     assert world.lake.version("audit") == before + 2
+
+
+def test_a_schedule_that_ends_at_the_origin_forecasts_as_if_there_were_none(
+    untrained: Any, daypart: Any, tmp_path: Path
+) -> None:
+    """As every real one does: what nobody entered yet is absent, not zero hours, in training as in serving."""
+    rows, found = untrained.lake.scan("labor").collect(), []
+    for name, kept in (("ends", pl.col("hour_local").dt.date() < untrained.origin), ("none", None)):
+        home = tmp_path / name
+        shutil.copytree(untrained.home, home, ignore=shutil.ignore_patterns("labor"))
+        if kept is not None:
+            Lake(home / "lake").upsert("labor", rows.filter(kept))
+        assert daypart(home, "train").status == 0
+        assert daypart(home, "forecast").status == 0
+        found.append(Lake(home / "lake").scan("forecasts").collect().sort("store_id", "target", "hour_utc"))
+    assert_frame_equal(*found, check_exact=True)
+    assert found[0]["forecast"].sum() > 0

@@ -30,7 +30,19 @@ def chain(change: date, seed: int) -> Records:
     """Three stores in zones of North America; the clocks change seven days before the chain's end."""
     start = change - timedelta(days=DAYS - 7)
     records = Records.of(simulate(ChainSpec(stores=3, start=start, days=DAYS, seed=seed, issues_days=DAYS)).tables)
-    return replace(records, hours=records.hours.filter(pl.col("store_id") != "S0002"))
+    return replace(
+        records,
+        hours=records.hours.filter(pl.col("store_id") != "S0002"),
+        closures=pl.concat([records.closures, surprises(records, change)]),
+        labor=records.labor.with_columns(known_on=pl.col("hour_local").dt.date() - pl.duration(days=5)),
+    )
+
+
+def surprises(records: Records, change: date) -> pl.DataFrame:
+    """Mornings on which the first store was closed, which became known on the day before."""
+    days = [change + timedelta(days=step) for step in (-9, -3)]
+    rows = [("S0001", day, 0, 11, "outage", day - timedelta(days=1)) for day in days]
+    return pl.DataFrame(rows, schema=records.closures.schema, orient="row")
 
 
 def end(change: date) -> date:
@@ -52,7 +64,10 @@ def known_at(records: Records, origin: date) -> Records:
         weather=records.weather.filter(issued),
         macro=records.macro.filter(pl.col("released_on") < origin),
         events=records.events.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin)),
-        labor=records.labor.with_columns(worked_hours=pl.lit(None, dtype=pl.Float64)),
+        closures=records.closures.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin)),
+        labor=records.labor.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin)).with_columns(
+            worked_hours=pl.lit(None, dtype=pl.Float64)
+        ),
     )
 
 

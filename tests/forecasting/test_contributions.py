@@ -49,7 +49,7 @@ def chain() -> Records:
     gone = (store == NEW) | ((store == YOUNG_STORE) & (on < ORIGIN - timedelta(days=30)))
     gone |= (store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ORIGIN - timedelta(days=70))
     shut = pl.DataFrame(
-        [(CLOSED, CLOSED_ON, None, None, "refit"), (CLOSED, CLOSED_ON + timedelta(days=1), 11, 13, None)],
+        [(CLOSED, CLOSED_ON, None, None, "refit", None), (CLOSED, CLOSED_ON + timedelta(days=1), 11, 13, None, None)],
         schema=records.closures.schema, orient="row",
     )  # fmt: skip
     closures, hours = pl.concat([records.closures, shut]), records.hours.filter(store != SUNDAYS)

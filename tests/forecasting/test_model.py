@@ -145,7 +145,7 @@ def test_learned_hours_past_midnight_belong_to_the_day_they_began() -> None:
 def test_closures_are_zero_for_their_hours_only() -> None:
     records = made({"A": by_day, "B": by_day})
     first, second = END + timedelta(days=2), END + timedelta(days=3)
-    closures = [("A", first, None, None, "works"), ("A", second, 8, 11, "works")]
+    closures = [("A", first, None, None, "works", None), ("A", second, 8, 11, "works", None)]
     records = replace(records, closures=pl.DataFrame(closures, schema=records.closures.schema, orient="row"))
     told = published(records).filter(pl.col("forecast") > 0)
 

@@ -1,0 +1,42 @@
+"""Training rows without some of their covariates, so that members learn what to forecast where a table ends early.
+
+LightGBM takes a missing value for 0 where no training row lacked it. A schedule that is not entered yet, or weather
+that was not issued, would then move every forecast. Masking a fixed share of the rows teaches the trees a branch for
+what is missing, as dropout does for inputs (Srivastava et al., JMLR 15, 2014).
+"""
+
+import polars as pl
+
+MULTIPLIERS = {"weather": 2_246_822_519, "labor": 3_266_489_917}
+"""The families that a horizon may lack, with the odd multiplier of each one's sample, so that they are independent."""
+
+ONE_IN = 4
+"""A family is masked on one in so many store-days of an origin.
+
+Tried on a simulated chain with 6, 4, 3 and 2: beside no schedule at all, one that ends at the origin then costs up to
+18, 1, 1 and 9 bps (without masking 300); a whole schedule's WAPE is 1555, 1556, 1554 and 1565 bps.
+"""
+
+
+def masked(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the matrix rows, in order, each family null on its own fixed sample of store, origin and lead.
+
+    A store's day is masked in all its hours, as where a table ends. Stores are drawn by themselves: were a date masked
+    in all of them, trees would take what is missing for the name of that date.
+    """
+    columns = [
+        pl.when(~_sampled(multiplier)).then(name).alias(name)
+        for family, multiplier in MULTIPLIERS.items()
+        for name in rows.columns
+        if name.startswith(f"{family}_")
+    ]
+    return rows.with_columns(columns)
+
+
+def _sampled(multiplier: int) -> pl.Expr:
+    """Whether a row's store, origin and lead are in the sample: a hash of them, mixed as in MurmurHash3 (Appleby)."""
+    days = pl.col("origin_date").cast(pl.Int32).cast(pl.UInt64) * 31 + pl.col("lead_days").cast(pl.UInt64)
+    key = days + pl.col("store_id").rank("dense").cast(pl.UInt64) * 7_919_777
+    mixed = key * multiplier % 2**32
+    mixed = mixed.xor(mixed // 2**16) * 2_246_822_507 % 2**32
+    return mixed.xor(mixed // 2**13) * ONE_IN // 2**32 == 0

@@ -1,0 +1,99 @@
+"""A covariate whose future is absent costs no accuracy beside a chain that never had its table."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+
+import polars as pl
+import pytest
+
+from features import labor, matrix
+from features.records import Records
+from features.simulator import ChainSpec, simulate
+from forecasting.accuracy import wape_bps
+from forecasting.backtest import with_actuals
+from forecasting.model import Model
+from forecasting.publication import of_block
+from forecasting.recipe import Recipe
+from forecasting.workshop import Workshop
+
+SPEC = ChainSpec(stores=12, days=340, seed=7, issues_days=250)
+AS_OF = SPEC.end - timedelta(days=28)
+ORIGINS = (AS_OF, AS_OF + timedelta(days=14))
+RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=15, folds=1, max_rows=80_000)
+TOLERANCE_BPS = 20
+
+
+def _before(column: str) -> Callable[[pl.DataFrame, date], pl.DataFrame]:
+    return lambda table, first: table.filter(pl.col(column).cast(pl.Date) < first)
+
+
+FUTURE: dict[str, Callable[[pl.DataFrame, date], pl.DataFrame]] = {
+    "labor": _before("hour_local"),
+    "weather": _before("valid_local"),
+    "events": _before("starts_local"),
+    "closures": _before("date"),
+    "macro": _before("released_on"),
+    "hours": lambda hours, first: hours.with_columns(valid_to=pl.lit(first - timedelta(days=1))),
+}
+"""By table, its rows without those of a date and later; hours of trade are valid until the day before."""
+
+
+@cache
+def chain() -> Records:
+    return Records.of(simulate(SPEC).tables)
+
+
+def cut(records: Records, table: str, first: date) -> Records:
+    return replace(records, **{table: FUTURE[table](getattr(records, table), first)})
+
+
+@cache
+def trained(without: str = "") -> Model:
+    records = (chain().without(without) if without else chain()).until(AS_OF - timedelta(days=1))
+    return Workshop(records, "orders", RECIPE, AS_OF).train(AS_OF)
+
+
+def served(model: Model, known: Callable[[date], Records]) -> pl.DataFrame:
+    """The scored hours of all origins, each forecast from what `known` has at it, with the demand that came."""
+    rows = []
+    for origin in ORIGINS:
+        records = known(origin).until(origin - timedelta(days=1))
+        past = matrix.past(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
+        rows.append(of_block(records, past, model, origin, "1"))
+    return with_actuals(pl.concat(rows), chain().demand).drop_nulls("actual").rename({"actual": "y"})
+
+
+@cache
+def served_without(table: str) -> pl.DataFrame:
+    return served(trained(table), lambda origin: chain().without(table))
+
+
+def wape(rows: pl.DataFrame, lead: int) -> float:
+    found = wape_bps(rows.filter(pl.col("lead_days") >= lead), "forecast")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("lead", [0, 7, 13])
+@pytest.mark.parametrize("table", FUTURE)
+def test_an_absent_future_is_no_worse_than_an_absent_table(table: str, lead: int) -> None:
+    absent = served(trained(), lambda origin: cut(chain(), table, origin + timedelta(days=lead)))
+    first = min(lead, 7)  # The last day of two origins alone is too little to tell luck from loss.
+    found, expected = wape(absent, first), wape(served_without(table), first)
+    assert found <= expected + TOLERANCE_BPS
+
+
+def test_a_whole_schedule_is_still_learned_from() -> None:
+    used = trained().importance().filter(pl.col("feature") == "labor_day_change", pl.col("gain_share") > 0.01)
+    assert used.height == 1
+
+
+@pytest.mark.parametrize("ahead", [0, 7])
+def test_members_learn_from_schedules_as_far_ahead_as_they_are_entered(ahead: int) -> None:
+    known = cut(chain().until(AS_OF - timedelta(days=1)), "labor", AS_OF + timedelta(days=ahead))
+    known = replace(known, labor=labor.with_known_on(known.labor, AS_OF - timedelta(days=1), RECIPE.horizon_days))
+    rows = Workshop(known, "orders", RECIPE, AS_OF).rows([AS_OF - timedelta(days=60)])
+    entered = rows.group_by("lead_days").agg(pl.col("labor_day_change").is_not_null().all())
+    assert set(entered.filter("labor_day_change")["lead_days"]) == set(range(ahead))
