@@ -9,26 +9,26 @@ LINE = ["store_id", "ticket", "at_local", "item", "millionths"]
 def repeated_lines(kept: pl.DataFrame) -> pl.DataFrame:
     """Return the lines of `kept` that another of the files holds too, in order and with the same columns.
 
-    `kept` has the lines in their files' order, with LINE, `file` (any number) and whatever else. Within a file
-    every line counts. A line that two files hold is the same line given twice, unless the end of a file cut its
-    ticket in two, whatever the order of files: the ticket's lines are then the last of one file and the first of
-    the other, and equal lines stand at different positions of the ticket, counted from its first line in the
-    file (on its date). Equal lines at the same position are repeats even there: nothing in two files tells the
-    cut of a ticket with two croissants from one croissant given twice.
+    `kept` has the lines in their files' order, with LINE, `file` (any number) and whatever else. A ticket is a
+    number in a store on a local date. Within a file every line counts. A line that two files hold is one line
+    given twice, unless the end of a file cuts its ticket, in whatever order the files are: the ticket's lines are
+    the last of one file and the first of the other, and the two lines stand at different positions of the ticket
+    (counted from its first line in the file). No content tells the cut of a ticket with two croissants from one
+    croissant given twice, so the position decides: [coffee, roll | roll] is a cut, [roll | roll] is a repeat.
     """
-    in_many = pl.col("file").min().over(LINE) != pl.col("file").max().over(LINE)
-    if not kept.select(in_many.any()).item():
+    lines = kept.select("file", line=pl.struct(LINE).hash())
+    in_many = lines.unique().filter(pl.col("line").is_duplicated())["line"]
+    if in_many.is_empty():
         return kept.clear()
-    ticket = ["file", "store_id", "ticket"]
-    run, position = pl.struct(ticket).rle_id(), pl.int_range(pl.len()).over(*ticket, pl.col("at_local").dt.date())
-    placed = kept.with_columns(run=run, position=position).with_columns(
+    ticket = pl.struct("file", "store_id", "ticket", pl.col("at_local").dt.date())
+    placed = kept.with_columns(run=ticket.rle_id(), position=pl.int_range(pl.len()).over(ticket)).with_columns(
         opens=pl.col("run") == pl.col("run").min().over("file"),
         ends=pl.col("run") == pl.col("run").max().over("file"),
     )
     opens, ends, file = pl.col("opens"), pl.col("ends"), pl.col("file")
     aligned = file.n_unique().over(*LINE, "position") > 1
-    inside = (~opens & ~ends).any().over(LINE)
+    inside = (file.n_unique().over(LINE) > 1) & (~opens & ~ends).any().over(LINE)
     two_ends = file.filter(ends & ~opens).n_unique().over(LINE) > 1
     two_starts = file.filter(opens & ~ends).n_unique().over(LINE) > 1
-    repeated = placed.filter(in_many).filter(aligned | inside | two_ends | two_starts)
-    return repeated.select(kept.columns)
+    shared = placed.filter(lines["line"].is_in(in_many.implode()))
+    return shared.filter(aligned | inside | two_ends | two_starts).select(kept.columns)
