@@ -109,7 +109,7 @@ def _settle_repeated(read: pl.DataFrame, table: Table, stem: str, choice: Repeat
     twice = read.filter(pl.col(utc).is_null() & (pl.col("first_utc") != pl.col("last_utc")))
     if twice.is_empty() or choice in (None, "refuse"):
         return read
-    names = {name for key in table.key for name in (key, f"{moment(key)}_local")} - {utc}
+    names = {name for key in table.key for name in (key, f"{moment(key)}_local")}
     same_key = [name for name in read.columns if name in names]
     rows, place = pl.len().over(same_key), pl.int_range(pl.len()).over(same_key)
     first = pl.when(rows == 2).then(place == 0).when((rows == 1) & (choice != "both")).then(choice == "first")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features import clock
@@ -107,6 +107,7 @@ def test_a_forecast_issued_at_a_time_that_repeats_is_the_first_or_the_second(pla
 
 @few
 @given(autumn_days(), st.booleans())
+@example(("America/St_Johns", date(2008, 11, 2)), newest_first=False)  # back at a minute past midnight
 def test_lines_of_an_autumn_day_are_in_the_hours_in_which_they_were(
     place: tuple[str, date], newest_first: bool
 ) -> None:
@@ -224,6 +225,24 @@ def test_an_hour_that_never_was_is_moved_or_refused_with_the_option() -> None:
     clash = demand(None, skipped, ("2024-03-10 03:00:00", 3), missing="later")
     assert clash.refused["reason"].unique().to_list() == ["disagrees with another row of the same key"]
     assert clash.rows.is_empty()
+
+
+def test_each_store_and_autumn_of_an_export_has_its_own_second_hour() -> None:
+    nights = {"Europe/Berlin": date(2024, 10, 27), "America/New_York": date(2024, 11, 3)}
+    past = {"Europe/Berlin": date(2023, 10, 29), "America/New_York": date(2023, 11, 5)}
+    utc = {zone: moments(zone, past[zone], STEP) + moments(zone, day, STEP) for zone, day in nights.items()}
+    rows = sorted((at, zone) for zone, times in utc.items() for at in times)
+    frame = pl.DataFrame({
+        "At": [str(shown(at, zone)) for at, zone in rows], "Store": [zone for _, zone in rows],
+        "No": [str(n) for n in range(len(rows))], "Total": "1",
+    })  # fmt: skip
+    columns = {"store": "Store", "timestamp": "At", "ticket": "No", "line_total": "Total"}
+    mapping = Mapping.of({"columns": columns, "repeated_hour": "both"})
+    zones = pl.DataFrame({"store_id": list(utc), "timezone": list(utc)})
+    found = lines_to_demand(frame, mapping, zones)
+    assert found.refused.is_empty()
+    assert found.demand.height == 4 * 25
+    assert found.demand["orders"].unique().to_list() == [6.0]
 
 
 @pytest.mark.parametrize(

@@ -75,10 +75,12 @@ def test_a_ticket_may_go_on_in_the_next_file(first: list[Line], second: list[Lin
          [(0, "roll"), (1, "roll")]),
         (([*BEFORE, *ticket(1, COFFEE, ROLL)], [*ticket(4, TEA), *ticket(1, COFFEE, ROLL)[1:]]),
          [(0, "roll"), (1, "roll")]),
+        (([*ticket(1, COFFEE, ROLL), *AFTER], [*ticket(1, COFFEE, ROLL)[1:], *ticket(4, TEA)]),
+         [(0, "roll"), (1, "roll")]),
         ((ticket(1, COFFEE), ticket(4, TEA), ticket(1, COFFEE), ticket(1, COFFEE)),
          [(0, "coffee"), (2, "coffee"), (3, "coffee")]),
     ],
-    ids=["at the same position", "in two of three files", "in the middle", "at two ends", "in three of four files"],
+    ids=["at the same position", "in two of three files", "in the middle", "at two ends", "at two starts", "in three of four files"],
 )  # fmt: skip
 def test_a_line_that_two_files_hold_is_repeated(files: list[list[Line]], found: list[tuple[int, str]]) -> None:
     assert repeated(*files) == found
