@@ -107,7 +107,7 @@ def test_a_forecast_issued_at_a_time_that_repeats_is_the_first_or_the_second(pla
 
 @few
 @given(autumn_days(), st.booleans())
-@example(("America/St_Johns", date(2008, 11, 2)), newest_first=False)  # back at a minute past midnight
+@example(("America/St_Johns", date(2008, 11, 2)), False)  # back at a minute past midnight
 def test_lines_of_an_autumn_day_are_in_the_hours_in_which_they_were(
     place: tuple[str, date], newest_first: bool
 ) -> None:
