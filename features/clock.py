@@ -20,8 +20,9 @@ class ClockChanges:
 
     `repeated_hour` is for times that the clock shows twice, in autumn. Rows of a table: two rows of the same key
     and local time are the first and the second in file order; a single row is `first` or `second` as chosen, and
-    refused under `both`. Lines of a point of sale: `first` and `second` hold for all of them; `both` takes them
-    for the second from where the clock steps back in file order, and refuses them where that does not show.
+    refused under `both`. Lines of a point of sale: `first` and `second` hold for all of them; `both` takes a
+    store's lines for the second from where the clock steps back in file order (from below, where the newest line
+    comes first), and refuses them where that does not show.
 
     `missing_hour` is for times that the clock skips, in spring. `later` reads them by the clock as it was before
     the change, `earlier` by the clock after it: 02:30, where 02:00 becomes 03:00, is 03:30 or 01:30.
