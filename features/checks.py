@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from features import cells, clock
+from features.clock import RepeatedHour
 from features.columns import moment, moments
 from features.tables import STORES, Column, Table
 
@@ -22,6 +23,15 @@ IN_ORDER = {
     "macro": ("observation_date", "released_on"),
 }
 """Two columns of a table of which the first is never after the second."""
+
+
+TWICE: dict[RepeatedHour | None, str] = {
+    None: "which goes back: give {utc} or pass --repeated-hour first, second or both",
+    "both": "but not twice in the file: give {utc} or pass --repeated-hour first or second for a single row",
+    "first": "and more than twice in the file: give {utc}",
+    "second": "and more than twice in the file: give {utc}",
+}
+"""Why a local time that exists twice is refused, by the choice for the repeated hour."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ def of_rows(table: Table, given: Sequence[str], read: pl.DataFrame) -> Iterator[
         yield Check(_shown(later, given), pl.col(later) < pl.col(earlier), f"is before {earlier}")
 
 
-def of_clocks(table: Table, given: Sequence[str]) -> Iterator[Check]:
+def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:
     """What can be wrong with a moment on the store's clock, `settle` having filled both of its clocks."""
     for stem in moments(table):
         local, utc = f"{stem}_local", f"{stem}_utc"
@@ -98,10 +108,11 @@ def of_clocks(table: Table, given: Sequence[str]) -> Iterator[Check]:
         if utc in table.names and local in told:
             first, last, unsettled = pl.col(f"{stem}_first"), pl.col(f"{stem}_last"), pl.col(utc).is_null()
             on_clock = pl.col(local).is_not_null() & pl.col("timezone").is_not_null()
-            never = f"does not exist on the store's clock, which goes forward: correct it or give {utc}"
-            yield Check(local, unsettled & on_clock & first.is_null(), never)
-            twice = f"exists twice on the store's clock, which goes back: give {utc}"
-            yield Check(local, unsettled & (first != last), twice)
+            never = "does not exist on the store's clock, which goes forward"
+            remedy = f"correct it, give {utc} or pass --missing-hour earlier or later"
+            yield Check(local, unsettled & on_clock & first.is_null(), f"{never}: {remedy}")
+            twice = TWICE.get(repeated_hour, TWICE[None]).format(utc=utc)
+            yield Check(local, unsettled & (first != last), f"exists twice on the store's clock, {twice}")
         if utc in told:
             no_clock = pl.col(utc).is_not_null() & pl.col(local).is_null()
             yield Check(utc, no_clock & pl.col("known_store"), f"has no store's clock: give {local}")

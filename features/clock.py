@@ -1,12 +1,38 @@
 """The store's own clock and UTC. Both are naive datetimes here; the name of a column says which it is."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Literal
 
 import polars as pl
 
+RepeatedHour = Literal["refuse", "first", "second", "both"]
+MissingHour = Literal["refuse", "earlier", "later"]
+
 LOCAL_STEP = "15m"
 """Every zone's offset from UTC is a multiple of a quarter of an hour."""
+
+
+@dataclass(frozen=True)
+class ClockChanges:
+    """How local times are read where the store's clock changes; None is no choice, and refuses.
+
+    `repeated_hour` is for times that the clock shows twice, in autumn. Rows of a table: two rows of the same key
+    and local time are the first and the second in file order; a single row is `first` or `second` as chosen, and
+    refused under `both`. Lines of a point of sale: `first` and `second` hold for all of them; `both` takes a
+    store's lines for the second from where the clock steps back in file order (from below, where the newest line
+    comes first), and refuses them where that does not show.
+
+    `missing_hour` is for times that the clock skips, in spring. `later` reads them by the clock as it was before
+    the change, `earlier` by the clock after it: 02:30, where 02:00 becomes 03:00, is 03:30 or 01:30.
+    """
+
+    repeated_hour: RepeatedHour | None = None
+    missing_hour: MissingHour | None = None
+
+
+NO_CHOICE = ClockChanges()
 
 
 def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
@@ -73,6 +99,38 @@ def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:
         return [_naive_utc(first).alias("first_utc"), _naive_utc(last).alias("last_utc")]
 
     return _by_zone(frame, local, moments, ["first_utc", "last_utc"])
+
+
+def with_existing(frame: pl.DataFrame, local: str, missing_hour: MissingHour | None) -> pl.DataFrame:
+    """Replaces the times of column `local` that the clock of column `timezone` skips, as `ClockChanges` says.
+
+    Keeps all other times and the row order.
+    """
+    if missing_hour not in ("earlier", "later"):
+        return frame
+    # The offset on the other side of the change is that of a day away: no clock skips more than a day.
+    day = pl.duration(days=1) if missing_hour == "earlier" else -pl.duration(days=1)
+
+    def existing(zone: str) -> list[pl.Expr]:
+        exists = pl.col(local).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").is_not_null()
+        a_day_away = (pl.col(local) + day).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        moved = (a_day_away.dt.convert_time_zone("UTC") - day).dt.convert_time_zone(zone)
+        return [pl.when(exists).then(local).otherwise(moved.dt.replace_time_zone(None)).alias("existing")]
+
+    moved = _by_zone(frame, local, existing, ["existing"])
+    return moved.with_columns(pl.coalesce("existing", local).alias(local)).drop("existing")
+
+
+def with_hour(frame: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
+    """Adds `hour_local` and `hour_utc`: the last full hour that the clock of `timezone` showed by that moment.
+
+    `local` and `utc` are the same moment on both clocks. A clock that changes by half an hour has an hour of 90
+    minutes, as in `zone_hours`. Keeps the row order.
+    """
+    start = pl.col(utc) - (pl.col(local) - pl.col(local).dt.truncate("1h"))
+    shown = with_local(frame.with_columns(hour_utc=start), "hour_utc", "hour_local")
+    full = pl.col("hour_local").dt.truncate("1h")
+    return shown.with_columns(hour_utc=pl.col("hour_utc") - (pl.col("hour_local") - full), hour_local=full)
 
 
 def with_local(frame: pl.DataFrame, utc: str, name: str) -> pl.DataFrame:

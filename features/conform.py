@@ -7,6 +7,7 @@ import polars as pl
 
 from features import cells, checks, clock, keys
 from features.checks import RAW
+from features.clock import NO_CHOICE, ClockChanges, RepeatedHour
 from features.columns import match, moment
 from features.errors import InputError, SchemaError
 from features.tables import STORES, Column, Table
@@ -25,12 +26,15 @@ class Conformed:
     collapsed: int
 
 
-def conform(frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None) -> Conformed:
+def conform(
+    frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None, changes: ClockChanges = NO_CHOICE
+) -> Conformed:
     """The frame as the canonical table; cells may be text or typed.
 
     `zones` has one row (store_id, timezone) per known store; tables that speak of stores need it. A row with
-    any fault is refused as a whole. `*_utc` settles a moment, and `*_local` beside it must agree. Conforming
-    conformed rows changes nothing. Raises SchemaError for a column that is missing, unknown or of a type that
+    any fault is refused as a whole. `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local`
+    alone that the store's clock shows twice or never is read as `changes` say. Conforming conformed rows
+    changes nothing. Raises SchemaError for a column that is missing, unknown or of a type that
     cannot be, and for a frame without rows.
     """
     columns = match(frame, table)
@@ -40,8 +44,9 @@ def conform(frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None
         raise SchemaError(f"{table.name}: found no rows, expected at least one")
     arrived, columns = _with_instants(arrived, columns)
     given = [column.name for column in columns]
-    known = _settle(_with_zone(_read(arrived, columns), table, zones), checks.to_settle(table, given))
-    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), checks.of_clocks(table, given))
+    known = _settle(_with_zone(_read(arrived, columns), table, zones), table, given, changes)
+    clocks = checks.of_clocks(table, given, changes.repeated_hour)
+    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), clocks)
     refused = checks.refusals(known, [check for group in reasons for check in group])
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
     kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
@@ -79,19 +84,38 @@ def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> 
     return joined.with_columns(known_store=pl.col("known_store") | pl.col("store_id").is_null())
 
 
-def _settle(read: pl.DataFrame, stems: Iterable[str]) -> pl.DataFrame:
+def _settle(read: pl.DataFrame, table: Table, given: list[str], changes: ClockChanges) -> pl.DataFrame:
     """Fills both clocks of each moment; `_first` and `_last` are what its local time can mean."""
-    for stem in stems:
+    for stem in checks.to_settle(table, given):
         local, utc, shown = f"{stem}_local", f"{stem}_utc", f"{stem}_shown"
         told = utc in read.columns
         absent = [pl.lit(None, pl.Datetime("us")).alias(n) for n in (local, utc) if n not in read.columns]
-        read = _with_moments(read.with_columns(absent), local, utc)
+        read = read.with_columns(absent)
+        existing = clock.with_existing(read.select("timezone", local), local, changes.missing_hour)[local]
+        read = read.with_columns(pl.when(pl.col(utc).is_null()).then(existing).otherwise(local).alias(local))
+        read = _with_moments(read, local, utc)
         only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
         read = read.with_columns(pl.coalesce(utc, only).alias(utc))
+        read = _settle_repeated(read, table, stem, changes.repeated_hour)
         read = clock.with_local(read, utc, shown) if told else read.with_columns(pl.col(local).alias(shown))
         read = read.with_columns(pl.coalesce(local, shown).alias(local))
         read = read.rename({"first_utc": f"{stem}_first", "last_utc": f"{stem}_last"})
     return read
+
+
+def _settle_repeated(read: pl.DataFrame, table: Table, stem: str, choice: RepeatedHour | None) -> pl.DataFrame:
+    """Fills the UTC of local times that exist twice, as `ClockChanges` says; what stays null is refused."""
+    utc = f"{stem}_utc"
+    twice = read.filter(pl.col(utc).is_null() & (pl.col("first_utc") != pl.col("last_utc")))
+    if twice.is_empty() or choice in (None, "refuse"):
+        return read
+    names = {name for key in table.key for name in (key, f"{moment(key)}_local")}
+    same_key = [name for name in read.columns if name in names]
+    rows, place = pl.len().over(same_key), pl.int_range(pl.len()).over(same_key)
+    first = pl.when(rows == 2).then(place == 0).when((rows == 1) & (choice != "both")).then(choice == "first")
+    settled = twice.select("row", settled=pl.when(first).then("first_utc").when(~first).then("last_utc"))
+    read = read.join(settled, on="row", how="left", maintain_order="left", validate="1:1")
+    return read.with_columns(pl.coalesce(utc, "settled").alias(utc)).drop("settled")
 
 
 def _with_moments(read: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:

@@ -15,13 +15,17 @@ MILLIONTHS = 1_000_000
 
 ROW = "row"
 
+STEP_BACK = pl.duration(minutes=15)
+"""Lines of one hour may be out of order by less; a clock that changes steps back by half an hour or more."""
+
 
 @dataclass(frozen=True)
 class Lines:
     """The lines of an export that count, and how many did not.
 
-    `kept` has one row per line: row, store_id, ticket, hour_local, hour_utc, at_local, at_utc, millionths (of
-    the currency; 0 where the export has no prices). `refused` has the export's names of columns.
+    `kept` has one row per line, in the export's order: row, store_id, ticket, item (null where none is mapped),
+    hour_local, hour_utc, at_local, at_utc, millionths (of the currency; 0 where the export has no prices).
+    `refused` has the export's names of columns.
     `read` counts lines, blank ones apart; `dropped` counts them by rule.
     """
 
@@ -46,9 +50,8 @@ def read_lines(export: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) -> L
     labels = {**mapping.columns.model_dump(exclude_none=True), "at": _time_label(mapping)}
     refused = checks.refusals(read, _checks(read, mapping)).with_columns(pl.col("column").replace(labels))
     good = read.join(refused, on=ROW, how="anti", maintain_order="left")
-    hour = pl.col("at_local").dt.truncate("1h")
-    placed = good.with_columns(hour_local=hour, hour_utc=pl.col("at_utc") - (pl.col("at_local") - hour))
-    names = [ROW, "store_id", "ticket", "hour_local", "hour_utc", "at_local", "at_utc", "millionths"]
+    placed = clock.with_hour(good, "at_local", "at_utc")
+    names = [ROW, "store_id", "ticket", "item", "hour_local", "hour_utc", "at_local", "at_utc", "millionths"]
     return Lines(placed.select(names), refused, arrived.height, dropped)
 
 
@@ -98,7 +101,10 @@ def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     raw_at = pl.concat_str(pl.col([*_time_words(mapping)]).cast(pl.String), separator=" ", ignore_nulls=True)
     timed = kept.with_columns(*raw, raw_at.alias(RAW + "at"), *_times(dtypes, mapping), *amounts)
     return timed.with_columns(
-        store_id=store, ticket=ticket, millionths=(total * MILLIONTHS).round().cast(pl.Int64, strict=False)
+        store_id=store,
+        ticket=ticket,
+        item=pl.col("item").cast(pl.String) if columns.item else pl.lit(None, pl.String),
+        millionths=(total * MILLIONTHS).round().cast(pl.Int64, strict=False),
     )
 
 
@@ -152,13 +158,37 @@ def _with_zone(read: pl.DataFrame, zones: pl.DataFrame) -> pl.DataFrame:
 
 
 def _settle(read: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Fills at_local and at_utc; a time that the clock shows twice is settled as the mapping says."""
+    """Fills at_local and at_utc; a time that the clock shows twice or never is settled as the mapping says."""
     if "at_utc" in read.columns:
         settled = clock.with_local(read, "at_utc", "at_local")
         return settled.with_columns(first_utc="at_utc", last_utc="at_utc")
-    chosen = {"first": pl.col("first_utc"), "second": pl.col("last_utc")}
+    read = clock.with_moments(clock.with_existing(read, "at_local", mapping.missing_hour), "at_local")
     only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
-    return clock.with_moments(read, "at_local").with_columns(at_utc=chosen.get(mapping.repeated_hour, only))
+    chosen = {"first": pl.col("first_utc"), "second": pl.col("last_utc"), "refuse": only}
+    if mapping.repeated_hour != "both":
+        return read.with_columns(at_utc=chosen[mapping.repeated_hour])
+    read = read.join(_in_order(read), on=ROW, how="left", maintain_order="left", validate="1:1")
+    return read.with_columns(at_utc=pl.coalesce(only, "settled")).drop("settled")
+
+
+def _in_order(read: pl.DataFrame) -> pl.DataFrame:
+    """Rows and moments (`settled`) of the lines at times that exist twice, by the order of a store's lines.
+
+    They are the second from where the clock steps back once, by STEP_BACK or more. A store most of whose lines
+    come before the line above them is read from below. Null where no step, or more than one, shows.
+    """
+    twice = read.filter(pl.col("first_utc") != pl.col("last_utc"))
+    steps = read.join(twice, on="store_id", how="semi", maintain_order="left").group_by("store_id")
+    step = pl.col("at_local").diff().dt.total_microseconds().sign().sum()
+    night = (pl.col("at_local") - pl.duration(hours=12)).dt.date()
+    newest_first = twice.join(steps.agg(newest_first=step < 0), on="store_id", how="left", validate="m:1")
+    ordered = newest_first.with_columns(night=night).sort(pl.when("newest_first").then(-pl.col(ROW)).otherwise(ROW))
+    back = pl.col("at_local").shift() - pl.col("at_local") >= STEP_BACK
+    ordered = ordered.with_columns(back=back.over("store_id", "night").fill_null(value=False))
+    shown = pl.col("back").sum().over("store_id", "night") == 1
+    second = pl.col("back").cum_sum().over("store_id", "night") == 1
+    moment = pl.when(second).then("last_utc").otherwise("first_utc")
+    return ordered.select(ROW, settled=pl.when(shown).then(moment))
 
 
 def _checks(read: pl.DataFrame, mapping: Mapping) -> list[Check]:
@@ -175,9 +205,17 @@ def _checks(read: pl.DataFrame, mapping: Mapping) -> list[Check]:
     slips = f"is before {cells.EARLIEST_YEAR} or after {cells.LATEST_YEAR}"
     found.append(Check("at", ~year.is_between(cells.EARLIEST_YEAR, cells.LATEST_YEAR), slips))
     on_clock = pl.col("at_local").is_not_null() & pl.col("timezone").is_not_null()
-    never = "does not exist on the store's clock, which goes forward: correct it or give a timestamp with %z"
-    found.append(Check("at", on_clock & pl.col("first_utc").is_null(), never))
-    twice = "exists twice on the store's clock, which goes back: set repeated_hour to first or second"
+    never = "does not exist on the store's clock, which goes forward: correct it, or set missing_hour in the mapping"
+    found.append(
+        Check("at", on_clock & pl.col("first_utc").is_null(), f"{never} or --missing-hour to earlier or later")
+    )
+    twice = (
+        "exists twice on the store's clock, which goes back: set repeated_hour in the mapping or --repeated-hour to "
+    )
+    twice += "first, second or both"
+    if mapping.repeated_hour == "both":
+        twice = "exists twice on the store's clock, and the order of lines does not show where it goes back: "
+        twice += "set repeated_hour in the mapping or --repeated-hour to first or second"
     found.append(Check("at", (pl.col("first_utc") != pl.col("last_utc")) & pl.col("at_utc").is_null(), twice))
     if money:
         found.append(Check(money[0], pl.col("millionths").is_null(), "is too large"))

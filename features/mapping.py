@@ -1,10 +1,12 @@
 """How the columns of a point-of-sale export are to be read."""
 
 from collections.abc import Mapping as Mappable
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from features.clock import ClockChanges, MissingHour, RepeatedHour
 from features.errors import InputError
 
 Name = Annotated[str, Field(min_length=1)]
@@ -60,9 +62,9 @@ class Drop(_Part):
 class Mapping(_Part):
     """One export's columns and habits.
 
-    `store_id` is the store of all lines where no column says it. `decimal` is the decimal mark. Lines in the
-    hour that the store's clock shows twice in autumn are refused, or taken for the first or the second of the
-    two, as `repeated_hour` says.
+    `store_id` is the store of all lines where no column says it. `decimal` is the decimal mark. Local times that
+    the store's clock shows twice in autumn are read as `repeated_hour` says, those that it skips in spring as
+    `missing_hour` says; see `features.clock.ClockChanges`.
     """
 
     columns: Columns
@@ -72,7 +74,8 @@ class Mapping(_Part):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     encoding: Name = "utf-8"
     decimal: Literal[".", ","] = "."
-    repeated_hour: Literal["refuse", "first", "second"] = "refuse"
+    repeated_hour: RepeatedHour = "refuse"
+    missing_hour: MissingHour = "refuse"
 
     @model_validator(mode="after")
     def _one_store(self) -> Self:
@@ -90,6 +93,11 @@ class Mapping(_Part):
             where = ".".join(str(part) for part in first["loc"])
             wrong = first["msg"].removeprefix("Value error, ")
             raise InputError(f"mapping: {f'{where}: ' if where else ''}{wrong}") from None
+
+    def with_changes(self, changes: ClockChanges) -> Self:
+        """The same mapping with the choices that `changes` makes instead of its own."""
+        chosen = {name: choice for name, choice in asdict(changes).items() if choice is not None}
+        return self.model_copy(update=chosen)
 
     @property
     def named(self) -> list[str]:

@@ -64,8 +64,12 @@ def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) 
     below 0. `zones` has one row (store_id, timezone) per known store. Raises SchemaError for columns that
     `lines` lacks and InputError for stores that are not known.
     """
-    read = read_lines(lines, mapping, zones)
-    tickets = _tickets(read.kept, mapping.priced)
+    return count_lines(read_lines(lines, mapping, zones), mapping.priced)
+
+
+def count_lines(read: Lines, priced: bool) -> PosDemand:
+    """Lines that are read as hourly demand, as in `lines_to_demand`; sales only where the export is `priced`."""
+    tickets = _tickets(read.kept, priced)
     orders = tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
     money = (pl.col("millionths") / MILLIONTHS).round(6)  # the float nearest to the exact sum
     hours = (
@@ -75,8 +79,8 @@ def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) 
         .with_columns(pl.col("orders").fill_null(0.0), sales=money.clip(0))
         .sort("store_id", "hour_utc")
     )
-    names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if mapping.priced else [])]
-    summary = _summary(read, tickets, hours["millionths"], mapping.priced)
+    names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if priced else [])]
+    summary = _summary(read, tickets, hours["millionths"], priced)
     return PosDemand(hours.select(names), read.refused, summary)
 
 

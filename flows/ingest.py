@@ -8,10 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from features.clock import NO_CHOICE, ClockChanges
 from features.conform import Conformed, conform
 from features.errors import InputError, SchemaError, ValueRefused
+from features.lines import read_lines
 from features.mapping import Mapping
-from features.pos import PosDemand, Summary, lines_to_demand
+from features.pos import Summary, count_lines
+from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows.adapters import files, refusals
 from flows.adapters.lake import Lake
@@ -45,10 +48,17 @@ class IngestReport:
         return asdict(self)
 
 
-def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: bool = False) -> IngestReport:
+def ingest_table(
+    lake: Lake,
+    table: str,
+    paths: Sequence[Path | str],
+    skip_bad: bool = False,
+    changes: ClockChanges = NO_CHOICE,
+) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
-    Later files win over earlier ones as if ingested one by one: an empty cell changes nothing. Where any row
+    Later files win over earlier ones as if ingested one by one: an empty cell changes nothing. Local times that a
+    store's clock shows twice or never are read as `changes` say, file by file. Where any row
     is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either way. Raises
     InputError for what is wrong with names, files and columns, ValueRefused for rows.
     """
@@ -59,7 +69,7 @@ def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: 
     faults, good, collapsed = [], 0, 0
     with Staging(table, lake.root.parent) as staged:
         for path in found:
-            each = _conform_file(path, spec, zones)
+            each = _conform_file(path, spec, zones, changes)
             staged.add(each.rows)
             faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + each.rows.height, collapsed + each.collapsed
@@ -70,21 +80,31 @@ def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: 
 
 
 def ingest_pos(
-    lake: Lake, paths: Sequence[Path | str], mapping_path: Path | str, skip_bad: bool = False
+    lake: Lake,
+    paths: Sequence[Path | str],
+    mapping_path: Path | str,
+    skip_bad: bool = False,
+    changes: ClockChanges = NO_CHOICE,
 ) -> IngestReport:
     """Counts the point-of-sale lines of all files together and upserts them as demand in one commit.
 
-    A store-hour's lines may lie in several files, so files that overlap would count twice and are an
-    InputError. What is refused, written and raised is otherwise as in `ingest_table`.
+    A store-hour's lines may lie in several files, and so may a ticket's. A line that two files hold, as
+    `features.repeats.repeated_lines` has it, is an InputError. `changes` come before the choices of the mapping.
+    What is refused, written and raised is otherwise as in `ingest_table`.
     """
-    mapping, found, zones = read_mapping(mapping_path), files.find(paths), _zones(lake)
+    mapping, found, zones = read_mapping(mapping_path).with_changes(changes), files.find(paths), _zones(lake)
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
     parts = [_read_lines(path, mapping) for path in found]
-    _refuse_overlap(parts, found, mapping)
-    counted = lines_to_demand(pl.concat(parts), mapping, zones)
+    if any(part.schema != parts[0].schema for part in parts):
+        raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
+    starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
+    lines = read_lines(pl.concat(parts), mapping, zones)
+    _refuse_repeats(_by_file(lines.kept, starts), found, mapping)
+    counted = count_lines(lines, mapping.priced)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
-    cells = _by_file(counted, parts, found)
+    refused = _by_file(counted.refused, starts)
+    cells = refused.select(pl.Series("file", list(map(str, found))).gather(refused["file"]), pl.exclude("file"))
     listed = _refuse(lake, "pos", cells, skip_bad and conformed is not None)
     if conformed is None:
         raise InputError(f"pos: no line of {len(found)} files counts; check the mapping's drop rules")
@@ -112,10 +132,10 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
     return lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
 
 
-def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None) -> Conformed:
+def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None, changes: ClockChanges) -> Conformed:
     frame = files.read(path)
     try:
-        return conform(frame, table, zones)
+        return conform(frame, table, zones, changes)
     except SchemaError as error:
         raise SchemaError(f"{path}: {error}") from None
 
@@ -131,30 +151,28 @@ def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:
     return frame.select(mapping.named)
 
 
-def _refuse_overlap(parts: Sequence[pl.DataFrame], found: Sequence[Path], mapping: Mapping) -> None:
-    """Raises InputError where files share tickets; one a file may be cut in two by the end of the file."""
-    if any(part.schema != parts[0].schema for part in parts):
-        raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
-    columns = mapping.columns
-    of_ticket = [n for n in (columns.store, columns.date, columns.time, columns.timestamp, columns.ticket) if n]
-    tickets = pl.concat([part.select(of_ticket).unique() for part in parts])
-    shared = tickets.filter(tickets.is_duplicated()).unique()
-    if shared.height >= len(found):
-        example = shared[columns.ticket].cast(pl.String).sort()[0]
-        raise InputError(
-            f"pos: {shared.height} tickets are in more than one of {len(found)} files and would count twice, "
-            f"such as {columns.ticket} {example}; give each line once"
-        )
+def _by_file(rows: pl.DataFrame, starts: pl.Series) -> pl.DataFrame:
+    """The rows with the number of their `file`, and `row` counted in it; `starts` are the rows before each file."""
+    file = starts.search_sorted(rows["row"] - 1, side="right") - 1
+    return rows.with_columns(pl.col("row") - starts.gather(file), file=file)
 
 
-def _by_file(counted: PosDemand, parts: Sequence[pl.DataFrame], found: Sequence[Path]) -> pl.DataFrame:
-    """The refused cells with their file and their row in it."""
-    heights = pl.Series([part.height for part in parts])
-    starts = pl.DataFrame({"file": list(map(str, found)), "before": heights.cum_sum() - heights})
-    placed = counted.refused.join_asof(
-        starts.with_columns(row=pl.col("before") + 1), on="row", strategy="backward", check_sortedness=False
+def _refuse_repeats(kept: pl.DataFrame, found: Sequence[Path], mapping: Mapping) -> None:
+    """Raises InputError where two files hold the same line, with the files and the first such line."""
+    repeated = repeated_lines(kept)
+    if repeated.is_empty():
+        return
+    line = repeated.row(0, named=True)
+    equal = repeated.join(repeated.head(1), on=LINE, how="semi", nulls_equal=True).unique("file", maintain_order=True)
+    example = " and ".join(f"row {row} of {found[file]}" for row, file in equal.select("row", "file").rows()[:2])
+    paths = [str(found[file]) for file in repeated["file"].unique().sort()]
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    count = repeated.select(LINE).n_unique()
+    raise InputError(
+        f"pos: {count} {'line is' if count == 1 else 'lines are'} in more than one of {', '.join(paths[:5])}{more} and "
+        f"would count twice, such as {mapping.columns.ticket} {line['ticket']} of store {line['store_id']} at "
+        f"{line['at_local']}: {example}; give each line once, and all lines of a ticket that has equal ones in one file"
     )
-    return placed.select("file", pl.col("row") - pl.col("before"), "column", "value", "reason")
 
 
 def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path | None:

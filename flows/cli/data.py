@@ -53,18 +53,36 @@ def ingest(
     paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
     mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
+    repeated_hour: Annotated[
+        str | None,
+        typer.Option(
+            help="Local times that the clock shows twice in autumn: refuse (the default), first, second or both. Two "
+            "rows of the same local hour are first and second in file order; a single row is first or second as chosen."
+        ),
+    ] = None,
+    missing_hour: Annotated[
+        str | None,
+        typer.Option(
+            help="Local times that the clock skips in spring: refuse (the default), later (02:30 is 03:30, by a clock "
+            "not yet put forward) or earlier (01:30)."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Check files and upsert their rows into a table."""
+    """Check files and upsert their rows into a table.
+
+    A pos ticket may go on in the next file; a line that two files hold is refused.
+    """
     from features.errors import InputError
     from flows import ingest as ingests
     from flows.display import data as display
 
+    changes = options.clock_changes(repeated_hour, missing_hour)
     lake = Place(context.obj).lake
     if table == "pos":
         if mapping is None:
             raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
-        report = ingests.ingest_pos(lake, paths, mapping, skip_bad)
+        report = ingests.ingest_pos(lake, paths, mapping, skip_bad, changes)
     else:
-        report = ingests.ingest_table(lake, table, paths, skip_bad)
+        report = ingests.ingest_table(lake, table, paths, skip_bad, changes)
     display.show_ingest(report, as_json=json)

@@ -100,6 +100,19 @@ def units(texts: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(part.strip() for text in texts for part in text.split(","))) if texts else None
 
 
+def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
+    from typing import get_args
+
+    from features.clock import ClockChanges, MissingHour, RepeatedHour
+    from features.errors import InputError
+
+    chosen = {"repeated-hour": (repeated_hour, RepeatedHour), "missing-hour": (missing_hour, MissingHour)}
+    for name, (text, choices) in chosen.items():
+        if text is not None and text not in get_args(choices):
+            raise InputError(f"--{name} is {text!r}: expected one of {', '.join(get_args(choices))}")
+    return ClockChanges(repeated_hour, missing_hour)  # type: ignore[arg-type]
+
+
 def recipe(weather: str, seed: int) -> Any:
     from features.errors import InputError
     from forecasting.recipe import Recipe

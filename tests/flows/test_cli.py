@@ -4,10 +4,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
+
+from flows.adapters.lake import Lake
 
 COMMANDS = (
     *("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status"),
@@ -42,6 +45,14 @@ WRONG = {
     "unknown table": (("ingest", "sandwiches", "FILE"), "sandwiches"),
     "absent file": (("ingest", "demand", "nowhere.csv"), "nowhere.csv"),
     "pos without a mapping": (("ingest", "pos", "FILE"), "--mapping"),
+    "unknown repeated hour": (
+        ("ingest", "demand", "FILE", "--repeated-hour", "third"),
+        "--repeated-hour is 'third': expected one of refuse, first, second, both",
+    ),
+    "unknown missing hour": (
+        ("ingest", "demand", "FILE", "--missing-hour", "first"),
+        "--missing-hour is 'first': expected one of refuse, earlier, later",
+    ),
     "unknown store": (("forecast", "--store", "S0099"), "S0099"),
     "unknown store among known": (("forecast", "--store", "S0001", "--store", "S0099"), "S0099"),
     "unknown level": (
@@ -271,6 +282,35 @@ def test_bad_rows_may_be_skipped(world, daypart, tmp_path: Path) -> None:  # typ
     found = daypart(world.home, "ingest", "demand", file, "--skip-bad", "--json").json
     assert (found["rows_taken"], found["rows_refused"]) == (1, 1)
     assert pl.read_csv(found["refused_file"]).height == 1
+
+
+def test_the_hours_at_which_clocks_change_come_in_by_options(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    home, files = tmp_path / "home", {}
+    for name, text in {
+        "stores": "store_id,timezone,country\nB,Europe/Berlin,DE\n",
+        "labor": "store_id,hour_local,worked_hours\nB,2025-10-26 02:00:00,1\nB,2025-10-26 02:00:00,2\n",
+        "demand": "store_id,hour_local,orders\nB,2025-03-30 02:00:00,5\n",
+        "lines": "At,No,Total\n2025-03-30 02:10:00,1,3\n2025-10-26 02:40:00,2,3\n2025-10-26 02:05:00,3,3\n",
+    }.items():
+        files[name] = tmp_path / f"{name}.csv"
+        files[name].write_text(text)
+    mapping = tmp_path / "pos.toml"
+    mapping.write_text('store_id = "B"\n[columns]\ntimestamp = "At"\nticket = "No"\nline_total = "Total"\n')
+    assert daypart(home, "ingest", "stores", files["stores"]).status == 0
+    refuse(daypart(home, "ingest", "labor", files["labor"]), "pass --repeated-hour first, second or both")
+    refuse(daypart(home, "ingest", "demand", files["demand"]), "pass --missing-hour earlier or later")
+    pos = ("ingest", "pos", files["lines"], "--mapping", mapping)
+    refuse(daypart(home, *pos), "--missing-hour to earlier or later")
+    assert daypart(home, "ingest", "labor", files["labor"], "--repeated-hour", "both").status == 0
+    assert daypart(home, "ingest", "demand", files["demand"], "--missing-hour", "earlier").status == 0
+    refuse(daypart(home, *pos, "--missing-hour", "later"), "--repeated-hour to first, second or both")
+    assert daypart(home, *pos, "--missing-hour", "later", "--repeated-hour", "both").status == 0
+    lake = Lake(home / "lake")
+    labor = lake.scan("labor").select("hour_utc", "worked_hours").collect().rows()
+    assert sorted(labor) == [(datetime(2025, 10, 26, 0), 1.0), (datetime(2025, 10, 26, 1), 2.0)]
+    demand = lake.scan("demand").select("hour_utc", "orders").collect().rows()
+    autumn = [(datetime(2025, 10, 26, hour), 1.0) for hour in (0, 1)]
+    assert sorted(demand) == [(datetime(2025, 3, 30, 0), 5.0), (datetime(2025, 3, 30, 1), 1.0), *autumn]
 
 
 def test_two_ingests_at_once_leave_both_in(

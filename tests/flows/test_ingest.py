@@ -2,10 +2,12 @@ import gzip
 import json
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from features.clock import ClockChanges
 from features.errors import InputError, SchemaError, ValueRefused
 from flows.adapters.lake import Lake
 from flows.ingest import ingest_pos, ingest_table
@@ -184,13 +186,70 @@ def test_pos_lines_of_many_files_are_counted_together(lake: Lake, tmp_path: Path
     json.dumps(report.as_dict())
 
 
+def test_lines_that_two_of_three_files_hold_are_not_counted_twice(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "pos.toml", MAPPING)
+    folder = tmp_path / "in"
+    a = write(folder / "a.csv", LINES + "NY,2024-01-05 08:00:00,0,1\nNY,2024-01-05 08:10:00,1,3\n")
+    b = write(folder / "b.csv", LINES + "NY,2024-01-05 09:20:00,2,2\n")
+    c = write(folder / "c.csv", LINES + "NY,2024-01-05 08:10,1,3.00\nNY,2024-01-05 10:20:00,3,2\n")
+    for paths in ([folder], [c, a, b]):
+        with pytest.raises(InputError, match="1 line is in more than one of") as error:
+            ingest_pos(lake, paths, mapping, skip_bad=True)
+        assert not lake.exists("demand")
+        places = [f"row 2 of {a}", f"row 1 of {c}"]
+        files, example = ([a, c], places) if paths == [folder] else ([c, a], places[::-1])
+        assert one_line(error) == (
+            f"pos: 1 line is in more than one of {files[0]}, {files[1]} and would count twice, such as No 1 of store NY "
+            f"at 2024-01-05 08:10:00: {example[0]} and {example[1]}; "
+            "give each line once, and all lines of a ticket that has equal ones in one file"
+        )
+    assert ingest_pos(lake, [a, b], mapping).rows_taken == 2
+
+
 def test_exports_that_overlap_are_not_counted_twice(lake: Lake, tmp_path: Path) -> None:
     mapping = write(tmp_path / "pos.toml", MAPPING)
-    lines = "NY,2024-01-05 08:10:00,1,3\nNY,2024-01-05 08:20:00,2,2\n"
-    paths = [write(tmp_path / name, LINES + lines) for name in ("a.csv", "b.csv")]
-    with pytest.raises(InputError, match="2 tickets are in more than one of 2 files .* such as No 1"):
+    lines = [f"NY,2024-01-05 {hour:02}:10:00,{hour},3\n" for hour in range(6, 20)]
+    paths = [write(tmp_path / f"{n}.csv", LINES + "".join(lines[n : n + 3])) for n in range(0, 12, 2)]
+    with pytest.raises(InputError, match=r"pos: 5 lines are in more than one of .*0\.csv, .* and 1 more"):
         ingest_pos(lake, paths, mapping)
     assert not lake.exists("demand")
+
+
+def test_an_export_again_or_corrected_replaces_its_hours(lake: Lake, tmp_path: Path) -> None:
+    mapping = write(tmp_path / "pos.toml", MAPPING)
+    export = write(tmp_path / "a.csv", LINES + "NY,2024-01-05 08:10:00,1,3\nNY,2024-01-05 09:10:00,2,4\n")
+    assert ingest_pos(lake, [export], mapping).rows_taken == 2
+    assert ingest_pos(lake, [export, export], mapping).rows_unchanged == 2, "one file given twice is one file"
+    write(export, LINES + "NY,2024-01-05 08:10:00,1,3\nNY,2024-01-05 08:10:00,1,3\nNY,2024-01-05 09:10:00,2,4\n")
+    report = ingest_pos(lake, [export], mapping)
+    assert (report.rows_replaced, report.rows_unchanged) == (1, 1)
+    assert demand(lake) == [("NY", at(8), 1.0, 6.0), ("NY", at(9), 1.0, 4.0)]
+
+
+AUTUMN = HEADER + "".join(f"NY,2024-11-03 {hour:02}:00:00,{orders}\n" for orders, hour in enumerate([0, 1, 1, 2, 3], 1))
+
+
+def test_every_hour_of_an_autumn_day_comes_in_by_the_choice(lake: Lake, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", AUTUMN)
+    with pytest.raises(ValueRefused, match="2 rows refused.* pass --repeated-hour first, second or both"):
+        ingest_table(lake, "demand", [path])
+    report = ingest_table(lake, "demand", [path], changes=ClockChanges("both"))
+    assert (report.rows_taken, report.rows_refused) == (5, 0)
+    stored = lake.scan("demand").sort("hour_utc").collect()
+    assert stored["hour_utc"].dt.hour().to_list() == [4, 5, 6, 7, 8]
+    assert stored["orders"].to_list() == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(("written", "chosen", "utc_hour"), [("first", None, 5), ("first", "second", 6)])
+def test_the_choice_of_a_call_comes_before_that_of_the_mapping(
+    lake: Lake, tmp_path: Path, written: str, chosen: Any, utc_hour: int
+) -> None:
+    mapping = write(tmp_path / "pos.toml", f'repeated_hour = "{written}"\n{MAPPING}')
+    lines = write(tmp_path / "a.csv", LINES + "NY,2024-11-03 01:10:00,1,3\n")
+    ingest_pos(lake, [lines], mapping, changes=ClockChanges(chosen))
+    assert lake.scan("demand").collect()["hour_utc"].dt.hour().to_list() == [utc_hour]
+    with pytest.raises(ValueRefused, match=r"set repeated_hour in the mapping or --repeated-hour to first"):
+        ingest_pos(lake, [lines], mapping, changes=ClockChanges("refuse"))
 
 
 def test_refused_lines_are_told_by_file_and_row(lake: Lake, tmp_path: Path) -> None:
