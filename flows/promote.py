@@ -13,6 +13,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD
 from flows.adapters.registry import Registry
+from flows.models import ModelStore
 from flows.move import Act, Outcome, mended, moved, still
 from flows.trail import Request, Trail, refusal
 
@@ -96,6 +97,7 @@ def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
 def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
     if registry.version_of(act.unit, "champion") == act.version:
+        ModelStore(audit.lake, registry).load(act.unit, act.version)
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
     who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
     if not who:
@@ -115,7 +117,7 @@ def _filed(audit: Audit, registry: Registry, who: str, act: Act) -> Outcome:
         if waiting is not None and (waiting.version, waiting.does) == (act.version, act.does):
             raise _Waits(waiting)
 
-    registry.load(act.unit, act.version)
+    ModelStore(audit.lake, registry).load(act.unit, act.version)
     said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
     said |= {"waits_for": who, **act.override}
     waits = f"waits for {who}; {still(registry, act.unit)}"
