@@ -33,12 +33,14 @@ def promote(
     By hand, a version that the gate refused takes a role that may override the policy too, and whatever approval
     that wants; its records say so.
     What serves already, or waits already, is told and adds nothing. Raises InputError for a role that may not,
-    NotKnownError for an unknown version, DaypartError for one with damaged files: the champion keeps serving.
+    NotKnownError for an unknown version, DamagedError for one with damaged files and where the audit is not as it was
+    written: the champion keeps serving.
     """
     wanted = version if version is not None else registry.version_of(unit, "challenger")
     if wanted is None:
         raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
     audit = Audit(lake, registry)
+    audit.check()
     act = Act(unit, wanted, role, "promote", reason, now, overridden(audit.records(), unit, wanted, "promote", role))
     told = _checked(registry, act)
     mended(audit, registry, unit, now)
@@ -58,6 +60,7 @@ def rollback(
         raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
     told = _checked(registry, Act(unit, champion, role, "rollback", reason, now))
     audit = Audit(lake, registry)
+    audit.check()
     trail, cut = mended(audit, registry, unit, now)
     wanted = version if version is not None else trail.earlier
     if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):

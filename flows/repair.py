@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from features.errors import InputError
+from features.errors import DamagedError, InputError
 from flows.adapters.audit import Audit, Record
 from flows.adapters.governance import DEFAULT
 from flows.adapters.lake import Lake
@@ -19,7 +19,10 @@ def repair(lake: Lake, registry: Registry, role: str, now: datetime, reason: str
     """
     if not reason.strip():
         raise InputError("--reason is empty: say what happened to the audit, and what was tried to restore it")
-    allowed = rules(lake, registry).check("repair_audit", DEFAULT, "the audit", role).may_alone
-    if role not in allowed:
-        raise InputError(f"{role} may not repair the audit alone: that is for {allowed[0]}, who is accountable")
-    return Audit(lake, registry).repair(now, role, reason)
+    try:
+        allowed = rules(lake, registry).check("repair_audit", DEFAULT, "the audit", role).may_alone
+        if role not in allowed:
+            raise InputError(f"{role} may not repair the audit alone: that is for {allowed[0]}, who is accountable")
+        return Audit(lake, registry).repair(now, role, reason)
+    except DamagedError as damaged:
+        raise DamagedError(f"{damaged}; or, without a copy, move it out of the lake and repair again") from damaged

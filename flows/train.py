@@ -1,7 +1,7 @@
 """Train: read the records, make a challenger for each unit, register it, gate it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -179,7 +179,7 @@ class _Job:
         """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""
         audit, name = Audit(self.chain.lake, self.registry), self.unit.name
         said = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
-        said |= {**asdict(verdict), **self.marked}
+        said |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
         if self.asked:
             said["asked"] = self.asked
         mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")

@@ -107,12 +107,7 @@ class Audit:
             }
             return _chained(now, role, [(REPAIR, "", details)], last.number, last.hash)
 
-        try:
-            return next(iter(self._added(follow)), None)
-        except DamagedError as failed:
-            raise DamagedError(
-                f"{failed}; or, without a copy, move the folder out of the lake and repair again"
-            ) from None
+        return next(iter(self._added(follow)), None)
 
     @staticmethod
     def empty() -> pl.DataFrame:
