@@ -146,9 +146,10 @@ class _Job:
             return self.told(None, False, str(unknown), {}, meter)
         files, store = challenger.files(), ModelStore(self.chain.lake, registry)
         serving = store.serving_one(unit.name)
-        if serving is not None and not serving.refused and serving.files == files:
+        if serving is not None and serving.files == files:
             mend(self.chain.lake, registry, unit.name, self.now)
-            return self.told(serving.version, True, "the champion is this very model", challenger.trained_on, meter)
+            which = "the model that serves in place of the champion" if serving.refused else "the champion"
+            return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         with meter("register"):
             version = registry.version_of(unit.name, "challenger")

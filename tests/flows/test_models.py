@@ -134,7 +134,8 @@ def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any
     assert [text.rpartition("; ")[2] for text in told["notices"]] == ["v1 serves in its place"]
     assert "v1 serves in its place" in daypart(world.home, "status").out
     (retrained,) = train(world.lake, world.registry, Recipe(**SMALL), ("orders",))
-    assert (retrained.version, retrained.promoted) == (3, False)
+    assert (retrained.version, retrained.promoted) == (1, True)
+    assert retrained.reason == "the model that serves in place of the champion is this very model"
 
 
 def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> None:
