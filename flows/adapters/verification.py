@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Self
 
 import polars as pl
@@ -86,42 +86,41 @@ class Content:
 
     def verified(self, anchored: int) -> Verified:
         """All faults, and what repairs on record acknowledge of them. Every hash is computed anew."""
-        repairs, hashes = self._repairs(), {row["sequence"]: row["hash"] for row in self.rows}
+        repairs, hashes = self._repairs(), {n: row["hash"] for row in self.rows if (n := chain.number_of(row)) > 0}
         last = max([0, *hashes])
         end = max([last, *self._damaged_numbers(), *(head.number for head in self.heads)])
         acknowledged = {number: repair for repair in repairs for number in repair.missing}
-        absent = set(range(1, end + 1)) - set(hashes)
         stated = {fault: repair for repair in repairs if repair.content == self.digest(repair.number)
                   for fault in repair.faults}  # fmt: skip
         faults = list(dict.fromkeys(self._faults(hashes, acknowledged)))
-        gaps = [
-            f"{_records(first, last)} {'is' if first == last else 'are'} missing; {author}"
-            for author in dict.fromkeys(repair.author for repair in repairs)
-            for first, last in spans(n for n in absent if n in acknowledged and acknowledged[n].author == author)
+        absent = [
+            f"{_records(first, last)} {'is' if first == last else 'are'} missing; {repair.author}"
+            for repair in repairs
+            for first, last in spans(n for n in repair.missing - set(hashes) if acknowledged[n] is repair)
         ]
         return Verified(
             len(self.rows), f"{last}:{hashes[last]}" if last else "", anchored,
             faults=[fault for fault in faults if fault not in stated],
-            missing=spans(absent - set(acknowledged)),
-            repaired=[*gaps, *(f"{fault}; {stated[fault].author}" for fault in faults if fault in stated)],
+            missing=gaps({*hashes, *acknowledged}, end),
+            repaired=[*absent, *(f"{fault}; {stated[fault].author}" for fault in faults if fault in stated)],
         )  # fmt: skip
 
     @property
     def last(self) -> Head:
         """The last record that was ever known of: a record that is there, else as the heads have it."""
-        rows = [Head(row["sequence"], row["hash"], "the table") for row in self.rows]
+        rows = [Head(chain.number_of(row), row["hash"], "the table") for row in self.rows]
         # Of equals the first is taken.
         return max([*rows, *self.heads, Head(0, chain.FIRST, "")], key=lambda head: head.number)
 
     def digest(self, before: int) -> str:
         """One hash over all that the records before a number say now."""
-        rows = [dict(row) for row in self.rows if row["sequence"] < before]
-        rows.sort(key=lambda row: (row["sequence"], chain.canonical(row)))
+        rows = [dict(row) for row in self.rows if chain.number_of(row) < before]
+        rows.sort(key=lambda row: (chain.number_of(row), chain.canonical(row)))
         return hashlib.sha256(chain.canonical(rows).encode()).hexdigest()
 
     def _repairs(self) -> list[Repair]:
         """Repairs on record, each of numbers below its own. One whose record was changed counts for nothing."""
-        return [Repair.from_row(row) for row in self.rows if row["activity"] == REPAIR and _is_intact(row)]
+        return [Repair.from_row(row) for row in self.rows if row["activity"] == REPAIR and chain.is_intact(row)]
 
     def _damaged_numbers(self) -> set[int]:
         return {number for file in self.damaged for number in _numbers(file)}
@@ -134,6 +133,10 @@ class Content:
                 yield f"{_span(file)}: the file {file.path.name} is gone or changed"
         lost = self._damaged_numbers() | set(acknowledged)
         yield from chain.faults(self.rows, lost)
+        for number in sorted(set(hashes) & set(acknowledged)):
+            # A lost record that is back is known by the one that follows on it; else it may be anything.
+            if number + 1 not in hashes:
+                yield f"record {number} is there, which a repair has as missing, and nothing follows on it"
         for version, operation, metadata in self.commits:
             if "head" not in metadata and operation not in HARMLESS:
                 yield f"version {version} of the table was not written by daypart: {operation}"
@@ -146,7 +149,7 @@ def is_whole(rows: pl.DataFrame, heads: Sequence[Head]) -> bool:
     False also where it takes a closer look, as `Content.verified`, to tell.
     """
     last = rows["sequence"][-1] if rows.height else 0
-    repairs = [row for row in rows.filter(pl.col("activity") == REPAIR).to_dicts() if _is_intact(row)]
+    repairs = [row for row in rows.filter(pl.col("activity") == REPAIR).to_dicts() if chain.is_intact(row)]
     missing = sum(len(Repair.from_row(row).missing) for row in repairs)
     named = rows.filter(pl.col("sequence").is_in([head.number for head in heads]))
     known = dict(named.select("sequence", "hash").iter_rows())
@@ -155,8 +158,10 @@ def is_whole(rows: pl.DataFrame, heads: Sequence[Head]) -> bool:
     return bool(complete and parted.is_empty() and all(known.get(head.number) == head.hash for head in heads))
 
 
-def _is_intact(row: Mapping[str, Any]) -> bool:
-    return bool(row["hash"] == chain.hash_of(row))
+def gaps(numbers: Collection[int], end: int) -> list[tuple[int, int]]:
+    """What lies between positive numbers, from 1 to an end, as spans (first, last)."""
+    bounds = pairwise([0, *sorted(numbers), end + 1])
+    return [(before + 1, after - 1) for before, after in bounds if after - before > 1]
 
 
 def spans(numbers: Iterable[int]) -> list[tuple[int, int]]:

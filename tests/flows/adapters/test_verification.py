@@ -6,17 +6,19 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.errors import DamagedError
 from flows.adapters.audit import ANCHOR, Audit
+from flows.adapters.chain import hash_of
 from flows.adapters.lake import Lake
 from flows.adapters.ledger import Ledger
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
-from flows.adapters.verification import spans
+from flows.adapters.verification import gaps, spans
 from tests.flows.adapters.test_audit import forge
 
 NOW = datetime(2025, 3, 1, 4)
@@ -192,6 +194,32 @@ def test_lost_records_that_come_back_are_as_they_were_written(home: Home, tmp_pa
     assert home.append() == 8
 
 
+def test_a_record_that_is_put_into_a_repaired_gap_is_found(home: Home) -> None:
+    cut_end(home.lake, 2)
+    assert repair(home) == 7
+    (row,) = home.audit.records().filter(pl.col("sequence") == 4).to_dicts()
+    fake = {**row, "sequence": 5, "previous": row["hash"], "role": "planner"}
+    fake["hash"] = hash_of(fake)
+    Ledger(Lake(home.lake), "audit").extend(
+        lambda stored: (pl.DataFrame([fake], stored.schema), {"head": f"5:{fake['hash']}"})
+    )
+    fault = "record 5 is there, which a repair has as missing, and nothing follows on it"
+    assert home.audit.verify().faults == [fault]
+    with pytest.raises(DamagedError, match=fault):
+        home.append()
+
+
+@pytest.mark.parametrize("number", [None, 0, -3])
+def test_a_record_without_a_number_is_a_fault(home: Home, number: int | None) -> None:
+    forge(home.lake, 4, lambda row: {**row, "sequence": number})
+    faults = home.audit.verify().faults
+    assert faults[0].startswith(f"record {number} (promote of orders by lead")
+    assert "record 4 is gone" in faults
+    assert repair(home) == 7
+    assert home.audit.verify().faults == []
+    assert home.append() == 8
+
+
 def test_an_end_that_was_made_anew_is_not_appended_to(home: Home) -> None:
     """Whoever makes the last records anew, log and all, still has not what the registry noted of them."""
     cut_end(home.lake, 2)
@@ -241,6 +269,12 @@ def test_a_note_that_is_no_head_is_a_fault(home: Home) -> None:
     assert home.audit.verify().faults == [fault]
     with pytest.raises(DamagedError, match=fault):
         home.append()
+
+
+def test_gaps_are_what_is_between_numbers() -> None:
+    assert gaps([], 0) == gaps([1, 2], 2) == []
+    assert gaps([], 2) == [(1, 2)]
+    assert gaps([5, 2], 10**12) == [(1, 1), (3, 4), (6, 10**12)]
 
 
 def test_spans_are_numbers_without_gaps() -> None:
