@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from features.errors import DamagedError
@@ -147,3 +148,22 @@ def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> 
     publish(world.lake, world.registry)
     assert set(world.forecasts()["model_version"]) == {"orders-v2", "sales-v1"}
     assert status(world.lake, world.registry, NOW).notices == []
+
+
+def test_a_unit_of_which_no_version_is_whole_is_served_by_its_targets_champion(world: World) -> None:
+    (world.home / "portfolio.toml").write_text('segments = { orders = { by = "volume", classes = 2 } }\n')
+    for unit in ("orders.volume-1", "orders.volume-2"):
+        run = world.registry.record("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+        world.registry.set_alias(unit, "champion", world.registry.register(unit, run, {}))
+    damage(world, "orders.volume-2", 1)
+    notices: list[str] = []
+    publish(world.lake, world.registry, notice=notices.append)
+    (notice,) = notices
+    assert notice.startswith("orders.volume-2: version 1 of orders.volume-2 is damaged")
+    assert notice.endswith("no other version that served is whole; orders-v1 serves in its place")
+    rows = world.forecasts().filter(pl.col("target") == "orders")
+    assert rows.group_by("model_version").agg(pl.col("store_id").n_unique()).sort("model_version").rows() == [
+        ("orders-v1", 2), ("orders.volume-1-v1", 2),
+    ]  # fmt: skip
+    assert rebuild(world.lake, world.registry, world.origin).same
+    assert [text.partition(":")[0] for text in status(world.lake, world.registry, NOW).notices] == ["orders.volume-2"]
