@@ -5,6 +5,10 @@ class DaypartError(Exception):
     """Base of every error that daypart raises on purpose."""
 
 
+class DamagedError(DaypartError):
+    """Audit records or model files are not as they were written: trying again does not help, a person must act."""
+
+
 class InputError(DaypartError):
     """A table, file, mapping or argument is wrong; the command line ends with status 2."""
 

@@ -24,6 +24,7 @@ def approve(lake: Lake, registry: Registry, request: str, role: str, now: dateti
     and may not agree with itself, and as `promote` for the version.
     """
     audit = Audit(lake, registry)
+    audit.check()
     records = audit.records()
     found = _found(records, request)
     waiting = awaited(registry, records, found)
@@ -43,6 +44,7 @@ def approve(lake: Lake, registry: Registry, request: str, role: str, now: dateti
 def reject(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
     """Ends a request, named by its unit or its number, without doing it. Raises as `approve`."""
     audit = Audit(lake, registry)
+    audit.check()
     records = audit.records()
     found = _found(records, request)
     _accountable(awaited(registry, records, found), found, role, "reject")

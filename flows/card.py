@@ -9,6 +9,7 @@ import polars as pl
 
 from features.errors import NotKnownError
 from flows.adapters import cards
+from flows.adapters.audit import Audit
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
@@ -85,7 +86,7 @@ def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> 
 
 def _records(lake: Lake, unit: str, version: int) -> pl.DataFrame:
     """Audit records of a version, in order."""
-    records = lake.scan_or_empty("audit").filter(pl.col("unit") == unit).collect().sort("sequence")
+    records = Audit(lake).records().filter(pl.col("unit") == unit)
     mine = [json.loads(details).get("version") == version for details in records["details"]]
     return records.filter(pl.Series(mine, dtype=pl.Boolean))
 

@@ -1,31 +1,39 @@
 """Champions: the models that serve, and which stores each serves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from features.errors import InputError, NotKnownError
+from features.errors import DamagedError, InputError, NotKnownError
 from flows import units
+from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Unit
 from flows.adapters.registry import Registry
+from flows.models import ModelStore, ServingModel
 from forecasting.model import Model
 from forecasting.publication import Served
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A model that serves: the unit in whose name it is registered, its version, and for whom it serves as what."""
+    """A model that serves: the unit in whose name it is registered, its version, and for whom it serves as what.
+
+    `sha256` is the digest of its files. `notice` says of the unit which versions were refused, if any, and what serves.
+    """
 
     unit: str
     version: int
     served: Served
+    sha256: str = ""
+    notice: str = ""
 
 
-def champions(registry: Registry, members: units.Members) -> list[Champion]:
+def champions(lake: Lake, registry: Registry, members: units.Members) -> list[Champion]:
     """The champions that serve units and their stores; a target of which no unit has one is left out.
 
     A unit without one is served by its target's champion of the whole chain. Raises NotKnownError where there is
-    none either, and where no target has any.
+    none either, and where no target has any. A champion whose files are not as they were recorded is refused, and the
+    last version before it that is whole serves, or else the target's champion; DamagedError where that cannot be.
     """
     aliases = registry.aliases()
     serves: dict[Unit, str] = {}
@@ -40,12 +48,48 @@ def champions(registry: Registry, members: units.Members) -> list[Champion]:
     if not serves:
         targets = dict.fromkeys(unit.target for unit in members)
         raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
-    versions = {name: aliases[name]["champion"] for name in serves.values()}
-    models = {name: Model.from_files(files) for name, files in registry.load_all(versions).items()}
-    return [
-        Champion(name, versions[name], _served(models[name], f"{name}-v{versions[name]}", unit, members[unit]))
-        for unit, name in serves.items()
-    ]
+    store = ModelStore(lake, registry)
+    models = _loaded(store, aliases, serves.values())
+    damaged = {unit for unit, name in serves.items() if isinstance(models[name], DamagedError)}
+    models |= _loaded(store, aliases, {unit.target for unit in damaged} - set(models))
+    return [_champion(models, unit, name, members[unit]) for unit, name in serves.items()]
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model that is whole, with what serves as it."""
+
+    name: str
+    model: Model
+    serving: ServingModel
+
+
+def _loaded(
+    store: ModelStore, aliases: Mapping[str, Mapping[str, int]], names: Iterable[str]
+) -> dict[str, _Loaded | DamagedError]:
+    """By name the model that serves in it, of those that have a champion."""
+    named = {name: aliases[name]["champion"] for name in names if "champion" in aliases.get(name, {})}
+    return {
+        name: found if isinstance(found, DamagedError) else _Loaded(name, Model.from_files(dict(found.files)), found)
+        for name, found in store.serving(named)
+    }
+
+
+def _champion(
+    models: Mapping[str, _Loaded | DamagedError], unit: Unit, name: str, store_ids: Sequence[str]
+) -> Champion:
+    """What serves a unit: the model of that name, or where none of its versions is whole its target's."""
+    found = models[name]
+    notices = []
+    if isinstance(found, DamagedError):
+        instead = models.get(unit.target, found)
+        if isinstance(instead, DamagedError):
+            raise found
+        notices.append(f"{name}: {found}; {instead.name}-v{instead.serving.version} serves in its place")
+        found = instead
+    version, notice = found.serving.version, found.serving.notice(found.name)
+    served = _served(found.model, f"{found.name}-v{version}", unit, store_ids)
+    return Champion(found.name, version, served, found.serving.sha256, "; ".join(filter(None, [*notices, notice])))
 
 
 def serving(aliases: Mapping[str, Mapping[str, int]], unit: Unit) -> str | None:

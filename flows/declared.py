@@ -15,7 +15,7 @@ import polars as pl
 
 from features.errors import DaypartError, InputError
 from flows.adapters.audit import Audit
-from flows.adapters.governance import DEFAULT, Activity, Governance, Rule
+from flows.adapters.governance import DEFAULT, Activity, Governance
 from flows.adapters.lake import Lake
 from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio
@@ -63,7 +63,7 @@ class Change:
 
 def undeclared(lake: Lake, registry: Registry) -> list[Change]:
     """The files that differ from what was declared last, or never were declared, or are gone; sorted by name."""
-    return _changes(_declared(lake.scan_or_empty("audit")), registry.settings.home)
+    return _changes(_declared(Audit(lake).records()), registry.settings.home)
 
 
 def mark(lake: Lake, registry: Registry) -> dict[str, list[str]]:
@@ -74,8 +74,12 @@ def mark(lake: Lake, registry: Registry) -> dict[str, list[str]]:
 
 def may_declare(lake: Lake, registry: Registry, file: str) -> tuple[str, ...]:
     """The roles that may declare the file; where a rule wants an approval, only who is accountable."""
-    governance = _governance(_declared(lake.scan_or_empty("audit")), registry.settings.governance)
-    return _may(governance.rule(FILES[file], DEFAULT))
+    return rules(lake, registry).rule(FILES[file], DEFAULT).may_alone
+
+
+def rules(lake: Lake, registry: Registry) -> Governance:
+    """The rules of `governance.toml` as declared last; where it never was, as it is."""
+    return _governance(_declared(Audit(lake).records()), registry.settings.governance)
 
 
 def declare(
@@ -90,7 +94,7 @@ def declare(
     unknown = [name for name in files if name not in FILES]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no file to declare: expected {', '.join(FILES)}")
-    home, known = registry.settings.home, _declared(lake.scan_or_empty("audit"))
+    home, known = registry.settings.home, _declared(Audit(lake).records())
     changes = [each for each in _changes(known, home) if each.file in (files or FILES)]
     for each in changes:
         if each.file in READERS:
@@ -98,7 +102,7 @@ def declare(
         _check(_governance(known, registry.settings.governance), each.file, role)
 
     def is_last(records: pl.DataFrame) -> None:
-        if _declared(records.lazy()) != known:
+        if _declared(records) != known:
             raise DaypartError("another has declared files just now: run again")
 
     if changes:
@@ -109,13 +113,9 @@ def declare(
 
 def _check(governance: Governance, file: str, role: str) -> None:
     """Raises InputError for a role that may not declare the file."""
-    may = _may(governance.check(FILES[file], DEFAULT, file, role))
+    may = governance.check(FILES[file], DEFAULT, file, role).may_alone
     if role not in may:
         raise InputError(f"{role} may not declare {file} alone: that is for {may[0]}, who is accountable")
-
-
-def _may(rule: Rule) -> tuple[str, ...]:
-    return (rule.accountable,) if rule.approval else rule.may
 
 
 def _changes(known: Mapping[str, str | None], home: Path) -> list[Change]:
@@ -123,10 +123,10 @@ def _changes(known: Mapping[str, str | None], home: Path) -> list[Change]:
     return [Change(name, known.get(name), text) for name, text in texts.items() if text != known.get(name)]
 
 
-def _declared(records: pl.LazyFrame) -> dict[str, str | None]:
+def _declared(records: pl.DataFrame) -> dict[str, str | None]:
     """By file, the text that was declared last; null where it was removed."""
     mine = records.filter(pl.col("activity").is_in(sorted(set(FILES.values())))).select("sequence", "details")
-    said = map(json.loads, mine.collect().sort("sequence")["details"])
+    said = map(json.loads, mine.sort("sequence")["details"])
     return {each["file"]: each["text"] for each in said}
 
 

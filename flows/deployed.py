@@ -31,7 +31,8 @@ def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
     settings = Settings(home=home)
     with opened(settings) as engine:
-        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine)
+        told = get_run_logger().warning
+        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=told)
     get_run_logger().info("published the forecast of %s", origin)
     _watch(settings)
 

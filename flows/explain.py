@@ -11,6 +11,7 @@ from features.errors import InputError, NotKnownError
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.forecast import check_stores, published
+from flows.models import ModelStore
 from flows.reading import Chain
 from flows.rebuild import reads_of
 from forecasting import explanation
@@ -77,7 +78,8 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     unit, _, number = version.rpartition("-v")
     reads = reads_of(registry, [told["target"]], told["origin_date"])
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
-    found = _made_anew(chain, Model.from_files(registry.load(unit, int(number))), asked, told["origin_date"])
+    model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
+    found = _made_anew(chain, model, asked, told["origin_date"])
     named, notices = reasons(found), [] if reads else [UNRECORDED]
     forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
     if not found.hours.select(SAME).equals(rows.select(SAME)):

@@ -20,6 +20,7 @@ from flows.adapters.portfolio import Portfolio
 from flows.adapters.registry import Registry
 from flows.adapters.staging import Staging
 from flows.champions import Champion, champions, check_knows
+from flows.models import ModelStore
 from flows.reading import Chain, with_demand
 from forecasting import levels
 from forecasting.engine import Engine, Local
@@ -69,15 +70,16 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     stores = lake.scan("stores").select("store_id", "region", "currency").collect()
     if level == "region" and not stores["region"].is_not_null().any():
         raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
-    models = {name: _model(registry, name) for name in rows["model_version"].unique()}
+    store = ModelStore(lake, registry)
+    models = {name: _model(store, name) for name in rows["model_version"].unique()}
     parts = rows.partition_by("target", maintain_order=True)
     told = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
     return pl.concat(told).sort(levels.ORDER, nulls_last=True)
 
 
-def _model(registry: Registry, name: str) -> Model:
+def _model(store: ModelStore, name: str) -> Model:
     unit, _, version = name.rpartition("-v")
-    return Model.from_files(registry.load(unit, int(version)))
+    return Model.from_files(store.load(unit, int(version)))
 
 
 def due(lake: Lake, origin: date | None) -> date | None:
@@ -94,10 +96,12 @@ def publish(
     origin: date | None = None,
     meter: Meter | None = None,
     engine: Callable[[Meter], Engine] = Local,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> date:
     """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
 
-    Each store is served by the champion of its unit (`champions`). Targets with a champion are published together:
+    Each store is served by the champion of its unit (`champions`); `notice` is given a line for each that is refused.
+    Targets with a champion are published together:
     one atomic write replaces an earlier publication of the same origin, and until then that is what readers see.
     Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
     measured, and kept with each target's run.
@@ -107,8 +111,8 @@ def publish(
     present = with_demand(chain, None)
     day = origin or max(next_day(chain, target) for target in present)
     with meter("load") as count:
-        serving = champions(registry, units.members(chain, Portfolio.read(registry.settings.portfolio),
-                                                    dict.fromkeys(present, day)))  # fmt: skip
+        members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(present, day))
+        serving = champions(lake, registry, members)
         count(len(serving))
     targets = list(dict.fromkeys(each.served.model.target for each in serving))
     for target in targets:
@@ -125,9 +129,23 @@ def publish(
             lake.replace("forecasts", staged, day)
             count(counts.total())
     for target in targets:
-        params = {"origin": day.isoformat(), "model_version": _told(serving, target)}
-        registry.record("forecast", target, params, {"rows": counts[target], **meter.figures()}, chain.versions, {})
+        _record(registry, chain, day, target, serving, {"rows": counts[target], **meter.figures()})
+    for line in dict.fromkeys(champion.notice for champion in serving if champion.notice):
+        notice(line)
     return day
+
+
+def _record(
+    registry: Registry, chain: Chain, origin: date, target: str, serving: Sequence[Champion],
+    figures: Mapping[str, float],
+) -> None:  # fmt: skip
+    """Keeps the run of one target's publication, with the models that made it and those that were refused."""
+    mine = [champion for champion in serving if champion.served.model.target == target]
+    params: dict[str, object] = {"origin": origin.isoformat(), "model_version": _told(serving, target)}
+    if refused := sorted({champion.notice for champion in mine if champion.notice}):
+        params["refused"] = refused
+    models = {champion.served.version: champion.sha256 for champion in mine}
+    registry.record("forecast", target, params, figures, chain.versions, {}, models=models)
 
 
 def _told(serving: Sequence[Champion], target: str) -> str:

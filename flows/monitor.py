@@ -19,6 +19,7 @@ from flows.adapters.policies import Policies
 from flows.adapters.registry import Registry
 from flows.declared import mark
 from flows.drift import drifted
+from flows.models import ModelStore, ServingModel
 from flows.reading import Chain
 from forecasting import misses, tallies
 from forecasting.accuracy import Level
@@ -114,9 +115,12 @@ def _serving(lake: Lake, registry: Registry) -> list[Serving]:
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
     latest = rows.filter(pl.col("origin_date") == last).group_by(unit.alias("unit"), "target", "tier")
     found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
-    aliases = registry.aliases()
+    aliases, units = registry.aliases(), found["unit"].to_list()
+    named = {unit: aliases[unit]["champion"] for unit in units if "champion" in aliases.get(unit, {})}
+    models = ModelStore(lake, registry).serving(named)
+    serving = {unit: model.version for unit, model in models if isinstance(model, ServingModel)}
     return [
-        Serving(unit, target, tier, frozenset(ids), aliases.get(unit, {}).get("champion"))
+        Serving(unit, target, tier, frozenset(ids), serving.get(unit, named.get(unit)))
         for unit, target, tier, ids in found.iter_rows()
     ]
 

@@ -18,6 +18,7 @@ from flows.adapters.audit import Audit
 from flows.adapters.governance import Activity
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
+from flows.models import ModelStore
 from flows.trail import Move, Request, Trail
 
 LONGEST = timedelta(minutes=10)
@@ -64,7 +65,10 @@ def mend(lake: Lake, registry: Registry, unit: str, now: datetime) -> None:
 
 
 def moved(audit: Audit, registry: Registry, act: Act, request: Request | None) -> Outcome:
-    """Moves the champion's alias between two records. Raises DaypartError while another move is under way."""
+    """Moves the champion's alias between two records. Raises DaypartError while another move is under way.
+
+    Raises DamagedError for a version whose files are not as they were recorded.
+    """
 
     def is_free(records: pl.DataFrame) -> None:
         trail = Trail.of(records, act.unit)
@@ -73,7 +77,7 @@ def moved(audit: Audit, registry: Registry, act: Act, request: Request | None) -
         if request is not None and trail.pending != request:
             raise NotKnownError(f"request {request.number} does not wait any more: see `daypart audit`")
 
-    registry.load(act.unit, act.version)
+    ModelStore(audit.lake, registry).load(act.unit, act.version)
     was = registry.version_of(act.unit, "champion")
     said: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
     said |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}

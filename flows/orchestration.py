@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow, task
 
-from features.errors import InputError
+from features.errors import DamagedError, InputError
 from flows import forecast as forecasts
 from flows import ingest as ingests
 from flows import monitor as monitors
@@ -24,10 +24,10 @@ RETRY_DELAYS_SECONDS = [2.0, 10.0, 60.0]
 
 
 def in_passing(task: Any, run: Any, state: Any) -> bool:
-    """Whether a failure may pass by itself: wrong input never does."""
+    """Whether a failure may pass by itself: wrong input and damaged records or files never do."""
     try:
         state.result()
-    except InputError:
+    except (DamagedError, InputError):
         return False
     except Exception:
         return True

@@ -13,6 +13,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD
 from flows.adapters.registry import Registry
+from flows.models import ModelStore
 from flows.move import Act, Outcome, mended, moved, still
 from flows.trail import Request, Trail, refusal
 
@@ -32,12 +33,14 @@ def promote(
     By hand, a version that the gate refused takes a role that may override the policy too, and whatever approval
     that wants; its records say so.
     What serves already, or waits already, is told and adds nothing. Raises InputError for a role that may not,
-    NotKnownError for an unknown version, DaypartError for one with damaged files: the champion keeps serving.
+    NotKnownError for an unknown version, DamagedError for one with damaged files and where the audit is not as it was
+    written: the champion keeps serving.
     """
     wanted = version if version is not None else registry.version_of(unit, "challenger")
     if wanted is None:
         raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
     audit = Audit(lake, registry)
+    audit.check()
     act = Act(unit, wanted, role, "promote", reason, now, overridden(audit.records(), unit, wanted, "promote", role))
     told = _checked(registry, act)
     mended(audit, registry, unit, now)
@@ -57,6 +60,7 @@ def rollback(
         raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
     told = _checked(registry, Act(unit, champion, role, "rollback", reason, now))
     audit = Audit(lake, registry)
+    audit.check()
     trail, cut = mended(audit, registry, unit, now)
     wanted = version if version is not None else trail.earlier
     if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
@@ -96,6 +100,7 @@ def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
 def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
     if registry.version_of(act.unit, "champion") == act.version:
+        ModelStore(audit.lake, registry).load(act.unit, act.version)
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
     who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
     if not who:
@@ -115,7 +120,7 @@ def _filed(audit: Audit, registry: Registry, who: str, act: Act) -> Outcome:
         if waiting is not None and (waiting.version, waiting.does) == (act.version, act.does):
             raise _Waits(waiting)
 
-    registry.load(act.unit, act.version)
+    ModelStore(audit.lake, registry).load(act.unit, act.version)
     said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
     said |= {"waits_for": who, **act.override}
     waits = f"waits for {who}; {still(registry, act.unit)}"

@@ -13,6 +13,7 @@ from flows.adapters.lake_tables import lake_table
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
 from flows.forecast import made, published
+from flows.models import ModelStore
 from flows.reading import Chain
 from forecasting.engine import Engine, Local
 from forecasting.model import Model
@@ -51,7 +52,8 @@ def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Mete
     reads = reads_of(registry, told["target"].unique().sort().to_list(), origin)
     if reads is None:
         raise NotKnownError(f"no run says from which data the forecast of origin {origin} was made")
-    serving = [_served(registry, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
+    store = ModelStore(lake, registry)
+    serving = [_served(store, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
     again = lake_table("forecasts").conformed(rows).select(told.columns).sort(ORDER)
@@ -72,11 +74,11 @@ def _bits(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(floats).reinterpret(dtype=pl.Int64))
 
 
-def _served(registry: Registry, rows: pl.DataFrame) -> Served:
+def _served(store: ModelStore, rows: pl.DataFrame) -> Served:
     """The model that published rows are of, for the stores that they are of."""
     name, tier = rows.row(0, named=True)["model_version"], rows.row(0, named=True)["tier"]
     unit, _, version = name.rpartition("-v")
-    model = Model.from_files(registry.load(unit, int(version)))
+    model = Model.from_files(store.load(unit, int(version)))
     return Served(model, name, tier, frozenset(rows["store_id"]))
 
 

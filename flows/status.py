@@ -1,18 +1,20 @@
 """Status: what a home holds and who served when, without changing it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
-from features.errors import DaypartError
+from features.errors import DamagedError, DaypartError
 from features.tables import TABLES, TARGETS
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.approval import awaited, pending, who
 from flows.declared import may_declare, undeclared
+from flows.models import ModelStore
 from flows.rebuild import Rebuilt, rebuild
 from flows.trail import Request, Spell, Trail, units
 
@@ -51,13 +53,15 @@ class Day:
 
 def status(lake: Lake, registry: Registry, now: datetime) -> Status:
     """What is in the lake and the registry now; empty where nothing is."""
-    names = [*TABLES, "forecasts", "scores", "audit"]
+    names = [*TABLES, "forecasts", "scores"]
     tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
-    records = Audit(lake).records()
+    records, damage = _audit(lake, registry)
+    tables += [_described("audit", lake.version("audit"), records.lazy())] if records.height else []
     trails = [Trail.of(records, unit) for unit in dict.fromkeys((*TARGETS, *units(records)))] if tables else []
     models = [_model(registry, trail.unit) for trail in trails]
     waiting = [_waiting(registry, records, request, now) for request in pending(records)]
-    notices = [notice for trail in trails for notice in _notices(registry, trail)]
+    notices = [*damage, *ModelStore(lake, registry).notices()]
+    notices += [notice for trail in trails for notice in _notices(registry, trail)]
     differing = _undeclared(lake, registry)
     return Status(tables, [model for model in models if model], _published(lake), waiting, differing, notices)
 
@@ -124,11 +128,13 @@ def _waiting(registry: Registry, records: pl.DataFrame, request: Request, now: d
 
 
 def _undeclared(lake: Lake, registry: Registry) -> list[dict[str, object]]:
-    """Files that are not as declared, and who may declare them."""
-    return [
-        {"file": each.file, "change": each.kind, "may_declare": " or ".join(may_declare(lake, registry, each.file))}
-        for each in undeclared(lake, registry)
-    ]
+    """Files that are not as declared, and who may declare them; none where the audit cannot be read."""
+    with suppress(DamagedError):
+        return [
+            {"file": each.file, "change": each.kind, "may_declare": " or ".join(may_declare(lake, registry, each.file))}
+            for each in undeclared(lake, registry)
+        ]
+    return []
 
 
 def _notices(registry: Registry, trail: Trail) -> list[str]:
@@ -145,12 +151,29 @@ def _notices(registry: Registry, trail: Trail) -> list[str]:
     return []
 
 
+def _audit(lake: Lake, registry: Registry) -> tuple[pl.DataFrame, list[str]]:
+    """The audit's records that can be read, and a line where they are not as they were written."""
+    audit = Audit(lake, registry)
+    try:
+        records = audit.records()
+    except DamagedError as damaged:
+        return audit.empty(), [str(damaged)]
+    try:
+        audit.check()
+    except DamagedError as damaged:
+        return records, [str(damaged)]
+    return records, []
+
+
 def _table(lake: Lake, name: str) -> dict[str, object]:
-    rows = lake.scan(name)
+    return _described(name, lake.version(name), lake.scan(name))
+
+
+def _described(name: str, version: int | None, rows: pl.LazyFrame) -> dict[str, object]:
     columns = rows.collect_schema().names()
     clock = next((pl.col(column) for column in CLOCKS if column in columns), pl.lit(None))
     found = rows.select(rows=pl.len(), first=clock.min(), last=clock.max()).collect().row(0, named=True)
-    return {"table": name, "version": lake.version(name), **found}
+    return {"table": name, "version": version, **found}
 
 
 def _model(registry: Registry, target: str) -> dict[str, object]:

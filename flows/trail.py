@@ -82,7 +82,8 @@ class Trail:
                 case "rejected" if pending is not None and pending.number == said["request"]:
                     pending = None
                 case "done" | "undone" as state:
-                    moves[said["begun"]] = move = replace(moves[said["begun"]], state=state)
+                    begun = moves.get(said["begun"]) or _unknown(row, said)
+                    moves[begun.number] = move = replace(begun, state=state)
                     if state == "done" and pending is not None and pending.version == move.version:
                         pending = None
         return cls(unit, tuple(moves.values()), pending)
@@ -126,6 +127,11 @@ class Trail:
     @property
     def earlier(self) -> int | None:
         """The version to go back to: the one before the last promotion that was not rolled back."""
+        return self.standing[-2] if len(self.standing) > 1 else None
+
+    @property
+    def standing(self) -> list[int]:
+        """The versions whose promotions were not rolled back, in order; the last one serves."""
         stack: list[int] = []
         for move in self._done():
             if move.was is not None and stack[-1:] != [move.was]:
@@ -135,7 +141,7 @@ class Trail:
                 stack = left if left[-1:] == [move.version] else [*left, move.version]
             else:
                 stack.append(move.version)
-        return stack[-2] if len(stack) > 1 else None
+        return stack
 
     def _done(self) -> list[Move]:
         return [move for move in self.moves if move.state == "done"]
@@ -162,6 +168,13 @@ def _until(spells: list[Spell], at: datetime) -> list[Spell]:
 def _request(row: dict[str, Any], said: dict[str, Any]) -> Request:
     told = said["does"], said["version"], said["reason"]
     return Request(row["sequence"], row["unit"], row["at_utc"], row["role"], *told)
+
+
+def _unknown(row: dict[str, Any], said: dict[str, Any]) -> Move:
+    """A move of which only the end is on record: that it was begun is missing from a damaged audit."""
+    why = "the record of why is missing"
+    place = row["unit"], row["at_utc"], row["role"], row["activity"], said["version"]
+    return Move(said["begun"], *place, None, why, None, {})
 
 
 def _move(row: dict[str, Any], said: dict[str, Any], request: Request | None) -> Move:

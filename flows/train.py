@@ -1,7 +1,7 @@
 """Train: read the records, make a challenger for each unit, register it, gate it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,9 @@ from flows.adapters.meter import Meter, Usage
 from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
-from flows.adapters.registry import Registry
+from flows.adapters.registry import Registry, digest
 from flows.declared import mark
+from flows.models import ModelStore
 from flows.move import mend
 from flows.promote import promote
 from flows.reading import Chain, as_of_day, with_demand
@@ -78,7 +79,8 @@ def train(
     wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the one
     that is there. What was made and judged, and why it was `asked` for, is audited as of `now` (default: the midnight
     of the day trained on).
-    Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read.
+    Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
+    DamagedError where the audit is not as it was written.
     """
     from forecasting.workshop import chain_sums
 
@@ -93,6 +95,7 @@ def train(
     governance = Governance.read(registry.settings.governance)
     for unit in made:
         governance.check("retrain", unit.tier, unit.name, role)
+    Audit(lake, registry).check()
     done, marked = [], mark(lake, registry)
     for target, day in days.items():
         mine = [unit for unit in members if unit.target == target]
@@ -141,18 +144,18 @@ class _Job:
             challenger = workshop.train(self.as_of)
         except NotKnownError as unknown:
             return self.told(None, False, str(unknown), {}, meter)
-        files = challenger.files()
-        serving = registry.version_of(unit.name, "champion")
-        served = registry.load(unit.name, serving) if serving is not None else None
-        if serving is not None and served == files:
+        files, store = challenger.files(), ModelStore(self.chain.lake, registry)
+        serving = store.serving_one(unit.name)
+        if serving is not None and serving.files == files:
             mend(self.chain.lake, registry, unit.name, self.now)
-            return self.told(serving, True, "the champion is this very model", challenger.trained_on, meter)
-        verdict = gate(challenger, Model.from_files(served) if served else None, workshop, self.policy)
+            which = "the model that serves in place of the champion" if serving.refused else "the champion"
+            return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
+        verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         with meter("register"):
             version = registry.version_of(unit.name, "challenger")
-            if version is None or registry.load(unit.name, version) != files:
+            if version is None or not store.holds(unit.name, version, files):
                 version = self.registered(challenger, workshop, verdict, meter)
-        self.audited(version, verdict)
+        self.audited(version, verdict, digest(files))
         return self.told(version, *self.promoted(version, verdict), challenger.trained_on, meter)
 
     def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
@@ -173,10 +176,11 @@ class _Job:
         unit, took = self.unit, (meter.usage(), meter.dollars())
         return Trained(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
 
-    def audited(self, version: int, verdict: "Verdict") -> None:
-        """Audits the training and what the gate said of it, unless that is what was said last."""
+    def audited(self, version: int, verdict: "Verdict", sha256: str) -> None:
+        """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""
         audit, name = Audit(self.chain.lake, self.registry), self.unit.name
-        said = {"version": version, "as_of": self.as_of, "reads": self.chain.versions, **asdict(verdict), **self.marked}
+        said = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
+        said |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
         if self.asked:
             said["asked"] = self.asked
         mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")

@@ -198,7 +198,7 @@ class _Search:
         figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
         files, tables = {"recipes.toml": file}, {"trials": table(tried)}
         metrics = {**figures, **meter.figures()}
-        self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables)
+        self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
 
 
 def _goes_on(done: "Sequence[FrozenTrial]", budget: Budget) -> bool:

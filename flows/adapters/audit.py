@@ -1,28 +1,34 @@
 """Audit: who did what when and why, in records that are only ever added and are chained by their hashes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
+from features.errors import DamagedError, InputError
 from flows.adapters import chain
 from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import AUDIT
-from flows.adapters.ledger import HARMLESS, Ledger, Stored
+from flows.adapters.ledger import Ledger
+from flows.adapters.lock import held
 from flows.adapters.registry import Registry
+from flows.adapters.verification import REPAIR, Content, Head, Verified, is_whole
 
 ANCHOR = "audit.head"
 """The registry's note of the last record's number and hash."""
+REMEDY = "restore the table from a copy, or record what is missing with `daypart audit --repair`"
 
 Check = Callable[[pl.DataFrame], None]
 """Is given the records that are there and raises where the new one may not follow on them."""
+Entry = tuple[str, str, Mapping[str, Any]]
+"""Activity, unit and details of a record to add."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record: a number that counts from 1 without gaps, and the hash of the record before.
+    """One record: a number that counts from 1, and the hash of the record before. A number is never used twice.
 
     `at_utc` is naive UTC, `details` canonical JSON, `unit` empty for what concerns no unit.
     """
@@ -37,21 +43,11 @@ class Record:
     hash: str = ""
 
 
-@dataclass(frozen=True)
-class Verified:
-    """How many records there are, number and hash of the last one, how many the registry knows of, and the faults."""
-
-    records: int
-    head: str
-    anchored: int
-    faults: list[str]
-
-
 class Audit:
-    """The audit table of a lake. With a registry, the last record's hash is noted there as well."""
+    """The audit table of a lake. With a registry, the last record's number and hash are noted there as well."""
 
     def __init__(self, lake: Lake, registry: Registry | None = None) -> None:
-        self._lake, self._registry, self._ledger = lake, registry, Ledger(lake, "audit")
+        self.lake, self._registry, self._ledger = lake, registry, Ledger(lake, "audit")
 
     def append(
         self, now: datetime, role: str, activity: str, unit: str, details: Mapping[str, Any], check: Check | None = None
@@ -59,124 +55,141 @@ class Audit:
         """Adds one record after the last one. Writers are safe from one another: there is one chain, without gaps.
 
         A writer that is killed leaves the record or nothing. `check` sees the records that this one follows on,
-        and what it raises is raised.
+        and what it raises is raised. Raises DamagedError, and adds nothing, where records that were written are
+        missing, are parted from one another, or are others than were noted.
         """
         return self.extend(now, role, [(activity, unit, details)], check)[0]
 
     def extend(
-        self,
-        now: datetime,
-        role: str,
-        told: Sequence[tuple[str, str, Mapping[str, Any]]],
-        check: Check | None = None,
-    ) -> list[Record]:
-        """Adds several records (activity, unit, details) in one commit, as `append` does one."""
-        at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+        self, now: datetime, role: str, entries: Sequence[Entry], check: Check | None = None
+    ) -> list[Record]:  # fmt: skip
+        """Adds several records in one commit, as `append` adds one."""
+        # Read before the table: what is noted in the meantime is of records that the table as read does not have.
+        heads = self._heads()
 
-        def follow(stored: pl.LazyFrame | None) -> tuple[pl.DataFrame, dict[str, str]]:
+        def follow(stored: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+            if not is_whole(stored, heads):
+                self.check()
             if check is not None:
-                check(_ordered(stored))
-            number, previous = _last(stored)
-            made = []
-            for activity, unit, details in told:
-                number += 1
-                record = Record(number, at, role, activity, unit, chain.canonical(details), previous)
-                previous = chain.hash_of(asdict(record))
-                made.append({**asdict(record), "hash": previous})
-            return pl.DataFrame(made, AUDIT), {"head": _named(number, previous)}
+                check(stored)
+            return _chained(now, role, entries, *_last(stored))
 
-        added = [Record(**row) for row in self._ledger.extend(follow).to_dicts()]
-        self._anchor()
-        return added
+        return self._added(follow)
+
+    def check(self) -> None:
+        """Raises DamagedError where `append` would."""
+        heads = self._heads()
+        if not is_whole(self.records(), heads) and (faults := self.verify().faults):
+            more = f" ({len(faults)} faults in all)" if len(faults) > 1 else ""
+            raise DamagedError(
+                f"the audit is not as it was written, so nothing more is recorded: {faults[0]}{more}; see "
+                f"`daypart audit --verify`, then {REMEDY}"
+            )
+
+    def repair(self, now: datetime, role: str, reason: str) -> Record | None:
+        """Acknowledges all faults by a record that names them; null where there is none.
+
+        It counts on from the last record that was ever known of, so that numbers of lost records are not used again,
+        and holds that one's hash. Verification lists from then on what it names as repaired, as long as the records
+        before it stay as they are. Raises DamagedError where the table's log cannot be read.
+        """
+
+        def follow(stored: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+            content = self._content()
+            found = content.verified(0)
+            if not found.faults:
+                return self.empty(), {}
+            last = content.last
+            known = {head.source: str(head) for head in content.heads if head.number == last.number}
+            details = {
+                **{"missing": found.missing, "faults": found.faults, "noted": known, "reason": reason},
+                **{"content": content.digest(last.number + 1)},
+            }
+            return _chained(now, role, [(REPAIR, "", details)], last.number, last.hash)
+
+        return next(iter(self._added(follow)), None)
+
+    @staticmethod
+    def empty() -> pl.DataFrame:
+        """No records, with the columns that `records` has."""
+        return pl.DataFrame(schema=AUDIT)
 
     def records(self) -> pl.DataFrame:
-        """All records in order, with the columns of `Record`; none where nothing was ever recorded."""
-        return _ordered(self._lake.scan("audit") if self._lake.exists("audit") else None)
+        """All records in order, with the columns of `Record`; none where nothing was ever recorded.
+
+        What cannot be read is left out: `verify` finds it. Raises DamagedError where the table's log cannot be read.
+        """
+        return self._ledger.rows()
 
     def verify(self, head: str | None = None) -> Verified:
-        """Recomputes every hash, and compares the end with what the lake's log and the registry noted of it.
+        """Computes every hash anew, and compares the end with what the lake's log and the registry noted of it.
 
         `head` is the number and hash of a record as `verify` told them once, kept where nobody here can write.
-        Found is any change of a record or of a file's byte, and any removal, insertion or new order. Who can write
-        to the lake, its log and the registry can make all of them anew: that shows only against such a `head`.
+        Found is any change of a record or of a file's byte, and any removal, insertion or new order; what a repair
+        on record names is listed apart. Who can write to the lake, its log and the registry can make all of them anew:
+        that shows only against such a `head`. Raises InputError for a head that is none.
         """
-        from deltalake.exceptions import DeltaError
-
+        given = [] if head is None else [Head.parse(head, "the head given")]
+        if given and not given[0].number:
+            raise InputError(f"--head is {head!r}: expected NUMBER:HASH as `daypart audit --verify` printed it")
+        anchored = self._noted().number if self._registry else 0
         try:
-            files, commits = self._ledger.files(), list(self._ledger.commits())
-        except (DeltaError, OSError) as failed:
-            return Verified(0, "", 0, [f"the table's log cannot be read: {' '.join(str(failed).split())}"])
-        read = [(file, file.rows()) for file in files]
-        lost = {number for file, rows in read if rows is None for number in _numbers(file)}
-        rows = [row for _, found in read if found is not None for row in found.select(list(AUDIT)).to_dicts()]
-        noted = (self._registry.noted(ANCHOR) if self._registry else None) or ""
-        hashes = {row["sequence"]: row["hash"] for row in rows}
-        told = [f"{_span(file)}: the file {file.path.name} is gone or changed" for file, found in read if found is None]
-        told += chain.faults(rows, lost)
-        told += [
-            f"version {version} of the table was not written by daypart: {operation}"
-            for version, operation, said in commits
-            if "head" not in said and operation not in HARMLESS
-        ]
-        heads = [("the table's log", str(said["head"])) for _, _, said in commits if "head" in said]
-        heads += [(by, text) for by, text in (("the registry", noted), ("the head given", head)) if text]
-        told += _of_heads(heads, hashes, lost)
-        last = max(hashes, default=0)
-        end = _named(last, hashes[last]) if last else ""
-        return Verified(len(rows), end, _parsed(noted)[0], list(dict.fromkeys(told)))
+            return self._content(given).verified(anchored)
+        except DamagedError as failed:
+            return Verified(0, "", anchored, [str(failed)])
 
-    def _anchor(self) -> None:
-        """Notes the last record in the registry. Whoever notes last has seen that it is the last."""
-        if self._registry is None:
-            return
-        noted = ""
-        while noted != (head := _named(*_last(self._lake.scan("audit")))):
-            self._registry.note(ANCHOR, head)
-            noted = head
+    def _content(self, given: Sequence[Head] = ()) -> Content:
+        """All there is to verify. Heads are read before the records, as `extend` does."""
+        noted, commits = self._noted_heads(), list(self._ledger.commits())
+        files = self._ledger.files()
+        read = [(file, file.rows(AUDIT)) for file in files]
+        rows = [row for _, frame in read if frame is not None for row in frame.to_dicts()]
+        damaged = [file for file, frame in read if frame is None]
+        return Content(rows, damaged, commits, [*_logged(commits), *noted, *given])
 
+    def _heads(self) -> list[Head]:
+        """What the registry and the table's latest commit have for the last record."""
+        return [*self._noted_heads(), *_logged(self._ledger.commits(latest=1))]
 
-def _ordered(stored: pl.LazyFrame | None) -> pl.DataFrame:
-    return pl.DataFrame(schema=AUDIT) if stored is None else stored.select(list(AUDIT)).collect().sort("sequence")
+    def _noted_heads(self) -> list[Head]:
+        noted = self._noted()
+        return [noted] if noted.hash else []
 
+    def _noted(self) -> Head:
+        """The registry's note; number 0 without a hash where there is none."""
+        return Head.parse((self._registry.noted(ANCHOR) if self._registry else None) or "", "the registry")
 
-def _last(stored: pl.LazyFrame | None) -> tuple[int, str]:
-    """Number and hash of the last record."""
-    if stored is None:
-        return 0, chain.FIRST
-    number = stored.select(pl.col("sequence").max()).collect().item()
-    return number, stored.filter(pl.col("sequence") == number).select("hash").collect().item()
+    def _added(self, follow: Callable[[pl.DataFrame], tuple[pl.DataFrame, dict[str, str]]]) -> list[Record]:
+        added = [Record(**row) for row in self._ledger.extend(follow).to_dicts()]
+        if added and self._registry is not None:
+            self._note(self._registry, added[-1])
+        return added
+
+    def _note(self, registry: Registry, record: Record) -> None:
+        """Notes a record in the registry as the last one, unless a later one is noted: a note never goes back."""
+        with held(registry.settings.home / "audit.lock"):
+            if self._noted().number < record.sequence:
+                registry.note(ANCHOR, f"{record.sequence}:{record.hash}")
 
 
-def _named(number: int, digest: str) -> str:
-    return f"{number}:{digest}"
+def _chained(
+    now: datetime, role: str, entries: Iterable[Entry], number: int, previous: str
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Records that follow on a number and hash, and the head that their commit is to name."""
+    at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    rows = []
+    for activity, unit, details in entries:
+        number += 1
+        record = Record(number, at, role, activity, unit, chain.canonical(details), previous)
+        previous = chain.hash_of(asdict(record))
+        rows.append({**asdict(record), "hash": previous})
+    return pl.DataFrame(rows, AUDIT), {"head": f"{number}:{previous}"}
 
 
-def _parsed(head: str) -> tuple[int, str]:
-    number, _, digest = head.partition(":")
-    return (int(number), digest) if number.isdecimal() else (0, digest)
+def _last(stored: pl.DataFrame) -> tuple[int, str]:
+    """Number and hash of the last of sorted records."""
+    return (0, chain.FIRST) if stored.is_empty() else stored.select("sequence", "hash").row(-1)
 
 
-def _numbers(file: Stored) -> range:
-    return range(file.first or 0, (file.last or file.first or 0) + 1)
-
-
-def _span(file: Stored) -> str:
-    if file.first is None or file.last is None:
-        return "some record"
-    return f"record {file.first}" if file.first == file.last else f"records {file.first} to {file.last}"
-
-
-def _of_heads(heads: list[tuple[str, str]], hashes: Mapping[int, str], lost: set[int]) -> list[str]:
-    """What is wrong with the records beside what was noted, by whom, of the one that was the last at its time."""
-    last = max([0, *hashes, *lost])
-    parsed = [(by, *_parsed(head)) for by, head in heads]
-    told = [
-        f"record {number} is another than {by} knows of"
-        for by, number, digest in parsed
-        if number in hashes and hashes[number] != digest
-    ]
-    by, end = max(((by, number) for by, number, _ in parsed), key=lambda each: each[1], default=("", 0))
-    if end > last:
-        gone = f"record {end} is" if end == last + 1 else f"records {last + 1} to {end} are"
-        told.append(f"{gone} gone from the end: {by} knows of {end}")
-    return told
+def _logged(commits: Iterable[tuple[int, str, Mapping[str, Any]]]) -> list[Head]:
+    return [Head.parse(str(entry["head"]), "the table's log") for _, _, entry in commits if "head" in entry]

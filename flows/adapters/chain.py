@@ -34,26 +34,28 @@ def faults(rows: Sequence[Row], lost: Collection[int] = ()) -> list[str]:
     An edit of any column shows in its own record, a removal and an insertion in those that follow, unless all that
     follow were made anew: only the last record's hash, kept elsewhere, tells of that and of a missing end.
     """
-    ordered = sorted(rows, key=lambda row: (_number(row), str(row["hash"])))
-    found = [f"{_named(row)} was changed: its hash is not that of its content" for row in ordered if not _intact(row)]
-    counts = Counter(map(_number, ordered))
+    ordered = sorted(rows, key=lambda row: (number_of(row), str(row["hash"])))
+    found = [f"{_named(row)} was changed: its hash is not that of its content" for row in ordered if not is_intact(row)]
+    counts = Counter(map(number_of, ordered))
     found += [f"record {number} is there {times} times" for number, times in counts.items() if times > 1]
     last = max(counts, default=0)
     found += [f"record {number} is gone" for number in range(1, last) if number not in counts and number not in lost]
-    hashes = {0: FIRST, **{_number(row): row["hash"] for row in ordered}}
+    hashes = {0: FIRST, **{number_of(row): row["hash"] for row in ordered}}
     for row in ordered:
-        before = hashes.get(_number(row) - 1)
+        before = hashes.get(number_of(row) - 1)
         if before is not None and row["previous"] != before:
-            place = f"record {_number(row) - 1}" if _number(row) > 1 else "the beginning"
+            place = f"record {number_of(row) - 1}" if number_of(row) > 1 else "the beginning"
             found.append(f"{_named(row)} does not follow on {place}, which is another now than when it was written")
     return found
 
 
-def _intact(row: Row) -> bool:
-    return bool(row["hash"] == hash_of(row)) and _number(row) > 0
+def is_intact(row: Row) -> bool:
+    """Whether a record has a number, and the hash of its content."""
+    return bool(row["hash"] == hash_of(row)) and number_of(row) > 0
 
 
-def _number(row: Row) -> int:
+def number_of(row: Row) -> int:
+    """A record's number; 0 where it has none."""
     return row["sequence"] if isinstance(row["sequence"], int) else 0
 
 

@@ -12,7 +12,9 @@ from pydantic_core import ErrorDetails
 from features.errors import InputError
 from flows.adapters.toml import line_of
 
-Activity = Literal["retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings"]
+Activity = Literal[
+    "retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings", "repair_audit"
+]
 ACTIVITIES: tuple[str, ...] = get_args(Activity)
 DEFAULT = "default"
 """The table for all tiers that have none of their own."""
@@ -42,6 +44,11 @@ class Rule(BaseModel):
     def may(self) -> tuple[str, ...]:
         """The roles that may do it, or ask for it."""
         return tuple(dict.fromkeys((*self.responsible, self.accountable)))
+
+    @property
+    def may_alone(self) -> tuple[str, ...]:
+        """The roles that may do it without anybody else: with `approval` the accountable one only."""
+        return (self.accountable,) if self.approval else self.may
 
     def awaits(self, asker: str, agreed: Collection[str] = ()) -> bool:
         """Whether the accountable role must yet agree. Who asks agrees by that, unless the two are to be `separate`."""
@@ -82,7 +89,7 @@ RACI: dict[str, dict[Activity, Rule]] = {
     },
     "top": {"promote": _rule(AUTOMATION, "analyst", "engineer", approval=True)},
 }
-"""What holds without a file."""
+"""What holds without a file. That for `repair_audit` follows from the one for `change_settings`: `Governance.rule`."""
 
 
 class Governance(BaseModel):
@@ -128,9 +135,16 @@ class Governance(BaseModel):
         return found
 
     def rule(self, activity: Activity, tier: str) -> Rule:
-        """The rule for an activity with a tier's models: the tier's own table, or the one for all, or as built in."""
+        """The rule for an activity with a tier's models: the tier's own table, or the one for all, or as built in.
+
+        Where no table says who may `repair_audit`, only the role may that is accountable for `change_settings`.
+        """
         tables = [of.get(name, {}) for name in (tier, DEFAULT) for of in (self.raci, RACI)]
-        return next(table[activity] for table in tables if activity in table)
+        given = next((table[activity] for table in tables if activity in table), None)
+        if given is not None:
+            return given
+        accountable = self.rule("change_settings", tier).accountable
+        return Rule(responsible=(accountable,), accountable=accountable)
 
     def check(self, activity: Activity, tier: str, unit: str, role: str) -> Rule:
         """The rule, if the role may do that. Raises InputError that names the role, the activity and who may."""
@@ -163,7 +177,7 @@ class Governance(BaseModel):
 
 def worded(activity: str) -> str:
     """The activity as a verb."""
-    told = {"rollback": "roll back", "override_policy": "override the policy for"}
+    told = {"rollback": "roll back", "override_policy": "override the policy for", "repair_audit": "repair"}
     return told.get(activity, activity.replace("_", " "))
 
 

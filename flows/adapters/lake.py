@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import polars as pl
 
 from features import keys
-from features.errors import DaypartError, NotKnownError, ValueRefused
+from features.errors import DamagedError, DaypartError, NotKnownError, ValueRefused
 from flows.adapters import merge
 from flows.adapters.lake_tables import LAKE, MOMENT, LakeTable, lake_table
 
@@ -227,14 +227,24 @@ class Lake:
         raise DaypartError(f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again")
 
     def open(self, table: str) -> "DeltaTable | None":
-        """The table at its newest version; null where it was never written."""
-        from deltalake import DeltaTable
-        from deltalake.exceptions import TableNotFoundError
+        """The table at its newest version; null where it was never written.
 
+        Raises DamagedError where its log cannot be read.
+        """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        folder = self.root / lake_table(table).name
         try:
-            return DeltaTable(self.root / lake_table(table).name)
+            return DeltaTable(folder)
         except TableNotFoundError:
             return None
+        except DeltaError as failed:
+            cause = str(failed).splitlines()[0][:200]
+            raise DamagedError(
+                f"table {table}: its log cannot be read, {folder / '_delta_log'} is damaged ({cause}): "
+                f"restore {folder} from a copy"
+            ) from failed
 
     def _known(self, table: str, version: int | None = None) -> "DeltaTable":
         from deltalake.exceptions import DeltaError

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -24,19 +25,23 @@ HARMLESS = ("CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPR
 
 DIGEST = re.compile("[0-9a-f]{64}")
 
-Rows = Callable[[pl.LazyFrame | None], tuple[pl.DataFrame, Mapping[str, str]]]
-"""From the stored rows (null: there is no table yet) the rows to add, and what the commit is to say of them."""
+Rows = Callable[[pl.DataFrame], tuple[pl.DataFrame, Mapping[str, str]]]
+"""From the stored rows, in order, the rows to add, and what the commit is to say of them."""
+
+UNREADABLE = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """One file of a ledger as Delta's log has it: where it is, and its first and last number."""
+    """One file of a ledger as Delta's log has it: where it is, its size, and its first and last number."""
 
     path: Path
+    size: int
     first: int | None
     last: int | None
 
-    def rows(self) -> pl.DataFrame | None:
+    def rows(self, schema: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
         """Its rows; null where the file is gone or its bytes are not those that were written.
 
         Of a file that Delta's own tools wrote nothing is known but whether it can be read.
@@ -46,9 +51,14 @@ class Stored:
             digest = hashlib.sha256(content).hexdigest()
             if DIGEST.fullmatch(self.path.stem) and digest != self.path.stem:
                 return None
-            return pl.read_parquet(content)
-        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            return pl.read_parquet(content).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+        except UNREADABLE:
             return None
+
+    @property
+    def has_its_size(self) -> bool:
+        """Whether the file is there, and as long as it was written."""
+        return self.path.is_file() and self.path.stat().st_size == self.size
 
 
 class Ledger:
@@ -70,28 +80,40 @@ class Ledger:
         """
         return self._lake.committed(self._spec.name, lambda delta: self._add(make, delta))
 
+    def rows(self) -> pl.DataFrame:
+        """All stored rows in order. A file that is gone or damaged is left out, as `Stored.rows` has it."""
+        return self._rows(self._lake.open(self._spec.name))
+
     def files(self) -> list[Stored]:
         """The files that hold the rows, in order; none where there is no table."""
+        return self._files(self._lake.open(self._spec.name))
+
+    def commits(self, latest: int | None = None) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        """Version, operation and metadata of every commit, or of the latest few, oldest first."""
         delta = self._lake.open(self._spec.name)
+        for entry in reversed(delta.history(latest) if delta is not None else []):
+            yield entry["version"], entry["operation"], entry
+
+    def _files(self, delta: "DeltaTable | None") -> list[Stored]:
         if delta is None:
             return []
-        told = pl.DataFrame(delta.get_add_actions(flatten=True)).to_dicts()
-        ends = f"min.{self._number}", f"max.{self._number}"
-        found = [
-            Stored(self._lake.root / self._spec.name / row["path"], row.get(ends[0]), row.get(ends[1])) for row in told
-        ]
-        return sorted(found, key=lambda each: (each.first is None, each.first, each.path))
+        folder, first, last = self._lake.root / self._spec.name, f"min.{self._number}", f"max.{self._number}"
+        actions = pl.DataFrame(delta.get_add_actions(flatten=True)).to_dicts()
+        found = [Stored(folder / row["path"], row["size_bytes"], row.get(first), row.get(last)) for row in actions]
+        return sorted(found, key=lambda file: (file.first is None, file.first, file.path))
 
-    def commits(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
-        """Version, operation and what the commit says of itself, oldest first."""
-        delta = self._lake.open(self._spec.name)
-        for entry in reversed(delta.history() if delta is not None else []):
-            yield entry["version"], entry["operation"], entry
+    def _rows(self, delta: "DeltaTable | None") -> pl.DataFrame:
+        columns, files = list(self._spec.schema), self._files(delta)
+        if delta is not None and all(file.has_its_size for file in files):
+            with suppress(*UNREADABLE):
+                return self._spec.whole(pl.scan_delta(delta)).select(columns).collect().sort(self._number)
+        readable = [rows for file in files if (rows := file.rows(self._spec.schema)) is not None]
+        return pl.concat([pl.DataFrame(schema=self._spec.schema), *readable]).sort(self._number)
 
     def _add(self, make: Rows, delta: "DeltaTable | None") -> pl.DataFrame:
         from deltalake import CommitProperties
 
-        rows, said = make(None if delta is None else self._spec.whole(pl.scan_delta(delta)))
+        rows, said = make(self._rows(delta))
         rows = self._spec.conformed(rows).sort(self._number)
         if rows.height:
             # Without retries of its own the library never commits on top of a version that was not read here.

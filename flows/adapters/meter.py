@@ -108,8 +108,12 @@ class Meter:
         return hours / 3600
 
     def figures(self) -> dict[str, float]:
-        """All figures by name, as a run keeps them: `read_wall_seconds`, ..., `total_cpu_seconds`, `cost_dollars`."""
-        named = {f"{each.stage}_{name}": value for each in self.usage() for name, value in _numbers(each).items()}
+        """All figures by name, as a run keeps them: `read_wall_seconds`, ..., `total_cpu_seconds`, `cost_dollars`.
+
+        A stage that has not ended has none.
+        """
+        ended = [each for each in self.usage() if each not in self._running]
+        named = {f"{each.stage}_{name}": value for each in ended for name, value in _numbers(each).items()}
         return {**named, "cost_dollars": self.dollars()}
 
     def _share(self) -> None:

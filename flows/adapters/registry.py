@@ -7,7 +7,8 @@ import logging
 import os
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from features.errors import DaypartError, InputError, NotKnownError
+from features.errors import DamagedError, DaypartError, InputError, NotKnownError
 from flows.adapters import process
 from flows.adapters.settings import Settings
 
@@ -31,8 +32,20 @@ BUSY_SECONDS = 60.0
 PREFIX = "daypart-"
 MOST_MODELS = 1000
 """So many MLflow tells of in one call."""
+REMEDY = "promote another version, or run `daypart train`"
 BATCH = 100
 """Params or metrics that MLflow takes in one call."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A version's files as they are now, their digest, and what is wrong with them (empty: nothing)."""
+
+    unit: str
+    version: int
+    files: Mapping[str, bytes]
+    sha256: str
+    fault: str
 
 
 class Registry:
@@ -54,14 +67,21 @@ class Registry:
         reads: Mapping[str, int],
         files: Mapping[str, bytes],
         tables: Mapping[str, pl.DataFrame] | None = None,
+        kind: str = "model",
+        models: Mapping[str, str] | None = None,
     ) -> str:
         """Keeps one run and returns its id: params as text or JSON, metrics that are not null, the Delta
         version of every table read (tags `read.TABLE`), the model's files by name, and tables as Parquet.
 
-        A run that fails here is FAILED. Runs that a dead process of this machine left are marked KILLED.
+        The digest of the files is the tag `KIND.sha256`, as they may be of another kind than a model. `models` are the
+        digests of the models that the run used, by name such as orders-v1: one is the tag `model.sha256`, several are
+        tags `model.sha256.NAME`. A run that fails here is FAILED. Runs that a dead process of this machine left are
+        marked KILLED.
         """
         tags = {f"read.{table}": str(version) for table, version in reads.items()}
-        tags |= {"job": job, "target": target, "model.sha256": _digest(files), **process.identity()}
+        tags |= {"job": job, "target": target, **process.identity(), **_model_tags(models or {})}
+        if files:
+            tags[f"{kind}.sha256"] = digest(files)
         run = self._begin(f"{job}-{target}", tags)
         try:
             self._log(run, params, metrics)
@@ -107,14 +127,22 @@ class Registry:
     def load(self, target: str, version: int | str) -> dict[str, bytes]:
         """The files of a version, or of the one that an alias names, exactly as they were recorded.
 
-        Raises NotKnownError where there is no such version, DaypartError where files are gone or changed.
+        Raises NotKnownError where there is no such version, DamagedError where files are gone or changed.
         """
-        found = self._version(target, version)
-        return self._files(target, found, self._call("get_run", found.run_id))
+        stored = self.stored(target, version)
+        if stored.fault:
+            raise DamagedError(stored.fault)
+        return dict(stored.files)
 
-    def load_all(self, versions: Mapping[str, int]) -> dict[str, dict[str, bytes]]:
-        """The files of a version of each of many units, in a few calls. Raises as `load`."""
-        return {unit: self._files(unit, *found) for unit, found in self._many(versions).items()}
+    def stored(self, target: str, version: int | str) -> StoredModel:
+        """A version, or the one that an alias names, as its files are now. NotKnownError where there is none."""
+        found = self._version(target, version)
+        return self._stored(target, found, self._call("get_run", found.run_id))
+
+    def stored_all(self, versions: Mapping[str, int]) -> Iterator[StoredModel]:
+        """The same of a version of each of many units, in a few calls; one after the other is read."""
+        for unit, found in self._many(versions).items():
+            yield self._stored(unit, *found)
 
     def describe(self, target: str, version: int | str) -> dict[str, Any]:
         """A version's version, run_id, created_utc, params, metrics, and tags, its own over its run's.
@@ -221,15 +249,17 @@ class Registry:
         runs = {run.info.run_id: run for run in self._call("search_runs", [experiment], asked, max_results=MOST_MODELS)}
         return {unit: (found[unit], runs[found[unit].run_id]) for unit in versions}
 
-    def _files(self, unit: str, version: Any, run: Any) -> dict[str, bytes]:
-        """A version's files, as `load` has them."""
-        folder = self._folder(version.run_id)
+    def _stored(self, unit: str, version: Any, run: Any) -> StoredModel:
+        """A version's files beside the digest that its run recorded."""
+        folder, name = self._folder(version.run_id), f"version {version.version} of {unit}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        if run.data.tags["model.sha256"] != _digest(files):
-            told = f"version {version.version} of {unit} is damaged, files in {folder} are gone or changed"
-            raise DaypartError(f"{told}: restore them, promote another version, or run `daypart train`")
-        return files
+        recorded, found, fault = run.data.tags.get("model.sha256"), digest(files), ""
+        if recorded is None:
+            fault = f"{name} cannot be checked, its run {version.run_id} has no tag model.sha256: {REMEDY}"
+        elif recorded != found:
+            fault = f"{name} is damaged, files in {folder} are gone or changed: restore them, {REMEDY}"
+        return StoredModel(unit, int(version.version), files, found, fault)
 
     def _folder(self, run_id: str, kind: str = "model") -> Path:
         """Where MLflow lays the files of a run, wherever the home now is."""
@@ -334,8 +364,15 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
-    """One figure for names and contents together."""
+def _model_tags(models: Mapping[str, str]) -> dict[str, str]:
+    """The digests of the models that a run used, as its tags."""
+    if len(set(models.values())) == 1:
+        return {"model.sha256": next(iter(models.values()))}
+    return {f"model.sha256.{name}": sha256 for name, sha256 in models.items()}
+
+
+def digest(files: Mapping[str, bytes]) -> str:
+    """SHA-256 of files, over their names and contents together."""
     whole = hashlib.sha256()
     for name in sorted(files):
         whole.update(f"{name}:{len(files[name])}:".encode() + files[name])

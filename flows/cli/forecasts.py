@@ -38,9 +38,11 @@ def forecast(
     forecasts.check_stores(lake, stores)
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
     meter = Meter(place.settings.prices) if rows is None else None
+    notices: list[str] = []
     if meter is not None:
         with opened(place.settings) as made:
-            rows = forecasts.published(lake, forecasts.publish(lake, place.registry, day, meter, made), stores)
+            published = forecasts.publish(lake, place.registry, day, meter, made, notices.append)
+        rows = forecasts.published(lake, published, stores)
     if rows is None:
         raise NotKnownError(
             f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
@@ -48,4 +50,4 @@ def forecast(
     told = forecasts.at_level(lake, place.registry, rows, level)
     if out is not None:
         forecasts.write_out(told, out)
-    display.show_forecast(told, level, out, meter, as_json=json)
+    display.show_forecast(told, level, out, meter, notices, as_json=json)

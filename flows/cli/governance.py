@@ -92,20 +92,35 @@ def audit(
     head: Annotated[str | None, typer.Option(help="With --verify: the head it printed once, kept elsewhere.")] = None,
     unit: Annotated[str | None, typer.Option(help="Only records of this unit.")] = None,
     since: Annotated[str | None, typer.Option(help="Only records of this date (UTC) or later.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Record what is missing or changed, with --role and --reason.")
+    ] = False,
+    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="With --repair: who records it.")] = "",
+    reason: Annotated[str, typer.Option(help="With --repair: what happened, for the audit.")] = "",
     json: Json = False,
 ) -> None:
-    """Show the audit records, or check that none was changed, removed, added or moved."""
+    """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""
     from features.errors import DaypartError
     from flows.adapters.audit import Audit
     from flows.display import governance as display
 
     place = Place(context.obj)
     day = options.day(since, "--since") if since else None
-    records = Audit(place.lake, place.registry if verify or head else None)
-    if not (verify or head):
+    if repair:
+        from flows import repair as repairs
+
+        made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
+        display.show_repaired(made, as_json=json)
+        return
+    checked = verify or head is not None
+    records = Audit(place.lake, place.registry if checked else None)
+    if not checked:
         display.show_records(records.records(), unit, day, as_json=json)
         return
     found = records.verify(head)
     display.show_verified(found, as_json=json)
     if found.faults:
-        raise DaypartError("the audit is not as it was written: restore it from a copy, and ask who could write to it")
+        raise DaypartError(
+            "the audit is not as it was written: restore it from a copy and ask who could write to it, or record what "
+            "is missing with `daypart audit --repair --role ROLE --reason TEXT`"
+        )

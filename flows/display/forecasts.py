@@ -1,5 +1,6 @@
 """What is printed of forecasts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,16 @@ MOST_ROWS = 60
 
 
 def show_forecast(
-    rows: pl.DataFrame, level: str, out: Path | None, meter: "Meter | None" = None, *, as_json: bool
+    rows: pl.DataFrame, level: str, out: Path | None, meter: "Meter | None" = None, notices: Sequence[str] = (), *,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Rows of a level as JSON, or a table: of hours, dayparts of stores by day, or the chain's days where many.
 
-    And what it took, where they were made just now.
+    And what it took and what to know of it, where they were made just now.
     """
     if as_json:
         took = {"usage": usage_rows(meter.usage()), "cost_dollars": meter.dollars()} if meter else {}
+        took |= {"notices": list(notices)} if notices else {}
         summary: dict[str, object] = {"rows": rows.height, "out": out, **took}
         print_json(summary if out else summary | {"forecasts": rows.to_dicts()})
         return
@@ -34,6 +37,8 @@ def show_forecast(
         _print_forecast(rows)
     else:
         _print_level(rows, level)
+    for notice in notices:
+        print(notice)
     if meter is not None:
         show_usage(meter.usage(), meter.dollars(), "")
 

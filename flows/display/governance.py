@@ -11,12 +11,13 @@ import polars as pl
 from flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.adapters.audit import Verified
+    from flows.adapters.audit import Record
+    from flows.adapters.verification import Verified
     from flows.declared import Change
     from flows.move import Outcome
     from flows.status import Day
 
-LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before")
+LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before", "content")
 """Details that a person reads elsewhere."""
 
 
@@ -75,10 +76,26 @@ def show_verified(found: "Verified", *, as_json: bool) -> None:
         return
     for fault in found.faults:
         print(fault)
+    for repaired in found.repaired:
+        print(repaired)
     if not found.faults:
-        print(f"{found.records:,} records are as they were written; the registry knows of {found.anchored:,}")
+        rest = "the other " if found.repaired else ""
+        print(f"{rest}{found.records:,} records are as they were written; the registry knows of {found.anchored:,}")
     if found.head:
         print(f"head {found.head}")
+
+
+def show_repaired(made: "Record | None", *, as_json: bool) -> None:
+    """What a repair put on record, or that there was nothing to repair."""
+    if as_json:
+        print_json({"repair": made and {**asdict(made), "details": encoding.loads(made.details)}})
+        return
+    if made is None:
+        print("nothing to repair: the records are as they were written")
+        return
+    for fault in encoding.loads(made.details)["faults"]:
+        print(fault)
+    print(f"record {made.sequence} acknowledges this, by {made.role}; keep the new head: {made.sequence}:{made.hash}")
 
 
 def show_day(found: "Day", *, as_json: bool) -> None:

@@ -196,11 +196,11 @@ def _list(home: Path) -> Work:
         aliases = timed("aliases", registry.aliases)
         own = {unit: named["champion"] for unit, named in aliases.items() if "." in unit}
         timed("describe all", lambda: registry.describe_all(own))
-        timed("load all", lambda: registry.load_all(own))
+        timed("load all", lambda: registry.stored_all(own))
         day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
         chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))
-        timed("champions", lambda: champions(registry, members))
+        timed("champions", lambda: champions(lake, registry, members))
         listed = timed("portfolio", lambda: portfolio(lake, registry))
         timed("publish", lambda: publish(lake, registry))
         kept = lake.scan("tallies").select(pl.len()).collect().item()

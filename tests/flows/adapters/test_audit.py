@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from features.errors import InputError
 from flows.adapters.audit import ANCHOR, Audit
 from flows.adapters.chain import FIRST, canonical
 from flows.adapters.lake import Lake
@@ -209,13 +210,18 @@ def test_a_history_made_anew_shows_by_the_registry_and_else_by_a_head_kept_elsew
     filled(lake, None, RECORDS - 2)
     audit = Audit(Lake(lake), registry)
     assert audit.verify().faults == ["records 5 to 6 are gone from the end: the registry knows of 6"]
-    shutil.rmtree(lake)
-    audit.append(START, "lead", "promote", "orders", {})
-    assert audit.verify().faults == []
-    assert audit.verify(head).faults == ["records 2 to 6 are gone from the end: the head given knows of 6"]
+    alone = Audit(Lake(lake))
+    assert alone.verify().faults == []
+    assert alone.verify(head).faults == ["records 5 to 6 are gone from the end: the head given knows of 6"]
     other = filled(tmp_path / "other").verify().head
     assert other == head
-    assert audit.verify(f"1:{'f' * 64}").faults == ["record 1 is another than the head given knows of"]
+    assert alone.verify(f"1:{'f' * 64}").faults == ["record 1 is another than the head given knows of"]
+
+
+@pytest.mark.parametrize("head", ["", "nonsense", "7", "0:" + "f" * 64, "7:" + "F" * 64, "7:" + "f" * 63])
+def test_a_head_that_is_none_is_refused(written: Path, head: str) -> None:
+    with pytest.raises(InputError, match="--head is .*: expected NUMBER:HASH"):
+        Audit(Lake(written)).verify(head)
 
 
 def test_a_table_that_is_gone_or_whose_log_is_broken_is_told(registry: Registry, tmp_path: Path) -> None:

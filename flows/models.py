@@ -1,0 +1,129 @@
+"""Models: the versions of a home, checked against the registry and the audit, and which of them serve."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from features.errors import DamagedError, NotKnownError
+from flows.adapters.audit import Audit
+from flows.adapters.lake import Lake
+from flows.adapters.registry import REMEDY, Registry, StoredModel
+from flows.trail import Trail
+
+
+@dataclass(frozen=True)
+class ServingModel:
+    """The model that serves a unit: its champion, or where that is `refused` the last version before it that is whole.
+
+    `refused` says of every version that was passed over what is wrong with it, the champion first.
+    """
+
+    version: int
+    files: Mapping[str, bytes]
+    sha256: str
+    refused: tuple[str, ...] = ()
+
+    def notice(self, unit: str) -> str:
+        """One line that names what is refused and what serves in its place; empty where nothing is refused."""
+        return f"{unit}: {'; '.join(self.refused)}; v{self.version} serves in its place" if self.refused else ""
+
+
+class ModelStore:
+    """The model versions of a home.
+
+    A version's files have to match the digest that its run recorded, and the one that the audit recorded when it was
+    trained: an edit of files and of the registry's database together shows by the latter. Where the audit cannot be
+    read, or never recorded the version's training, the registry alone is asked.
+    """
+
+    def __init__(self, lake: Lake, registry: Registry) -> None:
+        self._lake, self._registry = lake, registry
+
+    def load(self, unit: str, version: int) -> dict[str, bytes]:
+        """The files of a version. NotKnownError where there is none, DamagedError where they do not match."""
+        stored = self._registry.stored(unit, version)
+        if fault := self._fault(stored):
+            raise DamagedError(fault)
+        return dict(stored.files)
+
+    def holds(self, unit: str, version: int, files: Mapping[str, bytes]) -> bool:
+        """Whether a version is whole and has these files."""
+        stored = self._registry.stored(unit, version)
+        return not self._fault(stored) and stored.files == files
+
+    def serving(self, champions: Mapping[str, int]) -> Iterator[tuple[str, ServingModel | DamagedError]]:
+        """Each unit with the model that serves it, given its champion; an error where no version that served is whole.
+
+        Models are read one after the other: together they may be more than memory should hold.
+        """
+        for stored in self._registry.stored_all(champions):
+            yield stored.unit, self._serving(stored)
+
+    def serving_one(self, unit: str) -> ServingModel | None:
+        """The model that serves a unit; null where it has no champion or none that is whole."""
+        champion = self._registry.version_of(unit, "champion")
+        found = None if champion is None else dict(self.serving({unit: champion}))[unit]
+        return found if isinstance(found, ServingModel) else None
+
+    def notices(self) -> list[str]:
+        """One line for each unit whose champion is refused, which names what serves in its place."""
+        champions = {unit: named["champion"] for unit, named in self._registry.aliases().items() if "champion" in named}
+        lines = (
+            f"{unit}: {model}" if isinstance(model, DamagedError) else model.notice(unit)
+            for unit, model in self.serving(champions)
+        )
+        return [line for line in lines if line]
+
+    def _serving(self, champion: StoredModel) -> ServingModel | DamagedError:
+        refused: list[str] = []
+        for stored in self._candidates(champion):
+            fault = stored if isinstance(stored, str) else self._fault(stored)
+            if not fault and isinstance(stored, StoredModel):
+                return ServingModel(stored.version, stored.files, stored.sha256, tuple(refused))
+            refused.append(fault)
+        return DamagedError(f"{'; '.join(refused)}; no other version that served is whole")
+
+    def _candidates(self, champion: StoredModel) -> Iterator[StoredModel | str]:
+        """The champion, then the versions that served before it, the latest first; a text for one that is gone."""
+        yield champion
+        before = [version for version in self._trail(champion.unit).standing if version != champion.version]
+        for version in dict.fromkeys(reversed(before)):
+            try:
+                yield self._registry.stored(champion.unit, version)
+            except NotKnownError as missing:
+                yield str(missing)
+
+    def _trail(self, unit: str) -> Trail:
+        return Trail.of(self._records, unit).seen(self._registry.version_of(unit, "champion"))
+
+    def _fault(self, stored: StoredModel) -> str:
+        """What is wrong with a version; empty where nothing is."""
+        if stored.fault:
+            return stored.fault
+        number, recorded = self._recorded.get((stored.unit, stored.version), (0, None))
+        if recorded in (None, stored.sha256):
+            return ""
+        return (
+            f"version {stored.version} of {stored.unit} is damaged, its files and the registry are others than record "
+            f"{number} of the audit has: restore them, {REMEDY}"
+        )
+
+    @cached_property
+    def _records(self) -> pl.DataFrame:
+        try:
+            return Audit(self._lake).records()
+        except DamagedError:
+            # Forecasts go on; `status` and `audit --verify` tell of the audit.
+            return Audit.empty()
+
+    @cached_property
+    def _recorded(self) -> dict[tuple[str, int], tuple[int, str]]:
+        """By unit and version, the record of its training and the digest of its files; of several the last."""
+        details = pl.col("details")
+        trained = self._records.filter(pl.col("activity") == "retrain").select(
+            "unit", details.str.json_path_match("$.version").cast(pl.Int64).alias("version"), "sequence",
+            details.str.json_path_match("$.sha256").alias("sha256"),
+        ).drop_nulls()  # fmt: skip
+        return {(unit, version): (number, sha256) for unit, version, number, sha256 in trained.iter_rows()}

@@ -1,0 +1,169 @@
+"""Model versions whose files are not as they were recorded are refused by name, and the one before serves."""
+
+import hashlib
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from features.errors import DamagedError
+from flows.forecast import publish
+from flows.models import ModelStore
+from flows.promote import promote, rollback
+from flows.rebuild import rebuild
+from flows.status import status
+from flows.train import train
+from forecasting.recipe import Recipe
+from tests.flows.conftest import SMALL, House, World
+
+NOW = datetime(2025, 3, 1, 4)
+
+
+def sha256(files: dict[str, bytes]) -> str:
+    """The digest of a model's files, by hand."""
+    parts = (f"{name}:{len(content)}:".encode() + content for name, content in sorted(files.items()))
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def folder(home: House | World, unit: str, version: int) -> Path:
+    run: str = home.registry.describe(unit, version)["run_id"]
+    return home.home / "artifacts" / run / "artifacts" / "model"
+
+
+def damage(home: House | World, unit: str, version: int, file: str = "model.json") -> None:
+    path = folder(home, unit, version) / file
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def set_tag(home: House | World, unit: str, version: int, text: str | None) -> None:
+    """Changes what the registry's database has for the digest of a version, or removes it."""
+    run = home.registry.describe(unit, version)["run_id"]
+    with sqlite3.connect(home.home / "mlflow.db") as database:
+        if text is None:
+            database.execute("delete from tags where key = 'model.sha256' and run_uuid = ?", [run])
+        else:
+            database.execute("update tags set value = ? where key = 'model.sha256' and run_uuid = ?", [text, run])
+
+
+def forge(home: House | World, unit: str, version: int) -> None:
+    """Changes a version's file, and the registry's database so that it fits."""
+    damage(home, unit, version)
+    files = {path.name: path.read_bytes() for path in folder(home, unit, version).iterdir()}
+    set_tag(home, unit, version, sha256(files))
+
+
+def serving(house: House) -> int | None:
+    found = ModelStore(*house.places).serving_one("orders")
+    return found and found.version
+
+
+def test_a_version_without_a_recorded_digest_is_refused_in_one_line(house: House) -> None:
+    house.add()
+    set_tag(house, "orders", 1, None)
+    with pytest.raises(DamagedError, match="version 1 of orders cannot be checked, its run .* has no tag model.sha256"):
+        house.registry.load("orders", 1)
+    with pytest.raises(DamagedError, match="version 1 of orders cannot be checked"):
+        promote(*house.places, "orders", 1, "lead", NOW)
+    assert house.champion() is None
+
+
+def test_the_latest_whole_version_that_served_before_serves_and_none_that_was_rolled_back(house: House) -> None:
+    house.add(count=4)
+    for version in (1, 2, 3):
+        promote(*house.places, "orders", version, "lead", NOW)
+    rollback(*house.places, "orders", "lead", NOW)
+    promote(*house.places, "orders", 4, "lead", NOW)
+    assert serving(house) == 4
+    damage(house, "orders", 4)
+    assert serving(house) == 2
+    (notice,) = status(*house.places, NOW).notices
+    assert notice.startswith("orders: version 4 of orders is damaged, files in ")
+    assert notice.endswith("; v2 serves in its place")
+    with pytest.raises(DamagedError, match="version 4 of orders is damaged"):
+        promote(*house.places, "orders", 4, "lead", NOW)
+    damage(house, "orders", 2)
+    found = ModelStore(*house.places).serving_one("orders")
+    assert found is not None
+    assert (found.version, len(found.refused)) == (1, 2)
+    damage(house, "orders", 1)
+    assert serving(house) is None
+    (notice,) = status(*house.places, NOW).notices
+    assert notice.endswith("no other version that served is whole")
+    assert house.champion() == 4
+
+
+def test_files_and_database_that_were_both_changed_show_by_the_audit(house: House) -> None:
+    house.add(count=2)
+    for version in (1, 2):
+        trained = {"version": version, "sha256": sha256(house.registry.load("orders", version))}
+        house.audit.append(NOW, "automation", "retrain", "orders", {**trained, "promote": True})
+        promote(*house.places, "orders", version, "lead", NOW)
+    forge(house, "orders", 2)
+    assert house.registry.load("orders", 2) == {"model.json": b"{} "}
+    store = ModelStore(*house.places)
+    with pytest.raises(DamagedError, match="version 2 of orders is damaged, .* others than record 4 of the audit has"):
+        store.load("orders", 2)
+    assert serving(house) == 1
+    assert "v1 serves in its place" in status(*house.places, NOW).notices[0]
+    assert promote(*house.places, "orders", 1, "lead", NOW).told == "v1 of orders serves, after v2"
+    assert status(*house.places, NOW).notices == []
+
+
+def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any) -> None:
+    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    version = world.registry.register("orders", run, {})
+    promote(world.lake, world.registry, "orders", version, "lead", NOW)
+    forge(world, "orders", 1)
+    damage(world, "orders", 2, "ratio.txt")
+    for fault in ("no other version that served is whole", "version 1 of orders .* record 1 of the audit"):
+        with pytest.raises(DamagedError, match=fault):
+            publish(world.lake, world.registry)
+    before = world.forecasts()
+    path = folder(world, "orders", 1) / "model.json"
+    path.write_bytes(path.read_bytes()[:-1])
+    set_tag(world, "orders", 1, sha256({p.name: p.read_bytes() for p in path.parent.iterdir()}))
+    said = daypart(world.home, "forecast", "--refresh")
+    assert "models orders-v1, sales-v1" in said.out
+    assert "orders: version 2 of orders is damaged" in said.out
+    assert "; v1 serves in its place" in said.out
+    assert world.forecasts().equals(before)
+    assert rebuild(world.lake, world.registry, world.origin).same
+    told = daypart(world.home, "forecast", "--refresh", "--store", "S0001", "--json").json
+    assert [text.rpartition("; ")[2] for text in told["notices"]] == ["v1 serves in its place"]
+    assert "v1 serves in its place" in daypart(world.home, "status").out
+    (retrained,) = train(world.lake, world.registry, Recipe(**SMALL), ("orders",))
+    assert (retrained.version, retrained.promoted) == (1, True)
+    assert retrained.reason == "the model that serves in place of the champion is this very model"
+
+
+def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> None:
+    damage(world, "orders", 1)
+    with pytest.raises(DamagedError, match="version 1 of orders is damaged"):
+        publish(world.lake, world.registry)
+    (retrained,) = train(world.lake, world.registry, Recipe(**SMALL), ("orders",))
+    assert (retrained.version, retrained.promoted) == (2, True)
+    publish(world.lake, world.registry)
+    assert set(world.forecasts()["model_version"]) == {"orders-v2", "sales-v1"}
+    assert status(world.lake, world.registry, NOW).notices == []
+
+
+def test_a_unit_of_which_no_version_is_whole_is_served_by_its_targets_champion(world: World) -> None:
+    (world.home / "portfolio.toml").write_text('segments = { orders = { by = "volume", classes = 2 } }\n')
+    for unit in ("orders.volume-1", "orders.volume-2"):
+        run = world.registry.record("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+        world.registry.set_alias(unit, "champion", world.registry.register(unit, run, {}))
+    damage(world, "orders.volume-2", 1)
+    notices: list[str] = []
+    publish(world.lake, world.registry, notice=notices.append)
+    (notice,) = notices
+    assert notice.startswith("orders.volume-2: version 1 of orders.volume-2 is damaged")
+    assert notice.endswith("no other version that served is whole; orders-v1 serves in its place")
+    rows = world.forecasts().filter(pl.col("target") == "orders")
+    assert rows.group_by("model_version").agg(pl.col("store_id").n_unique()).sort("model_version").rows() == [
+        ("orders-v1", 2), ("orders.volume-1-v1", 2),
+    ]  # fmt: skip
+    assert rebuild(world.lake, world.registry, world.origin).same
+    assert [text.partition(":")[0] for text in status(world.lake, world.registry, NOW).notices] == ["orders.volume-2"]
