@@ -48,9 +48,10 @@ class IngestReport:
 def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: bool = False) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
-    Later files win over earlier ones as if ingested one by one: an empty cell changes nothing. Where any row
-    is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either way. Raises
-    InputError for what is wrong with names, files and columns, ValueRefused for rows.
+    Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
+    file lacks leaves it as it is. Where any row is refused nothing is written, unless `skip_bad`; the home's
+    `refused/` lists faults either way. Raises InputError for what is wrong with names, files and columns,
+    ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
@@ -60,7 +61,7 @@ def ingest_table(lake: Lake, table: str, paths: Sequence[Path | str], skip_bad: 
     with Staging(table, lake.root.parent) as staged:
         for path in found:
             each = _conform_file(path, spec, zones)
-            staged.add(each.rows)
+            staged.add(each.rows.select(each.given))
             faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + each.rows.height, collapsed + each.collapsed
         cells = pl.concat(faults)
@@ -91,7 +92,7 @@ def ingest_pos(
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
-    report = _upsert(lake, "demand", found, conformed.rows, cells, listed)
+    report = _upsert(lake, "demand", found, conformed.rows.select(conformed.given), cells, listed)
     return replace(report, summary=_told(counted.summary), pos=counted.summary.as_dict())
 
 

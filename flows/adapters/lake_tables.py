@@ -9,6 +9,8 @@ from features import keys
 from features.errors import NotKnownError, SchemaError, ValueRefused
 from features.tables import TABLES
 
+GIVEN = "given_columns"
+"""Column of rows on their way into a table: bit n is set where the row's source has the table's column n."""
 TEXT, NUMBER, DATE, MOMENT = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("us")
 
 
@@ -48,12 +50,26 @@ class LakeTable:
             raise ValueRefused(told, twice)
         return whole
 
+    def marked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`conformed` rows with GIVEN, which says which columns `rows` has. Raises as `conformed`."""
+        bits = sum(1 << n for n, name in enumerate(self.schema) if name in rows.columns)
+        return self.conformed(rows).with_columns(pl.lit(bits, pl.Int64).alias(GIVEN))
+
+    def gives(self, column: str) -> pl.Expr:
+        """Whether the source of a `marked` row has the column."""
+        return (pl.col(GIVEN) & (1 << list(self.schema).index(column))) != 0
+
     def filled(self, rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-        """The rows, their nulls filled from the stored row of the same key."""
-        values = [name for name in rows.columns if name not in self.key]
-        renamed = stored.rename({name: f"{name}_stored" for name in values})
+        """The `marked` rows as they are stored: columns that a row's source lacks keep the stored row's value."""
+        columns = [name for name in rows.columns if name != GIVEN]
+        common = rows.select(pl.col(GIVEN).bitwise_and()).item() or 0
+        lacking = [name for n, name in enumerate(self.schema) if not common & 1 << n and name not in self.key]
+        if not lacking:
+            return rows.select(columns)
+        renamed = stored.select(*self.key, *(pl.col(name).alias(f"{name}_stored") for name in lacking))
         paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
-        return paired.with_columns(pl.coalesce(n, f"{n}_stored") for n in values).select(rows.columns)
+        kept = (pl.when(self.gives(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in lacking)
+        return paired.with_columns(kept).select(columns)
 
     def apart(self, stored: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """The stored rows by partition, their order kept; all under no name where the table has none."""
