@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from flows.adapters import exports
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 DELIMITERS = ",;\t|"
@@ -34,7 +35,10 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
 
 
 def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFrame:
-    """The file's cells: all text from CSV, as they are from Parquet. Raises InputError naming the file."""
+    """The file's cells: all text from CSV, as they are from Parquet. Raises InputError naming the file.
+
+    Text of CSV that an export has `neutralised` is as it was before, so that a store's id comes back as itself.
+    """
     try:
         if path.name.lower().endswith(".parquet"):
             return pl.read_parquet(path)
@@ -50,7 +54,7 @@ def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFr
     if any("\ufffd" in name or "\x00" in name for name in frame.columns):
         raise _encoding_error(path, encoding)
     _refuse_other_delimiter(path, frame.columns, delimiter)
-    return frame
+    return exports.restored(frame)
 
 
 def _is_data(path: Path) -> bool:
