@@ -134,7 +134,7 @@ COUNT = pl.Int16()
 TALLIES = {
     **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "date": DATE, "daypart": TEXT},
     **{"lead_days": COUNT, "model_version": TEXT, "tier": TEXT, "hours": COUNT, "held": COUNT, "banded": COUNT},
-    **dict.fromkeys(("actual", "forecast", "incumbent", "error", "incumbent_error", "floor"), NUMBER),
+    **dict.fromkeys(("actual", "forecast", "incumbent", "error", "incumbent_error", "floor", "unscored"), NUMBER),
 }
 DECISIONS = {
     **{"unit": TEXT, "decided_on": DATE, "model_version": TEXT, "retrain": pl.Boolean()},
@@ -145,7 +145,12 @@ DECISIONS = {
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
     return LakeTable(
-        name, columns, key, maker, frozenset({"daypart", "basis", "scale", "youth"} & set(columns)), "origin_date"
+        name,
+        columns,
+        key,
+        maker,
+        frozenset({"daypart", "basis", "scale", "youth", "actual", "idle"} & set(columns)),
+        "origin_date",
     )
 
 
@@ -167,12 +172,12 @@ AUDIT = {
 ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
 TALLIED = LakeTable(
     "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
-    frozenset({"daypart", "floor"}), "origin_date",
+    frozenset({"daypart", "floor", "unscored"}), "origin_date",
 )  # fmt: skip
 LAKE: dict[str, LakeTable] = {
     **{name: _canonical(name) for name in TABLES},
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
-    "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
+    "scores": _by_origin("scores", {**SCORES, "actual": NUMBER, "idle": pl.Boolean()}, "daypart monitor"),
     "tallies": TALLIED,
     "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor", frozenset({"inputs"})),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),

@@ -74,7 +74,8 @@ def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) 
             assert row[name] is None or row[name] == pytest.approx(mine[name], rel=1e-12), name
     stored = watched.lake.scan("scores").collect().sort("store_id", "target", "hour_utc")
     wanted = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
-    assert stored.equals(wanted.select(stored.columns))
+    assert stored.equals(wanted.with_columns(idle=pl.lit(value=False)).select(stored.columns))
+    assert found["left_out"] == {"orders": 0, "sales": 0}
 
 
 def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, daypart: Any, tmp_path: Any) -> None:
