@@ -30,7 +30,7 @@ FILES: dict[str, Activity] = {
 """The files, each with the activity by whose rule it is declared."""
 
 READERS: dict[str, Callable[[Path], object]] = {
-    **{"policy.toml": Policies.read, "portfolio.toml": Portfolio.read},
+    **{"policy.toml": Policies.of_home, "portfolio.toml": Portfolio.read},
     **{"recipes.toml": Recipes.read, GOVERNANCE: Governance.read},
 }
 """What refuses a file that cannot be read; `settings.toml` was read when the home was opened."""

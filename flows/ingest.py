@@ -1,6 +1,5 @@
 """Files become rows of the lake: read, conformed or refused, and upserted in one commit."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from features.errors import InputError, SchemaError, ValueRefused
 from features.mapping import Mapping
 from features.pos import PosDemand, Summary, lines_to_demand
 from features.tables import DEMAND, STORES, TABLES, Table
-from flows.adapters import files, refusals
+from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake
 from flows.adapters.staging import Staging
 
@@ -98,12 +97,11 @@ def ingest_pos(
 
 def read_mapping(path: Path | str) -> Mapping:
     """The mapping in a TOML file. Raises InputError, in one line, for a file or a setting that is wrong."""
+    loaded = toml.load(Path(path), "a mapping such as the README's")
+    if loaded is None:
+        raise InputError(f"{path}: no such mapping file; check the path")
     try:
-        return Mapping.of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such mapping file; check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML in utf-8 ({error}); correct it") from None
+        return Mapping.of(loaded[1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

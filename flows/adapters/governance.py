@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from features.errors import InputError
-from flows.adapters.toml import line_of
+from flows.adapters import portfolio, toml
 
 Activity = Literal["retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings"]
 ACTIVITIES: tuple[str, ...] = get_args(Activity)
@@ -104,13 +104,20 @@ class Governance(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What the file says; as built in where there is none. InputError names line, found, expected."""
-        try:
-            return cls.of(path, path.read_text("utf-8"))
-        except FileNotFoundError:
+        """What the file says; as built in where there is none. InputError names line, found, expected.
+
+        A tier must be one that the home of the file declares, or that is built in.
+        """
+        loaded = toml.load(path, EXPECTED.removeprefix("expected "))
+        if loaded is None:
             return cls()
-        except (UnicodeDecodeError, OSError) as wrong:
-            raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
+        text, _ = loaded
+        found, known = cls.of(path, text), [*RACI, *portfolio.tiers(path.parent)]
+        for tier in found.raci:
+            if tier not in known:
+                where = toml.line_of(text, ("raci", tier))
+                raise InputError(f"{path}{where}: {portfolio.no_such_tier(tier, dict.fromkeys(known))}")
+        return found
 
     @classmethod
     def of(cls, path: Path, text: str) -> Self:
@@ -120,11 +127,11 @@ class Governance(BaseModel):
         except ValidationError as wrong:
             # A name that is misspelt is missed as well: it is what to tell.
             error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
-            raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
+            raise InputError(f"{path}{toml.line_of(text, error['loc'])}: {_worded(error)}") from None
         except ValueError as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
         for place, fault in found._strangers():
-            raise InputError(f"{path}{line_of(text, place)}: {fault}")
+            raise InputError(f"{path}{toml.line_of(text, place)}: {fault}")
         return found
 
     def rule(self, activity: Activity, tier: str) -> Rule:

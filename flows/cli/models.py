@@ -31,7 +31,7 @@ def train(
 
     place = Place(context.obj, engine, scheduler)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
-    day = options.day(as_of, "--as-of") if as_of else None
+    day = options.optional_day(as_of, "--as-of")
     asked = [] if engine else place.portfolio.engines()
     with opened(place.settings) as made, by_name(place.settings, asked) as others:
         done = run(
@@ -59,7 +59,7 @@ def tune(
 
     place = Place(context.obj)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
-    day = options.day(as_of, "--as-of") if as_of else None
+    day = options.optional_day(as_of, "--as-of")
     budget = tunes.Budget(trials or place.portfolio.tier(tier).trials, minutes)
     done = tunes.tune(
         place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
