@@ -22,11 +22,11 @@ def score(lake: Lake, chain: Chain) -> None:
     """Scores every published store-hour that has an actual, anew where late actuals changed it.
 
     Writes `tallies` and `scores`, one row per hour. An hour without demand counts as 0 once its store has ingested a
-    later one, on a day with demand or on which its hours say that it was open (`actuals.idle_days`); the tallies tell
-    of other days that were forecast as open. An origin is scored until its horizon has been known for LATE_DAYS; demand
-    that changes later leaves its scores as they are. Only days whose actuals are new or another are scored, and origins
-    that were published since; scoring again changes nothing. A process that is killed leaves days that the next one
-    scores.
+    later one, on a day with demand or on which its hours say that it was open (`actuals.idle_days`); other days that
+    were forecast as open are left out: their actuals are null. An origin is scored until its horizon has been known
+    for LATE_DAYS; demand that changes later leaves its scores as they are. Only days whose actuals are new or another
+    are scored, and origins that were published since; scoring again changes nothing. A process that is killed leaves
+    days that the next one scores.
     """
     last = chain.last_day()
     published = lake.scan("forecasts").select(pl.col("origin_date").unique()).collect().to_series().sort()
@@ -54,7 +54,7 @@ class Actuals:
     idle: pl.DataFrame
 
     def beside(self, told: pl.DataFrame) -> pl.DataFrame:
-        """Published hours that their store has reported with `actual` and `idle` (`with_actuals`)."""
+        """Published hours that their store has reported with `actual`, null where left out, and `idle`."""
         return with_actuals(_reported(told, self.demand), self.demand, self.idle)
 
 
@@ -86,15 +86,23 @@ def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.Dat
     latest = days.join_asof(due.to_frame("origin_date").with_columns(date="origin_date"), on="date")
     # Files are told apart by their origins alone: the horizon of each is read, and its latest days kept.
     told = lake.scan("forecasts").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
-    fresh = told.join(latest.lazy(), on=["origin_date", "date"], how="semi").select(*CELL, "hour_local").collect()
-    now = actuals.beside(fresh).select(*CELL, DAY, "actual").drop_nulls("actual")
+    fresh = (
+        told.join(latest.lazy(), on=["origin_date", "date"], how="semi")
+        .select(*CELL, "hour_local", "forecast")
+        .collect()
+    )
+    now = actuals.beside(fresh).with_columns(DAY)
     scores = lake.scan_or_empty("scores").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
     before = (
-        scores.join(latest.lazy(), on=["origin_date", "date"], how="semi").select(*CELL, "date", "actual").collect()
-    ).drop_nulls("actual")
+        scores.join(latest.lazy(), on=["origin_date", "date"], how="semi")
+        .select(*CELL, "date", "actual", "forecast")
+        .collect()
+    )
+    now, before = (_counted(rows).select(*CELL, "date", "actual") for rows in (now, before))
     key = ["store_id", "target", "date"]
     differs = [
-        one.join(other, on=[*CELL, "actual"], how="anti").select(key) for one, other in ((now, before), (before, now))
+        one.join(other, on=[*CELL, "actual"], how="anti", nulls_equal=True).select(key)
+        for one, other in ((now, before), (before, now))
     ]
     return pl.concat(differs).unique()
 
@@ -107,18 +115,19 @@ def _score(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.Data
     if days is not None:
         told = told.filter(pl.col("date").is_between(days["date"].min(), days["date"].max()))
         told = told.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
-    beside = actuals.beside(told.drop("date").collect())
-    known = pl.col("actual").is_not_null()
-    # Of a day that was scored and has no demand any more, the hours lose their actuals.
-    scored = beside.filter(known) if days is None else beside
-    # A day that was forecast as closed and has no demand says nothing.
-    open_then = (known | (pl.col("forecast") > 0.0)).any().over("store_id", "target", pl.col("hour_local").dt.date())
-    # Scores come last: until they are there the next run sees that these days are not scored.
-    tallied = tally(beside.filter(open_then) if days is None else beside)
-    if tallied.height:
-        lake.upsert("tallies", tallied.select(lake.columns("tallies")))
+    scored = actuals.beside(told.collect()).with_columns(DAY)
+    # Of days that changed all hours are written: those of one that lost its demand lose their actuals.
+    scored = _counted(scored) if days is None else scored
     if scored.height:
+        # Scores come last: until they are there the next run sees that these days are not scored.
+        lake.upsert("tallies", tally(scored).select(lake.columns("tallies")))
         lake.upsert("scores", scored.select(lake.columns("scores")))
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Hours of the days that have an actual or were forecast as open; of others nothing is to say."""
+    told = pl.col("actual").is_not_null() | (pl.col("forecast") > 0.0)
+    return rows.filter(told.any().over("store_id", "target", "date"))
 
 
 def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

@@ -15,6 +15,8 @@ from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
 DEFAULT_HOME = Path(".daypart")
+COUNTS = ("seed", "workers")
+NUMBERS = (*COUNTS, "cpu_hour_dollars", "gib_hour_dollars")
 
 
 class Settings(BaseSettings):
@@ -62,11 +64,11 @@ class Settings(BaseSettings):
         found = _read(_file(init_settings()), [name for name in cls.model_fields if name != "home"])
         return init_settings, env_settings, InitSettingsSource(settings_cls, found)
 
-    @field_validator("seed", "workers", "cpu_hour_dollars", "gib_hour_dollars", mode="before")
+    @field_validator(*NUMBERS, mode="before")
     @classmethod
     def _number(cls, value: object, about: ValidationInfo) -> object:
         """Neither true nor, for a count, 1e20: what reads as another number than it was written as."""
-        counts = about.field_name in ("seed", "workers")
+        counts = about.field_name in COUNTS
         if isinstance(value, bool) or (counts and isinstance(value, float)):
             raise ValueError(f"expected a {'whole ' * counts}number")
         return value
@@ -160,6 +162,9 @@ def _read(path: Path, names: list[str]) -> dict[str, Any]:
         if name not in names:
             where = toml.line_of(text, (name,))
             raise InputError(f"{path}{where}: {name!r} is not a setting; expected {', '.join(names)}")
+        if name in NUMBERS and isinstance(found[name], str):
+            where = toml.line_of(text, (name,))
+            raise InputError(f"{path}{where}: {name} is {found[name]!r}: expected a number without quotes")
     return found
 
 

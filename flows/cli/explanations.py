@@ -34,7 +34,9 @@ def explain(
 def card(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="A model's name, such as orders.")],
-    version: Annotated[int | None, typer.Option(min=1, help="Default the champion, else the newest.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, max=options.MOST, help="Default the champion, else the newest.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write .md or .html instead of printing.")] = None,
     json: Json = False,
 ) -> None:

@@ -20,6 +20,8 @@ Units = Annotated[
 ]
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
+MOST, MOST_DAYS = 2**31 - 1, 3_660
+"""The greatest version, and the longest span of days that an option takes."""
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
 
 
