@@ -1,5 +1,6 @@
 """Which days without demand count as 0, held against loops that read as the rule does."""
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.records import Records
+from features.simulator import ChainSpec, simulate
 from features.tables import CLOSURES, DEMAND, HOURS, STORES, TARGETS
 from forecasting.actuals import idle_days, left_out, with_actuals
+from forecasting.recipe import Recipe
 from forecasting.tallies import left_out as left_out_of_tallies
 from forecasting.tallies import score, tally
+from forecasting.workshop import Workshop
 
 MONDAY, DAYS = date(2024, 4, 1), 9
 DATES = [MONDAY + timedelta(days=k) for k in range(DAYS)]
@@ -150,3 +154,41 @@ def test_rows_of_0_say_that_a_store_without_hours_was_open() -> None:
 def test_what_is_after_the_last_row_is_not_known_yet() -> None:
     traded = {("A", k): (5.0, 5.0) for k in range(5)}
     assert idle_days(chain(traded, ALL_WEEK, None, {}, None), MONDAY).is_empty()
+
+
+SPEC = ChainSpec(stores=3, days=120, seed=5, issues_days=0, observed_days=0)
+AS_OF = SPEC.start + timedelta(days=110)
+RECIPE = Recipe(weather="none", rounds=5, folds=1, max_rows=2000, members=("ratio", "statistical"))
+
+
+def without_days(closed: bool, *days: date) -> Records:
+    """A simulated chain in which S0001 sold nothing on some days, its closures saying so or not."""
+    records = Records.of(simulate(SPEC).tables)
+    gone = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
+    rows = [("S0001", day, None, None, None) for day in days if closed]
+    more = pl.DataFrame(rows, schema=CLOSURES.schema, orient="row")
+    return replace(records, demand=records.demand.filter(~gone), closures=pl.concat([records.closures, more]))
+
+
+def test_an_idle_day_counts_in_what_a_model_is_expected_to_reach_and_in_nothing_that_it_learns() -> None:
+    day = AS_OF - timedelta(days=10)
+    idle, closed = (
+        Workshop(without_days(shut, day), "orders", RECIPE, SPEC.end).train(AS_OF) for shut in (False, True)
+    )
+    assert idle.files().keys() == closed.files().keys()
+    ours, theirs = idle.trained_on, closed.trained_on
+    assert {name for name in ours if ours[name] != theirs[name]} == {
+        "rolling_model_wape_bps", "rolling_incumbent_wape_bps",
+    }  # fmt: skip
+    assert ours["rolling_model_wape_bps"] > theirs["rolling_model_wape_bps"]
+    assert replace(idle, trained_on=theirs).files() == closed.files()
+
+
+def test_a_day_is_known_as_idle_only_once_the_store_has_sold_again() -> None:
+    """The two days before a model is made are silent: as of then nobody knows whether the store is shut."""
+    records = without_days(False, AS_OF - timedelta(days=1), AS_OF - timedelta(days=2))
+    known = records.until(AS_OF - timedelta(days=1))
+    assert idle_days(records, SPEC.start)["known_on"].unique().to_list() == [AS_OF]
+    assert idle_days(known, SPEC.start).is_empty()
+    whole, cut = (Workshop(each, "orders", RECIPE, SPEC.end).train(AS_OF) for each in (records, known))
+    assert whole.files() == cut.files()
