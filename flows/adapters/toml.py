@@ -23,7 +23,7 @@ def load(path: Path, expected: str) -> tuple[str, dict[str, Any]] | None:
     try:
         text = path.read_text("utf-8")
         return text, tomllib.loads(text)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as wrong:
         raise InputError(f"{path} cannot be read: {wrong}; expected {expected}") from None
