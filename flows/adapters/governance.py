@@ -106,17 +106,20 @@ class Governance(BaseModel):
     def read(cls, path: Path) -> Self:
         """What the file says; as built in where there is none. InputError names line, found, expected.
 
-        A tier must be one that the home of the file declares, or that is built in.
+        Beside a portfolio.toml a tier must be built in or one that the home declares. Without one, versions know
+        their tiers by themselves.
         """
         loaded = toml.load(path, EXPECTED.removeprefix("expected "))
         if loaded is None:
             return cls()
         text, _ = loaded
-        found, known = cls.of(path, text), [*RACI, *portfolio.tiers(path.parent)]
-        for tier in found.raci:
-            if tier not in known:
-                where = toml.line_of(text, ("raci", tier))
-                raise InputError(f"{path}{where}: {portfolio.no_such_tier(tier, dict.fromkeys(known))}")
+        found = cls.of(path, text)
+        if (path.parent / "portfolio.toml").exists():
+            known = list(dict.fromkeys((*RACI, *portfolio.tiers(path.parent))))
+            unknown = next((tier for tier in found.raci if tier not in known), None)
+            if unknown is not None:
+                where = toml.line_of(text, ("raci", unknown))
+                raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, known)}")
         return found
 
     @classmethod

@@ -169,7 +169,7 @@ WRONG = {
         "[segments]\nby = 'volume'\ncuts = [nan]", "segments = 1", "[[assign]]\ntier = 'nope'", "assign = 1", "[nope]",
     ],
     "governance.toml": [
-        f"[raci.nope.promote]\n{MAY}", f"[raci.default.nope]\n{MAY}",
+        f"[raci.default.nope]\n{MAY}",
         "[raci.default.promote]\nresponsible = []\naccountable = 'lead'",
         "[raci.default.promote]\nresponsible = ['nobody']\naccountable = 'lead'",
         "[raci.default.promote]\nresponsible = ['lead']\naccountable = ''", "raci = 1", "[roles]\nx = 1", "[nope]",
@@ -199,9 +199,13 @@ def test_a_tier_that_the_portfolio_or_a_recipe_declares_may_have_its_own_policy_
     (world.home / "governance.toml").write_text(f"[raci.slow.promote]\n{MAY}\n")
     (world.home / "portfolio.toml").write_text("[tiers.slow]\ntrials = 3\n")
     assert_refused(daypart(world.home, "monitor"), "line 3: no tier 'deep'; expected standard, slow, or declare")
+    rules, promoted = world.home / "governance.toml", ("promote", "orders", "--role", "lead", "--version", "1")
+    rules.write_text(f"[raci.slwo.promote]\n{MAY}\n")
+    assert_refused(daypart(world.home, *promoted), "line 1: no tier 'slwo'; expected default, top, standard, slow, or")
+    rules.write_text(f"[raci.slow.promote]\n{MAY}\n")
     (world.home / "recipes.toml").write_text("[recipe.deep]\nrounds = 30\n")
     assert daypart(world.home, "monitor").status == 0
-    assert "may not promote" not in daypart(world.home, "promote", "orders", "--role", "lead").err
+    assert "no tier" not in daypart(world.home, *promoted).err
 
 
 def test_a_mapping_that_cannot_be_is_refused(kept: Any, daypart: Any, tmp_path: Path) -> None:

@@ -97,7 +97,6 @@ def test_a_rejected_request_and_one_that_a_later_took_the_place_of_are_over(hous
 
 def test_who_asked_may_not_agree_with_himself_unless_the_raci_lets_him(house: House) -> None:
     house.add(tier="gold", count=2)
-    (house.home / "portfolio.toml").write_text("[tiers.gold]\n")
     file = house.home / "governance.toml"
     rule = "[raci.gold.promote]\nresponsible = ['engineer', 'analyst']\naccountable = '{}'\napproval = true\nseparate = {}\n"
     file.write_text(rule.format("lead", "true"))
