@@ -18,12 +18,14 @@ class Conformed:
     """What a frame became.
 
     `rows` has exactly the table's schema, in the order of the frame. `refused` has one row per cell at fault,
-    sorted by row. `collapsed` counts rows that repeat an earlier one in full.
+    sorted by row. `collapsed` counts rows that repeat an earlier one in full. `given` are the table's columns that the
+    frame has, on either clock; the others are null in all rows.
     """
 
     rows: pl.DataFrame
     refused: pl.DataFrame
     collapsed: int
+    given: tuple[str, ...]
 
 
 def conform(
@@ -51,7 +53,9 @@ def conform(
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
     kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
     rows, clashes, collapsed = _collapse(kept.select("row", *table.names), table)
-    return Conformed(rows, pl.concat([refused, clashes]).sort("row", maintain_order=True), collapsed)
+    faults = pl.concat([refused, clashes]).sort("row", maintain_order=True)
+    moments = {moment(name) for name in given}
+    return Conformed(rows, faults, collapsed, tuple(n for n in table.names if moment(n) in moments))
 
 
 def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:

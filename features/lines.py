@@ -13,6 +13,9 @@ from features.tables import Column
 MILLIONTHS = 1_000_000
 """Money is held in whole millionths of the currency, whose sums are exact and do not depend on row order."""
 
+MOST_MONEY = 1e9
+"""What one line may come to, in the currency: of nine thousand such the sum in millionths is still exact."""
+
 ROW = "row"
 
 STEP_BACK = pl.duration(minutes=15)
@@ -97,6 +100,8 @@ def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     if mapping.priced:
         total = pl.col("line_total") if columns.line_total else pl.col("unit_price")
         total = total * pl.col("quantity") if len(amounts) == 2 else total
+    # Null, and so refused, where sums could leave 64 bits.
+    millionths = pl.when(total.abs() <= MOST_MONEY).then(total * MILLIONTHS)
     raw = [pl.col(word).alias(RAW + word) for word in kept.columns if word != ROW]
     raw_at = pl.concat_str(pl.col([*_time_words(mapping)]).cast(pl.String), separator=" ", ignore_nulls=True)
     timed = kept.with_columns(*raw, raw_at.alias(RAW + "at"), *_times(dtypes, mapping), *amounts)
@@ -104,7 +109,7 @@ def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
         store_id=store,
         ticket=ticket,
         item=pl.col("item").cast(pl.String) if columns.item else pl.lit(None, pl.String),
-        millionths=(total * MILLIONTHS).round().cast(pl.Int64, strict=False),
+        millionths=millionths.round().cast(pl.Int64, strict=False),
     )
 
 

@@ -19,6 +19,7 @@ from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
 from forecasting import accuracy
 from forecasting import backtest as rolling
+from forecasting.actuals import left_out
 from forecasting.levels import Level
 from forecasting.model import Model
 from forecasting.publication import ORDER
@@ -28,12 +29,14 @@ from forecasting.workshop import chain_sums
 
 @dataclass(frozen=True)
 class Backtested:
-    """A backtest's rows as the contract has them, its scores by target and level, and where its report is."""
+    """A backtest's rows as the contract has them, its scores by target and level, where its report is, and by target
+    how many store-days are left out of the scores (`actuals.left_out`)."""
 
     rows: pl.DataFrame
     scores: pl.DataFrame
     report: Path
     notices: list[str]
+    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,11 @@ def backtest(
     made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
     for target in chosen:
         _check(records, target, span, origins)
+    records = records.until(span.end)
     told, importance, bands = [], [], []
     for target in chosen:
         mine = {unit: ids for unit, ids in members.items() if unit.target == target}
-        rows, models = _rolled(records.until(span.end), mine, made, span, origins, progress)
+        rows, models = _rolled(records, mine, made, span, origins, progress)
         told.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
@@ -92,7 +96,8 @@ def backtest(
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
     write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
-    return Backtested(rows, level_scores(scored).update(pl.concat(bands), on=["target", "level"]), report_path, notices)
+    scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
+    return Backtested(rows, scores, report_path, notices, left_out(rows))
 
 
 def _rolled(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, 
     """
     if out is not None:
         check_out(out, ENDINGS)
-    chosen = version or registry.version_of(unit, "champion") or "challenger"
+    chosen = version if version is not None else registry.version_of(unit, "champion") or "challenger"
     about = registry.describe(unit, chosen)
     number = int(about["version"])
     text = cards.kept(registry.settings, about["run_id"])
@@ -100,5 +101,5 @@ def _page(card: Card) -> str:
     from markdown_it import MarkdownIt
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card.text)
-    title = f"{card.unit}-v{card.version}"
+    title = escape(f"{card.unit}-v{card.version}")
     return f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>\n{body}'

@@ -30,7 +30,7 @@ FILES: dict[str, Activity] = {
 """The files, each with the activity by whose rule it is declared."""
 
 READERS: dict[str, Callable[[Path], object]] = {
-    **{"policy.toml": Policies.read, "portfolio.toml": Portfolio.read},
+    **{"policy.toml": Policies.of_home, "portfolio.toml": Portfolio.read},
     **{"recipes.toml": Recipes.read, GOVERNANCE: Governance.read},
 }
 """What refuses a file that cannot be read; `settings.toml` was read when the home was opened."""
@@ -136,7 +136,9 @@ def _governance(known: Mapping[str, str | None], path: Path) -> Governance:
 
 
 def _text(path: Path) -> str | None:
-    """What the file says, as its bytes do: line ends as they are."""
+    """What the file says, as its bytes do: line ends as they are. Raises InputError for a folder in its place."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected a file of settings, or none")
     return path.read_bytes().decode("utf-8", "backslashreplace") if path.is_file() else None
 
 

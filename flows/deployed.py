@@ -73,7 +73,7 @@ def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | N
 def _watch(settings: Settings) -> None:
     lake, registry = places(settings)
     now: datetime = flow_run.scheduled_start_time
-    watch = job("monitor", monitors.monitor)(lake, registry, Policies.read(settings.policy), now)
+    watch = job("monitor", monitors.monitor)(lake, registry, Policies.of_home(settings.policy), now)
     sent = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
     get_run_logger().info("to retrain: %s", sent.reason if sent else "nothing that was not announced before")
 

@@ -13,6 +13,7 @@ from features import memory
 from features.errors import InputError, NotKnownError
 from features.records import Records, Source
 from flows import units
+from flows.adapters import exports
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
@@ -29,7 +30,6 @@ from forecasting.publication import ORDER, Served, holiday_sums, of_night
 from forecasting.stages import Stages
 from forecasting.workshop import in_blocks
 
-ENDINGS = (".csv", ".parquet", ".xlsx")
 LATE_DAYS = 7
 """How many days of demand may be missing before an origin: late data must not stop the night."""
 
@@ -213,7 +213,7 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
         )
 
 
-def check_out(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+def check_out(path: Path, endings: Sequence[str] = exports.ENDINGS) -> None:
     """Raises InputError for a file that could not be written or has another ending, before anything is computed."""
     if path.suffix.lower() not in endings:
         found = path.suffix or "missing"
@@ -225,8 +225,7 @@ def check_out(path: Path, endings: Sequence[str] = ENDINGS) -> None:
 
 
 def write_out(rows: pl.DataFrame, path: Path) -> None:
-    """Writes CSV, Parquet or Excel by the file's ending, whole or not at all. Raises as `check_out`."""
+    """Writes CSV, Parquet or Excel by the ending, whole or not at all (`exports.write`). Raises as `check_out`."""
     check_out(path)
-    writers: tuple[Callable[[Path], object], ...] = (rows.write_csv, rows.write_parquet, rows.write_excel)
     with drafted(path) as draft:
-        dict(zip(ENDINGS, writers, strict=True))[path.suffix.lower()](draft)
+        exports.write(rows, draft, path.suffix.lower())

@@ -1,6 +1,5 @@
 """Files become rows of the lake: read, conformed or refused, and upserted in one commit."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from features.mapping import Mapping
 from features.pos import Summary, count_lines
 from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
-from flows.adapters import files, refusals
+from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake
 from flows.adapters.staging import Staging
 
@@ -57,10 +56,10 @@ def ingest_table(
 ) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
-    Later files win over earlier ones as if ingested one by one: an empty cell changes nothing. Local times that a
-    store's clock shows twice or never are read as `changes` say, file by file. Where any row
-    is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either way. Raises
-    InputError for what is wrong with names, files and columns, ValueRefused for rows.
+    Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
+    file lacks leaves it as it is. Local times that a store's clock shows twice or never are read as `changes` say, file
+    by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
+    way. Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
@@ -70,7 +69,7 @@ def ingest_table(
     with Staging(table, lake.root.parent) as staged:
         for path in found:
             each = _conform_file(path, spec, zones, changes)
-            staged.add(each.rows)
+            staged.add(each.rows.select(each.given))
             faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + each.rows.height, collapsed + each.collapsed
         cells = pl.concat(faults)
@@ -111,18 +110,17 @@ def ingest_pos(
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
-    report = _upsert(lake, "demand", found, conformed.rows, cells, listed)
+    report = _upsert(lake, "demand", found, conformed.rows.select(conformed.given), cells, listed)
     return replace(report, summary=_told(counted.summary), pos=counted.summary.as_dict())
 
 
 def read_mapping(path: Path | str) -> Mapping:
     """The mapping in a TOML file. Raises InputError, in one line, for a file or a setting that is wrong."""
+    loaded = toml.load(Path(path), "a mapping such as the README's")
+    if loaded is None:
+        raise InputError(f"{path}: no such mapping file; check the path")
     try:
-        return Mapping.of(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such mapping file; check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML in utf-8 ({error}); correct it") from None
+        return Mapping.of(loaded[1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

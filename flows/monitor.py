@@ -36,14 +36,15 @@ AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
 @dataclass(frozen=True)
 class Watch:
     """What monitoring found: accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, a decision by
-    unit, by target data faults and how its inputs are beside the season a year ago, and `news`, the units whose retrain
-    was decided just now."""
+    unit, by target data faults and how its inputs are beside the season a year ago, `news`, the units whose retrain
+    was decided just now, and by target how many store-days of those origins are left out of the scores."""
 
     scores: pl.DataFrame
     decisions: dict[str, Decision]
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     inputs: dict[str, list[Drift]] = field(default_factory=dict)
     news: tuple[str, ...] = ()
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
     scoring.score(lake, chain)
     units = _serving(lake, registry)
     last = chain.last_day()
-    if last is None or not lake.exists("tallies"):
+    if last is None or not lake.exists("scores"):
         nothing = Decision(False, "no retrain: no published store-hour has an actual yet")
         return Watch(pl.DataFrame(), {each.unit: nothing for each in units})
     on = last + timedelta(days=1)
@@ -88,7 +89,8 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
         _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
         lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, each in fresh.items() if each.retrain)
-    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news)
+    lost = tallies.left_out(_recent(lake, RECENT_ORIGINS_DAYS))
+    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news, lost)
 
 
 def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
@@ -97,15 +99,20 @@ def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
     Groups are columns of the tallies (store_id, tier, daypart, lead_days, model_version) or of the stores (region,
     format, country). A daypart's own figures are those at hour and daypart.
     """
-    known = lake.scan("tallies")
-    last = known.select(pl.col("origin_date").max()).collect().item()
-    rows = known.filter(pl.col("origin_date") > last - timedelta(days=days))
+    rows = _recent(lake, days)
     wanted = [name for name in by if name not in rows.collect_schema()]
     if wanted:
         rows = rows.join(lake.scan("stores").select("store_id", *wanted), on="store_id", how="left")
     levels = LEVELS[:2] if "daypart" in by else LEVELS
     found = [tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
     return pl.concat(found).sort("target", *by, nulls_last=True, maintain_order=True)
+
+
+def _recent(lake: Lake, days: int) -> pl.LazyFrame:
+    """Tallies of the latest `days` of origins."""
+    known = lake.scan("tallies")
+    last = known.select(pl.col("origin_date").max()).collect().item()
+    return known.filter(pl.col("origin_date") > last - timedelta(days=days))
 
 
 def _serving(lake: Lake, registry: Registry) -> list[Serving]:
@@ -181,6 +188,8 @@ def _rows_of(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) 
         pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
         pl.col("lead_days") < LEADS_DAYS,
         pl.col("hour_local") >= since,
+        # A day that counts as 0 says that its store stood idle or that its rows are lost, not how good the model is.
+        ~pl.col("idle").fill_null(value=False),
     )
     for target, ids in at_fault.items():
         faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())

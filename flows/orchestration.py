@@ -88,5 +88,5 @@ def forecast(settings: Settings, origin: date | None = None) -> date:
 def monitor(settings: Settings, now: datetime | None = None) -> monitors.Watch:
     """Scores what was published and says whether to retrain."""
     lake, registry = places(settings)
-    policies = Policies.read(settings.policy)
+    policies = Policies.of_home(settings.policy)
     return job("monitor", monitors.monitor)(lake, registry, policies, now)  # type: ignore[no-any-return]

@@ -1,15 +1,17 @@
 """Scoring: published hours beside what came, kept by the hour and tallied."""
 
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
 from features.matrix import HORIZON_DAYS
+from features.records import Records
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
 from flows.forecast import LATE_DAYS
 from flows.reading import Chain
-from forecasting.backtest import with_actuals
+from forecasting.actuals import idle_days, with_actuals
 from forecasting.tallies import tally
 
 DAY = pl.col("hour_local").dt.date().alias("date")
@@ -20,19 +22,21 @@ def score(lake: Lake, chain: Chain) -> None:
     """Scores every published store-hour that has an actual, anew where late actuals changed it.
 
     Writes `tallies` and `scores`, one row per hour. An hour without demand counts as 0 once its store has ingested a
-    later one of an open day. An origin is scored until its horizon has been known for LATE_DAYS; demand that changes
-    later leaves its scores as they are. Only days whose actuals are new or another are scored, and origins that were
-    published since; scoring again changes nothing. A process that is killed leaves days that the next one scores.
+    later one, on a day with demand or on which its hours say that it was open (`actuals.idle_days`); other days that
+    were forecast as open are left out: their actuals are null. An origin is scored until its horizon has been known
+    for LATE_DAYS; demand that changes later leaves its scores as they are. Only days whose actuals are new or another
+    are scored, and origins that were published since; scoring again changes nothing. A process that is killed leaves
+    days that the next one scores.
     """
     last = chain.last_day()
     published = lake.scan("forecasts").select(pl.col("origin_date").unique()).collect().to_series().sort()
     if last is None or (due := _due(lake, last, published)).is_empty():
         return
-    demand = _demand(lake, due, last)
+    actuals = _actuals(lake, chain, due, last)
     whole = _unscored(lake, due)
-    changed = _changed(lake, due, demand, last)
+    changed = _changed(lake, due, actuals, last)
     for origin in due.filter(due.is_in(sorted(whole)) | (due <= (changed["date"].max() or date.min))):
-        _score(lake, origin, last, demand, None if origin in whole else changed)
+        _score(lake, origin, last, actuals, None if origin in whole else changed)
 
 
 def _due(lake: Lake, last: date, published: pl.Series) -> pl.Series:
@@ -42,13 +46,32 @@ def _due(lake: Lake, last: date, published: pl.Series) -> pl.Series:
     return published.filter((published <= last) & ((published >= open_since) | ~published.is_in(scored.implode())))
 
 
-def _demand(lake: Lake, due: pl.Series, last: date) -> pl.DataFrame:
-    """The demand of the due horizons."""
+@dataclass(frozen=True)
+class Actuals:
+    """The demand of the due horizons, and their days without any on which an open store sold nothing."""
+
+    demand: pl.DataFrame
+    idle: pl.DataFrame
+
+    def beside(self, told: pl.DataFrame) -> pl.DataFrame:
+        """Published hours that their store has reported with `actual`, null where left out, and `idle`."""
+        return with_actuals(_reported(told, self.demand), self.demand, self.idle)
+
+
+def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
     first = pl.lit(due.min()).cast(pl.Datetime("us"))
     end = pl.lit(last).cast(pl.Datetime("us"))
-    # A day more on either side: stores' clocks differ from UTC.
-    span = pl.col("hour_utc").is_between(first - timedelta(days=1), end + timedelta(days=2))
-    return lake.scan("demand").filter(span).collect()
+    # A day more on either side: stores' clocks differ from UTC. And a week, in which most stores trade.
+    since, hour, rows = first - timedelta(days=8), pl.col("hour_utc"), chain.scan_demand()
+    demand = rows.filter(hour.is_between(since, end + timedelta(days=2))).collect()
+    # Whether a store that begins within the horizons traded before them is for its earlier rows to say: one will do.
+    begun = demand.group_by("store_id").agg(hour.min()).filter(hour >= first)["store_id"]
+    moments = pl.col("hour_local", "hour_utc").max()
+    before = rows.filter(hour < since, pl.col("store_id").is_in(begun.implode())).group_by("store_id")
+    earlier = before.agg(moments, pl.col(TARGETS).drop_nulls().last()).collect().select(demand.columns)
+    tables = {name: lake.scan_or_empty(name).collect() for name in ("hours", "closures")}
+    records = Records.of({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
+    return Actuals(demand, idle_days(records, due.min()))  # type: ignore[arg-type]
 
 
 def _unscored(lake: Lake, due: pl.Series) -> set[date]:
@@ -57,26 +80,34 @@ def _unscored(lake: Lake, due: pl.Series) -> set[date]:
     return {origin for origin in due if origin not in scored or scored[origin] < published[origin]}
 
 
-def _changed(lake: Lake, due: pl.Series, demand: pl.DataFrame, last: date) -> pl.DataFrame:
+def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.DataFrame:
     """One row per store, target and date whose actuals are others than were scored: seen in its latest origin."""
     days = pl.select(date=pl.date_range(pl.lit(due.min()), pl.lit(last)))
     latest = days.join_asof(due.to_frame("origin_date").with_columns(date="origin_date"), on="date")
     # Files are told apart by their origins alone: the horizon of each is read, and its latest days kept.
     told = lake.scan("forecasts").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
-    fresh = told.join(latest.lazy(), on=["origin_date", "date"], how="semi").select(*CELL, "hour_local").collect()
-    now = _beside(fresh, demand).select(*CELL, DAY, "actual")
+    fresh = (
+        told.join(latest.lazy(), on=["origin_date", "date"], how="semi")
+        .select(*CELL, "hour_local", "forecast")
+        .collect()
+    )
+    now = actuals.beside(fresh).with_columns(DAY)
     scores = lake.scan_or_empty("scores").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
     before = (
-        scores.join(latest.lazy(), on=["origin_date", "date"], how="semi").select(*CELL, "date", "actual").collect()
+        scores.join(latest.lazy(), on=["origin_date", "date"], how="semi")
+        .select(*CELL, "date", "actual", "forecast")
+        .collect()
     )
+    now, before = (_counted(rows).select(*CELL, "date", "actual") for rows in (now, before))
     key = ["store_id", "target", "date"]
     differs = [
-        one.join(other, on=[*CELL, "actual"], how="anti").select(key) for one, other in ((now, before), (before, now))
+        one.join(other, on=[*CELL, "actual"], how="anti", nulls_equal=True).select(key)
+        for one, other in ((now, before), (before, now))
     ]
     return pl.concat(differs).unique()
 
 
-def _score(lake: Lake, origin: date, last: date, demand: pl.DataFrame, days: pl.DataFrame | None) -> None:
+def _score(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.DataFrame | None) -> None:
     """Writes what is known of one origin's forecasts, of some stores' days or all."""
     told = (
         lake.scan("forecasts").filter(pl.col("origin_date") == origin).with_columns(DAY).filter(pl.col("date") <= last)
@@ -84,17 +115,19 @@ def _score(lake: Lake, origin: date, last: date, demand: pl.DataFrame, days: pl.
     if days is not None:
         told = told.filter(pl.col("date").is_between(days["date"].min(), days["date"].max()))
         told = told.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
-    scored = _beside(told.drop("date").collect(), demand)
+    scored = actuals.beside(told.collect()).with_columns(DAY)
+    # Of days that changed all hours are written: those of one that lost its demand lose their actuals.
+    scored = _counted(scored) if days is None else scored
     if scored.height:
         # Scores come last: until they are there the next run sees that these days are not scored.
         lake.upsert("tallies", tally(scored).select(lake.columns("tallies")))
         lake.upsert("scores", scored.select(lake.columns("scores")))
 
 
-def _beside(told: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """Published hours with the actual that is known of them, others left out."""
-    found = with_actuals(_reported(told, demand), demand)
-    return found.filter(pl.col("actual").is_not_null())
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Hours of the days that have an actual or were forecast as open; of others nothing is to say."""
+    told = pl.col("actual").is_not_null() | (pl.col("forecast") > 0.0)
+    return rows.filter(told.any().over("store_id", "target", "date"))
 
 
 def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:

@@ -84,7 +84,7 @@ def train(
     """
     from forecasting.workshop import chain_sums
 
-    policies = Policies.read(registry.settings.policy)
+    policies = Policies.of_home(registry.settings.policy)
     chain = Chain.of(lake)
     portfolio = Portfolio.read(registry.settings.portfolio)
     days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}

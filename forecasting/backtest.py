@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from features.records import Records, days
-from features.tables import TARGETS
+from forecasting.actuals import idle_days, with_actuals
 from forecasting.levels import Level, summed
 from forecasting.model import Model
 from forecasting.publication import ORDER, of_block
@@ -47,8 +47,8 @@ def backtest(
     Of all stores, or of a segment of them.
 
     Models are retrained every `retrain_every_days` from the first origin, each on what was known at its date,
-    and each origin uses the latest. `actual` is null on days without demand (closed or not yet known) and 0 in
-    an hour without demand on an open day.
+    and each origin uses the latest. `actual` is as `actuals.with_actuals` has it: null on days without demand that are
+    closed or not yet known, 0 in an hour without demand on an open day.
     """
     ids, sums = (segment.store_ids, segment.sums) if segment else (None, None)
     workshop = Workshop(records, target, recipe, origins[-1], store_ids=ids, sums=sums)
@@ -66,8 +66,8 @@ def backtest(
     ]
     models = {_version(before, model): model for model in served.values()}
     rows = pl.concat(told).sort(ORDER)
-    mine = pl.col("store_id").is_in(rows["store_id"].unique().implode())
-    return with_actuals(rows, records.demand.filter(mine)), models
+    mine = records.block(rows["store_id"].unique().to_list())
+    return with_actuals(rows, mine.demand, idle_days(mine, origins[0])).drop("idle"), models
 
 
 def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
@@ -79,21 +79,3 @@ def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFra
 
 def _version(before: str, model: Model) -> str:
     return f"{before}as-of-{model.as_of}"
-
-
-def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """Adds `actual` to published rows: what came in that hour, 0 on an open day, null on a day without demand."""
-    long = pl.concat(
-        demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=pl.col("hour_local").dt.date(),
-                      actual=pl.col(target))
-        for target in TARGETS
-    ).filter(pl.col("actual").is_not_null())  # fmt: skip
-    opened = long.group_by("store_id", "target", "date").agg(open=pl.col("actual").sum() > 0)
-    hours = long.select("store_id", "target", "hour_utc", "actual")
-    return (
-        forecasts.with_columns(date=pl.col("hour_local").dt.date())
-        .join(opened, on=["store_id", "target", "date"], how="left", maintain_order="left")
-        .join(hours, on=["store_id", "target", "hour_utc"], how="left", maintain_order="left")
-        .with_columns(actual=pl.when(pl.col("open")).then(pl.col("actual").fill_null(0.0)))
-        .drop("date", "open")
-    )

@@ -109,7 +109,7 @@ def judged(compared: Comparison, policy: Policy) -> Verdict:
 def _compared(challenger: Model, champion: Model, workshop: Workshop, first: date, policy: Policy) -> Comparison:
     """The two on weekly origins from `first` on, the challenger by its stand-in."""
     origins = days(first, challenger.as_of - timedelta(days=1), 7)
-    rows = workshop.with_demand(workshop.rows(origins)).filter(pl.col("date") < challenger.as_of)
+    rows = workshop.with_demand(workshop.rows(origins)).filter(pl.col("known_on") < challenger.as_of)
     models = workshop.train(first, challenger.as_of), champion
     confidence, seed = policy.gate_confidence, challenger.recipe.seed
     return Comparison.of(models, rows, workshop.totals, workshop.stores, first, confidence, seed)

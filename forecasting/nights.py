@@ -9,7 +9,7 @@ import polars as pl
 from features import matrix
 from features.exact import exact_sum
 from forecasting import statistical
-from forecasting.backtest import with_actuals
+from forecasting.actuals import idle_days, with_actuals
 from forecasting.engine import Local
 from forecasting.model import Model
 from forecasting.publication import of_block
@@ -29,7 +29,7 @@ class Scored:
 
     `errors` has one row per date: actual, and the absolute errors of forecast and incumbent by the hour and the day
     (forecast_hour, ...), added up over stores. `rows` are the published hours of the leads that retraining is decided
-    on, with `actual`, null on days without demand.
+    on, with `actual`, null on days without demand, idle ones too: those are no evidence against a model.
     """
 
     errors: pl.DataFrame
@@ -44,6 +44,7 @@ class Nights:
         self._known: list[tuple[Made, pl.DataFrame, _Told]] = []
         self._until = date.min
         self._scored: dict[tuple[date, date], Scored] = {}
+        self._idle = pl.concat(idle_days(block, self._nights[0]) for block, _ in workshop.evidence)
 
     @property
     def stores(self) -> int:
@@ -84,7 +85,7 @@ class Nights:
         span = pl.col("hour_local").is_between(
             night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 1)
         )
-        return with_actuals(published, block.demand.filter(span))
+        return with_actuals(published, block.demand.filter(span), self._idle)
 
 
 def _rows(made: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
@@ -108,7 +109,7 @@ class _Told(Local):
 
 def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
     """See Scored."""
-    near = rows.filter(pl.col("lead_days") < LEADS_DAYS)
+    near = rows.filter(pl.col("lead_days") < LEADS_DAYS).with_columns(actual=pl.when(~pl.col("idle")).then("actual"))
     return near.select(pl.col("model_version").alias("unit"), *KEPT)
 
 

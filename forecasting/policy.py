@@ -18,14 +18,14 @@ class Policy(BaseModel):
     to `coverage_high` of what came.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     retrain: Literal["never", "scheduled", "triggered"] = "triggered"
-    every_days: int | None = Field(None, ge=1)
+    every_days: int | None = Field(None, ge=1, le=3_660)
     slip_bps: float = Field(20.0, ge=0)
     window_days: int = Field(7, ge=4, le=28)
     confidence: float = Field(0.999, gt=0.5, lt=1)
-    cooldown_days: int = Field(14, ge=0)
+    cooldown_days: int = Field(14, ge=0, le=3_660)
     retrains_a_year: int = Field(12, ge=0)
 
     gain_bps: float = 0.0

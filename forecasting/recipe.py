@@ -25,19 +25,23 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seed: int = 7
+    seed: int = Field(7, ge=0, le=2**31 - 1)
     weather: WeatherView = "issued"
     horizon_days: int = Field(HORIZON_DAYS, ge=1, le=HORIZON_DAYS)
     members: tuple[str, ...] = ("ratio", "level", "linear", "anniversary", "statistical")
-    rounds: int = Field(200, ge=1)
-    leaves: int = Field(15, ge=2)
+    rounds: int = Field(200, ge=1, le=100_000)
+    leaves: int = Field(15, ge=2, le=131_072)
     learning_rate: float = Field(0.06, gt=0, lt=1)
-    history_days: int = Field(730, ge=28, description="how far back training origins reach")
-    max_rows: int = Field(300_000, ge=1_000, description="training rows at most, by sampling pairs of origin and lead")
-    folds: int = Field(3, ge=1, description="earlier dates at which members are refitted to weigh them")
-    fold_days: int = Field(28, ge=7, description="days between those dates, and that each one's origins cover")
+    history_days: int = Field(730, ge=28, le=36_600, description="how far back training origins reach")
+    max_rows: int = Field(
+        300_000, ge=1_000, le=2**31 - 1, description="training rows at most, by sampling pairs of origin and lead"
+    )
+    folds: int = Field(3, ge=1, le=100, description="earlier dates at which members are refitted to weigh them")
+    fold_days: int = Field(
+        28, ge=7, le=3_660, description="days between those dates, and that each one's origins cover"
+    )
     evidence_stores: int = Field(200, ge=1, description="stores at most whose rolling origins weigh the members")
-    min_train_days: int = Field(42, ge=14, description="a fold with less history is left out")
+    min_train_days: int = Field(42, ge=14, le=36_600, description="a fold with less history is left out")
 
     left_out: tuple[str, ...] = Field(NAMES_THE_DATE, description="beginnings of features not to learn from")
 

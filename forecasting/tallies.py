@@ -16,24 +16,29 @@ CELL: dict[Level, tuple[str, ...]] = {
 
 
 def tally(scored: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, target, origin, calendar date and daypart (null = outside any) of hours that have an actual.
+    """One row per store, target, origin, calendar date and daypart (null = outside any).
 
-    `scored` are published hours with `actual`. Sums over the hours, in the target's unit: `actual`, `forecast`,
-    `incumbent`, `error` and `incumbent_error` (absolute, by the hour), `floor` (orders: the least error that their
-    volume allows by the hour, as `accuracy.score` has it; null for money). Counts: `hours`, `banded` (hours with
-    q90 > 0) and `held` (those of them within q10 to q90).
+    `scored` are published hours with `actual`, null where they are not scored. Sums over the hours that have one, in
+    the target's unit: `actual`, `forecast`, `incumbent`, `error` and `incumbent_error` (absolute, by the hour), `floor`
+    (orders: the least error that their volume allows by the hour, as `accuracy.score` has it; null for money). Counts:
+    `hours`, `banded` (hours with q90 > 0) and `held` (those of them within q10 to q90). `unscored` is the forecast of
+    the hours without an actual: above 0 on a day that was forecast as open and is left out.
     """
-    actual, high = pl.col("actual"), pl.col("q90").fill_null(0.0)
-    by_hand = pl.col("incumbent").fill_null(0.0)
-    floor = deviations(pl.when(pl.col("target") == "orders").then(pl.col("forecast")))
-    rows = scored.filter(actual.is_not_null()).with_columns(
+    actual, high = pl.col("actual"), pl.when(pl.col("actual").is_not_null()).then("q90").fill_null(0.0)
+    forecast, by_hand = (
+        pl.when(actual.is_not_null()).then(pl.col(n).fill_null(0.0)) for n in ("forecast", "incumbent")
+    )
+    floor = deviations(pl.when(pl.col("target") == "orders").then(forecast))
+    rows = scored.with_columns(
         date=pl.col("hour_local").dt.date(),
+        forecast=forecast,
+        unscored=pl.when(actual.is_null()).then(pl.col("forecast")),
         incumbent=by_hand,
         error=(pl.col("forecast") - actual).abs(),
         incumbent_error=(by_hand - actual).abs(),
         floor=floor,
         banded=high > 0.0,
-        held=actual.is_between(pl.col("q10").fill_null(0.0), high) & (high > 0.0),
+        held=(actual.is_between(pl.col("q10").fill_null(0.0), high) & (high > 0.0)).fill_null(value=False),
     )
     # In one order, so that sums have the same bits whatever the order of the rows.
     return (
@@ -41,9 +46,9 @@ def tally(scored: pl.DataFrame) -> pl.DataFrame:
         .group_by(KEY, maintain_order=True)
         .agg(
             pl.col(KEPT).first(),
-            pl.len().cast(pl.Int16).alias("hours"),
+            actual.count().cast(pl.Int16).alias("hours"),
             pl.col("held", "banded").sum().cast(pl.Int16),
-            pl.col("actual", "forecast", "incumbent", "error", "incumbent_error").sum(),
+            pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
             pl.when(pl.col("floor").is_not_null().any()).then(pl.col("floor").sum()).alias("floor"),
         )
     )
@@ -55,7 +60,8 @@ def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     As there, the day has all of its hours and the daypart leaves out those outside any; `excess_bps` is the error
     above the floor. A floor at daypart and day is that of the summed forecast.
     """
-    rows = tallies.filter(pl.col("daypart").is_not_null()) if level == "daypart" else tallies
+    rows = tallies.filter(pl.col("hours") > 0)
+    rows = rows.filter(pl.col("daypart").is_not_null()) if level == "daypart" else rows
     key = list(dict.fromkeys((*CELL[level], *by)))
     if level != "hour":
         sums = [pl.col("actual", "forecast", "incumbent").sum(), pl.lit(1).alias("hours"), pl.lit(None).alias("held")]
@@ -68,6 +74,14 @@ def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFram
         )  # fmt: skip
     ordered = rows.sort(key, nulls_last=True)
     return ordered.group_by(by, maintain_order=True).agg(_figures()).collect().sort(by, nulls_last=True)
+
+
+def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
+    """By target, how many store-days that were forecast as open are not scored; see `actuals.left_out`."""
+    counts = tallies.group_by("target").agg(
+        pl.struct("store_id", "date").filter(pl.col("unscored") > 0.0).n_unique().cast(pl.Int64)
+    )
+    return dict(counts.sort("target").collect().iter_rows())
 
 
 def _figures() -> list[pl.Expr]:

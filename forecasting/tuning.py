@@ -99,7 +99,7 @@ class Judge:
     def _judged(self, workshop: Workshop, fold: date) -> pl.DataFrame:
         """The rows of the fold's weekly origins whose demand was known at the date of the study."""
         origins = days(fold, fold + timedelta(days=self.present.fold_days - 1), 7)
-        return workshop.with_demand(workshop.rows(origins)).filter(pl.col("date") < self.as_of)
+        return workshop.with_demand(workshop.rows(origins)).filter(pl.col("known_on") < self.as_of)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from features.errors import NotKnownError
 from features.records import Records, Source, days
 from forecasting import ensemble
 from forecasting.accuracy import wape_bps
+from forecasting.actuals import idle_days
 from forecasting.bands import fit_bands, with_bands
 from forecasting.engine import LOCAL, Engine
 from forecasting.members import LEARNED, Member, fit
@@ -66,6 +67,7 @@ class Workshop:
         self.totals = pl.concat([known.totals for _, known in self.evidence])
         self._training: pl.DataFrame | None = None
         self._issued: issues.Issued | None = None
+        self._idle: pl.DataFrame | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
@@ -97,8 +99,22 @@ class Workshop:
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows whose date is a known open day, with the demand that came as `y`; others are left out."""
-        return pl.concat(past.came(rows) for _, past in self.evidence)
+        """Rows whose date is a known open day, with the demand that came as `y`; others are left out.
+
+        A day is open where something was sold, or `idle`, with a `y` of 0 (`actuals.idle_days`). `known_on` is the date
+        of the demand by which that is known: the row's own, but for days without any.
+        """
+        sold = pl.concat(past.came(rows) for _, past in self.evidence)
+        sold = sold.with_columns(idle=pl.lit(value=False), known_on="date")
+        idle = rows.join(self._idle_days(), on=["store_id", "date"], validate="m:1")
+        return pl.concat([sold, idle.with_columns(y=pl.lit(0.0), idle=pl.lit(value=True)).select(sold.columns)])
+
+    def _idle_days(self) -> pl.DataFrame:
+        """Idle days of the evidence's stores: store_id, date, known_on."""
+        if self._idle is None:
+            found = pl.concat(idle_days(block, self.first) for block, _ in self.evidence)
+            self._idle = found.filter(pl.col("target") == self.target).drop("target")
+        return self._idle
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
         """The model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
@@ -112,16 +128,18 @@ class Workshop:
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
         seen = self._seen(as_of, folds)
         if seen is not None:
-            weights = ensemble.fit_weights(seen, prior)
+            weights = ensemble.fit_weights(seen.filter(~pl.col("idle")), prior)
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
             seen = self._known_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
-            weights = prior
+            seen, weights = seen.with_columns(idle=pl.lit(value=False)), prior
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
-        bands = fit_bands(judged)
+        # An idle day is an error, but neither a reason to forecast less nor a residual that comes with the hour.
+        sold = judged.filter(~pl.col("idle"))
+        bands = fit_bands(sold)
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
-                     self._trained_on(as_of, judged, len(folds)), Paths.of(judged, bands))  # fmt: skip
+                     self._trained_on(as_of, judged, len(folds)), Paths.of(sold, bands))  # fmt: skip
 
     def judged(self, model: Model) -> pl.DataFrame | None:
         """What a model trained here says at the rolling origins before it, beside what came, `y`; null without any.
@@ -137,7 +155,7 @@ class Workshop:
 
     def _seen(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
         """The folds' evidence known at a date, where silent members say what the incumbent does; null without any."""
-        evidence = [self._predictions(day).filter(pl.col("date") < as_of) for day in reversed(folds)]
+        evidence = [self._predictions(day).filter(pl.col("known_on") < as_of) for day in reversed(folds)]
         if not sum(frame.height for frame in evidence):
             return None
         members = [*self.recipe.members, *ensemble.BY_HAND]
@@ -164,7 +182,7 @@ class Workshop:
             if (figure := wape_bps(judged, column)) is not None
         }
         counts = {"rows": rows.height, "origins": rows["origin_date"].n_unique(), "folds": folds}
-        promised = Promise.of(judged) if folds else None
+        promised = Promise.of(judged.filter(~pl.col("idle"))) if folds else None
         return {**counts, "stores": rows["store_id"].n_unique(), **wape, **(promised.figures() if promised else {})}
 
     def _fit(self, as_of: date) -> tuple[Member, ...]:
@@ -233,7 +251,7 @@ class Workshop:
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
             keep = [
-                *("store_id", "date", "hour", "lead_days", "scale", "youth", "y"),
+                *("store_id", "date", "hour", "lead_days", "scale", "youth", "y", "idle", "known_on"),
                 *ensemble.BY_HAND, *self.recipe.members,
             ]  # fmt: skip
             self._evidence[fold] = told.select(keep)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from flows.adapters import exports
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 DELIMITERS = ",;\t|"
@@ -34,7 +35,10 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
 
 
 def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFrame:
-    """The file's cells: all text from CSV, as they are from Parquet. Raises InputError naming the file."""
+    """The file's cells: all text from CSV, as they are from Parquet. Raises InputError naming the file.
+
+    Text of CSV that an export has `neutralised` is as it was before, so that a store's id comes back as itself.
+    """
     try:
         if path.name.lower().endswith(".parquet"):
             return pl.read_parquet(path)
@@ -50,7 +54,8 @@ def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFr
     if any("\ufffd" in name or "\x00" in name for name in frame.columns):
         raise _encoding_error(path, encoding)
     _refuse_other_delimiter(path, frame.columns, delimiter)
-    return frame
+    _refuse_repeated(path, frame.columns)
+    return exports.restored(frame)
 
 
 def _is_data(path: Path) -> bool:
@@ -87,3 +92,12 @@ def _refuse_other_delimiter(path: Path, columns: Sequence[str], delimiter: str) 
                 f"{path}: found one column {columns[0]!r}, expected columns divided by {delimiter!r}; "
                 f"it is divided by {other!r}: save it anew, or set delimiter in the mapping"
             )
+
+
+def _refuse_repeated(path: Path, columns: Sequence[str]) -> None:
+    """Raises InputError for a name that two columns have, the second of which polars has renamed."""
+    for name in columns:
+        first, mark, number = name.rpartition("_duplicated_")
+        # Columns without a name say nothing, and no mapping names them.
+        if mark and number.isdecimal() and first and first in columns:
+            raise InputError(f"{path}: column {first!r} is there twice; keep one of them, or rename the other")

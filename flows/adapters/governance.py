@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from features.errors import InputError
-from flows.adapters.toml import line_of
+from flows.adapters import portfolio, toml
 
 Activity = Literal[
     "retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings", "repair_audit"
@@ -111,13 +111,23 @@ class Governance(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What the file says; as built in where there is none. InputError names line, found, expected."""
-        try:
-            return cls.of(path, path.read_text("utf-8"))
-        except FileNotFoundError:
+        """What the file says; as built in where there is none. InputError names line, found, expected.
+
+        Beside a portfolio.toml a tier must be built in or one that the home declares. Without one, versions know
+        their tiers by themselves.
+        """
+        loaded = toml.load(path, EXPECTED.removeprefix("expected "))
+        if loaded is None:
             return cls()
-        except (UnicodeDecodeError, OSError) as wrong:
-            raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
+        text, _ = loaded
+        found = cls.of(path, text)
+        if (path.parent / "portfolio.toml").exists():
+            known = list(dict.fromkeys((*RACI, *portfolio.tiers(path.parent))))
+            unknown = next((tier for tier in found.raci if tier not in known), None)
+            if unknown is not None:
+                where = toml.line_of(text, ("raci", unknown))
+                raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, known)}")
+        return found
 
     @classmethod
     def of(cls, path: Path, text: str) -> Self:
@@ -127,11 +137,11 @@ class Governance(BaseModel):
         except ValidationError as wrong:
             # A name that is misspelt is missed as well: it is what to tell.
             error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
-            raise InputError(f"{path}{line_of(text, error['loc'])}: {_worded(error)}") from None
+            raise InputError(f"{path}{toml.line_of(text, error['loc'])}: {_worded(error)}") from None
         except ValueError as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
         for place, fault in found._strangers():
-            raise InputError(f"{path}{line_of(text, place)}: {fault}")
+            raise InputError(f"{path}{toml.line_of(text, place)}: {fault}")
         return found
 
     def rule(self, activity: Activity, tier: str) -> Rule:

@@ -13,7 +13,7 @@ import polars as pl
 from features import keys
 from features.errors import DamagedError, DaypartError, NotKnownError, ValueRefused
 from flows.adapters import merge
-from flows.adapters.lake_tables import LAKE, MOMENT, LakeTable, lake_table
+from flows.adapters.lake_tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -126,13 +126,13 @@ class Lake:
     def upsert(self, table: str, rows: "pl.DataFrame | Staging") -> Upserted:
         """Merges rows by key in one commit; a later value takes the place of the stored one.
 
-        Where `rows` lacks a column or holds a null, the stored value stays. Rows that change nothing are not
+        Where `rows` lacks a column the stored value stays; a null takes its place. Rows that change nothing are not
         written, and if none does there is no new version. Only partitions that change are touched, one of
         them in memory at a time. Raises ValueRefused for a key given twice or not at all, SchemaError for
         columns that do not fit.
         """
         spec = lake_table(table)
-        told = spec.apart(spec.conformed(rows)).values() if isinstance(rows, pl.DataFrame) else rows
+        told = spec.apart(spec.marked(rows)).values() if isinstance(rows, pl.DataFrame) else rows
         return self.committed(table, lambda delta: self._upsert(spec, told, delta))
 
     def replace(self, table: str, rows: "pl.DataFrame | Staging", partition: object) -> int:
@@ -157,7 +157,7 @@ class Lake:
     def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
             heights: list[int] = []
-            version = self._write(spec, _counted(told, heights), delta, "upsert")
+            version = self._write(spec, _counted((part.drop(GIVEN) for part in told), heights), delta, "upsert")
             return Upserted(sum(heights), 0, 0, version)
         stored = spec.whole(pl.scan_delta(delta))
         compared = [(merge.change(spec, stored, part), part.head(1)) for part in told]

@@ -9,6 +9,8 @@ from features import keys
 from features.errors import NotKnownError, SchemaError, ValueRefused
 from features.tables import TABLES
 
+GIVEN = "given_columns"
+"""Column of rows on their way into a table: bit n is set where the row's source has the table's column n."""
 TEXT, NUMBER, DATE, MOMENT = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("us")
 
 
@@ -48,12 +50,26 @@ class LakeTable:
             raise ValueRefused(told, twice)
         return whole
 
+    def marked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """`conformed` rows with GIVEN, which says which columns `rows` has. Raises as `conformed`."""
+        bits = sum(1 << n for n, name in enumerate(self.schema) if name in rows.columns)
+        return self.conformed(rows).with_columns(pl.lit(bits, pl.Int64).alias(GIVEN))
+
+    def gives(self, column: str) -> pl.Expr:
+        """Whether the source of a `marked` row has the column."""
+        return (pl.col(GIVEN) & (1 << list(self.schema).index(column))) != 0
+
     def filled(self, rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-        """The rows, their nulls filled from the stored row of the same key."""
-        values = [name for name in rows.columns if name not in self.key]
-        renamed = stored.rename({name: f"{name}_stored" for name in values})
+        """The `marked` rows as they are stored: columns that a row's source lacks keep the stored row's value."""
+        columns = [name for name in rows.columns if name != GIVEN]
+        common = rows.select(pl.col(GIVEN).bitwise_and()).item() or 0
+        lacking = [name for n, name in enumerate(self.schema) if not common & 1 << n and name not in self.key]
+        if not lacking:
+            return rows.select(columns)
+        renamed = stored.select(*self.key, *(pl.col(name).alias(f"{name}_stored") for name in lacking))
         paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
-        return paired.with_columns(pl.coalesce(n, f"{n}_stored") for n in values).select(rows.columns)
+        kept = (pl.when(self.gives(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in lacking)
+        return paired.with_columns(kept).select(columns)
 
     def apart(self, stored: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """The stored rows by partition, their order kept; all under no name where the table has none."""
@@ -118,7 +134,7 @@ COUNT = pl.Int16()
 TALLIES = {
     **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "date": DATE, "daypart": TEXT},
     **{"lead_days": COUNT, "model_version": TEXT, "tier": TEXT, "hours": COUNT, "held": COUNT, "banded": COUNT},
-    **dict.fromkeys(("actual", "forecast", "incumbent", "error", "incumbent_error", "floor"), NUMBER),
+    **dict.fromkeys(("actual", "forecast", "incumbent", "error", "incumbent_error", "floor", "unscored"), NUMBER),
 }
 DECISIONS = {
     **{"unit": TEXT, "decided_on": DATE, "model_version": TEXT, "retrain": pl.Boolean()},
@@ -129,7 +145,12 @@ DECISIONS = {
 def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> LakeTable:
     key = ("store_id", "target", "origin_date", "hour_utc")
     return LakeTable(
-        name, columns, key, maker, frozenset({"daypart", "basis", "scale", "youth"} & set(columns)), "origin_date"
+        name,
+        columns,
+        key,
+        maker,
+        frozenset({"daypart", "basis", "scale", "youth", "actual", "idle"} & set(columns)),
+        "origin_date",
     )
 
 
@@ -151,12 +172,12 @@ AUDIT = {
 ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
 TALLIED = LakeTable(
     "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
-    frozenset({"daypart", "floor"}), "origin_date",
+    frozenset({"daypart", "floor", "unscored"}), "origin_date",
 )  # fmt: skip
 LAKE: dict[str, LakeTable] = {
     **{name: _canonical(name) for name in TABLES},
     "forecasts": _by_origin("forecasts", FORECASTS, "daypart forecast"),
-    "scores": _by_origin("scores", {**SCORES, "actual": NUMBER}, "daypart monitor"),
+    "scores": _by_origin("scores", {**SCORES, "actual": NUMBER, "idle": pl.Boolean()}, "daypart monitor"),
     "tallies": TALLIED,
     "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor", frozenset({"inputs"})),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),

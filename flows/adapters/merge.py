@@ -1,10 +1,10 @@
-"""Merge: rows that are told against the rows that are stored, a partition at a time."""
+"""Merge: `marked` rows against the rows that are stored, a partition at a time."""
 
 from dataclasses import dataclass
 
 import polars as pl
 
-from flows.adapters.lake_tables import LakeTable
+from flows.adapters.lake_tables import GIVEN, LakeTable
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,18 @@ def change(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> Change
 
 
 def merged(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """All rows of the partitions that `told` lies in, told values in the place of stored ones; null tells nothing."""
-    at_hand = table.within(stored, told).collect().select(told.columns)
+    """All rows of the partitions that `told` lies in, told values in the place of stored ones.
+
+    A null replaces a value as any other value does; a column that a row's source lacks keeps what is stored.
+    """
+    at_hand = table.within(stored, told).collect().select(told.drop(GIVEN).columns)
     rest = at_hand.join(told, on=table.key, how="anti", nulls_equal=True)
     return pl.concat([rest, table.filled(told, _known(table, at_hand.lazy(), told))])
 
 
 def added(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """The told rows whose keys are not stored."""
-    return told.join(_known(table, stored, told), on=table.key, how="anti", nulls_equal=True)
+    """The told rows whose keys are not stored, as they are stored."""
+    return told.join(_known(table, stored, told), on=table.key, how="anti", nulls_equal=True).drop(GIVEN)
 
 
 def _known(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:

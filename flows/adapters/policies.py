@@ -1,7 +1,6 @@
 """Policies: the figures that the loop acts on, by tier, in a file that people read and commit."""
 
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -9,7 +8,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from features.errors import InputError
-from flows.adapters.toml import line_of
+from flows.adapters import portfolio, toml
 from forecasting.policy import Policy
 
 
@@ -24,29 +23,38 @@ class Policies:
     tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path, needed: bool = False) -> Self:
-        """What the file says; nothing where there is none, unless it is needed. InputError for what cannot be."""
+    def read(cls, path: Path, needed: bool = False, tiers: Collection[str] | None = None) -> Self:
+        """What the file says; nothing where there is none, unless it is needed.
+
+        Raises InputError for what cannot be, and for a tier that is none of `tiers`, where those are given.
+        """
         expected = "expected a table [policy] with lines such as slip_bps = 20, and [policy.TIER] for a tier"
-        try:
-            text = path.read_text("utf-8")
-            found = tomllib.loads(text)
-        except FileNotFoundError:
-            if needed:
-                raise InputError(f"no policy file {path}; {expected}") from None
+        loaded = toml.load(path, expected.removeprefix("expected "))
+        if loaded is None and needed:
+            raise InputError(f"no policy file {path}; {expected}")
+        if loaded is None:
             return cls()
-        except (ValueError, OSError) as wrong:
-            raise InputError(f"{path} cannot be read: {wrong}; {expected}") from None
+        text, found = loaded
         stray = next((name for name in found if name != "policy"), None)
         if stray or not isinstance(found.get("policy", {}), dict):
             raise InputError(
-                f"{path}{line_of(text, (stray or 'policy',))}: {stray or 'policy'!r} is not known; {expected}"
+                f"{path}{toml.line_of(text, (stray or 'policy',))}: {stray or 'policy'!r} is not known; {expected}"
             )
         table = found.get("policy", {})
-        tiers = {name: value for name, value in table.items() if isinstance(value, dict)}
-        made = cls({name: value for name, value in table.items() if name not in tiers}, tiers)
-        for tier in (None, *tiers):
+        own = {name: value for name, value in table.items() if isinstance(value, dict)}
+        made = cls({name: value for name, value in table.items() if name not in own}, own)
+        for tier in (None, *own):
             made._check(tier, path, text)
+        unknown = next((tier for tier in own if tiers is not None and tier not in tiers), None)
+        if unknown is not None:
+            where = toml.line_of(text, ("policy", unknown))
+            raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, tiers or ())}")
         return made
+
+    @classmethod
+    def of_home(cls, path: Path) -> Self:
+        """The policies of the home that the file is in, where each tier must be one that the home declares."""
+        return cls.read(path, tiers=portfolio.tiers(path.parent))
 
     def of(self, tier: str) -> Policy:
         """The tier's policy."""
@@ -66,4 +74,4 @@ class Policies:
                 else error["msg"]
             )
             told = f"{name} is {own.get(name)!r}: {known}"
-            raise InputError(f"{path}{line_of(text, where)}: {told}") from None
+            raise InputError(f"{path}{toml.line_of(text, where)}: {told}") from None

@@ -1,6 +1,6 @@
 """Portfolio: which models there are and how much care each gets, in a file that people read and commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,7 @@ from features.errors import InputError
 from features.segments import Rule
 from features.tables import TARGETS
 from flows.adapters import toml
-from flows.adapters.recipes import NAME, STANDARD
+from flows.adapters.recipes import NAME, STANDARD, Recipes
 
 TRIALS = 30
 CADENCE_DAYS = 28
@@ -27,7 +27,7 @@ EXPECTED = "tables such as [segments], [tiers.top] and [[assign]]"
 class Table(BaseModel):
     """A table of the file, in which nothing may stand that is not known."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Tier(Table):
@@ -36,8 +36,8 @@ class Tier(Table):
     `trials` of tuning, days between retrainings, where they are trained (null = where the home says), whose they are.
     """
 
-    trials: int = Field(TRIALS, ge=1)
-    retrain_days: int = Field(CADENCE_DAYS, ge=1)
+    trials: int = Field(TRIALS, ge=1, le=100_000)
+    retrain_days: int = Field(CADENCE_DAYS, ge=1, le=3_660)
     engine: Literal["local", "dask"] | None = None
     owner: str = ""
 
@@ -180,6 +180,17 @@ class Portfolio:
     def engines(self) -> list[str]:
         """The engines that tiers ask for."""
         return sorted({tier.engine for tier in self.tiers.values() if tier.engine})
+
+
+def tiers(home: Path) -> list[str]:
+    """The tiers that a home's portfolio.toml and recipes.toml declare. Raises as `Portfolio.read`."""
+    declared = Portfolio.read(home / "portfolio.toml").tiers, Recipes.read(home / "recipes.toml").tiers
+    return list(dict.fromkeys((STANDARD, *declared[0], *declared[1])))
+
+
+def no_such_tier(name: str, known: Collection[str]) -> str:
+    """Why a table for a tier is refused, and what to do."""
+    return f"no tier {name!r}; expected {', '.join(known)}, or declare [tiers.{name}] in portfolio.toml first"
 
 
 ONE = Portfolio()

@@ -8,15 +8,16 @@ from tempfile import NamedTemporaryFile
 import polars as pl
 
 from features.errors import ValueRefused
+from flows.adapters import exports
 
 
 def write(folder: Path, name: str, cells: pl.DataFrame) -> Path:
     """Writes cells at fault as CSV and gives its path; the same faults give the same file.
 
-    One row per cell: file, row (of data, the header not counted), column, value, reason. A reader sees the
-    whole file or none.
+    One row per cell: file, row (of data, the header not counted), column, value, reason. Text is `neutralised`. A
+    reader sees the whole file or none.
     """
-    text = cells.write_csv().encode()
+    text = exports.neutralised(cells).write_csv().encode()
     target = folder / f"{name}-{sha256(text).hexdigest()[:12]}.csv"
     folder.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as draft:

@@ -1,21 +1,22 @@
 """Settings: where a home keeps its state, and the few choices that hold for all of it."""
 
 import os
-import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from features.errors import InputError
+from flows.adapters import toml
 from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
 DEFAULT_HOME = Path(".daypart")
+COUNTS = ("seed", "workers")
+NUMBERS = (*COUNTS, "cpu_hour_dollars", "gib_hour_dollars")
 
 
 class Settings(BaseSettings):
@@ -30,15 +31,17 @@ class Settings(BaseSettings):
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, allow_inf_nan=False
+    )
 
     home: Path = DEFAULT_HOME
-    seed: int = 7
+    seed: int = Field(7, ge=0, le=2**31 - 1)
     cpu_hour_dollars: float = Field(Prices().cpu_hour, ge=0)
     gib_hour_dollars: float = Field(Prices().gib_hour, ge=0)
     engine: Literal["local", "dask"] = "local"
-    scheduler: str | None = None
-    workers: int | None = Field(None, ge=1)
+    scheduler: str | None = Field(None, min_length=1)
+    workers: int | None = Field(None, ge=1, le=10_000)
     timezone: str | None = None
 
     def __init__(self, **given: Any) -> None:
@@ -61,11 +64,22 @@ class Settings(BaseSettings):
         found = _read(_file(init_settings()), [name for name in cls.model_fields if name != "home"])
         return init_settings, env_settings, InitSettingsSource(settings_cls, found)
 
+    @field_validator(*NUMBERS, mode="before")
+    @classmethod
+    def _number(cls, value: object, about: ValidationInfo) -> object:
+        """Neither true nor, for a count, 1e20: what reads as another number than it was written as."""
+        counts = about.field_name in COUNTS
+        if isinstance(value, bool) or (counts and isinstance(value, float)):
+            raise ValueError(f"expected a {'whole ' * counts}number")
+        return value
+
     @field_validator("home", mode="after")
     @classmethod
     def _whole(cls, home: Path) -> Path:
         """The same folder whatever the working folder becomes."""
         home = home.expanduser().absolute()
+        if not home.name.strip():
+            raise ValueError("a home needs a name")
         if set("?%") & set(str(home)):
             raise ValueError("a home cannot have ? or % in its path, which addresses of databases read otherwise")
         if home.exists() and not home.is_dir():
@@ -143,22 +157,15 @@ def _file(given: Mapping[str, Any]) -> Path:
 
 
 def _read(path: Path, names: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, PermissionError) as wrong:
-        raise InputError(f"{path} cannot be read: {wrong}; expected lines such as seed = 7") from None
+    text, found = toml.load(path, "lines such as seed = 7") or ("", {})
     for name in found:
         if name not in names:
-            raise InputError(f"{path}{_line(path, name)}: {name!r} is not a setting; expected {', '.join(names)}")
+            where = toml.line_of(text, (name,))
+            raise InputError(f"{path}{where}: {name!r} is not a setting; expected {', '.join(names)}")
+        if name in NUMBERS and isinstance(found[name], str):
+            where = toml.line_of(text, (name,))
+            raise InputError(f"{path}{where}: {name} is {found[name]!r}: expected a number without quotes")
     return found
-
-
-def _line(path: Path, name: str) -> str:
-    lines = path.read_text("utf-8").splitlines()
-    pattern = re.compile(rf"\s*[\[\"']*{re.escape(name)}\b")
-    return next((f" line {n}" for n, text in enumerate(lines, 1) if pattern.match(text)), "")
 
 
 def _worded(error: ErrorDetails, given: Mapping[str, Any]) -> str:
@@ -170,7 +177,8 @@ def _worded(error: ErrorDetails, given: Mapping[str, Any]) -> str:
         where = PREFIX + name.upper()
     else:
         path = _file(given)
-        where = f"{path}{_line(path, name)}: {name}"
+        text, _ = toml.load(path, "settings") or ("", {})
+        where = f"{path}{toml.line_of(text, (name,))}: {name}"
     if error["type"] == "extra_forbidden":
         return f"{where} is not a setting; expected {', '.join(Settings.model_fields)}"
     return f"{where} is {str(error['input'])!r}: {error['msg'].removeprefix('Value error, ')}"

@@ -10,15 +10,15 @@ import polars as pl
 import pyarrow as pa
 
 from features import keys
-from flows.adapters.lake_tables import LakeTable, lake_table
+from flows.adapters.lake_tables import GIVEN, LakeTable, lake_table
 
 
 class Staging:
     """Rows of one table under `folder`, in files without a name: when the process ends, however, they are gone.
 
-    Iterating gives the rows of one partition after the other, as they are stored, one a key: of each column
-    the last value that is not null, later additions after earlier ones. It can be repeated, but not added to
-    once begun. Raises NotKnownError for a table that is not one of LAKE.
+    Iterating gives the `marked` rows of one partition after the other, one a key: of each column the value, null
+    or not, of the last addition that has the column. It can be repeated, but not added to once begun. Raises
+    NotKnownError for a table that is not one of LAKE.
     """
 
     def __init__(self, table: str, folder: Path) -> None:
@@ -36,7 +36,7 @@ class Staging:
     def add(self, rows: pl.DataFrame) -> None:
         """Writes rows to the disk. Raises as `LakeTable.conformed`, and OSError for a full disk."""
         # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.
-        whole = keys.in_order(self._table.conformed(rows), self._table.key)
+        whole = keys.in_order(self._table.marked(rows), self._table.key)
         for partition, part in self._table.apart(whole).items():
             data = part.to_arrow().combine_chunks()
             self._writer(partition, data.schema).write_table(data)
@@ -46,10 +46,10 @@ class Staging:
             yield _latest(pl.read_ipc_stream(file), self._table)
 
     def additions(self) -> Iterator[pl.DataFrame]:
-        """The rows as they were added: one frame an addition and partition, partitions one after the other."""
+        """The rows as they are stored: one frame an addition and partition, partitions one after the other."""
         for file in self._read():
             for batch in pa.ipc.open_stream(file):
-                yield pl.DataFrame(pl.from_arrow(batch))
+                yield pl.DataFrame(pl.from_arrow(batch)).drop(GIVEN)
 
     def _read(self) -> Iterator[IO[bytes]]:
         # Once: closing again would write an end wherever the file is read just now.
@@ -70,9 +70,10 @@ class Staging:
 
 
 def _latest(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
-    """One row per key: of each column the last value that is not null."""
+    """One row per key: of each column the value of the last row whose source has it."""
     if keys.are_unique(rows, table.key):
         return rows
-    values = [name for name in rows.columns if name not in table.key]
-    last = rows.group_by(table.key, maintain_order=True).agg(pl.col(values).drop_nulls().last())
+    values = [pl.col(name).filter(table.gives(name)).last() for name in table.schema if name not in table.key]
+    of_key = [pl.col(name).last() for name in rows.columns if name not in (*table.schema, GIVEN)]
+    last = rows.group_by(table.key, maintain_order=True).agg(*values, *of_key, pl.col(GIVEN).bitwise_or())
     return last.select(rows.columns)

@@ -15,22 +15,34 @@ from features.errors import InputError
 Place = tuple[int | str, ...]
 
 
+def load(path: Path, expected: str) -> tuple[str, dict[str, Any]] | None:
+    """The file's text and what it says; null where there is no file.
+
+    Raises InputError, with what was `expected`, for a folder and for a file that is no TOML in UTF-8.
+    """
+    try:
+        text = path.read_text("utf-8")
+        return text, tomllib.loads(text)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, OSError) as wrong:
+        raise InputError(f"{path} cannot be read: {wrong}; expected {expected}") from None
+
+
 def read(path: Path, model: type[BaseModel], expected: str, worded: Callable[[ErrorDetails], str]) -> dict[str, Any]:
     """What the file says, checked by a model; nothing where there is no file.
 
     Raises InputError that names file and line, for a file that is no TOML with what was `expected` at all.
     """
-    try:
-        text = path.read_text("utf-8")
-        found = tomllib.loads(text)
-        model.model_validate_json(json.dumps(found, default=str))
-    except FileNotFoundError:
+    loaded = load(path, expected)
+    if loaded is None:
         return {}
+    text, found = loaded
+    try:
+        model.model_validate_json(json.dumps(found, default=str))
     except ValidationError as wrong:
         error = wrong.errors()[0]
         raise InputError(f"{path}{line_of(text, error['loc'])}: {worded(error)}") from None
-    except (ValueError, OSError) as wrong:
-        raise InputError(f"{path} cannot be read: {wrong}; expected {expected}") from None
     return found
 
 

@@ -30,8 +30,12 @@ def simulate(
     years: Annotated[float, typer.Option(help="Years of trade, such as 3 or 0.5.")],
     out: Annotated[Path, typer.Option(help="New or empty folder for the tables and the truth.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same chain.")] = 7,
-    issues_days: Annotated[int, typer.Option(help="Weather forecast on the last so many days; 9999 for all.")] = 28,
-    observed_days: Annotated[int, typer.Option(help="Weather observed on the last so many days; 9999 for all.")] = 56,
+    issues_days: Annotated[
+        int, typer.Option(max=9999, help="Weather forecast on the last so many days; 9999 for all.")
+    ] = 28,
+    observed_days: Annotated[
+        int, typer.Option(max=9999, help="Weather observed on the last so many days; 9999 for all.")
+    ] = 56,
     json: Json = False,
 ) -> None:
     """Write a simulated chain of any size as Parquet files, a folder per table.

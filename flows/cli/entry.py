@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
@@ -20,11 +21,21 @@ def _stop(status: int, message: str) -> NoReturn:
     raise SystemExit(status)
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Stops where an argument is empty, as of a variable that was never set: nothing means anything by that."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        name, mark, value = argument.partition("=") if argument.startswith("-") else ("", "=", argument)
+        if mark and not value.strip():
+            what = name or (before if before.startswith("-") else "an argument")
+            _stop(2, f"{what} is empty: give a value, or leave it out.")
+
+
 def main() -> None:
     """Runs a command: exit status 0 done, 2 wrong input or arguments, 1 anything else."""
     # LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    _refuse_empty(sys.argv[1:])
     stopped = "stopped; nothing was half-written"
     try:
         # Typer turns an interrupt into a status that it returns.

@@ -25,7 +25,7 @@ def explain(
     from flows.display import explanations as display
 
     place = Place(context.obj)
-    made = options.day(origin, "--origin") if origin else None
+    made = options.optional_day(origin, "--origin")
     asked = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, made)
     display.show_explained(explains.explain(place.lake, place.registry, asked), as_json=json)
 
@@ -34,7 +34,9 @@ def explain(
 def card(
     context: typer.Context,
     unit: Annotated[str, typer.Argument(help="A model's name, such as orders.")],
-    version: Annotated[int | None, typer.Option(help="Default the champion, else the newest.")] = None,
+    version: Annotated[
+        int | None, typer.Option(min=1, max=options.MOST, help="Default the champion, else the newest.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write .md or .html instead of printing.")] = None,
     json: Json = False,
 ) -> None:

@@ -33,7 +33,7 @@ def forecast(
     place = Place(context.obj, engine, scheduler)
     if out is not None:
         forecasts.check_out(out)
-    day, lake, stores = options.day(origin, "--origin") if origin else None, place.lake, store or []
+    day, lake, stores = options.optional_day(origin, "--origin"), place.lake, store or []
     forecasts.check_level(level, stores)
     forecasts.check_stores(lake, stores)
     rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)

@@ -11,8 +11,10 @@ from flows.cli.options import Json, Place, app
 Unit = Annotated[str, typer.Argument(help="A model: orders, or orders.west for a segment's.")]
 Request = Annotated[str, typer.Argument(metavar="UNIT|ID", help="The request, by its unit or its number.")]
 Role = Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks, such as lead; see governance.toml.")]
-Version = Annotated[int | None, typer.Option(help="A version; default the challenger.")]
-Earlier = Annotated[int | None, typer.Option(help="A version that served once; default the one before.")]
+Version = Annotated[int | None, typer.Option(min=1, max=options.MOST, help="A version; default the challenger.")]
+Earlier = Annotated[
+    int | None, typer.Option(min=1, max=options.MOST, help="A version that served once; default the one before.")
+]
 Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
 
 
@@ -78,7 +80,7 @@ def declare(
     from flows import declared
     from flows.display import governance as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     done = declared.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
     display.show_declared(done, role, as_json=json)
 
@@ -104,8 +106,8 @@ def audit(
     from flows.adapters.audit import Audit
     from flows.display import governance as display
 
-    place = Place(context.obj)
-    day = options.day(since, "--since") if since else None
+    place = Place(context.obj).existing()
+    day = options.optional_day(since, "--since")
     if repair:
         from flows import repair as repairs
 

@@ -1,5 +1,6 @@
 """Commands that make models and try them on the past: train, tune, backtest."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +32,7 @@ def train(
 
     place = Place(context.obj, engine, scheduler)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
-    day = options.day(as_of, "--as-of") if as_of else None
+    day = options.optional_day(as_of, "--as-of")
     asked = [] if engine else place.portfolio.engines()
     with opened(place.settings) as made, by_name(place.settings, asked) as others:
         done = run(
@@ -45,7 +46,7 @@ def train(
 def tune(
     context: typer.Context,
     targets: Targets = None,
-    trials: Annotated[int | None, typer.Option(min=1, help=TRIALS)] = None,
+    trials: Annotated[int | None, typer.Option(min=1, max=100_000, help=TRIALS)] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
     tier: Annotated[str, typer.Option(help="Whose settings; others are declared in recipes.toml.")] = "standard",
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
@@ -54,12 +55,15 @@ def tune(
     json: Json = False,
 ) -> None:
     """Search rolling origins of the past for better settings, and propose them in a file."""
+    from features.errors import InputError
     from flows import tune as tunes
     from flows.display import models as display
 
     place = Place(context.obj)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
-    day = options.day(as_of, "--as-of") if as_of else None
+    if minutes is not None and not math.isfinite(minutes):
+        raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")
+    day = options.optional_day(as_of, "--as-of")
     budget = tunes.Budget(trials or place.portfolio.tier(tier).trials, minutes)
     done = tunes.tune(
         place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
@@ -74,9 +78,9 @@ def backtest(
     start: Annotated[str, typer.Option(help="First origin.")],
     end: Annotated[str, typer.Option(help="Last day of the last horizon.")],
     out: Annotated[Path, typer.Option(help="File for the rows: .parquet, .csv or .xlsx.")],
-    every_days: Annotated[int, typer.Option(min=1)] = 7,
+    every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS)] = 7,
     horizon_days: Annotated[int, typer.Option(min=1, max=14)] = 14,
-    retrain_every_days: Annotated[int, typer.Option(min=1)] = 28,
+    retrain_every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS)] = 28,
     targets: Targets = None,
     weather: Weather = "issued",
     json: Json = False,

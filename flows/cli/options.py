@@ -20,6 +20,8 @@ Units = Annotated[
 ]
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
+MOST, MOST_DAYS = 2**31 - 1, 3_660
+"""The greatest version, and the longest span of days that an option takes."""
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
 
 
@@ -37,6 +39,14 @@ class Place:
         if scheduler is not None and self.settings.engine == "local":
             raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
 
+    def existing(self) -> "Place":
+        """The same place. Raises NotKnownError where the home is not there: what is absent can show nothing."""
+        from features.errors import NotKnownError
+
+        if not self.settings.home.is_dir():
+            raise NotKnownError(f"no home {self.settings.home}: check --home or DAYPART_HOME")
+        return self
+
     @property
     def lake(self) -> Any:
         from flows.adapters.lake import Lake
@@ -53,7 +63,7 @@ class Place:
     def policies(self) -> Any:
         from flows.adapters.policies import Policies
 
-        return Policies.read(self.settings.policy)
+        return Policies.of_home(self.settings.policy)
 
     @property
     def recipes(self) -> Any:
@@ -77,19 +87,29 @@ def place(
 
 
 def day(text: str, option: str) -> date:
+    """The date of an option. Raises InputError for what is none, or lies outside the years that tables take."""
+    from features.cells import EARLIEST_YEAR, LATEST_YEAR
     from features.errors import InputError
 
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise InputError(f"{option} is {text!r}: expected a date such as 2025-11-24") from None
+    if not EARLIEST_YEAR <= found.year <= LATEST_YEAR:
+        raise InputError(f"{option} is {text}: expected a year from {EARLIEST_YEAR} to {LATEST_YEAR}")
+    return found
+
+
+def optional_day(text: str | None, option: str) -> date | None:
+    """The date of an option, null where it is not given. Raises as `day`."""
+    return None if text is None else day(text, option)
 
 
 def targets(text: str | None) -> tuple[str, ...] | None:
     from features.errors import InputError
     from features.tables import TARGETS
 
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text else None
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text is not None else None
     if names and set(names) - set(TARGETS):
         raise InputError(f"--targets is {text!r}: expected orders, sales or both, separated by a comma")
     return names

@@ -18,7 +18,7 @@ def replay(
     end: Annotated[str, typer.Option(help="Last night; demand through it is scored.")],
     policy: Annotated[list[str] | None, typer.Option(help=POLICY)] = None,
     more: Annotated[list[str] | None, typer.Argument(metavar="[POLICY]...", help="More policies.")] = None,
-    every_days: Annotated[int, typer.Option(min=1, help="Days from one night to the next.")] = 1,
+    every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS, help="Days from one night to the next.")] = 1,
     targets: Targets = None,
     weather: Weather = "issued",
     out: Annotated[Path | None, typer.Option(help="Report: .html, or .md with a picture beside it.")] = None,

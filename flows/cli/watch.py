@@ -51,6 +51,7 @@ def status(
 
     place = Place(context.obj)
     if at is not None:
+        place.existing()
         found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
         governance.show_day(found, as_json=json)
         return

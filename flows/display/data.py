@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.display.models import show_train
-from flows.display.tables import level_rows, print_json, print_table
+from flows.display.tables import level_rows, print_json, print_left_out, print_table
 from flows.display.watch import show_monitor
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def show_demo(done: "Demo", home: Path, seconds: float, *, as_json: bool) -> Non
     show_train(done.trained, as_json=False)
     print("\nbacktest of the last eight weeks")
     print_table(level_rows(done.backtested.scores))
+    print_left_out(done.backtested.left_out)
     print("\ntwo weeks later")
     show_monitor(done.watch, as_json=False)
     print(f"\nreport     {files['report']}\nforecasts  {files['forecasts']} (Delta table)")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.display.tables import level_rows, print_json, print_table
+from flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
     from flows.adapters.meter import Usage
@@ -54,11 +54,13 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
 def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
-        print_json({"scores": done.scores.to_dicts(), "out": out, "report": done.report, "notices": done.notices})
+        files = {"out": out, "report": done.report}
+        print_json({"scores": done.scores.to_dicts(), "left_out": done.left_out, **files, "notices": done.notices})
         return
     for notice in done.notices:
         print(notice)
     print_table(level_rows(done.scores))
+    print_left_out(done.left_out)
     print(f"rows {out}\nreport {done.report}")
 
 

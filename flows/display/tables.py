@@ -50,3 +50,10 @@ def level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
     present = [name for name in LEVEL_COLUMNS if name in scores.columns]
     rounded = scores.with_columns(pl.col(present).round(0).cast(pl.Int64), pl.col("coverage").round(3))
     return rounded.select(*groups, "level", *present, "coverage").to_dicts()
+
+
+def print_left_out(counts: Mapping[str, int]) -> None:
+    """How many store-days the figures leave out, where there are any."""
+    told = ", ".join(f"{count:,} of {target}" for target, count in counts.items() if count)
+    if told:
+        print(f"store-days left out: {told}: forecast as open, without demand, and no hours say that they were open")

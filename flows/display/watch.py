@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from features.drift import moved
-from flows.display.tables import level_rows, print_json, print_table
+from flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
     from flows.monitor import Watch
@@ -18,9 +18,10 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
     if as_json:
         inputs = {target: [asdict(drift) for drift in found] for target, found in watch.inputs.items()}
         seen = {"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "inputs": inputs}
-        print_json({**seen, "news": watch.news})
+        print_json({**seen, "news": watch.news, "left_out": watch.left_out})
         return
     print_table(level_rows(watch.scores))
+    print_left_out(watch.left_out)
     for told in dict.fromkeys(fault["told"] for found in faults.values() for fault in found):
         print(f"data fault: {told}")
     for told in dict.fromkeys(drift.told for found in watch.inputs.values() for drift in moved(found)):

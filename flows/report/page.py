@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from flows.report import Report, charts, figures
 from flows.report.palette import CONFIG
+from forecasting.actuals import left_out
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -66,6 +67,7 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
         "Stores": count(rows["store_id"].n_unique()),
         "Origins": f"{count(len(origins))}, {' to '.join(map(day, origins[:1].append(origins[1:][-1:])))}",
         "Hours scored": count(rows.height),
+        "Store-days left out": ", ".join(f"{count(lost)} of {target}" for target, lost in left_out(scored).items()),
         "Model versions": ", ".join(str(one) for one in rows["model_version"].drop_nulls().unique().sort()),
     }
 

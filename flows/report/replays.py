@@ -152,7 +152,7 @@ def cells(row: dict[str, Any]) -> list[str]:
 def _markdown(told: Replays, picture: str) -> str:
     head = ["target", "policy", *FIGURES.values()]
     lines = [head, ["---", "---", *["---:"] * len(FIGURES)]]
-    lines += [[row["target"], row["policy"], *cells(row)] for row in told.summary.to_dicts()]
+    lines += [[row["target"], row["policy"].replace("|", "\\|"), *cells(row)] for row in told.summary.to_dicts()]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines).replace(MINUS, "-")
     notices = "".join(f"{notice}\n\n" for notice in told.notices)
     return f"# Replay of {told.title}\n\n{notices}{table}\n![Weekly accuracy by policy]({picture})\n"

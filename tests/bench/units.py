@@ -38,7 +38,7 @@ from flows.portfolio import portfolio
 from flows.reading import Chain
 from flows.train import train
 from forecasting import tallies
-from forecasting.backtest import with_actuals
+from forecasting.actuals import idle_days, with_actuals
 from forecasting.engine import Local
 from forecasting.publication import of_block
 from forecasting.recipe import Recipe
@@ -78,7 +78,8 @@ def _made(
     model = workshop.train(as_of)
     cpu_seconds = meter.usage()[-1].cpu_seconds
     told = pl.concat(of_block(block, past, model, as_of, tier) for block, past in workshop.blocks())
-    scored = with_actuals(told, records.block(ids).demand).drop_nulls("actual")
+    block = records.block(ids)
+    scored = with_actuals(told, block.demand, idle_days(block, as_of)).drop_nulls("actual")
     error = (scored["forecast"] - scored["actual"]).abs().sum()
     return Made(unit.name, unit.target, tier, cpu_seconds, float(error), float(scored["actual"].sum()))
 

@@ -1,3 +1,4 @@
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,42 @@ def test_an_outage_that_became_known_later_changes_no_row_but_its_own_actuals(
     assert daypart(untrained.home, "ingest", "closures", outage).status == 0
     assert daypart(untrained.home, *run, tmp_path / "after.parquet").status == 0
     assert pl.read_parquet(tmp_path / "after.parquet").equals(pl.read_parquet(tmp_path / "before.parquet"))
+
+
+def test_what_was_sold_after_the_end_changes_nothing(
+    tested: tuple[Any, Path, Any], daypart: Any, tmp_path: Path
+) -> None:
+    said, out, world = tested
+    later = pl.read_parquet(world.files / "later.parquet").with_columns(pl.col("sales") * 2)
+    later.write_parquet(tmp_path / "later.parquet")
+    assert daypart(world.home, "ingest", "demand", tmp_path / "later.parquet").status == 0
+    again = tmp_path / "again.parquet"
+    found = daypart(world.home, "backtest", *SPAN, "--out", again, "--json").json
+    assert found["scores"] == said["scores"]
+    assert any(row["floor_bps"] for row in found["scores"] if row["target"] == "sales")
+    assert pl.read_parquet(again).equals(pl.read_parquet(out))
+
+
+def test_a_day_on_which_an_open_store_sold_nothing_is_scored_and_one_that_may_be_closed_is_counted(
+    world: Any, daypart: Any, tmp_path: Path
+) -> None:
+    """One day of a store with hours, and of one without, has no rows: nothing else is another."""
+    day, date_of = date(2024, 2, 21), pl.col("hour_local").dt.date()
+    options = ("--start", "2024-02-19", "--end", "2024-03-04", "--targets", "orders", "--json")
+    gone = pl.col("store_id").is_in(["S0001", "S0002"]) & (date_of == day)
+    demand = world.lake.scan("demand").collect()
+    assert demand.filter(gone)["store_id"].n_unique() == 2
+    empty = demand.filter(gone).with_columns(pl.lit(None, pl.Float64).alias(name) for name in TARGETS)
+    world.lake.upsert("demand", empty)
+    hours = world.lake.scan("hours").filter(pl.col("store_id") != "S0002").collect()
+    shutil.rmtree(world.home / "lake" / "hours")
+    world.lake.upsert("hours", hours)
+    out = tmp_path / "b.parquet"
+    said = daypart(world.home, "backtest", *options[:-1], "--out", out)
+    assert "store-days left out: 1 of orders: forecast as open" in said.out
+    assert daypart(world.home, "backtest", *options, "--out", out).json["left_out"] == {"orders": 1}
+    rows = pl.read_parquet(out).filter(date_of == day)
+    idle, silent = (rows.filter(pl.col("store_id") == name)["actual"] for name in ("S0001", "S0002"))
+    assert set(idle) == {0.0}
+    assert silent.null_count() == silent.len() == 24
+    assert "idle" not in rows.columns

@@ -1,7 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) 
             assert row[name] is None or row[name] == pytest.approx(mine[name], rel=1e-12), name
     stored = watched.lake.scan("scores").collect().sort("store_id", "target", "hour_utc")
     wanted = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
-    assert stored.equals(wanted.select(stored.columns))
+    assert stored.equals(wanted.with_columns(idle=pl.lit(value=False)).select(stored.columns))
+    assert found["left_out"] == {"orders": 0, "sales": 0}
 
 
 def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, daypart: Any, tmp_path: Any) -> None:
@@ -235,6 +236,66 @@ def test_after_missed_nights_what_was_published_last_is_the_evidence(tmp_path: P
     lake.upsert("demand", chain["demand"])
     decision = monitor(lake, registry).decisions["orders"]
     assert decision.figures["store_weeks"] == 12, decision.reason
+
+
+def without_a_day(world: Any, folder: Any, day: date) -> Any:
+    """The demand that came later, but for a day of S0001."""
+    later = pl.read_parquet(world.files / "later.parquet")
+    gone = (pl.col("store_id") == "S0001") & (pl.col("hour_local").dt.date() == day)
+    assert later.filter(gone)["orders"].sum() > 0
+    later.filter(~gone).write_parquet(folder / "idle.parquet")
+    return folder / "idle.parquet"
+
+
+def test_a_day_on_which_an_open_store_sold_nothing_costs_its_forecast_until_a_closure_says_why(
+    world: Any, daypart: Any, tmp_path: Any
+) -> None:
+    day = world.origin + timedelta(days=3)
+    whole = shutil.copytree(world.home, tmp_path / "whole")
+    assert daypart(whole, "ingest", "demand", world.files / "later.parquet").status == 0
+    sound = daypart(whole, "monitor", "--json").json
+    assert daypart(world.home, "ingest", "demand", without_a_day(world, tmp_path, day)).status == 0
+    idle = daypart(world.home, "monitor", "--json").json
+    assert idle["left_out"] == {"orders": 0, "sales": 0}
+    assert [row["cells"] for row in idle["scores"]] == [row["cells"] for row in sound["scores"]]
+    mine = world.lake.scan("scores").filter(pl.col("idle")).collect()
+    assert set(mine.select("store_id", pl.col("hour_local").dt.date()).iter_rows()) == {("S0001", day)}
+    assert mine["actual"].unique().to_list() == [0.0]
+    lost = mine.filter(pl.col("target") == "orders")["forecast"].sum()
+    (hour,) = (row for row in idle["scores"] if (row["target"], row["level"]) == ("orders", "hour"))
+    rows = world.lake.scan("scores").filter(pl.col("target") == "orders", ~pl.col("idle")).collect()
+    error = (rows["forecast"] - rows["actual"]).abs().sum() + lost
+    assert hour["accuracy_bps"] == pytest.approx(1e4 * (1 - error / rows["actual"].sum()), rel=1e-9)
+    # What a lost day of rows or a shut store costs is no evidence against the model.
+    assert (
+        idle["decisions"]["orders"]["figures"]["store_weeks"] == sound["decisions"]["orders"]["figures"]["store_weeks"]
+    )
+    (tmp_path / "closures.csv").write_text(f"store_id,date,reason\nS0001,{day},burst pipe\n")
+    assert daypart(world.home, "ingest", "closures", tmp_path / "closures.csv").status == 0
+    told = daypart(world.home, "monitor", "--json").json
+    assert told["left_out"] == {"orders": 1, "sales": 1}
+    rows = world.lake.scan("scores").filter(pl.col("store_id") == "S0001", pl.col("hour_local").dt.date() == day)
+    assert rows.select(pl.col("actual").is_null().all(), ~pl.col("idle").any()).collect().row(0) == (True, True)
+    before = world.versions()
+    assert "store-days left out: 1 of orders, 1 of sales: forecast as open" in daypart(world.home, "monitor").out
+    assert world.versions() == before
+
+
+def test_days_left_out_come_to_the_same_night_by_night(world: Any, daypart: Any, tmp_path: Any) -> None:
+    day, date = world.origin + timedelta(days=3), pl.col("hour_local").dt.date()
+    (tmp_path / "closures.csv").write_text(f"store_id,date\nS0001,{day}\n")
+    assert daypart(world.home, "ingest", "closures", tmp_path / "closures.csv").status == 0
+    file = without_a_day(world, tmp_path, day)
+    once = replace(world, home=shutil.copytree(world.home, tmp_path / "once"))
+    for last in (2, 4):
+        part = pl.read_parquet(file).filter(date <= world.origin + timedelta(days=last))
+        part.write_parquet(tmp_path / "part.parquet")
+        assert daypart(world.home, "ingest", "demand", tmp_path / "part.parquet").status == 0
+        assert daypart(world.home, "monitor").status == 0
+    for home in (world.home, once.home):
+        assert daypart(home, "ingest", "demand", file).status == 0
+        assert daypart(home, "monitor", "--json").json["left_out"] == {"orders": 1, "sales": 1}
+    assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
 
 
 def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:

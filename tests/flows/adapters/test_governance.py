@@ -51,6 +51,7 @@ accountable = "owner"
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "governance.toml"
     path.write_text(TEXT)
+    (tmp_path / "portfolio.toml").write_text("[tiers.gold]\n")
     return path
 
 

@@ -97,11 +97,12 @@ def test_an_upsert_counts_what_is_new_changed_and_the_same(lake: Lake) -> None:
     assert lake.history("demand")["change"].to_list() == ["upsert", "upsert"]
 
 
-def test_a_column_that_is_absent_or_null_keeps_what_is_stored(lake: Lake) -> None:
+def test_a_column_that_is_absent_keeps_what_is_stored_and_null_replaces_it(lake: Lake) -> None:
     lake.upsert("demand", demand(range(3), orders=5.0))
     assert lake.upsert("demand", demand(range(2), sales=9.5)).replaced == 2
-    lake.upsert("demand", demand(range(1), orders=None, sales=8.0))
-    assert rows_of(lake, "demand").select("orders", "sales").rows() == [(5.0, 8.0), (5.0, 9.5), (5.0, None)]
+    assert lake.upsert("demand", demand(range(1), orders=None, sales=8.0)) == Upserted(0, 1, 0, 2)
+    assert rows_of(lake, "demand").select("orders", "sales").rows() == [(None, 8.0), (5.0, 9.5), (5.0, None)]
+    assert lake.upsert("demand", demand(range(1), orders=None)) == Upserted(0, 0, 1, 2)
 
 
 def test_null_keys_match_null_keys_and_nothing_else(lake: Lake) -> None:
@@ -283,7 +284,7 @@ def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple
             before, counts = dict(expected), [0, 0, 0]
             for key, values in batch.items():
                 old = expected.get(key, {"to_hour": None, "reason": None})
-                new = {n: v if n not in dropped and v is not None else old[n] for n, v in values.items()}
+                new = {n: old[n] if n in dropped else v for n, v in values.items()}
                 counts[0 if key not in before else 2 if new == old else 1] += 1
                 expected[key] = new
             told = _closures(batch).drop(dropped)
