@@ -80,14 +80,15 @@ def store_dates(
 def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin and real clock hour in which the store may trade, with history joined on.
 
-    Declared hours rule where a store has any; elsewhere an hour trades if it did on one of the last eight known
-    days of that weekday, unless the weekday or holiday has been closed. Planned closures rule over both.
+    Declared hours rule on dates for which a store has any; elsewhere an hour trades if it did on one of the last eight
+    known days of that weekday, unless the weekday or holiday has been closed. Planned closures rule over both.
     """
     hours = _hour_states(known, at_origin, dates)
-    declared_ids = records.hours["store_id"].unique().implode()
-    is_declared = pl.col("store_id").is_in(declared_ids)
-    learned = _learned(hours.filter(~is_declared), dates.filter(~is_declared))
-    declared = _declared(hours.filter(is_declared), dates.filter(is_declared), records.hours)
+    days = ["store_id", "date"]
+    covered = trading.declared_days(records.hours, dates.select(days).unique())
+    by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
+    learned = _learned(hours.join(by_states, on=ORIGIN, how="semi", maintain_order="left"), by_states)
+    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records.hours)
     trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)

@@ -39,6 +39,13 @@ def declared_clock_hours(hours: pl.DataFrame) -> pl.DataFrame:
     return spans.select("store_id", (pl.col("hour") % 24).cast(pl.Int8)).unique()
 
 
+def declared_days(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows of (store_id, date) on which declared hours of the store are valid, whatever their weekday."""
+    periods = declared_hours(hours).select("store_id", "valid_from", "valid_to").unique()
+    valid = pl.col("date").is_between("valid_from", "valid_to")
+    return dates.join(periods, on="store_id").filter(valid).select("store_id", "date").unique()
+
+
 def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, local date and hour that its declared hours cover: adds `business_date`.
 

@@ -56,6 +56,19 @@ def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
     assert sorted(found.filter(pl.col("date") == friday)["hour"]) == [18, 19, 20, 21, 22, 23]
 
 
+def test_hours_are_declared_on_the_dates_of_their_validity_alone() -> None:
+    tuesday, thursday, sunday = (MONDAY + timedelta(days=step) for step in (1, 3, 6))
+    hours = declared(
+        ("A", 1, "08:00", "20:00", tuesday, thursday), ("A", 2, "09:00", "20:00", tuesday, None),
+        ("B", 1, "08:00", "20:00", None, MONDAY), ("C", 1, "08:00", "20:00", sunday, None),
+    )  # fmt: skip
+    found = trading.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
+    steps = {"A": range(1, 7), "B": range(1)}
+    expected = {(store, MONDAY + timedelta(days=step)) for store, days in steps.items() for step in days}
+    assert set(found.iter_rows()) == expected
+    assert found.height == len(expected)
+
+
 def test_a_night_that_began_before_the_dates_reaches_into_them() -> None:
     found = trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1))
     assert sorted(found.select("date", "hour", "business_date").iter_rows()) == [
