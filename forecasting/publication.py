@@ -120,10 +120,8 @@ def _by_lenders(
     for each in serving:
         known = each.model.vocabulary.stores if each.model.vocabulary else None
         parts.setdefault(known, set()).update(ids if each.store_ids is None else each.store_ids.intersection(ids))
-    return [
-        (sorted(some), stores if known is None else stores.filter(pl.col("store_id").is_in(pl.Series(known, dtype=pl.String).implode())))
-        for known, some in parts.items() if some
-    ]  # fmt: skip
+    lenders = {known: stores if known is None else _with_ids(stores, known) for known in parts}
+    return [(sorted(some), lenders[known]) for known, some in parts.items() if some]
 
 
 def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
@@ -181,9 +179,12 @@ def _serves(stores: pl.DataFrame, serving: Sequence[Served]) -> pl.DataFrame:
 
 def _of(rows: pl.DataFrame, served: Served) -> pl.DataFrame:
     """The rows of the stores that a model is for."""
-    if served.store_ids is None:
-        return rows
-    return rows.filter(pl.col("store_id").is_in(pl.Series(sorted(served.store_ids), dtype=pl.String).implode()))
+    return rows if served.store_ids is None else _with_ids(rows, sorted(served.store_ids))
+
+
+def _with_ids(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+    """The rows of some stores."""
+    return rows.filter(pl.col("store_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
 
 
 def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine) -> pl.DataFrame:
