@@ -6,6 +6,8 @@ import polars as pl
 
 KINDS = ("promotion", "local event")
 """Kinds that get a feature of their own; every other kind of event shares one."""
+ACTIVE = "active_events"
+"""The column of the matrix that names the events which are active in an hour; a model's vocabulary codes them."""
 
 
 def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
@@ -54,9 +56,9 @@ def _passing(days: pl.DataFrame) -> pl.DataFrame:
 
 
 def name_codes(events: pl.DataFrame) -> pl.DataFrame:
-    """One row per event name: a whole-number code, in order of first being known, so that it never changes.
+    """One row per event name: a whole-number code, in order of first being known.
 
-    Events known later take later codes: what a model learned of earlier ones holds. A null known_on comes first.
+    A null known_on comes first. Codes depend on all of the rows: a model keeps those of its training (`vocabulary`).
     """
     known = pl.col("known_on").fill_null(pl.date(1900, 1, 1))
     return (
@@ -89,12 +91,13 @@ def passing_days(days: pl.DataFrame) -> dict[str, pl.DataFrame]:
 def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
     """Adds to rows of (store_id, origin_date, date, hour) the number of active events known before the origin.
 
-    Of each kind; `event_code` is the code of the active event known last, null without one. Price changes are not
-    events that pass: recent levels carry them. Row order is not kept.
+    Of each kind; `active_events` lists their names, sorted, null without one; `event_code` is the highest of their
+    `codes`, null where none has one. Price changes are not events that pass: recent levels carry them. Row order is
+    not kept.
     """
     keys = ["store_id", "origin_date", "date", "hour"]
     known = pl.col("known_on").is_null() | (pl.col("known_on") < pl.col("origin_date"))
-    passing = days.filter(pl.col("kind") != "price").join(codes, on="name")
+    passing = days.filter(pl.col("kind") != "price").join(codes, on="name", how="left")
     active = (
         rows.select(keys)
         .unique()
@@ -103,7 +106,16 @@ def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -
         .with_columns(column=_kind_column())
         .group_by(keys)
         .agg(*((pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS),
-             event_code=pl.col("code").max())
+             pl.col("name").unique().sort().alias(ACTIVE), event_code=pl.col("code").max())
     )  # fmt: skip
     counts = [pl.col(name).fill_null(0.0) for name in COLUMNS]
     return rows.join(active, on=keys, how="left").with_columns(counts)
+
+
+def active_code(active: pl.Series, codes: pl.DataFrame) -> pl.Series:
+    """The highest of some `codes` (name, code) among each row's names, `event_code`; null where none has one."""
+    names = active.to_frame("name").with_row_index("row").drop_nulls().explode("name", empty_as_null=False)
+    highest = names.join(codes, on="name").group_by("row").agg(pl.col("code").max())
+    rows = pl.DataFrame({"row": pl.int_range(len(active), dtype=pl.UInt32, eager=True)})
+    found = rows.join(highest, on="row", how="left", maintain_order="left")
+    return found.select(event_code=pl.col("code").cast(pl.Int32)).to_series()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from zlib import crc32
 
 import polars as pl
 
@@ -26,9 +27,10 @@ def last_before(
 
 
 def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store: a whole number, in the order of ids."""
-    coded = stores.select("store_id").sort("store_id").with_row_index("store_code")
-    return coded.cast({"store_code": pl.Int32})
+    """One row per store: `store_code`, its number in the order of ids, and `store_hash`, which its id alone decides."""
+    coded = stores.select("store_id").sort("store_id").with_row_index("store_code").cast({"store_code": pl.Int32})
+    hashes = pl.Series("store_hash", [crc32(name.encode()) for name in coded["store_id"]], dtype=pl.UInt64)
+    return coded.with_columns(hashes)
 
 
 def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[date]) -> pl.DataFrame:
@@ -42,11 +44,13 @@ def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[d
 
 
 def in_sample(one_in: int) -> pl.Expr:
-    """Whether a store's pair of origin and lead is in a fixed sample of one in so many, spread evenly over all."""
+    """Whether a store's pair of origin and lead is in a fixed sample of one in so many, spread evenly over all.
+
+    No other store decides it, and a sample of fewer pairs is part of one of more.
+    """
     pair = pl.col("origin_date").cast(pl.Int32).cast(pl.UInt64) * 31 + pl.col("lead_days").cast(pl.UInt64)
-    pair = pair + pl.col("store_code").cast(pl.UInt64) * 7_919_777
     # Multiplicative hashing (Knuth, TAOCP 3, 6.4): neighbours in time fall far apart.
-    return ((pair * 2_654_435_761) % 4_294_967_296) % one_in == 0
+    return ((pair + pl.col("store_hash")) * 2_654_435_761) % 2**32 * one_in < 2**32
 
 
 def store_dates(
@@ -59,14 +63,14 @@ def store_dates(
     """
     leads = pl.DataFrame({"lead_days": range(horizon_days)}, schema={"lead_days": pl.Int16})
     dates = (
-        at_origin.select(*ORIGIN, "store_code")
+        at_origin.select(*ORIGIN, "store_hash")
         .join(stores.select("store_id", "closed_on"), on="store_id")
         .join(leads, how="cross")
         .with_columns(date=pl.col("origin_date") + pl.duration(days=1) * pl.col("lead_days"))
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
         .filter(in_sample(one_in))
         .with_columns(weekday=pl.col("date").dt.weekday())
-        .drop("closed_on", "store_code")
+        .drop("closed_on", "store_hash")
     )
     marked = dates.select(*ORIGIN, target_on="date").join(
         known.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
@@ -80,15 +84,16 @@ def store_dates(
 def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin and real clock hour in which the store may trade, with history joined on.
 
-    Declared hours rule on the dates that they are valid for (`trading.declared_dates`); elsewhere an hour trades if it
-    did on one of the last eight known days of that weekday, unless the weekday or holiday has been closed. Closures
-    known before the origin rule over both.
+    Declared hours rule on dates for which a store has any; elsewhere an hour trades if it did on one of the last eight
+    known days of that weekday, unless the weekday or holiday has been closed. Closures known before the origin rule
+    over both.
     """
     hours = _hour_states(known, at_origin, dates)
-    ruled = trading.declared_dates(records.hours, dates)
-    unruled, declared_on = dates.filter(~ruled), dates.filter(ruled)
-    learned = _learned(_of_stores(hours, unruled), unruled)
-    declared = _declared(_of_stores(hours, declared_on), declared_on, records.hours)
+    days = ["store_id", "date"]
+    covered = trading.declared_days(records.hours, dates.select(days).unique())
+    by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
+    learned = _learned(hours.join(by_states, on=ORIGIN, how="semi", maintain_order="left"), by_states)
+    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records.hours)
     trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
@@ -98,11 +103,6 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     return (
         trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
-
-
-def _of_stores(rows: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
-    """The rows of those stores that have any of the dates, in order."""
-    return rows.join(dates, on="store_id", how="semi", maintain_order="left")
 
 
 def by_hand(known: history.Past, origin: date) -> pl.DataFrame:

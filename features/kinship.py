@@ -34,14 +34,15 @@ USUAL_SPREAD, USUAL_STORES = 0.25, 4
 
 def with_like(
     known: history.Past, records: Records, chain: Source, target: str, weather: WeatherView, last: date,
-    since: date | None = None,
+    since: date | None = None, lenders: pl.DataFrame | None = None,
 ) -> history.Past:  # fmt: skip
     """The past of a block of stores with that of the like of its young ones; the same past where none is young.
 
     Its totals have the `spread` of `like_levels` too.
 
     Young are those whose demand begins ESTABLISHED_DAYS or more after the chain's, or has not begun.
-    `since` leaves out those that are not young any more at the first origin asked for.
+    `since` leaves out those that are not young any more at the first origin asked for. `lenders` are the rows of the
+    stores table that may lend, by default all.
     """
     young = _young(known, records.stores, since)
     first = chain.first_demand_on(target) if young.height else None
@@ -51,7 +52,8 @@ def with_like(
     young = young.filter(late).drop("first")
     if young.is_empty():
         return known
-    lent = pl.concat(_lent(some, chain, target) for some in young.iter_slices(STORES_AT_ONCE))
+    lenders = chain.stores if lenders is None else lenders
+    lent = pl.concat(_lent(some, lenders, chain, target) for some in young.iter_slices(STORES_AT_ONCE))
     if lent.is_empty():
         return known
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
@@ -62,9 +64,9 @@ def with_like(
     return replace(known, like=replace(past, totals=totals))
 
 
-def _lent(young: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
+def _lent(young: pl.DataFrame, lenders: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
     """What the like of some stores lend them, as `borrowed` has it, with the target's own name."""
-    like = like_stores(young, chain.stores)
+    like = like_stores(young, lenders)
     lends = pl.col("store_id").is_in(like["like_id"].unique().implode())
     hours = sold_hours(chain.scan_demand().filter(lends).select("store_id", "hour_local", target).collect(), target)
     days = lending_days(hours)
@@ -80,7 +82,7 @@ def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.
 
 
 def like_stores(young: pl.DataFrame, chain: pl.DataFrame) -> pl.DataFrame:
-    """One row per store of `young` and store like it, of all stores: store_id, like_id.
+    """One row per store of `young` and store like it, of `chain`: store_id, like_id.
 
     Those of its format come first, then of its country, of its region, then the nearest. The stores table alone
     decides, so that no demand does; those not yet established when the store opens, or closed by then, come last.

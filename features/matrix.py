@@ -78,8 +78,10 @@ def build(
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
     (target's unit per hour), smooth (the same of plain days, over a steadier shape, nearer the level of late and moved
     as a holiday moves it), scale (the store's mean trading hour of late), youth (what is not known of a young store's
-    level: the standard deviation of its log, else 0), then the features by family prefix. Raises
-    NotKnownError where nothing is known.
+    level: the standard deviation of its log, else 0), active_events (names of the events of the hour, where the chain
+    records events), then the features by family prefix. `vocabulary.encoded` gives event codes and macro columns as a
+    model knows them; until then `event_code` counts the names in the table as it is. Raises NotKnownError where
+    nothing is known.
     """
     known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
     at_origin = horizon.store_origins(records.stores, known, origins)
@@ -96,7 +98,8 @@ def build(
     if not parts:
         raise NotKnownError(_nothing_known(records, view, origins))
     rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
-    return rows.select(*KEY_COLUMNS, pl.col("^hindsight$"), *feature_names(rows))
+    beside = [name for name in ("hindsight", events.ACTIVE) if name in rows.columns]
+    return rows.select(*KEY_COLUMNS, *beside, *feature_names(rows))
 
 
 def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:

@@ -36,23 +36,18 @@ def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def declared_dates(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.Series:
-    """Return, for each row of (store_id, date), whether the store's declared hours rule that date.
-
-    They rule from the first day of their earliest period to the last day of their latest; a gap between periods, and
-    a weekday that a period lacks, are closed. Before and after, no hours were entered: the store has learned ones.
-    """
-    spans = declared_hours(hours).group_by("store_id").agg(pl.col("valid_from").min(), pl.col("valid_to").max())
-    joined = dates.select("store_id", "date").join(spans, on="store_id", how="left", maintain_order="left")
-    ruled = pl.col("date").is_between("valid_from", "valid_to").fill_null(value=False)
-    return joined.select(declared=ruled).to_series()
-
-
 def declared_clock_hours(hours: pl.DataFrame) -> pl.DataFrame:
     """One row per store and clock hour that any of its declared hours cover: store_id, hour."""
     steps = pl.int_ranges(pl.col("open_from"), pl.col("open_from") + pl.col("open_hours"))
     spans = declared_hours(hours).select("store_id", hour=steps).explode("hour")
     return spans.select("store_id", (pl.col("hour") % 24).cast(pl.Int8)).unique()
+
+
+def declared_days(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows of (store_id, date) on which declared hours of the store are valid, whatever their weekday."""
+    periods = declared_hours(hours).select("store_id", "valid_from", "valid_to").unique()
+    valid = pl.col("date").is_between("valid_from", "valid_to")
+    return dates.join(periods, on="store_id").filter(valid).select("store_id", "date").unique()
 
 
 def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:

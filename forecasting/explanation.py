@@ -71,7 +71,7 @@ def explain(
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     window = replace(window, weather=weather.before(window.weather, window.stores, origin))
     world = Outside.of(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
-    made = publication.night_states(window, world, whole, chain, view, origin)
+    made = publication.night_states(window, world, whole, chain, view, origin, serving=[publication.Served(model, "")])
     block, past = next((block, past) for block, past in made if block.stores.height)
     return of_block(block, past, model, origin, day)
 

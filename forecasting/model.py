@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from features.vocabulary import Vocabulary, encoded
 from forecasting import ensemble, statistical
 from forecasting.bands import Bands, with_bands
 from forecasting.engine import LOCAL, Engine
@@ -16,14 +17,15 @@ from forecasting.members import Learned, Member
 from forecasting.paths import Paths
 from forecasting.recipe import Recipe
 
-PATHS = "paths.parquet"
+PATHS, VOCABULARY = "paths.parquet", "vocabulary.json"
 
 
 @dataclass(frozen=True)
 class Model:
     """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on.
 
-    Models of before there were paths have none.
+    `vocabulary` holds the names that it was trained with. Models that were stored before there were paths, or
+    vocabularies, have none: without a vocabulary event codes are those of the tables as they are read.
     """
 
     target: str
@@ -34,6 +36,7 @@ class Model:
     bands: Bands
     trained_on: dict[str, float]
     paths: Paths | None = None
+    vocabulary: Vocabulary | None = None
 
     @property
     def members(self) -> list[str]:
@@ -41,10 +44,14 @@ class Model:
         return self.weights["member"].unique(maintain_order=True).to_list()
 
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
-        """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour."""
+        """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour.
+
+        Event codes and macro columns are those of the model's vocabulary.
+        """
         shape = next((member for member in self.learned if isinstance(member, Learned)), None)
         # Members of days need the shape of the first boosted one, whatever its own weight.
         learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
+        matrix = encoded(matrix, self.vocabulary)
         rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
@@ -67,6 +74,8 @@ class Model:
         }
         texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
         texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
+        if self.vocabulary:
+            texts[VOCABULARY] = self.vocabulary.to_json()
         paths = {PATHS: self.paths.to_parquet()} if self.paths else {}
         return {**{name: text.encode() for name, text in texts.items()}, **paths}
 
@@ -84,6 +93,7 @@ class Model:
             Bands.of(about["bands"]),
             about["trained_on"],
             Paths.from_parquet(files[PATHS]) if PATHS in files else None,
+            Vocabulary.from_json(files[VOCABULARY]) if VOCABULARY in files else None,
         )
 
 
@@ -99,6 +109,7 @@ def member_predictions(
 ) -> pl.DataFrame:  # fmt: skip
     """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent.
 
+    Rows are encoded by the vocabulary that the members were fitted with.
     Members of days are spread over hours by the shape of the first boosted member.
     """
     boosted = [member for member in learned if isinstance(member, Learned)]

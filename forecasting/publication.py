@@ -83,28 +83,45 @@ def of_night(
     sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
     rows = []
     for view, those in views.items():
-        made = night_states(window, world[view.weather], whole, chain, view, origin, stages, sums[view.target])
+        made = night_states(window, world[view.weather], whole, chain, view, origin, stages, sums[view.target], those)
         rows += [of_models(block, past, those, origin, stages) for block, past in made]
     return pl.concat(rows).sort(ORDER)
 
 
 def night_states(
     window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
-    origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None,
+    origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None, serving: Sequence[Served] = (),
 ) -> Iterator[tuple[Records, history.Past]]:  # fmt: skip
-    """Records and states of the stores that the window is enough for, then of those that look further, if any."""
+    """Records and states of the stores that the window is enough for, then of those that look further, if any.
+
+    A young store borrows from the stores that the model among `serving` which serves it knows; from all without one.
+    """
     last = origin + timedelta(days=view.horizon_days)
     sums = holiday_sums(chain, [view.target], origin)[view.target] if sums is None else sums
     with stages("matrix"):
         near = matrix.past(window, view, last, chain.stores, world, sums)
     further = memory.looking_further(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
-    if further:
-        records = whole(further)
+    for ids, lenders in _by_lenders(further, chain.stores, serving):
+        records = whole(ids)
         with stages("matrix"):
             past = matrix.past(records, view, last, chain.stores, sums=sums)
-            past = kinship.with_like(past, records, chain, view.target, view.weather, last, origin)
+            past = kinship.with_like(past, records, chain, view.target, view.weather, last, origin, lenders)
         yield records, past
+
+
+def _by_lenders(
+    ids: Sequence[str], stores: pl.DataFrame, serving: Sequence[Served]
+) -> list[tuple[list[str], pl.DataFrame]]:
+    """The ids, by the rows of `stores` in the vocabulary of the model that serves them; all rows without one."""
+    if not serving:
+        return [(list(ids), stores)] if ids else []
+    parts: dict[tuple[str, ...] | None, set[str]] = {}
+    for each in serving:
+        known = each.model.vocabulary.stores if each.model.vocabulary else None
+        parts.setdefault(known, set()).update(ids if each.store_ids is None else each.store_ids.intersection(ids))
+    lenders = {known: stores if known is None else _with_ids(stores, known) for known in parts}
+    return [(sorted(some), lenders[known]) for known, some in parts.items() if some]
 
 
 def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
@@ -162,9 +179,12 @@ def _serves(stores: pl.DataFrame, serving: Sequence[Served]) -> pl.DataFrame:
 
 def _of(rows: pl.DataFrame, served: Served) -> pl.DataFrame:
     """The rows of the stores that a model is for."""
-    if served.store_ids is None:
-        return rows
-    return rows.filter(pl.col("store_id").is_in(pl.Series(sorted(served.store_ids), dtype=pl.String).implode()))
+    return rows if served.store_ids is None else _with_ids(rows, sorted(served.store_ids))
+
+
+def _with_ids(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+    """The rows of some stores."""
+    return rows.filter(pl.col("store_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
 
 
 def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from features import effects, history, issues, kinship, masking, matrix
 from features.errors import NotKnownError
 from features.records import Records, Source, days
+from features.vocabulary import Vocabulary
 from forecasting import ensemble
 from forecasting.accuracy import wape_bps
 from forecasting.actuals import idle_days
@@ -98,6 +99,11 @@ class Workshop:
         known = [made for made in self.evidence if matrix.any_known(*made, self.view, origins)] or self.evidence[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
 
+    def vocabulary(self, as_of: date) -> Vocabulary:
+        """The names that a model as of a date knows; those known first at the date or later are not among them."""
+        block, _ = self.evidence[0]  # Events and macro series are the whole chain's.
+        return Vocabulary.known_at(as_of, self.stores, block.events, block.macro)
+
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows whose date is a known open day, with the demand that came as `y`; others are left out.
 
@@ -139,7 +145,8 @@ class Workshop:
         sold = judged.filter(~pl.col("idle"))
         bands = fit_bands(sold)
         return Model(self.target, as_of, self.recipe, learned, weights, bands,
-                     self._trained_on(as_of, judged, len(folds)), Paths.of(sold, bands))  # fmt: skip
+                     self._trained_on(as_of, judged, len(folds)), Paths.of(sold, bands),
+                     self.vocabulary(as_of))  # fmt: skip
 
     def judged(self, model: Model) -> pl.DataFrame | None:
         """What a model trained here says at the rolling origins before it, beside what came, `y`; null without any.
@@ -187,7 +194,7 @@ class Workshop:
 
     def _fit(self, as_of: date) -> tuple[Member, ...]:
         if as_of not in self._fits:
-            rows = self._training_rows(as_of)
+            rows = self.vocabulary(as_of).encode(self._training_rows(as_of))
             if rows.is_empty():
                 raise NotKnownError(
                     f"too little {self.target} before {as_of} to learn from: the first is on {self.first}; "
@@ -247,7 +254,7 @@ class Workshop:
             origins = days(fold, fold + timedelta(days=self.recipe.fold_days - 1), 7)
             learned = self._fit(fold)
             with self._stages("evidence") as count:
-                rows = self.with_demand(self.rows(origins))
+                rows = self.vocabulary(fold).encode(self.with_demand(self.rows(origins)))
                 told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
             keep = [

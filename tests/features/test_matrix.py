@@ -220,6 +220,21 @@ def test_a_sample_holds_its_share_of_every_store_and_lead() -> None:
         assert share.select((pl.col("kept") / pl.col("len")).is_between(0.1, 0.3).all()).item()
 
 
+@pytest.mark.parametrize("name", ["!", "S0002b"])
+def test_another_store_moves_no_store_in_or_out_of_a_sample_and_a_smaller_one_is_part_of_it(name: str) -> None:
+    records, origins, view = chain(1), [day(step) for step in range(40, DAYS, 3)], matrix.View("orders")
+    tables = {
+        table: pl.concat([rows, rows.filter(pl.col("store_id") == "S0002").with_columns(store_id=pl.lit(name))])
+        for table in ("stores", "demand", "hours")
+        if (rows := getattr(records, table)).height
+    }
+    sample, smaller = (matrix.build(records, view, origins, one_in=one_in).select(matrix.KEY) for one_in in (5, 7))
+    wider = matrix.build(replace(records, **tables), view, origins, one_in=5).select(matrix.KEY)
+    same(wider.filter(pl.col("store_id") != name), sample)
+    assert 0 < smaller.height < sample.height
+    assert smaller.join(sample, on=matrix.KEY, how="anti").is_empty()
+
+
 def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
     origins = [day(60), day(90)]

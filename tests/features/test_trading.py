@@ -56,15 +56,17 @@ def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
     assert sorted(found.filter(pl.col("date") == friday)["hour"]) == [18, 19, 20, 21, 22, 23]
 
 
-def test_declared_hours_rule_from_their_first_day_to_their_last() -> None:
+def test_hours_are_declared_on_the_dates_of_their_validity_alone() -> None:
+    tuesday, thursday, sunday = (MONDAY + timedelta(days=step) for step in (1, 3, 6))
     hours = declared(
-        ("A", 1, "08:00", "20:00", MONDAY, MONDAY + timedelta(days=1)),
-        ("A", 1, "08:00", "20:00", MONDAY + timedelta(days=4), MONDAY + timedelta(days=5)),
-        ("B", 1, "08:00", "20:00", None, MONDAY),
-    )
-    assert trading.declared_dates(hours, week("A")).to_list() == [True] * 6 + [False]
-    assert trading.declared_dates(hours, week("B")).to_list() == [True] + [False] * 6
-    assert trading.declared_dates(hours, week("C")).to_list() == [False] * 7
+        ("A", 1, "08:00", "20:00", tuesday, thursday), ("A", 2, "09:00", "20:00", tuesday, None),
+        ("B", 1, "08:00", "20:00", None, MONDAY), ("C", 1, "08:00", "20:00", sunday, None),
+    )  # fmt: skip
+    found = trading.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
+    steps = {"A": range(1, 7), "B": range(1)}
+    expected = {(store, MONDAY + timedelta(days=step)) for store, days in steps.items() for step in days}
+    assert set(found.iter_rows()) == expected
+    assert found.height == len(expected)
 
 
 def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:

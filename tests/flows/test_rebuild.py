@@ -7,6 +7,7 @@ import pytest
 
 from features.errors import NotKnownError
 from flows.adapters.audit import Audit
+from flows.explain import Asked, explain
 from flows.forecast import publish
 from flows.promote import promote, rollback
 from flows.rebuild import differing, rebuild
@@ -75,6 +76,23 @@ def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
     lived.lake.replace("forecasts", told, lived.origin)
     with pytest.raises(NotKnownError, match="no forecast of origin 2020-01-01"):
         rebuild(lived.lake, lived.registry, date(2020, 1, 1))
+
+
+def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(
+    world: Any, daypart: Any, tmp_path: Any
+) -> None:
+    """Undated, long past and first in the alphabet: the names that the models know keep their codes."""
+    before, day = world.forecasts(), world.origin - timedelta(days=60)
+    assert all("vocabulary.json" in world.registry.load(target, 1) for target in ("orders", "sales"))
+    file = tmp_path / "events.csv"
+    file.write_text(f"name,kind,starts_local,ends_local,store_id\n!,new,{day} 08:00:00,{day} 20:00:00,S0001\n")
+    assert daypart(world.home, "ingest", "events", file).status == 0
+    assert daypart(world.home, "forecast", "--refresh", "--json").status == 0
+    others = pl.col("store_id") != "S0001"
+    assert differing(world.forecasts().filter(others), before.filter(others)) == 0
+    found = rebuild(world.lake, world.registry, world.origin)
+    assert (found.same, found.reads["events"]) == (True, world.lake.version("events"))
+    assert explain(world.lake, world.registry, Asked("S0001", world.origin)).notices == []
 
 
 def test_rows_differ_by_bits() -> None:
