@@ -1,10 +1,13 @@
 """A home whose champion slipped, and the `daypart deploy --local` that serves it."""
 
+import base64
 import json
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +19,7 @@ import pytest
 
 from features.simulator import Chain, ChainSpec
 from flows.adapters.lake import Lake
+from flows.adapters.login import read_login
 from flows.adapters.recipes import Recipes
 from flows.adapters.registry import Registry
 from flows.adapters.server import connected
@@ -24,6 +28,7 @@ from flows.forecast import publish
 from flows.ingest import ingest_table
 from flows.train import train
 from forecasting.recipe import Recipe
+from tests.flows.strangers import Sender
 
 SPEC = ChainSpec(stores=6, days=130, seed=5, issues_days=60)
 TRAINED, PUBLISHED = 84, (102, 109, 116)
@@ -87,6 +92,23 @@ class Running:
         with connected(self.api_url, self.store) as client:
             found = client.read_deployment_by_name(f"{deployment}/daypart")
             return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+
+    def known(self) -> Sender:
+        """A program that has the login."""
+        login = read_login(self.store / "login")
+        headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
+        return Sender(self.port, f"127.0.0.1:{self.port}", headers=headers, token=login)
+
+    def stored(self, query: str) -> list[Any]:
+        """What the server's database answers."""
+        with closing(sqlite3.connect(f"file:{self.store / 'prefect.db'}?mode=ro", uri=True, timeout=60)) as database:
+            return database.execute(query).fetchall()
+
+    def until_stored(self, query: str) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not self.stored(query):
+            assert time.monotonic() < give_up, query
+            time.sleep(0.5)
 
     def until(self, flow: str, done: Callable[[Any], bool], which: Sequence[Any] = ()) -> Any:
         """The first of the flow's runs, or of those asked for, for which that holds."""

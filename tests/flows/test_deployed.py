@@ -1,27 +1,36 @@
 """A real server and worker, begun by the command line, take a chain from a model that slipped to a better one."""
 
+import base64
 import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import polars as pl
 import psutil
 import pytest
 
+from features.errors import InputError
 from features.simulator import simulate
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
+from flows.adapters.login import read_login
 from flows.adapters.server import ENDED, connected
+from flows.announcement import EVENT
 from flows.deploy import deploy
 from flows.deployments import deployments
 from flows.forecast import publish
 from tests.flows.running import HASTE, RECIPE, SPEC, ZONE, Running, degraded, ended
+from tests.flows.strangers import EVIL, REFUSED, SOCKETS, event, strangers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +49,39 @@ def running(tmp_path_factory: Any, process: Any) -> Iterator[Running]:
     if made.child.poll() is None:
         made.child.send_signal(signal.SIGTERM)
         made.child.wait(60)
+
+
+def test_strangers_neither_command_the_server_nor_read_from_it(running: Running) -> None:
+    """Not even beside each other's faults; what is sent last, with the login, shows that all before it was refused."""
+    for sender in strangers(running.port):
+        for content in ("application/json", None, "application/x-www-form-urlencoded", "text/plain"):
+            assert sender.request("POST", "/api/flows/", '{"name": "forged"}', content) in REFUSED, (sender, content)
+            assert sender.request("POST", "/api/flows/filter", None, content) in REFUSED, (sender, content)
+        assert sender.request("GET", "/api/work_pools/daypart") in REFUSED, sender
+        assert sender.request("GET", "/api/csrf-token?client=forged") in REFUSED, sender
+        for path in SOCKETS:
+            for handshake in (True, False):
+                assert not sender.let_in(path, event(str(running.home)), handshake), (sender, path, handshake)
+    known = running.known()
+    assert known.request("GET", "/api/work_pools/daypart") == 200
+    assert known.request("POST", "/api/flows/", '{"name": "forged"}', "application/json") == 403  # no CSRF token
+    for foreign in (replace(known, host=f"evil.example:{running.port}"), replace(known, origin=EVIL)):
+        assert foreign.request("GET", "/api/work_pools/daypart") in REFUSED
+        assert not foreign.let_in("/api/events/in", event(str(running.home)))
+    assert known.let_in("/api/events/in", event("another home", "daypart.known"))
+    running.until_stored("SELECT 1 FROM events WHERE event = 'daypart.known'")
+    assert running.stored(f"SELECT event FROM events WHERE event = '{EVENT}'") == []
+    assert running.stored("SELECT name FROM flow WHERE name = 'forged'") == []
+    assert running.stored("SELECT client FROM csrf_token WHERE client = 'forged'") == []
+    assert running.stored("SELECT name FROM flow_run") == []
+
+
+def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Running) -> None:
+    with urlopen(f"http://127.0.0.1:{running.port}/ui-settings", timeout=30) as answer:
+        settings = json.load(answer)
+    assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == (running.api_url, "BASIC", True)
+    assert running.told["ui"] == f"http://127.0.0.1:{running.port}"
+    assert running.told["login"] == str(running.store / "login")
 
 
 def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) -> None:
@@ -78,7 +120,12 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
     subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *asked],
         cwd=ROOT, check=True, capture_output=True,
-        env={**os.environ, "PREFECT_API_URL": running.api_url, "DAYPART_HOME": home},
+        env={
+            **os.environ,
+            "DAYPART_HOME": home,
+            "PREFECT_API_URL": running.api_url,
+            "PREFECT_API_AUTH_STRING": read_login(running.store / "login"),
+        },
     )  # fmt: skip
     with connected(running.api_url, running.store) as client:
         assert declared_on(client) == command
@@ -121,6 +168,53 @@ def test_of_two_retrains_one_waits_and_one_killed_half_way_is_done_over(running:
     assert (crashed.state.is_crashed(), crashed.state.message) == (True, ENDED)
     assert running.until("retrain", ended, [waiting]).state.is_completed()
     assert running.versions() == versions + 2
+
+
+def test_a_command_of_the_same_home_has_the_login_and_one_of_another_does_not(
+    running: Running, daypart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    done = daypart(running.home, "deploy", "--api-url", running.api_url, "--json").json
+    assert {each["change"] for each in done["deployments"]} == {"unchanged"}
+    assert (done["ui"], done["login"]) == (None, None)
+    refused = daypart(tmp_path / "home", "deploy", "--api-url", running.api_url)
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "answers 401: expected a Prefect API that lets us in" in refused.err
+
+
+def test_a_login_is_given_to_nobody_but_the_homes_own_server(running: Running) -> None:
+    """Not to one that answers elsewhere on this machine, whatever a home's server once answered at."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(60)
+
+        def listen() -> None:
+            with other.accept()[0] as peer:
+                heard.append(peer.recv(65536))
+                peer.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        listener = Thread(target=listen)
+        listener.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api"
+        with pytest.raises(InputError, match="answers 401"), connected(url, running.store):
+            pass
+        listener.join()
+    assert b"GET" in heard[0] or b"POST" in heard[0]
+    assert b"authorization" not in heard[0].lower()
+
+
+def test_the_password_is_in_one_file_and_in_no_command_line(running: Running) -> None:
+    """After runs, crashes and refusals: not in a log, a database or what was printed."""
+    login = (running.store / "login").read_text("utf-8").strip()
+    traces = [login.partition(":")[2].encode(), base64.b64encode(login.encode())]
+    files = [path for path in running.home.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if any(trace in path.read_bytes() for trace in traces)] == [running.store / "login"]
+    lines = [" ".join(one.cmdline()).encode() for one in [psutil.Process(running.child.pid), *running.offspring()]]
+    assert len(lines) >= 3
+    assert not [line for line in lines if any(trace in line for trace in traces)]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (running.store, running.store / "login")]
+    assert modes == [0o700, 0o600]
 
 
 def test_a_signal_stops_worker_and_server_and_what_they_are_at(running: Running) -> None:
