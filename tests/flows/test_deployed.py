@@ -79,6 +79,9 @@ def test_strangers_neither_command_the_server_nor_read_from_it(running: Running)
 def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Running) -> None:
     with urlopen(f"http://127.0.0.1:{running.port}/ui-settings", timeout=30) as answer:
         settings = json.load(answer)
+    with urlopen(f"http://127.0.0.1:{running.port}/v2/", timeout=30) as answer:
+        assert b"<html" in answer.read()
+        assert answer.headers["Content-Security-Policy"] == "connect-src 'self'; frame-ancestors 'none'"
     assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == (running.api_url, "BASIC", True)
     assert running.told["ui"] == f"http://127.0.0.1:{running.port}"
     assert running.told["login"] == str(running.store / "login")
