@@ -23,7 +23,7 @@ def show_deploy(
         return
     print_table(rows)
     if ui:
-        print(f"running: open {ui} and log in with the line in {login} (user and password); stop with Ctrl-C")
+        print(f"running: open {ui}, log in with the line daypart:PASSWORD of {login}; stop with Ctrl-C")
     else:
         print(f"runs wait for `prefect worker start --pool {pool}`")
 

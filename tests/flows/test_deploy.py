@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from flows.adapters.lake import Lake
+from flows.adapters.login import ensure_login
 from flows.adapters.server import readable_on_the_way
 from flows.adapters.settings import Settings
 from flows.deployments import deployments, zone
+from flows.display.deploy import show_deploy
 
 FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
 CHANGES = {
@@ -132,3 +134,13 @@ def test_neither_commands_nor_deployed_runs_send_telemetry(
     assert names.items() <= os.environ.items()
     for deployment in deployments("home", "Europe/Paris", "pool"):
         assert names.items() <= deployment["work_pool"]["job_variables"]["env"].items()
+
+
+def test_who_deploys_reads_where_to_log_in_but_not_the_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = ensure_login(tmp_path / "login")
+    show_deploy([], "daypart", "http://127.0.0.1:4200", tmp_path / "login", as_json=False)
+    printed = capsys.readouterr().out
+    assert f"open http://127.0.0.1:4200, log in with the line daypart:PASSWORD of {tmp_path / 'login'}" in printed
+    assert login.partition(":")[2] not in printed
