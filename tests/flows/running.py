@@ -104,6 +104,11 @@ class Running:
         with closing(sqlite3.connect(f"file:{self.store / 'prefect.db'}?mode=ro", uri=True, timeout=60)) as database:
             return database.execute(query).fetchall()
 
+    def runs_stored(self, flow: str) -> int:
+        """How many runs of the flow the server's database holds, in whatever state."""
+        runs = "SELECT COUNT(*) FROM flow_run JOIN flow ON flow.id = flow_run.flow_id"
+        return int(self.stored(f"{runs} WHERE flow.name = '{flow}'")[0][0])
+
     def until_stored(self, query: str) -> None:
         give_up = time.monotonic() + PATIENCE
         while not self.stored(query):
