@@ -76,6 +76,14 @@ def test_strangers_neither_command_the_server_nor_read_from_it(running: Running)
     assert running.runs_stored("retrain") == 0
 
 
+def test_the_server_schedules_what_is_to_run_by_itself(running: Running) -> None:
+    """Every night, noon and week ahead that Prefect looks at, without anybody asking for a run."""
+    running.until_stored("SELECT 1 FROM flow_run WHERE state_type = 'SCHEDULED' AND auto_scheduled")
+    assert [running.runs_stored(flow) > 0 for flow in ("nightly", "monitor", "tuning", "retrain")] == [True] * 3 + [
+        False
+    ]
+
+
 def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Running) -> None:
     with urlopen(f"http://127.0.0.1:{running.port}/ui-settings", timeout=30) as answer:
         settings = json.load(answer)
