@@ -10,8 +10,13 @@ install: .venv/installed ## Set up .venv from the locked versions
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "daypart needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/bench: .venv/installed requirements-bench.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-bench.lock
+	$(BIN)/pip check
 	touch $@
 
 demo: install ## Simulate a chain, forecast it, score it and write the report
@@ -26,12 +31,10 @@ check: install ## Lint, types, import contracts and tests
 
 test: check ## Set up and pass every check
 
-bench: install ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
+bench: .venv/bench ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
 	$(BIN)/python -m tests.bench.scale .daypart/bench
 
-bench-accuracy: install ## Backtest the real data sets beside two peers (DAYPART_REAL_DATA, by default beside)
-	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[bench]'
+bench-accuracy: .venv/bench ## Backtest the real data sets beside two peers (DAYPART_REAL_DATA, by default beside)
 	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
 bench-ablation: install ## Say what each family of features and each member earns
@@ -43,10 +46,12 @@ bench-loop: install ## Measure decay, the gate, tiers and policies on simulated 
 	$(BIN)/python -m tests.bench.units .daypart/bench
 	$(BIN)/python -m tests.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
 
-lock: install ## Choose the newest versions that install together
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--no-emit-index-url --no-emit-find-links --no-header --upgrade --quiet -o requirements.lock
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	--no-emit-index-url --no-emit-find-links --no-header
+
+lock: install ## Choose the newest versions that install together, with the hashes of their files
+	$(LOCK) pyproject.toml --extra dev -o requirements.lock
+	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
 
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info

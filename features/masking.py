@@ -5,6 +5,8 @@ that was not issued, would then move every forecast. Masking a fixed share of th
 what is missing, as dropout does for inputs (Srivastava et al., JMLR 15, 2014).
 """
 
+from zlib import crc32
+
 import polars as pl
 
 MULTIPLIERS = {"weather": 2_246_822_519, "labor": 3_266_489_917}
@@ -24,8 +26,10 @@ def masked(rows: pl.DataFrame) -> pl.DataFrame:
     A store's day is masked in all its hours, as where a table ends. Stores are drawn by themselves: were a date masked
     in all of them, trees would take what is missing for the name of that date.
     """
+    ids = rows["store_id"].unique()
+    store_hash = pl.col("store_id").replace_strict(ids, [crc32(name.encode()) for name in ids], return_dtype=pl.UInt64)
     columns = [
-        pl.when(~_sampled(multiplier)).then(name).alias(name)
+        pl.when(~_sampled(store_hash, multiplier)).then(name).alias(name)
         for family, multiplier in MULTIPLIERS.items()
         for name in rows.columns
         if name.startswith(f"{family}_")
@@ -33,10 +37,10 @@ def masked(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(columns)
 
 
-def _sampled(multiplier: int) -> pl.Expr:
+def _sampled(store_hash: pl.Expr, multiplier: int) -> pl.Expr:
     """Whether a row's store, origin and lead are in the sample: a hash of them, mixed as in MurmurHash3 (Appleby)."""
     days = pl.col("origin_date").cast(pl.Int32).cast(pl.UInt64) * 31 + pl.col("lead_days").cast(pl.UInt64)
-    key = days + pl.col("store_id").rank("dense").cast(pl.UInt64) * 7_919_777
+    key = (days + store_hash * 7_919_777) % 2**32
     mixed = key * multiplier % 2**32
     mixed = mixed.xor(mixed // 2**16) * 2_246_822_507 % 2**32
     return mixed.xor(mixed // 2**13) * ONE_IN // 2**32 == 0

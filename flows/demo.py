@@ -11,8 +11,9 @@ import polars as pl
 from features.simulator import Chain, ChainSpec, simulate
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.login import new_login
 from flows.adapters.recipes import Recipes
-from flows.adapters.server import quiet
+from flows.adapters.server import protected, quiet
 from flows.adapters.settings import Settings
 from flows.backtest import Backtested, Span, backtest
 from flows.monitor import Watch
@@ -65,7 +66,12 @@ def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = la
 
 
 def _quiet_prefect(store: Path) -> None:
-    """Prefect keeps its own store there, says little and sends nothing; set before it is imported."""
+    """Prefect keeps its own store there, says little and sends nothing; set before it is imported.
+
+    Where no other server is named, the one that Prefect starts for the demo serves the demo alone.
+    """
+    if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"}:
+        os.environ |= protected(new_login())
     silent = {
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_LEVEL": "ERROR",

@@ -49,7 +49,7 @@ def deployments(home: str, timezone: str, pool: str) -> list[dict[str, Any]]:
     ]
 
 
-ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELEMETRY": "true"}
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
 
 
 def _on_decision(home: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _local(workers: int) -> LocalCluster:
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
-            dashboard_address=":0",
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             env={"POLARS_MAX_THREADS": "1"},
             preload=["import os; os.dup2(2, 1)"],

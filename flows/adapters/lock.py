@@ -22,3 +22,13 @@ def held(path: Path, wait: bool = True) -> Iterator[IO[str]]:
         except BlockingIOError:
             raise DaypartError(f"{path} is held by another process: end that one first") from None
         yield file
+
+
+def is_held(path: Path) -> bool:
+    """Return whether a process holds the file's lock. Raises FileNotFoundError where there is no such file."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -10,46 +10,85 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 from uuid import UUID
 
 from features.errors import DaypartError, InputError
-from flows.adapters.lock import held
+from flows.adapters.lock import held, is_held
+from flows.adapters.login import ensure_login, private_folder, read_login
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 HOST = "127.0.0.1"
+LOGIN, LOCK = "login", "server.lock"
+"""Files in the store: the login of the home's own server, and its API's URL, locked while it runs."""
 START_SECONDS, STOP_SECONDS = 180.0, 30.0
-ELSEWHERE = ("PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
-"""What would lead the home's own server, or its worker, to state that is not the home's."""
+ELSEWHERE = (
+    "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_SERVER_API_", "PREFECT_SERVER_CORS_", "PREFECT_SERVER_CSRF_",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL",
+)  # fmt: skip
+"""Settings, by how their names begin, that lead the home's own server or worker to other state or weaken its checks."""
 ENDED = "its worker was gone when the server started: the next run does it over"
 
 
 def quiet(store: Path) -> dict[str, str]:
-    """The environment in which Prefect keeps its own store there and sends nothing to anybody."""
-    store.mkdir(parents=True, exist_ok=True)
+    """The environment in which Prefect keeps its own store there and sends nothing to anybody.
+
+    No other user of the machine can enter the store.
+    """
+    store = private_folder(store)
     return {"PREFECT_HOME": str(store), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
-@contextmanager
-def connected(api_url: str | None = None) -> Iterator["SyncPrefectClient"]:
-    """A client of the server at `api_url`, by default of the one that the environment or Prefect's profile names.
+def protected(login: str) -> dict[str, str]:
+    """The environment in which a Prefect server serves nobody without the login, and its clients have it."""
+    return {
+        "PREFECT_SERVER_API_AUTH_STRING": login,
+        "PREFECT_API_AUTH_STRING": login,
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
+    }
 
-    Raises InputError where none is named, none answers, or it does not let us in.
+
+def named_url(api_url: str | None) -> str:
+    """Return `api_url`, by default what the environment or Prefect's profile names. Raises InputError where none is."""
+    from prefect.settings import PREFECT_API_URL
+
+    url = api_url or PREFECT_API_URL.value()
+    if not url:
+        raise InputError(
+            "no Prefect server is named: set PREFECT_API_URL, give --api-url URL, or start one here with --local"
+        )
+    return url
+
+
+def readable_on_the_way(url: str) -> bool:
+    """Return whether what is sent there, credentials included, crosses a network without encryption."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    with suppress(ValueError):
+        return parts.scheme == "http" and not ip_address(host).is_loopback
+    return parts.scheme == "http" and host != "localhost"
+
+
+@contextmanager
+def connected(url: str, store: Path) -> Iterator["SyncPrefectClient"]:
+    """A client of the server whose API is at the URL; of the home's own server, in `store`, with its login.
+
+    Raises InputError where none answers or it does not let us in.
     """
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectHTTPStatusError
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: api_url} if api_url else {}):
-        url = PREFECT_API_URL.value()
-        if not url:
-            told = "no Prefect server is named: set PREFECT_API_URL, give --api-url URL,"
-            raise InputError(f"{told} or start one here with --local")
+    own = {PREFECT_API_AUTH_STRING: read_login(store / LOGIN)} if _serves(store, url) else {}
+    with temporary_settings({PREFECT_API_URL: url, **own}):
         try:
             with get_client(sync_client=True) as client:
                 client.read_work_pools(limit=1)
@@ -60,8 +99,15 @@ def connected(api_url: str | None = None) -> Iterator["SyncPrefectClient"]:
         except PrefectHTTPStatusError as refused:
             told = f"{url} answers {refused.response.status_code}"
             raise InputError(
-                f"{told}: expected a Prefect API that lets us in; see --api-url and PREFECT_API_KEY"
+                f"{told}: expected a Prefect API that lets us in; "
+                "see --api-url, PREFECT_API_KEY and PREFECT_API_AUTH_STRING"
             ) from None
+
+
+def _serves(store: Path, url: str) -> bool:
+    """Whether the store's own server runs, and at that URL: nobody else's is to get its login."""
+    lock = store / LOCK
+    return lock.is_file() and lock.read_text("utf-8") == url.rstrip("/") and is_held(lock)
 
 
 def emit(
@@ -98,14 +144,20 @@ class Local:
         """Where programs talk to it."""
         return f"{self.ui}/api"
 
+    @property
+    def login(self) -> Path:
+        """The file whose line lets a person in."""
+        return self.store / LOGIN
+
     def work(self, pool: str) -> None:
         """Starts a worker that runs the pool's deployments, each in a process of its own and with this very code.
 
         Runs that are said to be under way are told to have crashed: no worker is there to do them.
         """
-        with connected(self.api_url) as client:
+        with connected(self.api_url, self.store) as client:
             _bury(client)
-        self._start("worker", "worker", "start", "--pool", pool, "--type", "process", "--name", "local")
+        options = ("--pool", pool, "--type", "process", "--name", "local")
+        self._start("worker", "prefect", "--no-prompt", "worker", "start", *options)
 
     def watch(self) -> None:
         """Waits until a child ends, which is a DaypartError."""
@@ -115,8 +167,15 @@ class Local:
                     raise self._failed(name)
             time.sleep(0.5)
 
-    def _serve(self, lock: int) -> None:
-        self._start("server", "server", "start", "--host", HOST, "--port", str(self.port), keep=(lock,))
+    def _serve(self, listener: socket.socket, lock: IO[str]) -> None:
+        """Starts the server on the socket, which it takes over, and waits until it answers."""
+        ensure_login(self.login)
+        lock.truncate(0)
+        lock.write(self.api_url)
+        lock.flush()
+        number = listener.fileno()
+        self._start("server", "flows.adapters.prefect_app", str(number), keep=(number, lock.fileno()))
+        listener.close()
         give_up = time.monotonic() + START_SECONDS
         while time.monotonic() < give_up and self.children["server"].poll() is None:
             with suppress(OSError), urlopen(f"{self.api_url}/health", timeout=5) as answer:
@@ -125,20 +184,25 @@ class Local:
             time.sleep(0.2)
         raise self._failed("server")
 
-    def _start(self, name: str, *arguments: str, keep: tuple[int, ...] = ()) -> None:
+    def _start(self, name: str, module: str, *arguments: str, keep: tuple[int, ...] = ()) -> None:
         with (self.store / f"{name}.log").open("ab") as log:
             # In a session of its own: an interrupt from the terminal must not reach the server before the worker.
             self.children[name] = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+                [sys.executable, "-m", module, *arguments],
                 env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, pass_fds=keep,
             )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if name not in ELSEWHERE}
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(ELSEWHERE)}
         ours = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
-        return {**kept, **quiet(self.store), "PREFECT_API_URL": self.api_url, "PYTHONPATH": path}
+        addresses = {
+            "PREFECT_API_URL": self.api_url,
+            "PREFECT_SERVER_UI_API_URL": self.api_url,
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.ui,
+        }
+        return {**kept, **quiet(self.store), **protected(read_login(self.login)), **addresses, "PYTHONPATH": path}
 
     def _failed(self, name: str) -> DaypartError:
         log = self.store / f"{name}.log"
@@ -176,25 +240,32 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 def local(store: Path, port: int) -> Iterator[Local]:
     """A server that keeps its state in `store`, answering at `port` of this machine only, until the block ends.
 
-    Raises InputError where the port is taken, DaypartError where the store's server runs already or does not start.
+    Nobody gets in without the login that the store keeps. Raises InputError where the port is taken, DaypartError
+    where the store's server runs already or does not start.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as taken:
-            told = f"port {port} cannot be had ({taken.strerror})"
-            raise InputError(
-                f"{told}: if a Prefect server answers there leave --local out, else give another --port"
-            ) from None
-    # The server inherits the lock, which is held for as long as either lives.
-    with held(store / "server.lock", wait=False) as lock:
+    # The server inherits both: no other program can answer in its place, and the lock is held while either lives.
+    with _listening(port) as listener, held(private_folder(store) / LOCK, wait=False) as lock:
         made = Local(store, port)
         try:
-            made._serve(lock.fileno())
+            made._serve(listener, lock)
             yield made
         finally:
             made._stop()
+
+
+def _listening(port: int) -> socket.socket:
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise InputError(
+            f"port {port} cannot be had ({error.strerror}): if a Prefect server answers there leave --local out, "
+            "else give another --port"
+        ) from None
+    return listener
 
 
 def _bury(client: "SyncPrefectClient") -> None:

@@ -22,7 +22,7 @@ def deploy(
 ) -> None:
     """Have a Prefect server run the nightly forecast, monitoring, retraining and weekly tuning."""
     from features.errors import InputError
-    from flows.adapters.server import connected
+    from flows.adapters import server
     from flows.deploy import deploy as run
     from flows.deployments import deployments, zone
     from flows.display import deploy as display
@@ -34,9 +34,12 @@ def deploy(
     if local:
         _run_here(place, port, pool, declared, json)
         return
-    with connected(api_url) as client:
+    url = server.named_url(api_url)
+    if server.readable_on_the_way(url):
+        display.warn_plain_http(url)
+    with server.connected(url, place.settings.prefect) as client:
         done = run(client, declared)
-    display.show_deploy(done, pool, None, as_json=json)
+    display.show_deploy(done, pool, as_json=json)
 
 
 def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
@@ -47,9 +50,9 @@ def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]]
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as made:
-        with server.connected(made.api_url) as client:
+        with server.connected(made.api_url, made.store) as client:
             done = run(client, declared)
         made.work(pool)
-        display.show_deploy(done, pool, made.ui, as_json=json)
+        display.show_deploy(done, pool, made.ui, made.login, as_json=json)
         sys.stdout.flush()
         made.watch()

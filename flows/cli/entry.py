@@ -35,6 +35,7 @@ def main() -> None:
     # LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's.
     _refuse_empty(sys.argv[1:])
     stopped = "stopped; nothing was half-written"
     try:

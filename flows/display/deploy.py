@@ -1,8 +1,11 @@
 """What is printed of deployments."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from flows.display.tables import print_json, print_table
 
@@ -10,11 +13,26 @@ if TYPE_CHECKING:
     from flows.deploy import Deployed
 
 
-def show_deploy(done: "Sequence[Deployed]", pool: str, ui: str | None, *, as_json: bool) -> None:
-    """One row per deployment; where its runs are seen, or which worker they wait for."""
+def show_deploy(
+    done: "Sequence[Deployed]", pool: str, ui: str | None = None, login: Path | None = None, *, as_json: bool
+) -> None:
+    """One row per deployment; where its runs are seen and which file has the login, or which worker they wait for."""
     rows = [asdict(each) for each in done]
     if as_json:
-        print_json({"deployments": rows, "pool": pool, "ui": ui})
+        print_json({"deployments": rows, "pool": pool, "ui": ui, "login": str(login) if login else None})
         return
     print_table(rows)
-    print(f"running: see {ui}, stop with Ctrl-C" if ui else f"runs wait for `prefect worker start --pool {pool}`")
+    if ui:
+        print(f"running: open {ui}, log in with the line daypart:PASSWORD of {login}; stop with Ctrl-C")
+    else:
+        print(f"runs wait for `prefect worker start --pool {pool}`")
+
+
+def warn_plain_http(url: str) -> None:
+    """One line on stderr, which repeats no credentials that the URL may hold."""
+    parts = urlsplit(url)
+    print(
+        f"daypart: warning: {parts.scheme}://{parts.hostname} is not encrypted: anyone between here and there can read "
+        "the credentials and command the server; use https",
+        file=sys.stderr,
+    )

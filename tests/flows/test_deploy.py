@@ -1,3 +1,4 @@
+import os
 import socket
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 import yaml
 
 from flows.adapters.lake import Lake
+from flows.adapters.login import ensure_login
+from flows.adapters.server import readable_on_the_way
 from flows.adapters.settings import Settings
 from flows.deployments import deployments, zone
+from flows.display.deploy import show_deploy
 
 FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
 CHANGES = {
@@ -82,3 +86,61 @@ def test_what_cannot_be_deployed_is_told_in_words(
     assert (found.status, found.err.count("\n")) == (2, 1)
     assert told in found.err
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("http://prefect.example/api", True),
+        ("HTTP://10.1.2.3:4200/api", True),
+        ("http://[2001:db8::1]/api", True),
+        ("http://localhost.example/api", True),
+        ("http://127.0.0.1.example/api", True),
+        ("https://prefect.example/api", False),
+        ("http://127.0.0.1:4200/api", False),
+        ("http://127.8.9.10/api", False),
+        ("http://localhost:4200/api", False),
+        ("http://[::1]:4200/api", False),
+        ("nowhere", False),
+    ],
+)
+def test_what_others_on_the_way_can_read_is_known_by_its_address(url: str, plain: bool) -> None:
+    assert readable_on_the_way(url) is plain
+
+
+def test_a_server_of_another_host_without_encryption_is_warned_of_before_anything_is_sent(
+    daypart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address of no host in particular reaches this machine, but is none of those that stay on it."""
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://someone:hidden@0.0.0.0:{closed.getsockname()[1]}/api"
+        outcome = daypart(tmp_path / "home", "deploy", "--api-url", url)
+    warning, error = outcome.err.splitlines()
+    assert warning.startswith("daypart: warning: http://0.0.0.0 is not encrypted: anyone between here and there")
+    assert "hidden" not in warning
+    assert error.startswith("daypart: no Prefect server answers at")
+    assert (outcome.status, outcome.out) == (2, "")
+
+
+def test_neither_commands_nor_deployed_runs_send_telemetry(
+    daypart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert daypart(tmp_path / "home", "deploy").status == 2
+    assert names.items() <= os.environ.items()
+    for deployment in deployments("home", "Europe/Paris", "pool"):
+        assert names.items() <= deployment["work_pool"]["job_variables"]["env"].items()
+
+
+def test_who_deploys_reads_where_to_log_in_but_not_the_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = ensure_login(tmp_path / "login")
+    show_deploy([], "daypart", "http://127.0.0.1:4200", tmp_path / "login", as_json=False)
+    printed = capsys.readouterr().out
+    assert f"open http://127.0.0.1:4200, log in with the line daypart:PASSWORD of {tmp_path / 'login'}" in printed
+    assert login.partition(":")[2] not in printed

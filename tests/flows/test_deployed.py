@@ -1,114 +1,38 @@
 """A real server and worker, begun by the command line, take a chain from a model that slipped to a better one."""
 
+import base64
 import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.request import urlopen
 
 import polars as pl
 import psutil
 import pytest
 
-from features.simulator import Chain, ChainSpec, simulate
+from features.errors import InputError
+from features.simulator import simulate
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
-from flows.adapters.recipes import Recipes
-from flows.adapters.registry import Registry
+from flows.adapters.login import read_login
 from flows.adapters.server import ENDED, connected
-from flows.adapters.settings import Settings
+from flows.announcement import EVENT
 from flows.deploy import deploy
 from flows.deployments import deployments
 from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.train import train
-from forecasting.recipe import Recipe
+from tests.flows.running import HASTE, RECIPE, SPEC, ZONE, Running, degraded, ended
+from tests.flows.strangers import EVIL, REFUSED, SOCKETS, event, strangers
 
 ROOT = Path(__file__).resolve().parents[2]
-SPEC = ChainSpec(stores=6, days=130, seed=5, issues_days=60)
-TRAINED, PUBLISHED = 84, (102, 109, 116)
-"""Days after the chain's first at which the champion was trained, and at which it published."""
-RECIPE = '[recipe.standard]\nmembers = ["ratio"]\nlearning_rate = 0.3\nrounds = 10\nmax_rows = 4000\nfolds = 1\n'
-ZONE = "America/New_York"
-HASTE = {
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
-    "DAYPART_TIMEZONE": ZONE,
-}
-POLICY = "[policy]\nconfidence = 0.95\nbias_bps = 2000\ncoverage_low = 0.5\ncoverage_high = 1.0\nworse_bps = 2000\n"
-"""Few trees are all that a test has time for: what they are by themselves must not hold a challenger back."""
-PATIENCE = 180.0
-
-
-@dataclass
-class Running:
-    """A home and the `daypart deploy --local` that serves it."""
-
-    home: Path
-    process: Callable[..., subprocess.Popen[str]]
-    port: int = 0
-    child: Any = None
-    told: dict[str, Any] = field(default_factory=dict)
-
-    def start(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.child = self.process(self.home, "deploy", "--local", "--port", self.port, "--json")
-        line = self.child.stdout.readline()
-        self.told = json.loads(line) if line else pytest.fail(self.child.stderr.read())
-
-    def offspring(self) -> list[psutil.Process]:
-        return psutil.Process(self.child.pid).children(recursive=True)
-
-    def worker(self) -> psutil.Process:
-        return next(each for each in self.offspring() if "worker" in each.cmdline())
-
-    @property
-    def api_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/api"
-
-    @property
-    def registry(self) -> Registry:
-        return Registry(Settings(home=self.home))
-
-    def champions(self) -> dict[str, int | None]:
-        return {target: self.registry.version_of(target, "champion") for target in ("orders", "sales")}
-
-    def versions(self) -> int:
-        return sum(self.registry.versions(target).height for target in ("orders", "sales"))
-
-    def run(self, deployment: str, **parameters: object) -> Any:
-        """Asks for one run, as a schedule or a person does."""
-        with connected(self.api_url) as client:
-            found = client.read_deployment_by_name(f"{deployment}/daypart")
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
-
-    def until(self, flow: str, done: Callable[[Any], bool], which: Sequence[Any] = ()) -> Any:
-        """The first of the flow's runs, or of those asked for, for which that holds."""
-        from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-
-        give_up = time.monotonic() + PATIENCE
-        runs: list[Any] = []
-        while time.monotonic() < give_up:
-            with connected(self.api_url) as client:
-                runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
-            for run in runs:
-                if (not which or run.id in which) and done(run):
-                    return run
-            time.sleep(0.5)
-        return pytest.fail(f"{flow} {which}: {[(run.id, run.state, run.parameters) for run in runs]}")
-
-
-def ended(run: Any) -> bool:
-    return bool(run.state.is_final())
 
 
 @pytest.fixture(scope="module")
@@ -127,32 +51,48 @@ def running(tmp_path_factory: Any, process: Any) -> Iterator[Running]:
         made.child.wait(60)
 
 
-def degraded(home: Path, chain: Chain) -> None:
-    """A champion that learned a day whose mornings grow and whose evenings shrink, on a chain that has no such days."""
-    home.mkdir()
-    (home / "recipes.toml").write_text(RECIPE)
-    (home / "policy.toml").write_text(POLICY)
-    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+def test_strangers_neither_command_the_server_nor_read_from_it(running: Running) -> None:
+    """Not even beside each other's faults; what is sent last, with the login, shows that all before it was refused."""
+    for sender in strangers(running.port):
+        for content in ("application/json", None, "application/x-www-form-urlencoded", "text/plain"):
+            assert sender.request("POST", "/api/flows/", '{"name": "forged"}', content) in REFUSED, (sender, content)
+            assert sender.request("POST", "/api/flows/filter", None, content) in REFUSED, (sender, content)
+        assert sender.request("GET", "/api/work_pools/daypart") in REFUSED, sender
+        assert sender.request("GET", "/api/csrf-token?client=forged") in REFUSED, sender
+        for path in SOCKETS:
+            for handshake in (True, False):
+                assert not sender.let_in(path, event(str(running.home)), handshake), (sender, path, handshake)
+    known = running.known()
+    assert known.request("GET", "/api/work_pools/daypart") == 200
+    assert known.request("POST", "/api/flows/", '{"name": "forged"}', "application/json") == 403  # no CSRF token
+    for foreign in (replace(known, host=f"evil.example:{running.port}"), replace(known, origin=EVIL)):
+        assert foreign.request("GET", "/api/work_pools/daypart") in REFUSED
+        assert not foreign.let_in("/api/events/in", event(str(running.home)))
+    assert known.let_in("/api/events/in", event("another home", "daypart.known"))
+    running.until_stored("SELECT 1 FROM events WHERE event = 'daypart.known'")
+    assert running.stored(f"SELECT event FROM events WHERE event = '{EVENT}'") == []
+    assert running.stored("SELECT name FROM flow WHERE name = 'forged'") == []
+    assert running.stored("SELECT client FROM csrf_token WHERE client = 'forged'") == []
+    assert running.runs_stored("retrain") == 0
 
-    def ingest(table: str, rows: pl.DataFrame) -> None:
-        rows.write_parquet(home / "rows.parquet")
-        ingest_table(lake, table, [home / "rows.parquet"])
 
-    for table, rows in chain.tables.items():
-        if rows.height and table != "demand":
-            ingest(table, rows)
-    demand, day = chain.tables["demand"], pl.col("hour_local").dt.date()
-    weeks = (day - pl.lit(SPEC.start)).dt.total_days() // 7
-    factor = (weeks * pl.when(pl.col("hour_local").dt.hour() < 13).then(0.25).otherwise(-0.25)).exp()
-    trained = SPEC.start + timedelta(days=TRAINED)
-    bent = demand.filter(day < trained).with_columns((pl.col("orders") * factor).round(), pl.col("sales") * factor)
-    ingest("demand", bent)
-    train(lake, registry, Recipe(), None, trained, recipes=Recipes.read(home / "recipes.toml"))
-    for days in PUBLISHED:
-        origin = SPEC.start + timedelta(days=days)
-        ingest("demand", demand.filter(day < origin))
-        publish(lake, registry, origin)
-    ingest("demand", demand)
+def test_the_server_schedules_what_is_to_run_by_itself(running: Running) -> None:
+    """Every night, noon and week ahead that Prefect looks at, without anybody asking for a run."""
+    running.until_stored("SELECT 1 FROM flow_run WHERE state_type = 'SCHEDULED' AND auto_scheduled")
+    assert [running.runs_stored(flow) > 0 for flow in ("nightly", "monitor", "tuning", "retrain")] == [True] * 3 + [
+        False
+    ]
+
+
+def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Running) -> None:
+    with urlopen(f"http://127.0.0.1:{running.port}/ui-settings", timeout=30) as answer:
+        settings = json.load(answer)
+    with urlopen(f"http://127.0.0.1:{running.port}/v2/", timeout=30) as answer:
+        assert b"<html" in answer.read()
+        assert answer.headers["Content-Security-Policy"] == "connect-src 'self'; frame-ancestors 'none'"
+    assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == (running.api_url, "BASIC", True)
+    assert running.told["ui"] == f"http://127.0.0.1:{running.port}"
+    assert running.told["login"] == str(running.store / "login")
 
 
 def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) -> None:
@@ -179,7 +119,7 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
     """Deploying what is there already leaves even a paused schedule alone."""
     home = str(running.home)
     ours, others = (deployments(home, zone, "daypart") for zone in (ZONE, "Europe/Paris"))
-    with connected(running.api_url) as client:
+    with connected(running.api_url, running.store) as client:
         nightly = client.read_deployment_by_name("nightly/daypart")
         client.update_deployment_schedule(nightly.id, nightly.schedules[0].id, active=False)
         assert {each.change for each in deploy(client, ours)} == {"unchanged"}
@@ -191,9 +131,14 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
     subprocess.run(
         [sys.executable, "-m", "prefect", "--no-prompt", *asked],
         cwd=ROOT, check=True, capture_output=True,
-        env={**os.environ, "PREFECT_API_URL": running.api_url, "DAYPART_HOME": home},
+        env={
+            **os.environ,
+            "DAYPART_HOME": home,
+            "PREFECT_API_URL": running.api_url,
+            "PREFECT_API_AUTH_STRING": read_login(running.store / "login"),
+        },
     )  # fmt: skip
-    with connected(running.api_url) as client:
+    with connected(running.api_url, running.store) as client:
         assert declared_on(client) == command
         deploy(client, ours)
         assert declared_on(client) == command
@@ -234,6 +179,53 @@ def test_of_two_retrains_one_waits_and_one_killed_half_way_is_done_over(running:
     assert (crashed.state.is_crashed(), crashed.state.message) == (True, ENDED)
     assert running.until("retrain", ended, [waiting]).state.is_completed()
     assert running.versions() == versions + 2
+
+
+def test_a_command_of_the_same_home_has_the_login_and_one_of_another_does_not(
+    running: Running, daypart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    done = daypart(running.home, "deploy", "--api-url", running.api_url, "--json").json
+    assert {each["change"] for each in done["deployments"]} == {"unchanged"}
+    assert (done["ui"], done["login"]) == (None, None)
+    refused = daypart(tmp_path / "home", "deploy", "--api-url", running.api_url)
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "answers 401: expected a Prefect API that lets us in" in refused.err
+
+
+def test_a_login_is_given_to_nobody_but_the_homes_own_server(running: Running) -> None:
+    """Not to one that answers elsewhere on this machine, whatever a home's server once answered at."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(60)
+
+        def listen() -> None:
+            with other.accept()[0] as peer:
+                heard.append(peer.recv(65536))
+                peer.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        listener = Thread(target=listen)
+        listener.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api"
+        with pytest.raises(InputError, match="answers 401"), connected(url, running.store):
+            pass
+        listener.join()
+    assert b"GET" in heard[0] or b"POST" in heard[0]
+    assert b"authorization" not in heard[0].lower()
+
+
+def test_the_password_is_in_one_file_and_in_no_command_line(running: Running) -> None:
+    """After runs, crashes and refusals: not in a log, a database or what was printed."""
+    login = (running.store / "login").read_text("utf-8").strip()
+    traces = [login.partition(":")[2].encode(), base64.b64encode(login.encode())]
+    files = [path for path in running.home.rglob("*") if path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if any(trace in path.read_bytes() for trace in traces)] == [running.store / "login"]
+    lines = [" ".join(one.cmdline()).encode() for one in [psutil.Process(running.child.pid), *running.offspring()]]
+    assert len(lines) >= 3
+    assert not [line for line in lines if any(trace in line for trace in traces)]
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (running.store, running.store / "login")]
+    assert modes == [0o700, 0o600]
 
 
 def test_a_signal_stops_worker_and_server_and_what_they_are_at(running: Running) -> None:

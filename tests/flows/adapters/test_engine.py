@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -38,6 +39,21 @@ def test_a_cluster_started_for_the_run_trains_what_this_process_does(
         ("sales", True),
     ]
     assert champions(untrained) == champions(world)
+
+
+def test_a_cluster_started_for_the_run_answers_on_this_machine_only(tmp_path: Path) -> None:
+    before = listening()
+    with opened(Settings(home=tmp_path, engine="dask", workers=1)):
+        addresses = listening() - before
+    assert len(addresses) >= 3
+    assert {address for address, _ in addresses} == {"127.0.0.1"}
+
+
+def listening() -> set[tuple[str, int]]:
+    """Where this process and its children answer."""
+    processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    sockets = [one for process in processes for one in process.net_connections("tcp")]
+    return {(one.laddr.ip, one.laddr.port) for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
 def test_a_cluster_that_is_there_publishes_what_this_process_does(

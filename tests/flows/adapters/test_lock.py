@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DaypartError
-from flows.adapters.lock import held
+from flows.adapters.lock import held, is_held
 
 HOLD = "import sys, time; from pathlib import Path; from flows.adapters.lock import held\n"
 HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
@@ -18,6 +18,7 @@ def test_another_process_waits_or_is_refused_until_the_holder_ends_however_it_do
     with subprocess.Popen([sys.executable, "-c", HOLD, path], cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
+        assert is_held(path)
         with pytest.raises(DaypartError, match="held by another process"), held(path, wait=False):
             pass
         waiter = subprocess.Popen([sys.executable, "-c", HOLD, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -28,5 +29,6 @@ def test_another_process_waits_or_is_refused_until_the_holder_ends_however_it_do
     assert waiter.stdout.readline() == "held\n"
     waiter.kill()
     waiter.wait()
+    assert not is_held(path)
     with held(path, wait=False):
         pass
