@@ -94,7 +94,7 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
     learned = _learned(hours.join(by_states, on=ORIGIN, how="semi", maintain_order="left"), by_states)
     declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records.hours)
-    trade = trading.without_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
+    trade = trading.without_known_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
     assert isinstance(last, date)

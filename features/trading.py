@@ -120,9 +120,16 @@ def _earliest_known(closed: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_closures(trade: pl.DataFrame, closures: pl.DataFrame) -> pl.DataFrame:
-    """Rows of (store_id, origin_date, business_date, hour) without those that a closure covers.
+    """Rows of (store_id, business_date, hour) without those that a closure covers. Row order is not kept."""
+    return trade.join(closed_days(closures), on=["store_id", "business_date"], how="anti").join(
+        closed_hours(closures), on=["store_id", "business_date", "hour"], how="anti"
+    )
 
-    A closure counts at an origin if it was known before it. Row order is not kept.
+
+def without_known_closures(trade: pl.DataFrame, closures: pl.DataFrame) -> pl.DataFrame:
+    """Rows of (store_id, origin_date, business_date, hour) without those that a closure known before the origin covers.
+
+    Row order is not kept.
     """
     for closed in (closed_days(closures), closed_hours(closures)):
         covered = trade.join(closed, on=[name for name in closed.columns if name != "known_on"], how="left")

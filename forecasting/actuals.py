@@ -16,8 +16,8 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     """One row per store, target and local date from `since` on which an open store sold nothing, sorted.
 
     A store was open by its declared hours where they are valid on the date and no closure covers them, and another
-    target's demand does not say that rows are missing; a store without declared hours was open where rows of 0 say so
-    and no closure of the whole day does. Only dates between a store's first and last row are known. Learned hours
+    target's demand does not say that rows are missing; on a date without declared hours it was open where rows of 0 say
+    so and no closure of the whole day does. Only dates between a store's first and last row are known. Learned hours
     alone never make a day idle: it may be closed. Columns: store_id, target, date and `known_on`, the date of the
     row by which it is known, which is a later one where the date has no row.
     """
@@ -27,9 +27,9 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     covered = trading.without_closures(trade, records.closures)
     busy = days.filter(pl.col("total") > 0.0).select(STORE_DATE, busy=True).unique()
     by_hours = silent.join(covered, on=STORE_DATE, how="semi").join(busy, on=STORE_DATE, how="left")
-    declared = pl.col("store_id").is_in(records.hours["store_id"].unique().implode())
+    declared = trading.declared_days(records.hours, silent.select(STORE_DATE).unique())
     closed = trading.closed_days(records.closures).rename({"business_date": "date"})
-    by_rows = silent.filter("told", ~declared).join(closed, on=STORE_DATE, how="anti")
+    by_rows = silent.filter("told").join(declared, on=STORE_DATE, how="anti").join(closed, on=STORE_DATE, how="anti")
     found = pl.concat([by_hours.filter(pl.col("told") | pl.col("busy").is_null()).drop("busy"), by_rows])
     ends = found.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
     open_then = pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))

@@ -80,7 +80,7 @@ def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
     ):
         origin = known_on + timedelta(days=days)
         rows = trade.with_columns(origin_date=pl.lit(origin), business_date=pl.lit(MONDAY))
-        found = trading.without_closures(rows, dated)
+        found = trading.without_known_closures(rows, dated)
         assert found.columns == rows.columns
         assert sorted(found.select("store_id", "hour").iter_rows()) == expected
         assert trading.known_closures(dated, origin).height == (2 if days == 1 else 0)
