@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from features.masking import ONE_IN, masked
@@ -33,14 +34,15 @@ def test_the_share_is_the_same_at_every_lead_and_independent_between_families() 
     absent = pairs.select("lead_days", weather=pl.col("weather_temperature_c").is_null(),
                           labor=pl.col("labor_day_change").is_null())  # fmt: skip
     shares = absent.group_by("lead_days").mean()
-    for name in ("weather", "labor"):
-        assert shares[name].is_between(0.7 / ONE_IN, 1.3 / ONE_IN).all()
+    expected = {family: 1 / one_in for family, one_in in ONE_IN.items()}
+    for name, share in expected.items():
+        assert shares[name].is_between(0.7 * share, 1.3 * share).all()
     alike = pairs.group_by(PAIR).agg(both=pl.col("labor_day_change").is_null().all())["both"].mean()
-    assert 0.5 / ONE_IN**2 < alike < 1.5 / ONE_IN**2  # type: ignore[operator]
+    assert alike == pytest.approx(expected["labor"] ** 2, rel=0.15)
     both = absent.select((pl.col("weather") & pl.col("labor")).mean()).item()
-    assert 0.7 / ONE_IN**2 < both < 1.3 / ONE_IN**2
+    assert both == pytest.approx(expected["weather"] * expected["labor"], rel=0.15)
 
 
 def test_rows_without_those_families_stay_as_they_are() -> None:
-    plain = rows().select(*PAIR, "history_last")
+    plain = rows().select("store_id", *PAIR, "history_last")
     assert_frame_equal(masked(plain), plain)

@@ -12,7 +12,7 @@ from features import labor, matrix
 from features.records import Records
 from features.simulator import ChainSpec, simulate
 from forecasting.accuracy import wape_bps
-from forecasting.backtest import with_actuals
+from forecasting.actuals import idle_days, with_actuals
 from forecasting.model import Model
 from forecasting.publication import of_block
 from forecasting.recipe import Recipe
@@ -21,7 +21,7 @@ from forecasting.workshop import Workshop
 SPEC = ChainSpec(stores=12, days=340, seed=7, issues_days=250)
 AS_OF = SPEC.end - timedelta(days=28)
 ORIGINS = (AS_OF, AS_OF + timedelta(days=14))
-RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=15, folds=1, max_rows=80_000)
+RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=31, folds=1, max_rows=100_000)
 TOLERANCE_BPS = 20
 
 
@@ -45,6 +45,11 @@ def chain() -> Records:
     return Records.of(simulate(SPEC).tables)
 
 
+@cache
+def idle() -> pl.DataFrame:
+    return idle_days(chain(), AS_OF)
+
+
 def cut(records: Records, table: str, first: date) -> Records:
     return replace(records, **{table: FUTURE[table](getattr(records, table), first)})
 
@@ -62,7 +67,8 @@ def served(model: Model, known: Callable[[date], Records]) -> pl.DataFrame:
         records = known(origin).until(origin - timedelta(days=1))
         past = matrix.past(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
         rows.append(of_block(records, past, model, origin, "1"))
-    return with_actuals(pl.concat(rows), chain().demand).drop_nulls("actual").rename({"actual": "y"})
+    forecasts = pl.concat(rows)
+    return with_actuals(forecasts, chain().demand, idle()).drop_nulls("actual").rename({"actual": "y"})
 
 
 @cache
