@@ -93,9 +93,9 @@ def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: H
 
 
 def test_a_head_that_is_none_is_wrong_input(cut: House, daypart: Any) -> None:
-    for head in ("", "nonsense"):
+    for head, reason in (("", "--head is empty"), ("nonsense", "expected NUMBER:HASH")):
         said = daypart(cut.home, "audit", "--verify", "--head", head)
-        assert (said.status, "expected NUMBER:HASH" in said.err) == (2, True)
+        assert (said.status, reason in said.err) == (2, True), said.err
 
 
 def test_who_repairs_is_who_is_accountable_for_settings_or_as_a_table_has_it(cut: House) -> None:

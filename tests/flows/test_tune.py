@@ -71,7 +71,7 @@ def whole(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, daypart: Any, tmp_path: Path) -> None:
     settings = untrained.home / "recipes.toml"
-    settings.write_text("[recipe.standard]\nmembers = ['ratio']\n[recipe.standard.orders]\nrounds = 2\n")
+    settings.write_text("[recipe.standard]\nmembers = ['level']\n[recipe.standard.orders]\nrounds = 3\n")
     out = tmp_path / "proposed.toml"
     found = daypart(untrained.home, *TUNE, "--out", out).json
     assert found["out"] == str(out)
@@ -82,14 +82,14 @@ def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, d
     assert told["at_least_bps"] > 0
     tier = tomllib.loads(out.read_text())["recipe"]["standard"]
     assert told["settings"].items() <= {**tier, **tier["orders"]}.items()
-    assert (tier["members"], "sales" in tier) == (["ratio"], False)
+    assert (tier["members"], "sales" in tier) == (["level"], False)
     assert all(str(round(told[n][k])) in out.read_text() for n in ("before_bps", "best_bps") for k in ("hour", "day"))
     out.rename(settings)
     assert daypart(untrained.home, "train").status == 0
     made = {target: untrained.registry.load(target, 1)["model.json"] for target in ("orders", "sales")}
     orders, sales = (json.loads(made[target])["recipe"] for target in ("orders", "sales"))
     assert {name: value for name, value in orders.items() if value != sales[name]} == tier["orders"]
-    assert sales["members"] == ["ratio"]
+    assert sales["members"] == ["level"]
     start, end = date(2024, 2, 20), date(2024, 3, 4)
     span = ("--start", start, "--end", end, "--targets", "orders", "--out", tmp_path / "b.parquet")
     assert daypart(untrained.home, "backtest", *span).status == 0

@@ -48,7 +48,7 @@ def chain(
         for (name, k), (o, s) in demand.items()
     ]
     open_at = [("A", weekday, opens, closes, valid_from, None) for weekday, (opens, closes) in hours.items()]
-    shut = [(name, DATES[k], first, None, None) for (name, k), first in closed.items()]
+    shut = [(name, DATES[k], first, None, None, None) for (name, k), first in closed.items()]
     return Records.of({
         "stores": pl.DataFrame(stores, schema=STORES.schema), "demand": pl.DataFrame(rows, schema=DEMAND.schema),
         "hours": pl.DataFrame(open_at, schema=HOURS.schema, orient="row"),
@@ -89,7 +89,7 @@ def expected(records: Records) -> set[tuple[str, str, date, date]]:
                 if rows:
                     continue
                 busy = any(told.get((store, day, other)) for other in TARGETS)
-                if store == "A" and records.hours.height:
+                if store == "A" and any((row["valid_from"] or date.min) <= day for row in records.hours.to_dicts()):
                     idle = trades(records, day) and (rows is not None or not busy)
                 else:
                     idle = rows is not None and (store, day) not in whole
@@ -165,7 +165,7 @@ def without_days(closed: bool, *days: date) -> Records:
     """A simulated chain in which S0001 sold nothing on some days, its closures saying so or not."""
     records = Records.of(simulate(SPEC).tables)
     gone = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
-    rows = [("S0001", day, None, None, None) for day in days if closed]
+    rows = [("S0001", day, None, None, None, None) for day in days if closed]
     more = pl.DataFrame(rows, schema=CLOSURES.schema, orient="row")
     return replace(records, demand=records.demand.filter(~gone), closures=pl.concat([records.closures, more]))
 
