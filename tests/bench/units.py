@@ -197,7 +197,7 @@ def _list(home: Path) -> Work:
         aliases = timed("aliases", registry.aliases)
         own = {unit: named["champion"] for unit, named in aliases.items() if "." in unit}
         timed("describe all", lambda: registry.describe_all(own))
-        timed("load all", lambda: registry.stored_all(own))
+        timed("load all", lambda: list(registry.stored_all(own)))
         day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
         chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))

@@ -13,11 +13,15 @@ from typing import Any
 
 from features.matrix import View
 from features.records import days
+from features.tables import TARGETS
+from flows import units
 from flows.adapters.cluster import Dask
 from flows.adapters.engine import opened
 from flows.adapters.meter import Meter
+from flows.adapters.portfolio import ONE
 from flows.adapters.settings import Settings
-from flows.forecast import block_forecast, champions
+from flows.champions import champions
+from flows.forecast import block_forecast
 from flows.reading import Chain
 from forecasting.engine import Engine
 from forecasting.publication import holiday_sums
@@ -56,9 +60,11 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     assert first is not None
     sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
     sums = holiday_sums(chain, ("orders", "sales"), origin)
+    members = units.members(chain, ONE, dict.fromkeys(TARGETS, origin))
+    serving = [champion.served for champion in champions(lake, registry, members)]
     work = {
         "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
-        "forecasting": partial(block_forecast, chain, champions(registry, ("orders", "sales")), origin, sums),
+        "forecasting": partial(block_forecast, chain, serving, origin, sums),
     }
     with opened(Settings(home=home, engine="dask", workers=workers)) as made:
         engine, blocks = made(Meter()), in_blocks(ids)[:BLOCKS]
