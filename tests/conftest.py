@@ -1,18 +1,10 @@
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 # LightGBM's threads spin while they wait unless told so before it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if "PYTEST_XDIST_WORKER" in os.environ and "polars" not in sys.modules:
-    # A worker a core: more threads would only wait for each other. Processes that tests start have theirs.
-    os.environ["POLARS_MAX_THREADS"] = "1"
-    import polars
-
-    polars.thread_pool_size()
-    del os.environ["POLARS_MAX_THREADS"]
 
 
 @pytest.fixture(scope="session")
