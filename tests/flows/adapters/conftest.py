@@ -20,5 +20,5 @@ def client(cluster: Any) -> Iterator[Any]:
     from distributed import Client
 
     with Client(cluster, set_as_default=False) as made:
-        made.wait_for_workers(2, timeout=60)
+        made.wait_for_workers(2, timeout=180)
         yield made
