@@ -4,6 +4,8 @@ from datetime import date
 
 import polars as pl
 
+from features.tables import known_before
+
 KINDS = ("promotion", "local event")
 """Kinds that get a feature of their own; every other kind of event shares one."""
 ACTIVE = "active_events"
@@ -96,7 +98,7 @@ def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -
     not kept.
     """
     keys = ["store_id", "origin_date", "date", "hour"]
-    known = pl.col("known_on").is_null() | (pl.col("known_on") < pl.col("origin_date"))
+    known = known_before(pl.col("origin_date"))
     passing = days.filter(pl.col("kind") != "price").join(codes, on="name", how="left")
     active = (
         rows.select(keys)

@@ -1,7 +1,7 @@
 """What went on around the stores of a block, the same for every target: holidays, events, weather, labor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Self
 
@@ -39,6 +39,7 @@ class Outside:
     @classmethod
     def of(cls, records: Records, view: WeatherView, last: date) -> Self:
         """Of a block of stores, from the first date of its demand to `last`."""
+        records = replace(records, labor=labor.known_in_time(records.labor))
         grid = Grid.of(records.stores["store_id"], records.demand, last)
         first = min(grid.first, last)
         near = timedelta(days=calendar.NEAR_DAYS)
@@ -71,14 +72,14 @@ def _seen(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -
     if view != "none" and records.weather.height:
         seen |= grid.columns(weather.observed(records.weather), "valid_local", weather.DEPARTING)
     if records.labor.height:
-        seen |= grid.columns(labor.known_in_time(records.labor), "hour_local", [labor.SCHEDULED])
+        seen |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
     if records.events.height:
         seen |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
     return seen
 
 
 def _schedule_known_on(schedule: pl.DataFrame, grid: Grid) -> Column | None:
-    dated = labor.known_in_time(schedule).filter(pl.col("known_on").is_not_null())
+    dated = schedule.filter(pl.col("known_on").is_not_null())
     if dated.is_empty():
         return None
     days = dated.with_columns(pl.col("known_on").cast(pl.Int32).cast(pl.Float64))

@@ -1,6 +1,7 @@
 """The canonical tables: what every column means, in which unit, and which values can be."""
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import polars as pl
@@ -205,6 +206,12 @@ EVENTS = Table(
     ),
     ("name", "starts_local", "store_id", "region"),
 )
+
+
+def known_before(origin: pl.Expr | date) -> pl.Expr:
+    """Whether a row was known before an origin, by its `known_on`; a row without one always was."""
+    return pl.col("known_on").is_null() | (pl.col("known_on") < origin)
+
 
 TABLES: dict[str, Table] = {
     table.name: table for table in (STORES, DEMAND, HOURS, CLOSURES, WEATHER, MACRO, LABOR, EVENTS)

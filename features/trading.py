@@ -5,6 +5,7 @@ from datetime import date
 import polars as pl
 
 from features.exact import exact_sum
+from features.tables import known_before
 
 ALWAYS = date(1900, 1, 1)
 """The day from which undated rows are known."""
@@ -140,4 +141,4 @@ def without_known_closures(trade: pl.DataFrame, closures: pl.DataFrame) -> pl.Da
 
 def known_closures(closures: pl.DataFrame, origin: date) -> pl.DataFrame:
     """Return the closures that were known before an origin."""
-    return closures.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))
+    return closures.filter(known_before(origin))

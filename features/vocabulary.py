@@ -13,6 +13,7 @@ from typing import Self
 import polars as pl
 
 from features import events, macro
+from features.tables import known_before
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,8 @@ class Vocabulary:
 
         Stores have no date of being known: all of the table count.
         """
-        known_on, released_on = pl.col("known_on"), pl.col("released_on")
-        known_events = event_rows.filter(known_on.is_null() | (known_on < as_of))
-        released = macro_rows.filter(released_on < as_of)
+        known_events = event_rows.filter(known_before(as_of))
+        released = macro_rows.filter(pl.col("released_on") < as_of)
         return cls(
             tuple(events.name_codes(known_events)["name"]),
             tuple(released["series"].unique().sort()),

@@ -23,10 +23,11 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     """
     days = _days(records.demand)
     silent = _silent(days, since)
-    trade = trading.declared_trade(records.hours, silent.select(STORE_DATE).unique())
+    dates = silent.select(STORE_DATE).unique()
+    trade = trading.declared_trade(records.hours, dates)
     covered = trading.without_closures(trade, records.closures)
     busy = days.filter(pl.col("total") > 0.0).select(STORE_DATE, busy=True).unique()
-    declared = trading.declared_days(records.hours, silent.select(STORE_DATE).unique())
+    declared = trading.declared_days(records.hours, dates)
     by_hours = silent.join(declared, on=STORE_DATE, how="semi").join(covered, on=STORE_DATE, how="semi")
     by_hours = by_hours.join(busy, on=STORE_DATE, how="left")
     closed = trading.closed_days(records.closures).rename({"business_date": "date"})

@@ -237,7 +237,7 @@ def _by_hand(records: Records, past: history.Past, rows: pl.DataFrame, origin: d
     """The planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
     ends = records.stores.select("store_id", "closed_on")
     return (
-        trading.without_known_closures(rows.with_columns(origin_date=pl.lit(origin)), records.closures)
+        trading.without_closures(rows, trading.known_closures(records.closures, origin))
         .join(ends, on="store_id")
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
         .with_columns(weekday=pl.col("date").dt.weekday())

@@ -5,6 +5,7 @@ from datetime import date
 
 import polars as pl
 
+from features.tables import known_before
 from features.weather import MEASURES
 from forecasting.explanation import CLOSED, Explanation
 from forecasting.families import CALENDAR, ECONOMY, EVENT, HOLIDAY, LABOR, LEVEL, LIMITS, STORE, USUAL, WEATHER, YOUNG
@@ -147,7 +148,7 @@ def _holiday(explanation: Explanation) -> str:
 
 def _event(explanation: Explanation) -> str:
     hours, events = explanation.hours, explanation.events
-    known = pl.col("known_on").is_null() | (pl.col("known_on") < pl.lit(hours["origin_date"][0]))
+    known = known_before(hours["origin_date"][0])
     on_day = events.filter(
         pl.col("store_id") == hours["store_id"][0],
         pl.col("date") == _day(explanation),
