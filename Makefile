@@ -53,7 +53,10 @@ lock: install ## Choose the newest versions that install together, with the hash
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
 
+faults: install ## Repeat the slow tests of faults: kills, full disks, damaged files (takes minutes)
+	$(BIN)/pytest -m faults
+
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop lock clean
+.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop lock faults clean

@@ -7,6 +7,11 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests of servers and processes wait for them."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets beside the checkout; the test is skipped where it is absent."""

@@ -17,6 +17,7 @@ import pytest
 from features.simulator import Chain, ChainSpec, simulate
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
+from flows.adapters.lock import held
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
 from flows.cli import main, options
@@ -134,18 +135,27 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def published_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Never to be changed: `world` is a copy that may be."""
-    folder = tmp_path_factory.mktemp("chain")
-    chain = simulate(SPEC)
-    world = World(folder / "home", folder / "files", chain)
+def published_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> World:
+    """Never to be changed: `world` is a copy that may be. The first worker that wants it makes it for all of them."""
+    folder = tmp_path_factory.getbasetemp() / "chain"
+    if worker_id != "master":
+        folder = tmp_path_factory.getbasetemp().parent / "chain"
+    world = World(folder / "home", folder / "files", simulate(SPEC))
+    folder.mkdir(exist_ok=True)
+    with held(folder / "lock"):
+        if not (folder / "made").exists():
+            _make(world)
+            (folder / "made").touch()
+    return world
+
+
+def _make(world: World) -> None:
     _write(world)
-    for table in ("stores", *(name for name in chain.tables if name != "stores")):
+    for table in ("stores", *(name for name in world.chain.tables if name != "stores")):
         if (world.files / f"{table}.parquet").exists():
             ingest_table(world.lake, table, [world.files / f"{table}.parquet"])
     train(world.lake, world.registry, Recipe(**SMALL))
     publish(world.lake, world.registry)
-    return world
 
 
 def _write(world: World) -> None:
@@ -166,17 +176,28 @@ def world(published_world: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def untrained(published_world: World, tmp_path: Path) -> World:
+def untrained(published_world: World, empty_database: Path, tmp_path: Path) -> World:
     """The same tables, but no model and no forecast."""
     keep = shutil.ignore_patterns("forecasts", "audit", "mlflow.db", "artifacts")
     shutil.copytree(published_world.home, tmp_path / "untrained", ignore=keep)
+    shutil.copy(empty_database, tmp_path / "untrained" / "mlflow.db")
     return World(tmp_path / "untrained", published_world.files, published_world.chain)
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a home with one finished run; making it takes seconds, so it is made once."""
-    registry = Registry(Settings(home=tmp_path_factory.mktemp("first") / "home"))
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a home in which nothing ran; making it takes seconds, so it is made once."""
+    registry = Registry(Settings(home=tmp_path_factory.mktemp("empty") / "home"))
+    registry._create()
+    return registry.settings.mlflow_database
+
+
+@pytest.fixture(scope="session")
+def database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a home with one finished run."""
+    home = tmp_path_factory.mktemp("first")
+    shutil.copy(empty_database, home / "mlflow.db")
+    registry = Registry(Settings(home=home))
     registry.record("train", "orders", {}, {}, {}, {})
     return registry.settings.mlflow_database
 

@@ -189,7 +189,7 @@ def test_a_model_that_knows_the_future_is_refused(world: Any, untrained: Any, da
     assert "past" in said.err
 
 
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.faults), True])
 def test_a_killed_forecast_can_be_done_again(
     world: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]], after: bool
 ) -> None:
@@ -211,7 +211,7 @@ def test_what_is_printed_can_be_piped(published_world: Any, process: Callable[..
     assert json.loads(said)["rows"] == published_world.forecasts().height
 
 
-@pytest.mark.parametrize("file_bytes", [2_000, 60_000])
+@pytest.mark.parametrize("file_bytes", [pytest.param(2_000, marks=pytest.mark.faults), 60_000])
 def test_a_disk_that_fills_while_publishing_leaves_the_last_forecast(
     world: Any, daypart: Any, process: Any, file_bytes: int
 ) -> None:

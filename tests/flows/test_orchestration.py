@@ -135,6 +135,8 @@ def test_the_demo_runs_every_flow(
     for name, value in {"STORES": 2, "DAYS": 134, "WEEKS": 3, "RECIPE": SMALL}.items():
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "ChainSpec", functools.partial(ChainSpec, issues_days=60))
+    run, runs = demo.demo, []
+    monkeypatch.setattr(demo, "demo", lambda *given: runs[0] if runs else runs.append(run(*given)) or runs[0])
     found = daypart(tmp_path / "home", "demo", "--json").json
     assert Path(found["report"]).read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
     assert Path(found["forecasts"]).is_dir()

@@ -116,8 +116,8 @@ def test_what_came_after_as_of_changes_nothing(world: Any, untrained: Any, daypa
 @pytest.mark.parametrize(
     ("method", "at", "before"),
     [
-        ("record", 1, True),
-        ("set_alias", 1, False),
+        pytest.param("record", 1, True, marks=pytest.mark.faults),
+        pytest.param("set_alias", 1, False, marks=pytest.mark.faults),
         ("set_alias", 4, True),
     ],
 )
@@ -183,7 +183,7 @@ def test_a_schedule_that_ends_at_the_origin_forecasts_as_if_there_were_none(
         shutil.copytree(untrained.home, home, ignore=shutil.ignore_patterns("labor"))
         if kept is not None:
             Lake(home / "lake").upsert("labor", rows.filter(kept))
-        assert daypart(home, "train").status == 0
+        assert daypart(home, "train", "--targets", "orders").status == 0
         assert daypart(home, "forecast").status == 0
         found.append(Lake(home / "lake").scan("forecasts").collect().sort("store_id", "target", "hour_utc"))
     assert_frame_equal(*found, check_exact=True)

@@ -84,7 +84,7 @@ def wape(rows: pl.DataFrame, lead: int) -> float:
     return found
 
 
-@pytest.mark.parametrize("lead", [0, 7, 13])
+@pytest.mark.parametrize("lead", [0, 7, pytest.param(13, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("table", FUTURE)
 def test_an_absent_future_is_no_worse_than_an_absent_table(table: str, lead: int) -> None:
     absent = served(trained(), lambda origin: cut(chain(), table, origin + timedelta(days=lead)))

@@ -71,7 +71,9 @@ def states(records: Records, view: matrix.View, origin: date) -> history.Past:
     return kinship.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
 
 
-@pytest.mark.parametrize(("seed", "target"), [(1, "orders"), (2, "sales"), (3, "sales")])
+@pytest.mark.parametrize(
+    ("seed", "target"), [(1, "orders"), (2, "sales"), pytest.param(3, "sales", marks=pytest.mark.faults)]
+)
 @pytest.mark.parametrize("late_days", [0, 6])
 def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, late_days: int) -> None:
     records, (trained, day) = chain(seed), model(seed, target)

@@ -89,6 +89,7 @@ def champions(world: Any) -> dict[str, dict[str, bytes]]:
     return {target: world.registry.load(target, "champion") for target in ("orders", "sales")}
 
 
+@pytest.mark.faults
 def test_a_worker_that_is_killed_while_forecasting_changes_nothing(
     world: Any, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
