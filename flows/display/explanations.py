@@ -20,8 +20,12 @@ def show_explained(found: "Explained", *, as_json: bool) -> None:
     rows = [("incumbent", "mean of the last four same weekdays", found.incumbent)]
     rows += [(each.family, each.what, each.amount) for each in found.reasons]
     rows += [("forecast", "their sum", found.forecast)]
+    # A tenth is the least that is told; 208.52 rounded to a tenth first would come out as 208.
     print_table(
-        [{"family": family, "what it was": what, found.unit: round(amount, 1)} for family, what, amount in rows]
+        [
+            {"family": family, "what it was": what, found.unit: amount if abs(amount) >= 100 else round(amount, 1)}
+            for family, what, amount in rows
+        ]
     )
     print("\n".join([*found.sentences, *found.notices]))
 
