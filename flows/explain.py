@@ -11,9 +11,9 @@ from features.errors import InputError, NotKnownError
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.forecast import check_stores, published
+from flows.lineage import reads_of
 from flows.models import ModelStore
 from flows.reading import Chain
-from flows.rebuild import reads_of
 from forecasting import explanation
 from forecasting.explanation import Explanation
 from forecasting.model import Model
@@ -76,7 +76,7 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     rows = _published(lake, asked)
     told, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    reads = reads_of(registry, [told["target"]], told["origin_date"])
+    reads = reads_of(lake, registry, [told["target"]], told["origin_date"])
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
     model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
     found = _made_anew(chain, model, asked, told["origin_date"])
