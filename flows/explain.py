@@ -21,7 +21,7 @@ from forecasting.wording import Reason, reasons, sentences
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
-UNRECORDED = "no run says from which data this was published: it is explained by the data as it is now"
+UNRECORDED = "nothing says from which data this was published: it is explained by the data as it is now"
 SAME = ("hour_utc", "forecast", "incumbent")
 
 
@@ -125,5 +125,7 @@ def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explan
     window = chain.block([asked.store], memory.since(origin))
     found = explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
     if found.hours.is_empty():
-        raise NotKnownError(f"{asked.store} has no forecast by the data as it is now, and no run says what it was then")
+        raise NotKnownError(
+            f"{asked.store} has no forecast by the data as it is now, and nothing says what it was then"
+        )
     return found
