@@ -209,7 +209,7 @@ def test_only_the_files_of_a_version_are_looked_at(lake: Lake) -> None:
 def test_a_partition_is_looked_at_alone(tmp_path: Path) -> None:
     lake, days = Lake(tmp_path / "lake"), [date(2025, 1, 1), date(2025, 1, 2)]
     for day in days:
-        row = {name: None for name in lake.columns("forecasts")}
+        row = dict.fromkeys(lake.columns("forecasts"))
         row |= {"store_id": "A", "target": "orders", "origin_date": day, "lead_days": 0, "hour_utc": START}
         schema = lake_table("forecasts").schema
         lake.replace("forecasts", pl.DataFrame([row], schema=schema), day)
