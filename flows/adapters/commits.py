@@ -32,13 +32,11 @@ UNFINISHED = ".unfinished"
 """The lake's folder of files that no commit names yet."""
 
 
-def write_files(
-    root: Path, spec: LakeTable, frames: Iterable[pl.DataFrame], data_change: bool = True
-) -> "list[AddAction]":
+def write_files(root: Path, spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "list[AddAction]":
     """Write rows as files of the table, and return what a commit needs to add them; readers see none of them yet.
 
     Each file is named by its checksum (`checksums`). Frames are as `LakeTable.conformed` makes them, and are written
-    one after the other. `data_change` is false for rows that are there already, as in a compaction.
+    one after the other.
     """
     from deltalake import WriterProperties, write_deltalake
     from deltalake.transaction import AddAction
@@ -56,13 +54,13 @@ def write_files(
         return [
             AddAction(
                 _moved(draft, root / spec.name, file["path"]), file["size"], file["partitionValues"],
-                file["modificationTime"], data_change, file["stats"],
+                file["modificationTime"], True, file["stats"],
             )
             for file in files
         ]  # fmt: skip
 
 
-def removals(delta: "DeltaTable", partitions: pl.Series | None, data_change: bool = True) -> "list[RemoveAction]":
+def removals(delta: "DeltaTable", partitions: pl.Series | None) -> "list[RemoveAction]":
     """Return what a commit needs to remove all files of the partitions; null is the whole table."""
     from deltalake.transaction import RemoveAction
 
@@ -73,7 +71,7 @@ def removals(delta: "DeltaTable", partitions: pl.Series | None, data_change: boo
     now = time.time_ns() // 1_000_000
     return [
         RemoveAction(
-            row["path"], data_change, now, size=row["size_bytes"],
+            row["path"], True, now, size=row["size_bytes"],
             partition_values={name: None if value is None else str(value) for name, value in row["partition"].items()}
             if "partition" in row else {},
         )
@@ -93,8 +91,9 @@ def commit(
     """Commit files as the version after that of `delta`, and return its number; null `delta` makes the table.
 
     Every write of the lake ends here. The commit says how many files it adds and removes, so that a log entry that
-    was cut is noticed. Use it with `write_files` within `Lake.committed` for any other change of a table's files: the
-    new files then have their checksums. Columns that the table lacks are added to it first, by a commit of their own.
+    was cut is noticed. A change of a table's files that the methods of `Lake` do not make uses it with `write_files`
+    and `removals` within `Lake.committed`: the new files then have their checksums. Columns that the table lacks are
+    added to it first, by a commit of their own.
     Raises DeltaError where another writer committed since `delta` was read.
     """
     from deltalake import CommitProperties, Schema

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import polars as pl
 
-from features.errors import DamagedError, DaypartError, NotKnownError, ValueRefused
+from features.errors import DamagedError, DaypartError, NotKnownError
 from flows.adapters import commits, merge
 from flows.adapters.delta_log import DeltaLog
 from flows.adapters.lake_tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
@@ -165,7 +165,7 @@ class Lake:
         spec = lake_table(table)
         parts = _whole(spec.conformed(rows)) if isinstance(rows, pl.DataFrame) else rows.additions
         for part in parts():
-            _check_within(spec, part, partition)
+            spec.check_within(part, partition)
         kept = {**(metadata or {}), "change": "replace"}
         return self.committed(table, lambda delta: self._replace(spec, parts, partition, kept, delta))
 
@@ -174,6 +174,17 @@ class Lake:
         spec = lake_table(table)
         conformed = spec.conformed(rows)
         return self.committed(table, lambda delta: self._write(spec, [conformed], delta, {"change": "append"}))
+
+    def overwrite(
+        self, table: str, rows: Iterable[pl.DataFrame], delta: "DeltaTable", change: str, partitions: pl.Series | None
+    ) -> int:
+        """Commits rows, as they are stored, in the place of some partitions or of all rows; the version since.
+
+        One frame is in memory at a time. For use in `committed`, which gives `delta`; a compaction's files get their
+        checksums so.
+        """
+        spec = lake_table(table)
+        return self._write(spec, rows, delta, {"change": change}, commits.removals(delta, partitions))
 
     def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
@@ -200,7 +211,7 @@ class Lake:
         assert spec.partition is not None
         if delta is None:
             return self._write(spec, parts(), delta, metadata)
-        if _are(spec.whole(pl.scan_delta(delta)).filter(pl.col(spec.partition) == partition), parts, spec.key):
+        if merge.is_stored(spec, spec.whole(pl.scan_delta(delta)).filter(pl.col(spec.partition) == partition), parts()):
             return int(delta.version())
         removed = commits.removals(delta, pl.Series(spec.partition, [partition]))
         return self._write(spec, parts(), delta, metadata, removed)
@@ -278,25 +289,6 @@ class Lake:
 
 def _whole(rows: pl.DataFrame) -> Parts:
     return lambda: iter([rows])
-
-
-def _check_within(spec: LakeTable, part: pl.DataFrame, partition: object) -> None:
-    outside = part.filter(pl.col(str(spec.partition)) != partition)
-    if outside.height:
-        told = f"{spec.name}: {outside.height} rows lie outside {spec.partition} {partition}; leave them out"
-        raise ValueRefused(told, outside)
-
-
-def _are(stored: pl.LazyFrame, parts: Parts, key: Sequence[str]) -> bool:
-    """Whether the stored rows are those of the parts, each of which has a span of the first key column to itself."""
-    left = stored.select(pl.len()).collect().item()
-    for part in parts():
-        first, last = (pl.lit(end) for end in (part[key[0]].min(), part[key[0]].max()))
-        span = stored.filter(pl.col(key[0]).is_between(first, last)).collect()
-        if not span.select(part.columns).sort(key).equals(part.sort(key)):
-            return False
-        left -= span.height
-    return bool(left == 0)
 
 
 def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:

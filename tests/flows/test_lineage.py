@@ -215,6 +215,8 @@ class Walk:
                 assert str(first.date()) < text < run.data.params["as_of"]
             case "study":
                 assert (self.home.home / "tune" / f"{text}.db").is_file()
+            case "tried":
+                assert float(text) == run.data.metrics["trials"]
             case "tier" | "proposed" | "reason":
                 expected = {"tier": "standard", "proposed": "{}"}
                 assert text == expected.get(name, "no trial is better than the present settings: they stand")
