@@ -11,9 +11,9 @@ from features.errors import InputError, NotKnownError
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.forecast import check_stores, published
+from flows.lineage import reads_of
 from flows.models import ModelStore
 from flows.reading import Chain
-from flows.rebuild import reads_of
 from forecasting import explanation
 from forecasting.explanation import Explanation
 from forecasting.model import Model
@@ -21,7 +21,7 @@ from forecasting.wording import Reason, reasons, sentences
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
-UNRECORDED = "no run says from which data this was published: it is explained by the data as it is now"
+UNRECORDED = "nothing says from which data this was published: it is explained by the data as it is now"
 SAME = ("hour_utc", "forecast", "incumbent")
 
 
@@ -76,7 +76,7 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     rows = _published(lake, asked)
     told, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    reads = reads_of(registry, [told["target"]], told["origin_date"])
+    reads = reads_of(lake, registry, [told["target"]], told["origin_date"])
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
     model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
     found = _made_anew(chain, model, asked, told["origin_date"])
@@ -125,5 +125,7 @@ def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explan
     window = chain.block([asked.store], memory.since(origin))
     found = explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
     if found.hours.is_empty():
-        raise NotKnownError(f"{asked.store} has no forecast by the data as it is now, and no run says what it was then")
+        raise NotKnownError(
+            f"{asked.store} has no forecast by the data as it is now, and nothing says what it was then"
+        )
     return found

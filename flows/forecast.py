@@ -12,7 +12,7 @@ import polars as pl
 from features import memory
 from features.errors import InputError, NotKnownError
 from features.records import Records, Source
-from flows import units
+from flows import lineage, units
 from flows.adapters import exports
 from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
@@ -102,11 +102,13 @@ def publish(
 
     Each store is served by the champion of its unit (`champions`); `notice` is given a line for each that is refused.
     Targets with a champion are published together:
-    one atomic write replaces an earlier publication of the same origin, and until then that is what readers see.
+    one atomic write replaces an earlier publication of the same origin, and until then that is what readers see. The
+    write holds the publication's lineage; the runs of earlier publications that lack one are recorded first.
     Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
     measured, and kept with each target's run.
     """
     meter = meter or Meter(registry.settings.prices)
+    lineage.repair(lake, registry)
     chain = Chain.of(lake)
     present = with_demand(chain, None)
     day = origin or max(next_day(chain, target) for target in present)
@@ -125,34 +127,30 @@ def publish(
         for rows in made(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
-        with meter("publish") as count:
-            lake.replace("forecasts", staged, day)
-            count(counts.total())
-    for target in targets:
-        _record(registry, chain, day, target, serving, {"rows": counts[target], **meter.figures()})
+        publication = _publication(chain, day, serving, counts)
+        with lineage.publishing(registry):
+            with meter("publish") as count:
+                version = lake.replace("forecasts", staged, day, publication.to_metadata())
+                count(counts.total())
+            for target in targets:
+                lineage.record(registry, version, publication, target, meter.figures())
     for line in dict.fromkeys(champion.notice for champion in serving if champion.notice):
         notice(line)
     return day
 
 
-def _record(
-    registry: Registry, chain: Chain, origin: date, target: str, serving: Sequence[Champion],
-    figures: Mapping[str, float],
-) -> None:  # fmt: skip
-    """Keeps the run of one target's publication, with the models that made it and those that were refused."""
-    mine = [champion for champion in serving if champion.served.model.target == target]
-    params: dict[str, object] = {"origin": origin.isoformat(), "model_version": _told(serving, target)}
-    if refused := sorted({champion.notice for champion in mine if champion.notice}):
-        params["refused"] = refused
-    models = {champion.served.version: champion.sha256 for champion in mine}
-    registry.record("forecast", target, params, figures, chain.versions, {}, models=models)
-
-
-def _told(serving: Sequence[Champion], target: str) -> str:
-    """The version that serves a target, or where units have their own how many do; the rows have them all."""
-    versions = {each.served.version for each in serving if each.served.model.target == target}
-    whole = [each.version for each in serving if each.unit == target]
-    return str(whole[0]) if len(versions) == 1 and whole else f"{len(versions)} models"
+def _publication(
+    chain: Chain, origin: date, serving: Sequence[Champion], rows: Mapping[str, int]
+) -> lineage.Publication:  # fmt: skip
+    """What the commit and the runs say of the forecast of an origin; `rows` by target."""
+    champions_of: dict[str, list[Champion]] = {}
+    for champion in serving:
+        champions_of.setdefault(champion.served.model.target, []).append(champion)
+    parts = {
+        target: lineage.TargetLineage.from_champions(parts, rows.get(target, 0))
+        for target, parts in champions_of.items()
+    }
+    return lineage.Publication(origin, dict(chain.versions), parts)
 
 
 def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:

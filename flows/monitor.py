@@ -11,7 +11,7 @@ import polars as pl
 from features.drift import Drift, moved
 from features.errors import NotKnownError
 from features.health import Fault, stores_at_fault
-from flows import health, scoring
+from flows import health, lineage, scoring
 from flows.adapters.audit import Audit
 from flows.adapters.governance import AUTOMATION
 from flows.adapters.lake import Lake
@@ -64,10 +64,12 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
     Decisions are kept in the table `decisions`, whichever way they fall: one row per unit and day. A retrain that was
     decided stands for its day; monitoring again changes nothing unless actuals or forecasts did. Decisions that are
     new or another are audited as of `now` (default: the midnight of the day decided on). Nights that were missed are
-    made up for: what was published then is scored. Raises NotKnownError where nothing was published.
+    made up for: what was published then is scored, and the runs that publications lack are recorded. Raises
+    NotKnownError where nothing was published.
     """
     if not lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
+    lineage.repair(lake, registry)
     chain = Chain.of(lake)
     scoring.score(lake, chain)
     units = _serving(lake, registry)

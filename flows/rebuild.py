@@ -1,18 +1,19 @@
 """Rebuild: a published forecast made again, by the models that made it from the data that they read."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
 from features.errors import NotKnownError
+from flows.adapters.integrity import check_versions
 from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import lake_table
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
 from flows.forecast import made, published
+from flows.lineage import reads_of
 from flows.models import ModelStore
 from flows.reading import Chain
 from forecasting.engine import Engine, Local
@@ -41,17 +42,18 @@ class Rebuilt:
 def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Meter], Engine] = Local) -> Rebuilt:
     """Makes the forecast of an origin again, as it was published last, and compares the two; nothing is written.
 
-    The Delta versions are those that the run of the publication recorded, the models those that its rows name.
-    Raises NotKnownError where the origin was never published, or by no run that recorded what it read, DaypartError
-    for models that are gone or damaged.
+    The Delta versions are those that the publication recorded, the models those that its rows name. Raises
+    NotKnownError where the origin was never published, or nothing recorded what it read, DaypartError for models or
+    data files that are gone or damaged.
     """
     told = published(lake, origin)
     if told is None:
         raise NotKnownError(f"no forecast of origin {origin} was published")
     names = sorted(told["model_version"].unique())
-    reads = reads_of(registry, told["target"].unique().sort().to_list(), origin)
+    reads = reads_of(lake, registry, told["target"].unique().sort().to_list(), origin)
     if reads is None:
-        raise NotKnownError(f"no run says from which data the forecast of origin {origin} was made")
+        raise NotKnownError(f"nothing says from which data the forecast of origin {origin} was made")
+    check_versions(lake, {**reads, "forecasts": lake.version("forecasts") or 0}, {"forecasts": origin})
     store = ModelStore(lake, registry)
     serving = [_served(store, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
@@ -80,13 +82,3 @@ def _served(store: ModelStore, rows: pl.DataFrame) -> Served:
     unit, _, version = name.rpartition("-v")
     model = Model.from_files(store.load(unit, int(version)))
     return Served(model, name, tier, frozenset(rows["store_id"]))
-
-
-def reads_of(registry: Registry, targets: Sequence[str], origin: date) -> dict[str, int] | None:
-    """The table versions that the last publication of the origin read, all targets the same; null where none says."""
-    found = [registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets]
-    last = pl.concat(found).tail(1)
-    if last.is_empty():
-        return None
-    tags = json.loads(last["tags"].item())
-    return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}

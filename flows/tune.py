@@ -150,10 +150,10 @@ class _Search:
             proposal = tuning.propose(tried, judge)
             tuned = self._tuned(judge, tried, proposal)
             proposed = recipes.with_recipe(self.target, proposal.recipe, self.usual, self.tier)
-            recorded = study.user_attrs.get("recorded", [])
-            if len(tried) not in recorded:
-                self._record(study.study_name, present, tuned, _file([tuned], proposed, self.now), tried, meter)
-                study.set_user_attr("recorded", [*recorded, len(tried)])
+            # Whoever else would record it has to wait for the study.
+            identifying = {"study": study.study_name, "tried": str(len(tried))}
+            if self.registry.runs("tune", self.target, identifying).is_empty():
+                self._record(identifying, present, tuned, _file([tuned], proposed, self.now), tried, meter)
         return tuned, proposed
 
     def _name(self, present: Recipe) -> str:
@@ -184,12 +184,18 @@ class _Search:
         )
 
     def _record(
-        self, study: str, present: Recipe, tuned: Tuned, file: bytes, tried: "Sequence[FrozenTrial]", meter: Meter
+        self,
+        identifying: Mapping[str, str],
+        present: Recipe,
+        tuned: Tuned,
+        file: bytes,
+        tried: "Sequence[FrozenTrial]",
+        meter: Meter,
     ) -> None:
         from forecasting.tuning import table
 
         params = {
-            **{"as_of": self.as_of.isoformat(), "tier": self.tier, "study": study, "reason": tuned.reason},
+            **{"as_of": self.as_of.isoformat(), "tier": self.tier, **identifying, "reason": tuned.reason},
             **{"first_origin": str(tuned.origins[0]), "last_origin": str(tuned.origins[-1])},
             **{"proposed": tuned.settings, **present.model_dump(mode="json")},
         }

@@ -2,22 +2,22 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import polars as pl
 
-from features import keys
-from features.errors import DamagedError, DaypartError, NotKnownError, ValueRefused
-from flows.adapters import merge
+from features.errors import DamagedError, DaypartError, NotKnownError
+from flows.adapters import commits, merge
+from flows.adapters.delta_log import DeltaLog
 from flows.adapters.lake_tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
-    from pyarrow import RecordBatchReader
+    from deltalake.transaction import RemoveAction
 
     from flows.adapters.staging import Staging
 
@@ -26,15 +26,10 @@ Parts = Callable[[], Iterator[pl.DataFrame]]
 """Rows as they are stored, part by part, as often as it is called."""
 
 ATTEMPTS = 40
+RECENT_COMMITS = 32
+"""So many commits are read at first where one of them is looked for."""
 CROWDED_FILES = 64
 """Files a partition at hand from which new rows are merged in rather than laid beside."""
-ROW_GROUP_ROWS = 65_536
-"""Rows are sorted by store within a file; a reader of some stores skips whole groups of them."""
-KEEP_EVERYTHING = {
-    "delta.logRetentionDuration": "interval 36500 days",
-    "delta.deletedFileRetentionDuration": "interval 36500 days",
-    "delta.enableExpiredLogCleanup": "false",
-}
 
 
 @dataclass(frozen=True)
@@ -81,11 +76,30 @@ class Lake:
 
         Raises NotKnownError where there is no table.
         """
-        entries = self._known(table).history()
-        rows = [(e["version"], e["timestamp"], e.get("change", e["operation"])) for e in entries]
+        rows = [(e["version"], e["timestamp"], e.get("change", e["operation"])) for e in self.commits(table)]
         names = {"version": pl.Int64, "milliseconds": pl.Int64, "change": pl.String}
         moment = pl.from_epoch("milliseconds", "ms").cast(MOMENT).alias("written_utc")
         return pl.DataFrame(rows, names, orient="row").select("version", moment, "change")
+
+    def commits(self, table: str) -> Iterator[dict[str, Any]]:
+        """What the log has of every commit, newest first: version, timestamp, operation, and the metadata kept with it.
+
+        Raises NotKnownError where there is no table.
+        """
+        delta, count = self._known(table), 0
+        for limit in (RECENT_COMMITS, None):
+            entries = delta.history(limit)
+            yield from entries[count:]
+            count = len(entries)
+            if limit is None or count < limit:
+                return
+
+    def files(self, table: str, version: int | None = None) -> pl.DataFrame:
+        """The files that hold the rows at a version, as the log has them: path (URL-encoded), size_bytes, statistics.
+
+        Raises NotKnownError where there is no such table or version.
+        """
+        return pl.DataFrame(self._known(table, version).get_add_actions(flatten=True))
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The table's rows at a version (default: the newest), in no order, with exactly its columns.
@@ -104,7 +118,7 @@ class Lake:
 
         Raises NotKnownError where there is no such table, version or row.
         """
-        files = pl.DataFrame(self._known(table, version).get_add_actions(flatten=True))
+        files = self.files(table, version)
         told = files[f"{end}.{column}"] if f"{end}.{column}" in files.columns else pl.Series([None])
         found = told.min() if end == "min" else told.max()
         if not isinstance(found, datetime) or told.null_count():
@@ -135,79 +149,83 @@ class Lake:
         told = spec.apart(spec.marked(rows)).values() if isinstance(rows, pl.DataFrame) else rows
         return self.committed(table, lambda delta: self._upsert(spec, told, delta))
 
-    def replace(self, table: str, rows: "pl.DataFrame | Staging", partition: object) -> int:
+    def replace(
+        self,
+        table: str,
+        rows: "pl.DataFrame | Staging",
+        partition: object,
+        metadata: Mapping[str, str] | None = None,
+    ) -> int:
         """Puts rows in the place of all that a partition holds, in one commit; the version since.
 
         Of staged rows, whose additions do not share keys, one addition is in memory at a time. None deletes; if
-        they are what is stored there is no new version. Raises as `upsert`, and ValueRefused for rows that lie
-        outside the partition.
+        they are what is stored there is no new version. `metadata` is kept with the commit, and `commits` returns it.
+        Raises as `upsert`, and ValueRefused for rows that lie outside the partition.
         """
         spec = lake_table(table)
         parts = _whole(spec.conformed(rows)) if isinstance(rows, pl.DataFrame) else rows.additions
         for part in parts():
-            _check_within(spec, part, partition)
-        return self.committed(table, lambda delta: self._replace(spec, parts, partition, delta))
+            spec.check_within(part, partition)
+        kept = {**(metadata or {}), "change": "replace"}
+        return self.committed(table, lambda delta: self._replace(spec, parts, partition, kept, delta))
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
         """Adds rows whose keys are new, unread, in one commit; the version since. Raises as `upsert`."""
         spec = lake_table(table)
-        told = spec.conformed(rows)
-        return self.committed(table, lambda delta: self._write(spec, [told], delta, "append"))
+        conformed = spec.conformed(rows)
+        return self.committed(table, lambda delta: self._write(spec, [conformed], delta, {"change": "append"}))
+
+    def overwrite(
+        self, table: str, rows: Iterable[pl.DataFrame], delta: "DeltaTable", change: str, partitions: pl.Series | None
+    ) -> int:
+        """Commits rows, as they are stored, in the place of some partitions or of all rows; the version since.
+
+        One frame is in memory at a time. For use in `committed`, which gives `delta`; a compaction's files get their
+        checksums so.
+        """
+        spec = lake_table(table)
+        return self._write(spec, rows, delta, {"change": change}, commits.removals(delta, partitions))
 
     def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
             heights: list[int] = []
-            version = self._write(spec, _counted((part.drop(GIVEN) for part in told), heights), delta, "upsert")
+            parts = _counted((part.drop(GIVEN) for part in told), heights)
+            version = self._write(spec, parts, delta, {"change": "upsert"})
             return Upserted(sum(heights), 0, 0, version)
         stored = spec.whole(pl.scan_delta(delta))
         compared = [(merge.change(spec, stored, part), part.head(1)) for part in told]
         total = sum((change for change, _ in compared), merge.Change())
         if not total:
             return Upserted(0, 0, total.unchanged, delta.version())
-        parts = spec.partitions(pl.concat(first for change, first in compared if change))
-        files = delta.file_uris(file_pruning_predicate=spec.predicate(parts))
-        over = total.replaced > 0 or len(files) >= CROWDED_FILES * (1 if parts is None else len(parts))
+        partitions = spec.partitions(pl.concat(first for change, first in compared if change))
+        files = commits.removals(delta, partitions)
+        over = total.replaced > 0 or len(files) >= CROWDED_FILES * (1 if partitions is None else len(partitions))
         resulting = merge.merged if over else merge.added
         rows = (resulting(spec, stored, part) for part, (change, _) in zip(told, compared, strict=True) if change)
-        version = self._write(spec, rows, delta, "upsert", "overwrite" if over else "append", parts)
+        version = self._write(spec, rows, delta, {"change": "upsert"}, files if over else ())
         return Upserted(total.new, total.replaced, total.unchanged, version)
 
-    def _replace(self, spec: LakeTable, parts: Parts, partition: object, delta: "DeltaTable | None") -> int:
+    def _replace(
+        self, spec: LakeTable, parts: Parts, partition: object, metadata: Mapping[str, str], delta: "DeltaTable | None"
+    ) -> int:
         assert spec.partition is not None
         if delta is None:
-            return self._write(spec, parts(), delta, "replace")
-        if _are(spec.whole(pl.scan_delta(delta)).filter(pl.col(spec.partition) == partition), parts, spec.key):
+            return self._write(spec, parts(), delta, metadata)
+        if merge.is_stored(spec, spec.whole(pl.scan_delta(delta)).filter(pl.col(spec.partition) == partition), parts()):
             return int(delta.version())
-        return self._write(spec, parts(), delta, "replace", "overwrite", pl.Series(spec.partition, [partition]))
+        removed = commits.removals(delta, pl.Series(spec.partition, [partition]))
+        return self._write(spec, parts(), delta, metadata, removed)
 
     def _write(
         self,
         spec: LakeTable,
         rows: Iterable[pl.DataFrame],
         delta: "DeltaTable | None",
-        change: str,
-        mode: Literal["append", "overwrite"] = "append",
-        over: pl.Series | None = None,
+        metadata: Mapping[str, str],
+        removed: "Sequence[RemoveAction]" = (),
     ) -> int:
-        """Commits rows as the version after `delta`'s: beside the rest, or over whole partitions."""
-        from deltalake import CommitProperties, WriterProperties, write_deltalake
-
-        # Without retries of its own the library never commits on top of a version that was not read here.
-        commit = CommitProperties(custom_metadata={"change": change}, max_commit_retries=0)
-        version = 0 if delta is None else delta.version() + 1
-        write_deltalake(
-            self.root / spec.name if delta is None else delta,
-            _stream(spec, rows),
-            mode="error" if delta is None else mode,
-            # A table of before a column came takes it.
-            schema_mode=None if delta is None else "merge",
-            predicate=spec.predicate(over) if mode == "overwrite" else None,
-            partition_by=None if spec.partition is None else [spec.partition],
-            configuration=KEEP_EVERYTHING if delta is None else None,
-            writer_properties=WriterProperties(max_row_group_size=ROW_GROUP_ROWS, compression="ZSTD"),
-            commit_properties=commit,
-        )
-        return version
+        """Commits rows as the version after `delta`'s, beside the files that are not removed."""
+        return commits.commit(self.root, spec, delta, commits.write_files(self.root, spec, rows), removed, metadata)
 
     def committed(self, table: str, attempt: Callable[["DeltaTable | None"], Written]) -> Written:
         """What `attempt` made of the newest version, tried again whenever another writer came first."""
@@ -229,22 +247,29 @@ class Lake:
     def open(self, table: str) -> "DeltaTable | None":
         """The table at its newest version; null where it was never written.
 
-        Raises DamagedError where its log cannot be read.
+        Raises DamagedError where its log cannot be read, or would be read as if less was ever written. It names the
+        file of the log, the version, and how to restore it.
         """
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        folder = self.root / lake_table(table).name
+        spec = lake_table(table)
+        folder, log = self.root / spec.name, DeltaLog(self.root, spec)
         try:
-            return DeltaTable(folder)
-        except TableNotFoundError:
-            return None
-        except DeltaError as failed:
+            delta = DeltaTable(folder)
+        except (DeltaError, TableNotFoundError) as failed:
+            if damages := log.damages():
+                raise DamagedError(str(damages[0])) from failed
+            if isinstance(failed, TableNotFoundError):
+                return None
             cause = str(failed).splitlines()[0][:200]
             raise DamagedError(
                 f"table {table}: its log cannot be read, {folder / '_delta_log'} is damaged ({cause}): "
                 f"restore {folder} from a copy"
             ) from failed
+        if damage := log.recent_damage(delta.version()):
+            raise DamagedError(str(damage))
+        return delta
 
     def _known(self, table: str, version: int | None = None) -> "DeltaTable":
         from deltalake.exceptions import DeltaError
@@ -266,40 +291,9 @@ def _whole(rows: pl.DataFrame) -> Parts:
     return lambda: iter([rows])
 
 
-def _check_within(spec: LakeTable, part: pl.DataFrame, partition: object) -> None:
-    outside = part.filter(pl.col(str(spec.partition)) != partition)
-    if outside.height:
-        told = f"{spec.name}: {outside.height} rows lie outside {spec.partition} {partition}; leave them out"
-        raise ValueRefused(told, outside)
-
-
-def _are(stored: pl.LazyFrame, parts: Parts, key: Sequence[str]) -> bool:
-    """Whether the stored rows are those of the parts, each of which has a span of the first key column to itself."""
-    left = stored.select(pl.len()).collect().item()
-    for part in parts():
-        first, last = (pl.lit(end) for end in (part[key[0]].min(), part[key[0]].max()))
-        span = stored.filter(pl.col(key[0]).is_between(first, last)).collect()
-        if not span.select(part.columns).sort(key).equals(part.sort(key)):
-            return False
-        left -= span.height
-    return bool(left == 0)
-
-
 def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:
     """The same frames; notes how many rows went by."""
     for part in told:
         heights.append(part.height)
         yield part
         del part  # before the next is made
-
-
-def _stream(spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "RecordBatchReader":
-    """The frames as Arrow, each made and sorted by key when it is asked for."""
-    from pyarrow import RecordBatch, RecordBatchReader
-
-    def batches() -> Iterator[RecordBatch]:
-        for frame in frames:
-            yield from keys.in_order(frame, spec.key).to_arrow().to_batches()
-            del frame  # before the next is made
-
-    return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches())

@@ -87,6 +87,13 @@ class LakeTable:
         parts = self.partitions(rows)
         return stored if parts is None else stored.filter(pl.col(parts.name).is_in(parts.implode()))
 
+    def check_within(self, rows: pl.DataFrame, partition: object) -> None:
+        """Raises ValueRefused, with the rows, where some lie outside a partition."""
+        outside = rows.filter(pl.col(str(self.partition)) != partition)
+        if outside.height:
+            message = f"{self.name}: {outside.height} rows lie outside {self.partition} {partition}; leave them out"
+            raise ValueRefused(message, outside)
+
     def predicate(self, partitions: pl.Series | None) -> str | None:
         """SQL that holds for the rows of some partitions; null = for all rows."""
         if partitions is None:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from flows.adapters.lake import KEEP_EVERYTHING, Lake
+from flows.adapters import checksums, commits
+from flows.adapters.commits import KEEP_EVERYTHING
+from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import lake_table
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 HARMLESS = ("CREATE TABLE", "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES")
 """Delta's operations that take no row away."""
 
-DIGEST = re.compile("[0-9a-f]{64}")
+KEEP_ALL = {**KEEP_EVERYTHING, "delta.appendOnly": "true"}
 
 Rows = Callable[[pl.DataFrame], tuple[pl.DataFrame, Mapping[str, str]]]
 """From the stored rows, in order, the rows to add, and what the commit is to say of them."""
@@ -48,8 +49,7 @@ class Stored:
         """
         try:
             content = self.path.read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            if DIGEST.fullmatch(self.path.stem) and digest != self.path.stem:
+            if checksums.recorded(self.path.name) not in (None, hashlib.sha256(content).hexdigest()):
                 return None
             return pl.read_parquet(content).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
         except UNREADABLE:
@@ -111,29 +111,12 @@ class Ledger:
         return pl.concat([pl.DataFrame(schema=self._spec.schema), *readable]).sort(self._number)
 
     def _add(self, make: Rows, delta: "DeltaTable | None") -> pl.DataFrame:
-        from deltalake import CommitProperties
-
         rows, said = make(self._rows(delta))
         rows = self._spec.conformed(rows).sort(self._number)
         if rows.height:
-            # Without retries of its own the library never commits on top of a version that was not read here.
-            commit = CommitProperties(custom_metadata={"change": "append", **said}, max_commit_retries=0)
-            self._commit(self._written(rows), delta, commit)
+            added, metadata = [self._written(rows)], {"change": "append", **said}
+            commits.commit(self._lake.root, self._spec, delta, added, (), metadata, KEEP_ALL)
         return rows
-
-    def _commit(self, action: Any, delta: "DeltaTable | None", commit: Any) -> None:
-        from deltalake import Schema
-        from deltalake.transaction import create_table_with_add_actions
-
-        schema = Schema.from_arrow(self._spec.empty().to_arrow().schema)
-        if delta is not None:
-            delta.create_write_transaction([action], "append", schema, commit_properties=commit)
-            return
-        keep = {**KEEP_EVERYTHING, "delta.appendOnly": "true"}
-        create_table_with_add_actions(
-            str(self._lake.root / self._spec.name), schema, [action], "error", configuration=keep,
-            commit_properties=commit,
-        )  # fmt: skip
 
     def _written(self, rows: pl.DataFrame) -> Any:
         """Delta's word for a file with the rows, which is there when this returns."""

@@ -1,5 +1,6 @@
 """Merge: `marked` rows against the rows that are stored, a partition at a time."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -42,6 +43,18 @@ def merged(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.Dat
 def added(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:
     """The told rows whose keys are not stored, as they are stored."""
     return told.join(_known(table, stored, told), on=table.key, how="anti", nulls_equal=True).drop(GIVEN)
+
+
+def is_stored(table: LakeTable, stored: pl.LazyFrame, parts: Iterable[pl.DataFrame]) -> bool:
+    """Whether the stored rows are those of the parts, each of which has a span of the first key column to itself."""
+    left, key = stored.select(pl.len()).collect().item(), table.key
+    for part in parts:
+        first, last = (pl.lit(end) for end in (part[key[0]].min(), part[key[0]].max()))
+        span = stored.filter(pl.col(key[0]).is_between(first, last)).collect()
+        if not span.select(part.columns).sort(key).equals(part.sort(key)):
+            return False
+        left -= span.height
+    return bool(left == 0)
 
 
 def _known(table: LakeTable, stored: pl.LazyFrame, told: pl.DataFrame) -> pl.DataFrame:

@@ -43,13 +43,25 @@ def status(
     context: typer.Context,
     at: Annotated[str | None, typer.Option(help="Who served on this date (UTC), its forecast made again.")] = None,
     rebuild: Annotated[bool, typer.Option(help="With --at: make the published forecast again and compare.")] = True,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of the lake's files; status 1 where one is damaged.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show what the home holds and what waits for an approval, or what served on a day."""
+    """Show what the home holds and what waits for an approval, what served on a day, or which files are damaged."""
     from flows import status as statuses
     from flows.display import governance, watch
 
     place = Place(context.obj)
+    if verify:
+        from features.errors import DaypartError
+        from flows import verify as verifying
+
+        verification = verifying.verify(place.existing().lake)
+        watch.show_verification(verification, as_json=json)
+        if verification.damages:
+            raise DaypartError(f"{len(verification.damages)} files of the lake are not as they were written")
+        return
     if at is not None:
         place.existing()
         found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)

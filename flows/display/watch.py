@@ -7,6 +7,7 @@ from features.drift import moved
 from flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
+    from flows.adapters.integrity import Verification
     from flows.monitor import Watch
     from flows.status import Status
 
@@ -28,6 +29,19 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
         print(f"input: {told}")
     for unit, decision in decisions.items():
         print(f"{unit}: {decision['reason']}")
+
+
+def show_verification(verification: "Verification", *, as_json: bool) -> None:
+    """A line per damaged file, and how many files were read."""
+    if as_json:
+        print_json(asdict(verification))
+        return
+    for damage in verification.damages:
+        print(damage)
+    files, unverified = verification.files, verification.unverified
+    print(f"{files:,} data files read, {files - unverified:,} of them compared with their checksums")
+    if unverified:
+        print(f"{unverified:,} have none, as they were written before checksums were kept: only sizes are compared")
 
 
 def show_status(found: "Status", *, as_json: bool) -> None:

@@ -28,6 +28,7 @@ from flows.approval import approve, reject
 from flows.declared import declare
 from flows.forecast import publish
 from flows.ingest import ingest_table
+from flows.lineage import publications
 from flows.monitor import monitor
 from flows.promote import promote, rollback
 from flows.rebuild import rebuild
@@ -185,6 +186,18 @@ class Walk:
             case "model_version":
                 unit = run.data.tags["target"]
                 assert models == {f"{unit}-v{text}"} if text.isdecimal() else text == f"{len(models)} models"
+            case "published_version":
+                (publication,) = (each for version, each in publications(self.lake) if version == int(text))
+                part = publication.targets[run.data.tags["target"]]
+                assert publication.origin.isoformat() == run.data.params["origin"]
+                assert publication.reads == {
+                    tag.removeprefix("read."): int(v) for tag, v in run.data.tags.items() if tag.startswith("read.")
+                }
+                assert part.rows == rows.height == run.data.metrics["rows"]
+                assert (part.model_version, set(part.models)) == (run.data.params["model_version"], models)
+                assert part.refused == json.loads(run.data.params.get("refused", "[]"))
+                for name, sha in part.models.items():
+                    assert sha in (run.data.tags.get("model.sha256"), run.data.tags.get(f"model.sha256.{name}"))
             case "refused":
                 (line,) = json.loads(text)
                 assert re.fullmatch(r"orders: version 2 of orders is damaged, .*; v1 serves in its place", line)
@@ -202,6 +215,8 @@ class Walk:
                 assert str(first.date()) < text < run.data.params["as_of"]
             case "study":
                 assert (self.home.home / "tune" / f"{text}.db").is_file()
+            case "tried":
+                assert float(text) == run.data.metrics["trials"]
             case "tier" | "proposed" | "reason":
                 expected = {"tier": "standard", "proposed": "{}"}
                 assert text == expected.get(name, "no trial is better than the present settings: they stand")

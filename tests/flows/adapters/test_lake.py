@@ -190,7 +190,8 @@ def test_a_table_takes_a_column_that_came_after_it(lake: Lake, monkeypatch: pyte
         lake.replace("forecasts", forecasts(), DAY)
     assert rows_of(lake, "forecasts")["scale"].to_list() == [None] * 3
     assert lake.replace("forecasts", forecasts(), DAY) == 0, "nothing new is told"
-    assert lake.replace("forecasts", forecasts().with_columns(scale=pl.lit(2.0)), DAY) == 1
+    assert lake.replace("forecasts", forecasts().with_columns(scale=pl.lit(2.0)), DAY) == 2
+    assert lake.history("forecasts")["change"].to_list() == ["replace", "columns", "replace"]
     assert rows_of(lake, "forecasts")["scale"].to_list() == [2.0] * 3
     assert rows_of(lake, "forecasts", 0)["scale"].to_list() == [None] * 3
 
@@ -201,7 +202,7 @@ def test_an_upsert_fills_a_column_that_came_after_the_table(lake: Lake, monkeypa
     with monkeypatch.context() as before:
         before.setitem(LAKE, "forecasts", old)
         lake.upsert("forecasts", forecasts())
-    assert lake.upsert("forecasts", forecasts(hours=1).with_columns(scale=pl.lit(2.0))) == Upserted(0, 1, 0, 1)
+    assert lake.upsert("forecasts", forecasts(hours=1).with_columns(scale=pl.lit(2.0))) == Upserted(0, 1, 0, 2)
     assert rows_of(lake, "forecasts")["scale"].to_list() == [2.0, None, None]
 
 
