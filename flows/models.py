@@ -54,8 +54,11 @@ class ModelStore:
         return not self._fault(stored) and stored.files == files
 
     def champions(self) -> dict[str, int]:
-        """By unit, the version that its champion alias names; where the alias is gone, the last on record."""
-        recorded = {unit: self._trail(unit).last for unit in units(self._records)}
+        """By unit, the version that its champion alias names; where the alias is gone, the last on record.
+
+        A unit whose model was deleted with all versions has none.
+        """
+        recorded = {unit: self._trail(unit).last for unit in units(self._records) if unit in self._named}
         return {**{unit: version for unit, version in recorded.items() if version is not None}, **self._aliases}
 
     def serving(self, champions: Mapping[str, int]) -> Iterator[tuple[str, ServingModel | DamagedError]]:
@@ -72,13 +75,15 @@ class ModelStore:
         found = None if champion is None else dict(self.serving({unit: champion}))[unit]
         return found if isinstance(found, ServingModel) else None
 
-    def notices(self) -> list[str]:
-        """One line for each unit whose champion is refused, which names what serves in its place."""
-        lines = (
-            f"{unit}: {model}" if isinstance(model, DamagedError) else model.notice(unit)
+    def serving_versions(self) -> dict[str, tuple[int | None, str]]:
+        """By unit with a champion, the version that serves it, and a line where that is another than the champion.
+
+        The version is null where none is whole.
+        """
+        return {
+            unit: (None, f"{unit}: {model}") if isinstance(model, DamagedError) else (model.version, model.notice(unit))
             for unit, model in self.serving(self.champions())
-        )
-        return [line for line in lines if line]
+        }
 
     def _serving(self, champion: StoredModel) -> ServingModel | DamagedError:
         refused: list[str] = []
@@ -102,8 +107,14 @@ class ModelStore:
         return Trail.of(self._records, unit).seen(self._aliases.get(unit))
 
     @cached_property
+    def _named(self) -> dict[str, dict[str, int]]:
+        """By unit of which there is a model, the version of each alias."""
+        return self._registry.aliases()
+
+    @cached_property
     def _aliases(self) -> dict[str, int]:
-        return {unit: named["champion"] for unit, named in self._registry.aliases().items() if "champion" in named}
+        """By unit, the version that its champion alias names."""
+        return {unit: named["champion"] for unit, named in self._named.items() if "champion" in named}
 
     def _fault(self, stored: StoredModel) -> str:
         """What is wrong with a version; empty where nothing is."""

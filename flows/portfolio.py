@@ -13,7 +13,7 @@ from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.registry import Registry
 from flows.champions import serving
 from flows.forecast import next_day
-from flows.models import ModelStore, ServingModel
+from flows.models import ModelStore
 from flows.reading import Chain, with_demand
 from forecasting import tallies
 
@@ -63,7 +63,7 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     members = units.members(chain, declared, days)
     aliases, store = registry.aliases(), ModelStore(lake, registry)
     champions = store.champions()
-    whole = {unit: model.version for unit, model in store.serving(champions) if isinstance(model, ServingModel)}
+    whole = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
     trained = registry.describe_all({
         unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
     })  # fmt: skip

@@ -62,6 +62,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._is_held = False
 
     def record(
         self,
@@ -329,16 +330,20 @@ class Registry:
     def _call(self, method: str, *given: Any, none_on: str = "", **named: Any) -> Any:
         """What MLflow's client answers, null for one error code; waits while another process writes."""
         database = self.settings.mlflow_database
-        give_up = time.monotonic() + BUSY_SECONDS
+        # What was waited for in vain is not waited for again.
+        give_up = time.monotonic() + (0 if self._is_held else BUSY_SECONDS)
         while True:
             try:
-                return getattr(self._connected, method)(*given, **named)
+                answer = getattr(self._connected, method)(*given, **named)
+                self._is_held = False
+                return answer
             except Exception as failed:
                 if none_on and getattr(failed, "error_code", "") == none_on:
                     return None
                 if not sqlite.is_locked(failed):
                     raise sqlite.described(database, failed, DATABASE_REMEDY) or failed from None
             if time.monotonic() > give_up:
+                self._is_held = True
                 raise DaypartError(f"{database} is held by another process: end it and run again")
             time.sleep(random.uniform(0.01, 0.1))
 
