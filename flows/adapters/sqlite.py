@@ -14,7 +14,7 @@ DAMAGE = ("malformed", "not a database", "no such table", "no such column", "dis
 def check(database: Path, query: str, remedy: str) -> None:
     """Raises DamagedError where the file is no SQLite database in which the query has a row, with the remedy.
 
-    Raises DaypartError where it cannot be opened. Creates nothing; that another process holds it is no fault.
+    Raises DaypartError where it cannot be opened, sqlite3's error where another process holds it. Creates nothing.
     """
     if database.is_dir():
         raise _damaged(database, "a folder", remedy)
@@ -28,7 +28,7 @@ def check(database: Path, query: str, remedy: str) -> None:
                 raise _damaged(database, "another database than daypart made", remedy)
     except (OSError, sqlite3.Error) as error:
         if is_locked(error):
-            return
+            raise
         raise described(database, error, remedy) or DaypartError(
             f"{database} cannot be opened ({error}): give this user the right to read and write it and its folder"
         ) from None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import cache
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ NOW = datetime(2025, 3, 1, 4)
 RULE = "[raci.top.promote]\nresponsible = ['engineer']\naccountable = 'lead'\napproval = true\nseparate = false\n"
 Command = Callable[[Lake, Registry], Outcome]
 COMMANDS: dict[str, Command] = {
-    "approve": lambda lake, registry: approve(lake, registry, "4", "lead", NOW),
-    "reject": lambda lake, registry: reject(lake, registry, "4", "lead", NOW),
+    "approve": lambda lake, registry: approve(lake, registry, "5", "lead", NOW),
+    "reject": lambda lake, registry: reject(lake, registry, "5", "lead", NOW),
     "ask": lambda lake, registry: promote(lake, registry, "orders", 3, "engineer", NOW),
     "ask again": lambda lake, registry: promote(lake, registry, "orders", 2, "engineer", NOW),
     "promote": lambda lake, registry: promote(lake, registry, "orders", 3, "lead", NOW),
@@ -48,16 +49,25 @@ class Killed(BaseException):
 
 
 class Home:
-    """Copies of a home in which v4 serves after v1, and request 4 asks for v2."""
+    """Copies of a home in which v4 serves after v1, and request 5 asks for v2."""
 
-    def __init__(self, house: House, folder: Path) -> None:
+    def __init__(self, database: Path, folder: Path) -> None:
+        house = House(folder / "first")
+        house.home.mkdir()
         self.template, self.folder, self.number = house.home, folder, count()
+        shutil.copy(database, house.home / "mlflow.db")
         (house.home / "governance.toml").write_text(RULE)
         house.add(tier="top", count=4)
-        promote(*house.places, "orders", 4, "lead", NOW)
-        # The records of a training take numbers as well.
-        house.audit.append(NOW, "automation", "retrain", "sales", {"version": 1, "promote": True})
-        assert promote(*house.places, "orders", 2, "engineer", NOW).request == 4
+        for version in (1, 4):
+            promote(*house.places, "orders", version, "lead", NOW)
+        assert promote(*house.places, "orders", 2, "engineer", NOW).request == 5
+        self.in_turn = cache(self._in_turn)
+
+    def _in_turn(self, *commands: str) -> Result:
+        """What commands come to that run one after the other."""
+        house = self.copy()
+        outcomes = [attempted(command, house.places) for command in commands]
+        return (state(house), *outcomes)
 
     def copy(self) -> House:
         home = self.folder / str(next(self.number))
@@ -65,9 +75,9 @@ class Home:
         return House(home)
 
 
-@pytest.fixture
-def home(house: House, tmp_path: Path) -> Home:
-    return Home(house, tmp_path / "copies")
+@pytest.fixture(scope="module")
+def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return Home(database, tmp_path_factory.mktemp("copies"))
 
 
 def attempted(command: str, places: tuple[Lake, Registry]) -> object:
@@ -86,12 +96,6 @@ def state(house: House) -> tuple[object, ...]:
     waiting = [(request.number, request.version, request.role) for request in pending(house.audit.records())]
     assert trail.last == house.champion()
     return house.champion(), tuple(spell.version for spell in trail.spells), tuple(version for _, version, _ in waiting)
-
-
-def one_after_the_other(home: Home, *commands: str) -> Result:
-    house = home.copy()
-    outcomes = [attempted(command, house.places) for command in commands]
-    return (state(house), *outcomes)
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, number: int, event: Callable[[], None]) -> list[int]:
@@ -128,11 +132,11 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, event: Callable[[], No
 def test_commands_at_once_are_as_one_after_the_other(
     home: Home, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    allowed = [one_after_the_other(home, first, second)]
-    after, other, one = one_after_the_other(home, second, first)
+    allowed = [home.in_turn(first, second)]
+    after, other, one = home.in_turn(second, first)
     allowed.append((after, one, other))
     for alone, outcomes in ((first, lambda it: (it, "refused")), (second, lambda it: ("refused", it))):
-        after, it = one_after_the_other(home, alone)
+        after, it = home.in_turn(alone)
         allowed.append((after, *outcomes(it)))
     for number in count():
         house, seconds = home.copy(), []
@@ -152,7 +156,7 @@ def test_commands_at_once_are_as_one_after_the_other(
 def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never_begun(
     home: Home, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    allowed = [one_after_the_other(home, first, second)[::2], one_after_the_other(home, second)]
+    allowed = [home.in_turn(first, second)[::2], home.in_turn(second)]
 
     def die() -> None:
         for owner, name in STEPS:
@@ -190,8 +194,8 @@ def test_who_comes_while_an_approval_moves_the_champion_is_told(home: Home, monk
         at_step(patch, 2, others)
         assert COMMANDS["approve"](*house.places).state == "serves"
     assert len(set(messages)) == 1
-    assert "is just moving orders to v2, as request 4 asked for (record 5): run again when it has ended" in messages[0]
-    with pytest.raises(NotKnownError, match=r"no request 4 waits for an approval; it was approved \(record 6\)"):
+    assert "is just moving orders to v2, as request 5 asked for (record 6): run again when it has ended" in messages[0]
+    with pytest.raises(NotKnownError, match=r"no request 5 waits for an approval; it was approved \(record 7\)"):
         COMMANDS["reject"](*house.places)
     assert house.champion() == 2
 
@@ -212,8 +216,8 @@ def test_the_request_of_an_approval_killed_before_the_move_waits_again(home: Hom
     killed = subprocess.run([sys.executable, "-c", KILL, str(house.home)], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     (notice,) = status(*house.places, NOW).notices
-    assert "to promote v2 was begun (record 5)" in notice
-    assert "do it again (`daypart approve 4`), which ends it" in notice
-    assert COMMANDS["reject"](*house.places).told == "request 4 is rejected: v4 keeps serving"
+    assert "to promote v2 was begun (record 6)" in notice
+    assert "do it again (`daypart approve 5`), which ends it" in notice
+    assert COMMANDS["reject"](*house.places).told == "request 5 is rejected: v4 keeps serving"
     assert (house.champion(), pending(house.audit.records())) == (4, [])
     assert [state for *_, state in house.states()][-3:] == ["begun", "undone", "rejected"]
