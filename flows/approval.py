@@ -8,11 +8,11 @@ from typing import cast
 import polars as pl
 
 from features.errors import InputError, NotKnownError
-from flows.adapters.audit import Audit, Check
+from flows.adapters.audit import Audit
 from flows.adapters.governance import Activity, Governance, Rule, worded
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.move import Act, Outcome, mended, moved, still
+from flows.move import Act, Outcome, UnitRecords, decided, mended, moved, still
 from flows.promote import activities, overridden, tier_of
 from flows.trail import Request, Trail, units
 
@@ -24,40 +24,55 @@ def approve(lake: Lake, registry: Registry, request: str, role: str, now: dateti
     and may not agree with itself, and as `promote` for the version.
     """
     audit = Audit(lake, registry)
-    audit.check()
-    records = audit.records()
-    found = _found(records, request)
-    waiting = awaited(registry, records, found)
-    mine = _accountable(waiting, found, role, "approve")
-    if role == found.role and any(rule.separate for rule in mine):
-        raise InputError(f"{role} asked for request {found.number} and may not approve it too ([separate] of the RACI)")
-    trail, _ = mended(audit, registry, found.unit, now)
-    if trail.pending != found:
-        return Outcome(found.unit, found.version, "serves", True, f"v{found.version} of {found.unit} serves already")
-    act = replace(_act(records, found), role=role, reason=reason, now=now)
-    others = [rule for rule in waiting if rule.accountable != role]
-    if others:
-        return _agreed(audit, registry, act, found, others)
-    return moved(audit, registry, act, found)
+
+    def decide() -> Outcome:
+        audit.check()
+        records = audit.records()
+        named = _named(records, request)
+        rules = awaited(registry, records, named)
+        role_rules = _accountable(rules, named, role, "approve")
+        if role == named.role and any(rule.separate for rule in role_rules):
+            raise InputError(
+                f"{role} asked for request {named.number} and may not approve it too ([separate] of the RACI)"
+            )
+        basis, cut = mended(audit, registry, UnitRecords(named.unit, records), now)
+        current = basis.trail.request(named.number)
+        if cut is not None and current.state == "approved":
+            return Outcome(
+                named.unit, named.version, "serves", True, f"v{named.version} of {named.unit} serves already"
+            )
+        _check_waits(current)
+        act = replace(_act(records, current), role=role, reason=reason, now=now)
+        others = [rule for rule in rules if rule.accountable != role]
+        if others:
+            return _agreed(audit, registry, act, basis, current, others)
+        return moved(audit, registry, act, basis, current)
+
+    return decided(decide)
 
 
 def reject(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
     """Ends a request, named by its unit or its number, without doing it. Raises as `approve`."""
     audit = Audit(lake, registry)
-    audit.check()
-    records = audit.records()
-    found = _found(records, request)
-    _accountable(awaited(registry, records, found), found, role, "reject")
-    said = {"state": "rejected", "request": found.number, "version": found.version, "reason": reason}
-    audit.append(now, role, "reject", found.unit, said, _waits(found))
-    told = f"request {found.number} is rejected: {still(registry, found.unit)}"
-    return Outcome(found.unit, found.version, "rejected", True, told, found.number)
+
+    def decide() -> Outcome:
+        audit.check()
+        records = audit.records()
+        named = _named(records, request)
+        _accountable(awaited(registry, records, named), named, role, "reject")
+        basis, _ = mended(audit, registry, UnitRecords(named.unit, records), now)
+        _check_waits(basis.trail.request(named.number))
+        said = {"state": "rejected", "request": named.number, "version": named.version, "reason": reason}
+        audit.append(now, role, "reject", named.unit, said, basis.check)
+        told = f"request {named.number} is rejected: {still(registry, named.unit)}"
+        return Outcome(named.unit, named.version, "rejected", True, told, named.number)
+
+    return decided(decide)
 
 
 def pending(records: pl.DataFrame) -> list[Request]:
     """The requests that wait, oldest first."""
-    trails = [Trail.of(records, unit) for unit in units(records)]
-    return sorted((t.pending for t in trails if t.pending is not None), key=lambda each: each.number)
+    return [request for request in _requests(records) if request.state == "waiting"]
 
 
 def awaited(registry: Registry, records: pl.DataFrame, request: Request) -> tuple[Rule, ...]:
@@ -88,28 +103,40 @@ def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) 
     return mine
 
 
-def _agreed(audit: Audit, registry: Registry, act: Act, request: Request, others: Sequence[Rule]) -> Outcome:
+def _agreed(
+    audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request, others: Sequence[Rule]
+) -> Outcome:
     """Records that one agrees, where others must as well."""
     said = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
-    audit.append(act.now, act.role, "approve", act.unit, said | act.override, _waits(request))
+    audit.append(act.now, act.role, "approve", act.unit, said | act.override, basis.check)
     told = f"{act.role} agrees to request {request.number}, which waits for {who(others)}; {still(registry, act.unit)}"
     return Outcome(act.unit, act.version, "pending", True, told, request.number)
 
 
-def _waits(request: Request) -> Check:
-    """Raises NotKnownError where the request, as it was read, does not wait any more."""
-
-    def check(records: pl.DataFrame) -> None:
-        if Trail.of(records, request.unit).pending != request:
-            raise NotKnownError(f"request {request.number} does not wait any more: see `daypart audit`")
-
-    return check
+def _requests(records: pl.DataFrame) -> list[Request]:
+    """Every request on record, oldest first."""
+    requests = [request for unit in units(records) for request in Trail.of(records, unit).requests]
+    return sorted(requests, key=lambda request: request.number)
 
 
-def _found(records: pl.DataFrame, request: str) -> Request:
-    waiting = pending(records)
-    found = [each for each in waiting if request in (each.unit, str(each.number))]
-    if not found:
-        known = ", ".join(f"{each.number} ({each.unit} v{each.version})" for each in waiting) or "none"
-        raise NotKnownError(f"no request {request} waits for an approval; waiting: {known}")
-    return found[0]
+def _named(records: pl.DataFrame, text: str) -> Request:
+    """The request of that unit or number that waits, or that is moving. Raises NotKnownError where there is none."""
+    requests = _requests(records)
+    for state in ("waiting", "moving"):
+        for request in requests:
+            if request.state == state and text in (request.unit, str(request.number)):
+                return request
+    ended = next((f"; {_ending(request)}" for request in requests if text == str(request.number)), "")
+    waiting = ", ".join(f"{each.number} ({each.unit} v{each.version})" for each in pending(records)) or "none"
+    raise NotKnownError(f"no request {text} waits for an approval{ended}; waiting: {waiting}")
+
+
+def _check_waits(request: Request) -> None:
+    """Raises NotKnownError that says what became of a request that does not wait."""
+    if request.state != "waiting":
+        raise NotKnownError(f"request {request.number} does not wait any more: {_ending(request)}")
+
+
+def _ending(request: Request) -> str:
+    """What became of a request that waits no more."""
+    return f"it was {request.state} (record {request.state_record})"

@@ -35,12 +35,13 @@ def champions(lake: Lake, registry: Registry, members: units.Members) -> list[Ch
     none either, and where no target has any. A champion whose files are not as they were recorded is refused, and the
     last version before it that is whole serves, or else the target's champion; DamagedError where that cannot be.
     """
-    aliases = registry.aliases()
+    store = ModelStore(lake, registry)
+    known = store.champions()
     serves: dict[Unit, str] = {}
     lacking: list[str] = []
     for target in dict.fromkeys(unit.target for unit in members):
         mine = [unit for unit in members if unit.target == target]
-        named = {unit: serving(aliases, unit) for unit in mine}
+        named = {unit: serving(known, unit) for unit in mine}
         if any(named.values()):
             serves |= {unit: name for unit, name in named.items() if name}
             lacking += [unit.name for unit, name in named.items() if not name]
@@ -48,10 +49,9 @@ def champions(lake: Lake, registry: Registry, members: units.Members) -> list[Ch
     if not serves:
         targets = dict.fromkeys(unit.target for unit in members)
         raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
-    store = ModelStore(lake, registry)
-    models = _loaded(store, aliases, serves.values())
+    models = _loaded(store, known, serves.values())
     damaged = {unit for unit, name in serves.items() if isinstance(models[name], DamagedError)}
-    models |= _loaded(store, aliases, {unit.target for unit in damaged} - set(models))
+    models |= _loaded(store, known, {unit.target for unit in damaged} - set(models))
     return [_champion(models, unit, name, members[unit]) for unit, name in serves.items()]
 
 
@@ -64,11 +64,9 @@ class _Loaded:
     serving: ServingModel
 
 
-def _loaded(
-    store: ModelStore, aliases: Mapping[str, Mapping[str, int]], names: Iterable[str]
-) -> dict[str, _Loaded | DamagedError]:
+def _loaded(store: ModelStore, champions: Mapping[str, int], names: Iterable[str]) -> dict[str, _Loaded | DamagedError]:
     """By name the model that serves in it, of those that have a champion."""
-    named = {name: aliases[name]["champion"] for name in names if "champion" in aliases.get(name, {})}
+    named = {name: champions[name] for name in names if name in champions}
     return {
         name: found if isinstance(found, DamagedError) else _Loaded(name, Model.from_files(dict(found.files)), found)
         for name, found in store.serving(named)
@@ -92,9 +90,9 @@ def _champion(
     return Champion(found.name, version, served, found.serving.sha256, "; ".join(filter(None, [*notices, notice])))
 
 
-def serving(aliases: Mapping[str, Mapping[str, int]], unit: Unit) -> str | None:
+def serving(champions: Mapping[str, int], unit: Unit) -> str | None:
     """In whose name the unit's champion is registered: its own, or its target's."""
-    return next((name for name in (unit.name, unit.target) if "champion" in aliases.get(name, {})), None)
+    return next((name for name in (unit.name, unit.target) if name in champions), None)
 
 
 def _served(model: Model, version: str, unit: Unit, store_ids: Sequence[str]) -> Served:

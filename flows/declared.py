@@ -66,6 +66,17 @@ def undeclared(lake: Lake, registry: Registry) -> list[Change]:
     return _changes(_declared(Audit(lake).records()), registry.settings.home)
 
 
+def unreadable(home: Path) -> list[str]:
+    """What is wrong with each file that cannot be read, in a line."""
+    errors = []
+    for name, read in READERS.items():
+        try:
+            read(home / name)
+        except InputError as error:
+            errors.append(str(error))
+    return list(dict.fromkeys(errors))
+
+
 def mark(lake: Lake, registry: Registry) -> dict[str, list[str]]:
     """What a job's records say of them: `undeclared` with their names, or nothing where there are none."""
     names = [each.file for each in undeclared(lake, registry)]

@@ -6,11 +6,11 @@ from functools import cached_property
 
 import polars as pl
 
-from features.errors import DamagedError, NotKnownError
+from features.errors import DamagedError
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.registry import REMEDY, Registry, StoredModel
-from flows.trail import Trail
+from flows.trail import Trail, units
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,17 @@ class ModelStore:
         return dict(stored.files)
 
     def holds(self, unit: str, version: int, files: Mapping[str, bytes]) -> bool:
-        """Whether a version is whole and has these files."""
-        stored = self._registry.stored(unit, version)
+        """Whether a version is there, whole, and has these files."""
+        (stored,) = self._registry.stored_all({unit: version})
         return not self._fault(stored) and stored.files == files
+
+    def champions(self) -> dict[str, int]:
+        """By unit, the version that its champion alias names; where the alias is gone, the last on record.
+
+        A unit whose model was deleted with all versions has none.
+        """
+        recorded = {unit: self._trail(unit).last for unit in units(self._records) if unit in self._named}
+        return {**{unit: version for unit, version in recorded.items() if version is not None}, **self._aliases}
 
     def serving(self, champions: Mapping[str, int]) -> Iterator[tuple[str, ServingModel | DamagedError]]:
         """Each unit with the model that serves it, given its champion; an error where no version that served is whole.
@@ -63,40 +71,50 @@ class ModelStore:
 
     def serving_one(self, unit: str) -> ServingModel | None:
         """The model that serves a unit; null where it has no champion or none that is whole."""
-        champion = self._registry.version_of(unit, "champion")
+        champion = self.champions().get(unit)
         found = None if champion is None else dict(self.serving({unit: champion}))[unit]
         return found if isinstance(found, ServingModel) else None
 
-    def notices(self) -> list[str]:
-        """One line for each unit whose champion is refused, which names what serves in its place."""
-        champions = {unit: named["champion"] for unit, named in self._registry.aliases().items() if "champion" in named}
-        lines = (
-            f"{unit}: {model}" if isinstance(model, DamagedError) else model.notice(unit)
-            for unit, model in self.serving(champions)
-        )
-        return [line for line in lines if line]
+    def serving_versions(self) -> dict[str, tuple[int | None, str]]:
+        """By unit with a champion, the version that serves it, and a line where that is another than the champion.
+
+        The version is null where none is whole.
+        """
+        return {
+            unit: (None, f"{unit}: {model}") if isinstance(model, DamagedError) else (model.version, model.notice(unit))
+            for unit, model in self.serving(self.champions())
+        }
 
     def _serving(self, champion: StoredModel) -> ServingModel | DamagedError:
         refused: list[str] = []
+        if champion.unit not in self._aliases:
+            refused.append(f"its champion alias is gone, v{champion.version} is the last champion on record")
         for stored in self._candidates(champion):
-            fault = stored if isinstance(stored, str) else self._fault(stored)
-            if not fault and isinstance(stored, StoredModel):
+            fault = self._fault(stored)
+            if not fault:
                 return ServingModel(stored.version, stored.files, stored.sha256, tuple(refused))
             refused.append(fault)
         return DamagedError(f"{'; '.join(refused)}; no other version that served is whole")
 
-    def _candidates(self, champion: StoredModel) -> Iterator[StoredModel | str]:
-        """The champion, then the versions that served before it, the latest first; a text for one that is gone."""
+    def _candidates(self, champion: StoredModel) -> Iterator[StoredModel]:
+        """The champion, then the versions that served before it, the latest first."""
         yield champion
         before = [version for version in self._trail(champion.unit).standing if version != champion.version]
         for version in dict.fromkeys(reversed(before)):
-            try:
-                yield self._registry.stored(champion.unit, version)
-            except NotKnownError as missing:
-                yield str(missing)
+            yield from self._registry.stored_all({champion.unit: version})
 
     def _trail(self, unit: str) -> Trail:
-        return Trail.of(self._records, unit).seen(self._registry.version_of(unit, "champion"))
+        return Trail.of(self._records, unit).seen(self._aliases.get(unit))
+
+    @cached_property
+    def _named(self) -> dict[str, dict[str, int]]:
+        """By unit of which there is a model, the version of each alias."""
+        return self._registry.aliases()
+
+    @cached_property
+    def _aliases(self) -> dict[str, int]:
+        """By unit, the version that its champion alias names."""
+        return {unit: named["champion"] for unit, named in self._named.items() if "champion" in named}
 
     def _fault(self, stored: StoredModel) -> str:
         """What is wrong with a version; empty where nothing is."""

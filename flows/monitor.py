@@ -124,10 +124,10 @@ def _serving(lake: Lake, registry: Registry) -> list[Serving]:
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
     latest = rows.filter(pl.col("origin_date") == last).group_by(unit.alias("unit"), "target", "tier")
     found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
-    aliases, units = registry.aliases(), found["unit"].to_list()
-    named = {unit: aliases[unit]["champion"] for unit in units if "champion" in aliases.get(unit, {})}
-    models = ModelStore(lake, registry).serving(named)
-    serving = {unit: model.version for unit, model in models if isinstance(model, ServingModel)}
+    store = ModelStore(lake, registry)
+    published, champions = set(found["unit"]), store.champions()
+    named = {unit: version for unit, version in champions.items() if unit in published}
+    serving = {unit: model.version for unit, model in store.serving(named) if isinstance(model, ServingModel)}
     return [
         Serving(unit, target, tier, frozenset(ids), serving.get(unit, named.get(unit)))
         for unit, target, tier, ids in found.iter_rows()

@@ -3,8 +3,12 @@
 What is about to happen is recorded first, then the champion's alias moves, then it is recorded how that ended. A
 process that is killed in between leaves a move under way: the alias tells whether it came about, `status` says so, and
 the next command for the unit records it.
+
+Of commands for one unit at the same time each decides on records that no other has added to: it reads them, and what it
+then adds is refused, and decided anew, where another came first. So they have the same effect as one after the other.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +16,7 @@ from typing import Any, Literal, cast
 
 import polars as pl
 
-from features.errors import DaypartError, NotKnownError
+from features.errors import DaypartError
 from flows.adapters import process
 from flows.adapters.audit import Audit
 from flows.adapters.governance import Activity
@@ -41,6 +45,38 @@ class _Settled(Exception):
     """Another process recorded the end of a move."""
 
 
+class _Outdated(Exception):
+    """Another process added a record of the unit."""
+
+
+@dataclass(frozen=True)
+class UnitRecords:
+    """The audit records of a unit, without a move under way, on which a command decides."""
+
+    unit: str
+    records: pl.DataFrame
+
+    @property
+    def trail(self) -> Trail:
+        """What they say."""
+        return Trail.of(self.records, self.unit)
+
+    def check(self, records: pl.DataFrame) -> None:
+        """Makes `decided` decide anew where there are others by now. For `Audit.append`."""
+        if not self._of_unit(records).equals(self._of_unit(self.records)):
+            raise _Outdated
+
+    def _of_unit(self, records: pl.DataFrame) -> pl.Series:
+        return records.filter(pl.col("unit") == self.unit)["sequence"]
+
+
+def decided(command: Callable[[], Outcome]) -> Outcome:
+    """What a command comes to, which is run again for as long as others record something of its unit meanwhile."""
+    while True:
+        with suppress(_Outdated):
+            return command()
+
+
 @dataclass(frozen=True)
 class Act:
     """What is to be done by whom; `gate` is why the gate refused the version, where that is overridden."""
@@ -61,40 +97,39 @@ class Act:
 
 def mend(lake: Lake, registry: Registry, unit: str, now: datetime) -> None:
     """Records how a move ended that was cut off, if one was. Raises DaypartError while one is under way."""
-    mended(Audit(lake, registry), registry, unit, now)
+    audit = Audit(lake, registry)
+    mended(audit, registry, UnitRecords(unit, audit.records()), now)
 
 
-def moved(audit: Audit, registry: Registry, act: Act, request: Request | None) -> Outcome:
-    """Moves the champion's alias between two records. Raises DaypartError while another move is under way.
+def moved(audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request | None = None) -> Outcome:
+    """Moves the champion's alias between two records. Within `decided`.
 
-    Raises DamagedError for a version whose files are not as they were recorded.
+    Raises DamagedError for a version whose files are not as they were recorded, DaypartError where the move took so
+    long that another process recorded that it came to nothing.
     """
-
-    def is_free(records: pl.DataFrame) -> None:
-        trail = Trail.of(records, act.unit)
-        if trail.under_way is not None:
-            raise _busy(trail.under_way)
-        if request is not None and trail.pending != request:
-            raise NotKnownError(f"request {request.number} does not wait any more: see `daypart audit`")
-
     ModelStore(audit.lake, registry).load(act.unit, act.version)
     was = registry.version_of(act.unit, "champion")
     said: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
     said |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
     said |= act.override
     activity = "approve" if request else act.does
-    begun = audit.append(act.now, act.role, activity, act.unit, said, is_free)
+    begun = audit.append(act.now, act.role, activity, act.unit, said, basis.check)
     try:
         registry.set_alias(act.unit, "champion", act.version)
     finally:
-        _settle(audit, registry, begun.sequence, act)
-    after = f", after v{was}" if was is not None else ""
+        state = _settle(audit, registry, begun.sequence, act)
+    if state != "done":
+        raise DaypartError(
+            f"v{act.version} of {act.unit} was moved to after another process had recorded that nothing came of it "
+            f"(record {begun.sequence}): see `daypart status`, then promote or roll back"
+        )
+    after = f", after v{was}" if was not in (None, act.version) else ""
     told = f"v{act.version} of {act.unit} serves{after}"
     return Outcome(act.unit, act.version, "serves", True, told, request.number if request else None)
 
 
-def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> None:
-    """Records how a move ended, by what the alias says, unless that is recorded."""
+def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> str:
+    """Records how a move ended, by what the alias says, unless that is recorded; what is recorded."""
 
     def is_open(records: pl.DataFrame) -> None:
         move = Trail.of(records, act.unit).under_way
@@ -103,26 +138,35 @@ def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> None:
 
     state = "done" if registry.version_of(act.unit, "champion") == act.version else "undone"
     said = {"state": state, "begun": number, "version": act.version}
-    with suppress(_Settled):
+    try:
         audit.append(act.now, act.role, act.does, act.unit, said, is_open)
+    except _Settled:
+        moves = Trail.of(audit.records(), act.unit).moves
+        return next(move.state for move in moves if move.number == number)
+    return state
 
 
-def mended(audit: Audit, registry: Registry, unit: str, now: datetime) -> tuple[Trail, Move | None]:
-    """The unit's trail, and the move whose end had to be recorded first. Raises DaypartError while one is under way."""
-    trail = Trail.of(audit.records(), unit)
-    move = trail.under_way
+def mended(audit: Audit, registry: Registry, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, Move | None]:
+    """The unit's records, and the move whose end had to be recorded first, if one was cut off.
+
+    Raises DaypartError while a move is under way.
+    """
+    move = basis.trail.under_way
     if move is None:
-        return trail, None
+        return basis, None
     at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
     if process.lives(move.process) and at - move.at_utc < LONGEST:
         raise _busy(move)
-    _settle(audit, registry, move.number, Act(unit, move.version, move.role, cast(Activity, move.does), "", now))
-    return Trail.of(audit.records(), unit), move
+    _settle(audit, registry, move.number, Act(basis.unit, move.version, move.role, cast(Activity, move.does), "", now))
+    # Another move may have begun by now.
+    basis, _ = mended(audit, registry, UnitRecords(basis.unit, audit.records()), now)
+    return basis, move
 
 
 def _busy(move: Move) -> DaypartError:
     who = f"process {move.process['pid']} on {move.process['host']}"
-    told = f"{who} is just moving {move.unit} to v{move.version} (record {move.number})"
+    approved = "" if move.request is None else f", as request {move.request.number} asked for"
+    told = f"{who} is just moving {move.unit} to v{move.version}{approved} (record {move.number})"
     return DaypartError(f"{told}: run again when it has ended")
 
 

@@ -13,6 +13,7 @@ from flows.adapters.portfolio import Portfolio, Unit
 from flows.adapters.registry import Registry
 from flows.champions import serving
 from flows.forecast import next_day
+from flows.models import ModelStore
 from flows.reading import Chain, with_demand
 from forecasting import tallies
 
@@ -60,7 +61,9 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
     days = {target: next_day(chain, target) for target in with_demand(chain, None)}
     members = units.members(chain, declared, days)
-    aliases = registry.aliases()
+    aliases, store = registry.aliases(), ModelStore(lake, registry)
+    champions = store.champions()
+    whole = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
     trained = registry.describe_all({
         unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
     })  # fmt: skip
@@ -70,10 +73,12 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     for unit, ids in members.items():
         about = trained.get(unit.name, {})
         last = _trained_on(about)
-        served = serving(aliases, unit)
+        served = serving(champions, unit)
+        if served is not None and served not in whole:
+            served = unit.target if unit.target in whole else None
         due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
         state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
-        version = f"{served}-v{aliases[served]['champion']}" if served else None
+        version = f"{served}-v{whole[served]}" if served else None
         figures: dict[str, Any] = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
         cost = about.get("metrics", {}).get("cost_dollars")
         told = (notes or {}).get(unit.name, state)

@@ -13,16 +13,9 @@ from flows.adapters.lake import Lake
 from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD
 from flows.adapters.registry import Registry
-from flows.models import ModelStore
-from flows.move import Act, Outcome, mended, moved, still
-from flows.trail import Request, Trail, refusal
-
-
-class _Waits(Exception):
-    """The same request waits."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
+from flows.models import ModelStore, ServingModel
+from flows.move import Act, Outcome, UnitRecords, decided, mended, moved, still
+from flows.trail import refusal
 
 
 def promote(
@@ -36,15 +29,21 @@ def promote(
     NotKnownError for an unknown version, DamagedError for one with damaged files and where the audit is not as it was
     written: the champion keeps serving.
     """
-    wanted = version if version is not None else registry.version_of(unit, "challenger")
-    if wanted is None:
-        raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
     audit = Audit(lake, registry)
-    audit.check()
-    act = Act(unit, wanted, role, "promote", reason, now, overridden(audit.records(), unit, wanted, "promote", role))
-    told = _checked(registry, act)
-    mended(audit, registry, unit, now)
-    return _asked(audit, registry, told, act)
+
+    def decide() -> Outcome:
+        wanted = version if version is not None else registry.version_of(unit, "challenger")
+        if wanted is None:
+            raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
+        audit.check()
+        basis = UnitRecords(unit, audit.records())
+        gate = overridden(basis.records, unit, wanted, "promote", role)
+        act = Act(unit, wanted, role, "promote", reason, now, gate)
+        rules = _checked(registry, act)
+        basis, _ = mended(audit, registry, basis, now)
+        return _asked(audit, registry, rules, act, basis)
+
+    return decided(decide)
 
 
 def rollback(
@@ -53,23 +52,43 @@ def rollback(
     """Makes the version that served before the champion again, or a named one that ever served.
 
     Done again it goes further back, past what was rolled back already; a rollback that was cut off is only ended.
+    Where the champion is gone or damaged, or its alias is, what serves in its place becomes the champion.
     Raises as `promote`, and NotKnownError where nothing else ever served.
     """
-    champion = registry.version_of(unit, "champion")
+    audit = Audit(lake, registry)
+
+    def decide() -> Outcome:
+        champion, serving = registry.version_of(unit, "champion"), _serving(lake, registry, unit, version)
+        rules = _checked(registry, Act(unit, serving, role, "rollback", reason, now))
+        audit.check()
+        basis, cut = mended(audit, registry, UnitRecords(unit, audit.records()), now)
+        trail = basis.trail
+        if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
+            return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
+        wanted = version or (trail.before(champion) if serving == champion else serving)
+        if wanted is None:
+            raise NotKnownError(f"{unit} was only ever served by v{champion}: there is nothing to go back to")
+        if wanted not in {champion, *trail.served}:
+            raise InputError(
+                f"v{wanted} of {unit} never served: `daypart promote {unit} --version {wanted}` asks for it"
+            )
+        return _asked(audit, registry, rules, Act(unit, wanted, role, "rollback", reason, now), basis)
+
+    return decided(decide)
+
+
+def _serving(lake: Lake, registry: Registry, unit: str, version: int | None) -> int:
+    """The version that serves the unit; where none is whole, the one that is to. Raises as `rollback`."""
+    store = ModelStore(lake, registry)
+    champion = store.champions().get(unit)
     if champion is None:
         raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
-    told = _checked(registry, Act(unit, champion, role, "rollback", reason, now))
-    audit = Audit(lake, registry)
-    audit.check()
-    trail, cut = mended(audit, registry, unit, now)
-    wanted = version if version is not None else trail.earlier
-    if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
-        return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
-    if wanted is None:
-        raise NotKnownError(f"{unit} was only ever served by v{champion}: there is nothing to go back to")
-    if wanted not in {champion, *trail.served}:
-        raise InputError(f"v{wanted} of {unit} never served: `daypart promote {unit} --version {wanted}` asks for it")
-    return _asked(audit, registry, told, Act(unit, wanted, role, "rollback", reason, now))
+    serving = dict(store.serving({unit: champion}))[unit]
+    if isinstance(serving, ServingModel):
+        return serving.version
+    if version is None:
+        raise serving
+    return version
 
 
 def tier_of(registry: Registry, unit: str, version: int) -> str:
@@ -97,38 +116,31 @@ def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
     return tuple(governance.check(activity, tier, named, act.role) for activity in activities(act))
 
 
-def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act) -> Outcome:
+def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
-    if registry.version_of(act.unit, "champion") == act.version:
+    if basis.trail.last == act.version == registry.version_of(act.unit, "champion"):
         ModelStore(audit.lake, registry).load(act.unit, act.version)
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
     who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
     if not who:
-        return moved(audit, registry, act, None)
+        return moved(audit, registry, act, basis)
     if act.role in who:
         able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
         told = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
         raise InputError(f"{told}: let {' or '.join(able) or 'another role'} ask")
-    return _filed(audit, registry, " and ".join(who), act)
+    return _filed(audit, registry, " and ".join(who), act, basis)
 
 
-def _filed(audit: Audit, registry: Registry, who: str, act: Act) -> Outcome:
+def _filed(audit: Audit, registry: Registry, who: str, act: Act, basis: UnitRecords) -> Outcome:
     """Files a request, unless the same one waits."""
-
-    def is_new(records: pl.DataFrame) -> None:
-        waiting = Trail.of(records, act.unit).pending
-        if waiting is not None and (waiting.version, waiting.does) == (act.version, act.does):
-            raise _Waits(waiting)
-
     ModelStore(audit.lake, registry).load(act.unit, act.version)
+    waits = f"waits for {who}; {still(registry, act.unit)}"
+    pending = basis.trail.pending
+    if pending is not None and (pending.version, pending.does) == (act.version, act.does):
+        told = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"
+        return Outcome(act.unit, act.version, "pending", False, told, pending.number)
     said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
     said |= {"waits_for": who, **act.override}
-    waits = f"waits for {who}; {still(registry, act.unit)}"
-    try:
-        number = audit.append(act.now, act.role, act.does, act.unit, said, is_new).sequence
-    except _Waits as waiting:
-        number = waiting.request.number
-        told = f"v{act.version} of {act.unit} is asked for already (request {number}) and {waits}"
-        return Outcome(act.unit, act.version, "pending", False, told, number)
+    number = audit.append(act.now, act.role, act.does, act.unit, said, basis.check).sequence
     told = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
     return Outcome(act.unit, act.version, "pending", True, told, number)

@@ -1,22 +1,24 @@
 """Status: what a home holds and who served when, without changing it."""
 
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import polars as pl
 
-from features.errors import DamagedError, DaypartError
+from features.errors import DaypartError
 from features.tables import TABLES, TARGETS
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.approval import awaited, pending, who
-from flows.declared import may_declare, undeclared
+from flows.declared import may_declare, undeclared, unreadable
 from flows.models import ModelStore
 from flows.rebuild import Rebuilt, rebuild
-from flows.trail import Request, Spell, Trail, units
+from flows.reconciliation import differences
+from flows.trail import Move, Request, Spell, Trail, units, unrecorded
 
 CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc")
 """The column that says which time a table spans; stores and declared hours have none."""
@@ -26,7 +28,8 @@ CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "a
 class Status:
     """What is there and what wants attention.
 
-    Tables with rows, Delta version, first and last time; champion and challenger by unit; the last publication; the
+    Tables with rows, Delta version, first and last time; by unit the aliases, what `serves` (null: no version is whole)
+    and figures of that; the last publication; the
     requests that wait for an approval; files that are not as declared; and what does not fit together.
     """
 
@@ -42,28 +45,47 @@ class Status:
 class Day:
     """One day: who served, the publication of that origin or the latest before, and whether it can be made again.
 
-    `fault` says why it could not be tried, where it could not.
+    `fault` says why it could not be tried, where it could not; `notices` where what serves is not what is on record.
     """
 
     date: date
     served: list[dict[str, object]]
     rebuilt: Rebuilt | None
     fault: str
+    notices: list[str]
 
 
-def status(lake: Lake, registry: Registry, now: datetime) -> Status:
-    """What is in the lake and the registry now; empty where nothing is."""
-    names = [*TABLES, "forecasts", "scores"]
-    tables: list[dict[str, object]] = [_table(lake, name) for name in names if lake.exists(name)]
-    records, damage = _audit(lake, registry)
-    tables += [_described("audit", lake.version("audit"), records.lazy())] if records.height else []
-    trails = [Trail.of(records, unit) for unit in dict.fromkeys((*TARGETS, *units(records)))] if tables else []
-    models = [_model(registry, trail.unit) for trail in trails]
-    waiting = [_waiting(registry, records, request, now) for request in pending(records)]
-    notices = [*damage, *ModelStore(lake, registry).notices()]
-    notices += [notice for trail in trails for notice in _notices(registry, trail)]
-    differing = _undeclared(lake, registry)
-    return Status(tables, [model for model in models if model], _published(lake), waiting, differing, notices)
+def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str] = ()) -> Status:
+    """What is in the lake and the registry now; empty where nothing is. `notices` are known already.
+
+    What cannot be read is left out, with the reason among the notices.
+    """
+    seen = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
+    for name in (*TABLES, "forecasts", "scores"):
+        with _noted(seen):
+            seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
+    records = _audit(lake, registry, seen)
+    if records.height:
+        seen.tables.append(_described("audit", lake.version("audit"), records.lazy()))
+    with _noted(seen):
+        models, differing = _models(lake, registry, records)
+        seen.models.extend(models)
+        seen.notices.extend(differing)
+    seen.pending.extend(_waiting(registry, records, request, now, seen) for request in pending(records))
+    with _noted(seen):
+        seen.undeclared.extend(_undeclared(lake, registry, seen))
+    with _noted(seen):
+        seen.published.update(_published(lake))
+    return replace(seen, notices=list(dict.fromkeys(seen.notices)))
+
+
+@contextmanager
+def _noted(seen: Status) -> Iterator[None]:
+    """Adds to the notices why a part cannot be read, and goes on without it."""
+    try:
+        yield
+    except DaypartError as error:
+        seen.notices.append(str(error))
 
 
 def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
@@ -72,40 +94,44 @@ def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
     With `again` the publication of that origin, or the latest before, is rebuilt and compared.
     """
     served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
+    _, notices = _models(lake, registry, Audit(lake).records())
     try:
         origin = _origin(lake, day) if again else None
-        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "")
+        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", notices)
     except DaypartError as failed:
-        return Day(day, served, None, str(failed))
+        return Day(day, served, None, str(failed), notices)
 
 
 def spells(lake: Lake, registry: Registry) -> list[Spell]:
-    """Every version's time of service, by unit and in order, from the audit records."""
-    records = Audit(lake).records()
+    """Every version's time of service, by unit and in order, from the audit records.
+
+    A champion that was moved outside of daypart comes last, at an unknown time.
+    """
+    records, aliases = Audit(lake).records(), registry.aliases()
     found: list[Spell] = []
-    for unit in dict.fromkeys((*TARGETS, *units(records))):
-        champion = registry.version_of(unit, "champion")
-        mine = Trail.of(records, unit).seen(champion).spells
-        if not mine and champion is not None:
-            mine = [Spell(unit, champion, None, None, "", "", "served before anything was recorded")]
-        found += mine
+    for unit in dict.fromkeys((*TARGETS, *units(records), *aliases)):
+        champion = aliases.get(unit, {}).get("champion")
+        recorded = Trail.of(records, unit).seen(champion).spells
+        if champion is not None and (not recorded or recorded[-1].version != champion):
+            recorded = unrecorded(unit, recorded, champion)
+        found += recorded
     return found
 
 
 def on(day: date, known: Sequence[Spell]) -> list[Spell]:
     """Those of the times of service that touch the day (UTC)."""
     start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
-    begun = (spell for spell in known if spell.since is None or spell.since < end)
+    begun = (spell for spell in known if (spell.since or spell.not_before or start) < end)
     # What began and ended on the day at one moment did serve.
     return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
 
 
 def _served(registry: Registry, spell: Spell) -> dict[str, object]:
-    about = registry.describe(spell.unit, spell.version)
+    about = registry.describe_all({spell.unit: spell.version}).get(spell.unit, {"tags": {}, "params": {}})
     reads = {name.removeprefix("read."): int(v) for name, v in about["tags"].items() if name.startswith("read.")}
     return {
         **{"unit": spell.unit, "version": spell.version, "since": spell.since, "until": spell.until},
-        **{"by": spell.by, "agreed": spell.agreed, "why": spell.why},
+        **{"ended": spell.ended, "by": spell.by, "agreed": spell.agreed, "why": spell.why},
         **{"trained_as_of": about["params"].get("as_of"), "trained_on": reads},
     }
 
@@ -117,52 +143,64 @@ def _origin(lake: Lake, day: date) -> date | None:
     return found if isinstance(found, date) else None
 
 
-def _waiting(registry: Registry, records: pl.DataFrame, request: Request, now: datetime) -> dict[str, object]:
-    """A reminder: what is asked for, for how long, and who must agree."""
+def _waiting(
+    registry: Registry, records: pl.DataFrame, request: Request, now: datetime, seen: Status
+) -> dict[str, object]:
+    """A reminder: what is asked for, for how long, and who must agree; empty where the rules cannot be read."""
     at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    waits_for = ""
+    with _noted(seen):
+        waits_for = who(awaited(registry, records, request))
     return {
         **{"request": request.number, "unit": request.unit, "does": request.does, "version": request.version},
         **{"asked_by": request.role, "waits_hours": round((at_utc - request.at_utc) / timedelta(hours=1), 1)},
-        **{"waits_for": who(awaited(registry, records, request)), "why": request.reason},
+        **{"waits_for": waits_for, "why": request.reason},
     }
 
 
-def _undeclared(lake: Lake, registry: Registry) -> list[dict[str, object]]:
-    """Files that are not as declared, and who may declare them; none where the audit cannot be read."""
-    with suppress(DamagedError):
-        return [
-            {"file": each.file, "change": each.kind, "may_declare": " or ".join(may_declare(lake, registry, each.file))}
-            for each in undeclared(lake, registry)
-        ]
-    return []
+def _undeclared(lake: Lake, registry: Registry, seen: Status) -> list[dict[str, object]]:
+    """Files that are not as declared, and who may declare them; nobody where the rules cannot be read."""
+    roles: dict[str, tuple[str, ...]] = {}
+    changes = undeclared(lake, registry)
+    for change in changes:
+        with _noted(seen):
+            roles[change.file] = may_declare(lake, registry, change.file)
+    return [
+        {"file": change.file, "change": change.kind, "may_declare": " or ".join(roles.get(change.file, ()))}
+        for change in changes
+    ]
 
 
-def _notices(registry: Registry, trail: Trail) -> list[str]:
-    """What of the unit's champion is not as the audit records have it."""
-    champion = registry.version_of(trail.unit, "champion")
-    move = trail.under_way
-    if move is not None:
-        told = f"{trail.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not"
-        return [f"{told} recorded; v{champion} serves: do it again, which ends it"]
-    last = next(iter(trail.spells[-1:]), None)
-    if last is not None and last.version != champion:
-        told = f"{trail.unit}: v{champion} serves, but the last that the audit records have is v{last.version}"
-        return [f"{told}: it was moved outside of daypart; promote or roll back to put it right"]
-    return []
+def _models(lake: Lake, registry: Registry, records: pl.DataFrame) -> tuple[list[dict[str, object]], list[str]]:
+    """One row per unit with a champion, and what of champions is refused, not as the audit has it, or under way."""
+    aliases, serving = registry.aliases(), ModelStore(lake, registry).serving_versions()
+    about = registry.describe_all({unit: version for unit, (version, _) in serving.items() if version is not None})
+    ordered = [unit for unit in dict.fromkeys((*TARGETS, *sorted(serving))) if unit in serving]
+    models = [_model(unit, aliases.get(unit, {}), serving[unit][0], about.get(unit)) for unit in ordered]
+    differing = differences(records, aliases)
+    moves = ((unit, Trail.of(records, unit).under_way) for unit in units(records))
+    return models, [
+        *(notice for _, notice in serving.values() if notice),
+        # Of an alias that is gone the notice above says more.
+        *(line for unit, line in differing.items() if "champion" in aliases.get(unit, {}) or unit not in serving),
+        *(_under_way(move, aliases.get(unit, {}).get("champion")) for unit, move in moves if move is not None),
+    ]  # fmt: skip
 
 
-def _audit(lake: Lake, registry: Registry) -> tuple[pl.DataFrame, list[str]]:
-    """The audit's records that can be read, and a line where they are not as they were written."""
+def _under_way(move: Move, champion: int | None) -> str:
+    told = f"{move.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not recorded"
+    request = "" if move.request is None else f" (`daypart approve {move.request.number}`)"
+    return f"{told}; v{champion} serves: do it again{request}, which ends it"
+
+
+def _audit(lake: Lake, registry: Registry, seen: Status) -> pl.DataFrame:
+    """The audit's records that can be read; it is noted where they are not as they were written."""
     audit = Audit(lake, registry)
-    try:
+    records = audit.empty()
+    with _noted(seen):
         records = audit.records()
-    except DamagedError as damaged:
-        return audit.empty(), [str(damaged)]
-    try:
         audit.check()
-    except DamagedError as damaged:
-        return records, [str(damaged)]
-    return records, []
+    return records
 
 
 def _table(lake: Lake, name: str) -> dict[str, object]:
@@ -176,18 +214,18 @@ def _described(name: str, version: int | None, rows: pl.LazyFrame) -> dict[str, 
     return {"table": name, "version": version, **found}
 
 
-def _model(registry: Registry, target: str) -> dict[str, object]:
-    version = registry.version_of(target, "champion")
-    if version is None:
-        return {}
-    about = registry.describe(target, version)
+def _model(
+    unit: str, named: Mapping[str, int], serves: int | None, about: Mapping[str, Any] | None
+) -> dict[str, object]:
+    params, metrics = (about["params"], about["metrics"]) if about else ({}, {})
     return {
-        "target": target,
-        "champion": version,
-        "challenger": registry.version_of(target, "challenger"),
-        "as_of": about["params"].get("as_of"),
-        "rolling_wape_bps": about["metrics"].get("rolling_model_wape_bps"),
-        "rolling_incumbent_wape_bps": about["metrics"].get("rolling_incumbent_wape_bps"),
+        "target": unit,
+        "champion": named.get("champion"),
+        "serves": serves,
+        "challenger": named.get("challenger"),
+        "as_of": params.get("as_of"),
+        "rolling_wape_bps": metrics.get("rolling_model_wape_bps"),
+        "rolling_incumbent_wape_bps": metrics.get("rolling_incumbent_wape_bps"),
     }
 
 

@@ -1,9 +1,10 @@
 """Trail: what audit records say of one unit: which version served when and why, and what waits for an approval."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import polars as pl
 
@@ -13,7 +14,11 @@ MOVING = ("promote", "rollback", "approve", "reject")
 
 @dataclass(frozen=True)
 class Request:
-    """A promotion or rollback that was asked for and waits; `number` is its record's, `agreed` who agreed so far."""
+    """A promotion or rollback that was asked for; `number` is its record's, `agreed` who agreed so far.
+
+    It is in one state at a time, since the record `state_record`. It waits until it is rejected, replaced by a later
+    request, or moving. A move that is done ends it as approved; after one that came to nothing it waits again.
+    """
 
     number: int
     unit: str
@@ -23,6 +28,8 @@ class Request:
     version: int
     reason: str
     agreed: tuple[str, ...] = ()
+    state: Literal["waiting", "moving", "approved", "rejected", "replaced"] = "waiting"
+    state_record: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,10 @@ class Move:
 
 @dataclass(frozen=True)
 class Spell:
-    """A version's time of service: null `since` = from before it was recorded, null `until` = still."""
+    """A version's time of service: null `since` = at an unknown time, but not before `not_before`.
+
+    Null `until` = still, or where it has `ended` until an unknown time.
+    """
 
     unit: str
     version: int
@@ -53,40 +63,50 @@ class Spell:
     by: str
     agreed: str
     why: str
+    not_before: datetime | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True)
 class Trail:
-    """One unit's moves in order, and the request that waits, if any."""
+    """One unit's moves and requests, each in order."""
 
     unit: str
     moves: tuple[Move, ...]
-    pending: Request | None
+    requests: tuple[Request, ...] = ()
 
     @classmethod
     def of(cls, records: pl.DataFrame, unit: str) -> Self:
         """What the records say of the unit. A later request takes the place of one that waits."""
         moves: dict[int, Move] = {}
-        asked: dict[int, Request] = {}
-        pending: Request | None = None
-        mine = records.filter(pl.col("unit") == unit, pl.col("activity").is_in(MOVING))
-        for row in mine.sort("sequence").iter_rows(named=True):
-            said = json.loads(row["details"])
-            match said["state"]:
+        requests = _Requests()
+        unit_records = records.filter(pl.col("unit") == unit, pl.col("activity").is_in(MOVING))
+        for row in unit_records.sort("sequence").iter_rows(named=True):
+            number, details = row["sequence"], json.loads(row["details"])
+            match details["state"]:
                 case "asked":
-                    pending = asked[row["sequence"]] = _request(row, said)
+                    requests.ask(_request(row, details))
                 case "begun":
-                    moves[row["sequence"]] = _move(row, said, asked.get(said["request"]))
-                case "agreed" if pending is not None and pending.number == said["request"]:
-                    pending = asked[pending.number] = replace(pending, agreed=(*pending.agreed, row["role"]))
-                case "rejected" if pending is not None and pending.number == said["request"]:
-                    pending = None
+                    moves[number] = _move(row, details, requests.known.get(details["request"]))
+                    requests.begin(details["request"], number)
+                case "agreed":
+                    requests.agree(details["request"], row["role"])
+                case "rejected":
+                    requests.reject(details["request"], number)
                 case "done" | "undone" as state:
-                    begun = moves.get(said["begun"]) or _unknown(row, said)
+                    begun = moves.get(details["begun"]) or _unknown(row, details)
                     moves[begun.number] = move = replace(begun, state=state)
-                    if state == "done" and pending is not None and pending.version == move.version:
-                        pending = None
-        return cls(unit, tuple(moves.values()), pending)
+                    requests.end(move, number)
+        return cls(unit, tuple(moves.values()), tuple(requests.known.values()))
+
+    @property
+    def pending(self) -> Request | None:
+        """The request that waits, if any."""
+        return next((request for request in self.requests if request.state == "waiting"), None)
+
+    def request(self, number: int) -> Request:
+        """The request of that number."""
+        return next(request for request in self.requests if request.number == number)
 
     @property
     def under_way(self) -> Move | None:
@@ -103,13 +123,17 @@ class Trail:
         return replace(self, moves=tuple(moves))
 
     @property
+    def last(self) -> int | None:
+        """The version that the last move made the champion; null where none did."""
+        return next((move.version for move in reversed(self._done())), None)
+
+    @property
     def spells(self) -> list[Spell]:
         """Every version's time of service, in order."""
         found: list[Spell] = []
         for move in self._done():
             if move.was is not None and (not found or found[-1].version != move.was):
-                why = "moved outside of daypart" if found else "served before anything was recorded"
-                found = [*_until(found, move.at_utc), Spell(self.unit, move.was, None, None, "", "", why)]
+                found = unrecorded(self.unit, _until(found, move.at_utc), move.was)
             who = ", ".join((*move.request.agreed, move.role)) if move.request else ""
             agreed = f"{who}, asked by {move.request.role}" if move.request else "needs no approval"
             told = move.role if move.request is None else move.request.role
@@ -124,10 +148,9 @@ class Trail:
         """Every version that ever served."""
         return {spell.version for spell in self.spells}
 
-    @property
-    def earlier(self) -> int | None:
-        """The version to go back to: the one before the last promotion that was not rolled back."""
-        return self.standing[-2] if len(self.standing) > 1 else None
+    def before(self, champion: int | None) -> int | None:
+        """The version to go back to: the last whose promotion was not rolled back, other than the champion."""
+        return next((version for version in reversed(self.standing) if version != champion), None)
 
     @property
     def standing(self) -> list[int]:
@@ -139,7 +162,7 @@ class Trail:
             if move.does == "rollback":
                 left = stack[: len(stack) - stack[::-1].index(move.version)] if move.version in stack else stack[:-1]
                 stack = left if left[-1:] == [move.version] else [*left, move.version]
-            else:
+            elif stack[-1:] != [move.version]:
                 stack.append(move.version)
         return stack
 
@@ -160,9 +183,58 @@ def refusal(records: pl.DataFrame, unit: str, version: int) -> str | None:
     return None if last["promote"] else str(last["reason"])
 
 
+@dataclass(frozen=True)
+class _Requests:
+    """Requests by number, each in the state that the records read so far put it in."""
+
+    known: dict[int, Request] = field(default_factory=dict)
+
+    def ask(self, request: Request) -> None:
+        self._set(self._waiting(), "replaced", request.number)
+        self.known[request.number] = request
+
+    def agree(self, number: int, role: str) -> None:
+        for request in self._waiting(number):
+            self.known[number] = replace(request, agreed=(*request.agreed, role))
+
+    def reject(self, number: int, record: int) -> None:
+        self._set(self._waiting(number), "rejected", record)
+
+    def begin(self, number: int | None, record: int) -> None:
+        if number is not None:
+            self._set(self._waiting(number), "moving", record)
+
+    def end(self, move: Move, record: int) -> None:
+        """Ends the move's request, and one that waits for what it did; what came to nothing waits again."""
+        moving = [request for request in self.known.values() if request.state == "moving"]
+        if move.state == "done":
+            fulfilled = [request for request in self._waiting() if request.version == move.version]
+            self._set([*moving, *fulfilled], "approved", record)
+        else:
+            self._set(moving, "replaced" if self._waiting() else "waiting", record)
+
+    def _waiting(self, number: int | None = None) -> list[Request]:
+        """Those that wait, or of them that of a number."""
+        waiting = [request for request in self.known.values() if request.state == "waiting"]
+        return [request for request in waiting if number is None or request.number == number]
+
+    def _set(self, requests: Iterable[Request], state: Any, record: int) -> None:
+        for request in requests:
+            self.known[request.number] = replace(request, state=state, state_record=record)
+
+
+def unrecorded(unit: str, spells: list[Spell], version: int) -> list[Spell]:
+    """The spells, and that of a version of which no record says since when it serves."""
+    if not spells:
+        return [Spell(unit, version, None, None, "", "", "served before anything was recorded")]
+    last = replace(spells[-1], ended=True)
+    outside = Spell(unit, version, None, None, "", "", "moved outside of daypart", last.since or last.not_before)
+    return [*spells[:-1], last, outside]
+
+
 def _until(spells: list[Spell], at: datetime) -> list[Spell]:
     """The same spells, the last of which ended then."""
-    return [*spells[:-1], *(replace(spell, until=at) for spell in spells[-1:])]
+    return [*spells[:-1], *(replace(spell, until=at, ended=True) for spell in spells[-1:])]
 
 
 def _request(row: dict[str, Any], said: dict[str, Any]) -> Request:

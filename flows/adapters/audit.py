@@ -86,8 +86,10 @@ class Audit:
                 f"`daypart audit --verify`, then {REMEDY}"
             )
 
-    def repair(self, now: datetime, role: str, reason: str) -> Record | None:
-        """Acknowledges all faults by a record that names them; null where there is none.
+    def repair(
+        self, now: datetime, role: str, reason: str, champions: Mapping[str, int] | None = None
+    ) -> Record | None:  # fmt: skip
+        """Acknowledges all faults by a record that names them, and the champions; null where there is none.
 
         It counts on from the last record that was ever known of, so that numbers of lost records are not used again,
         and holds that one's hash. Verification lists from then on what it names as repaired, as long as the records
@@ -103,7 +105,7 @@ class Audit:
             known = {head.source: str(head) for head in content.heads if head.number == last.number}
             details = {
                 **{"missing": found.missing, "faults": found.faults, "noted": known, "reason": reason},
-                **{"content": content.digest(last.number + 1)},
+                **{"content": content.digest(last.number + 1), "champions": champions or {}},
             }
             return _chained(now, role, [(REPAIR, "", details)], last.number, last.hash)
 

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from features.errors import DamagedError, DaypartError, InputError, NotKnownError
-from flows.adapters import process
+from flows.adapters import process, sqlite
 from flows.adapters.settings import Settings
 
 ALIASES = ("champion", "challenger")
@@ -33,6 +33,11 @@ PREFIX = "daypart-"
 MOST_MODELS = 1000
 """So many MLflow tells of in one call."""
 REMEDY = "promote another version, or run `daypart train`"
+DATABASE_REMEDY = (
+    "restore it from a copy, or move it out of the home and run `daypart train`; what was published stands"
+)
+OWN = f"SELECT 1 FROM experiments WHERE name = '{EXPERIMENT}'"
+"""Has a row in every database that daypart made."""
 BATCH = 100
 """Params or metrics that MLflow takes in one call."""
 
@@ -52,11 +57,12 @@ class Registry:
     """The runs and models of one home, which may be moved: files are found beside the database.
 
     Reading creates nothing. Every call is one transaction that waits for other processes; one that waits in
-    vain raises DaypartError.
+    vain raises DaypartError, and one to a database that is damaged DamagedError.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._is_held = False
 
     def record(
         self,
@@ -137,23 +143,30 @@ class Registry:
     def stored(self, target: str, version: int | str) -> StoredModel:
         """A version, or the one that an alias names, as its files are now. NotKnownError where there is none."""
         found = self._version(target, version)
-        return self._stored(target, found, self._call("get_run", found.run_id))
+        return self._stored(target, found, self._run(found.run_id))
 
     def stored_all(self, versions: Mapping[str, int]) -> Iterator[StoredModel]:
-        """The same of a version of each of many units, in a few calls; one after the other is read."""
-        for unit, found in self._many(versions).items():
-            yield self._stored(unit, *found)
+        """The same of a version of each of many units, in a few calls; one after the other is read.
+
+        One that is not there has no files, and that for its fault.
+        """
+        known = self._many(versions)
+        for unit, version in versions.items():
+            if unit in known:
+                yield self._stored(unit, *known[unit])
+            else:
+                yield StoredModel(unit, version, {}, "", f"{self._no_version(unit, version)}: {REMEDY}")
 
     def describe(self, target: str, version: int | str) -> dict[str, Any]:
         """A version's version, run_id, created_utc, params, metrics, and tags, its own over its run's.
 
-        Raises NotKnownError where there is no such version.
+        Raises NotKnownError where there is no such version. Of a run that was deleted nothing is told.
         """
         found = self._version(target, version)
-        return _about(found, self._call("get_run", found.run_id))
+        return _about(found, self._run(found.run_id))
 
     def describe_all(self, versions: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-        """The same of a version of each of many units, in a few calls."""
+        """The same of a version of each of many units, in a few calls; those that are not there are left out."""
         return {unit: _about(*found) for unit, found in self._many(versions).items()}
 
     def tags_all(self, units: Collection[str]) -> dict[str, list[dict[str, str]]]:
@@ -228,34 +241,44 @@ class Registry:
             raise NotKnownError(f"no {version} for {target}: run `daypart train` first, or promote a version")
         found = self._call("get_model_version", _name(target), str(number), none_on="RESOURCE_DOES_NOT_EXIST")
         if found is None:
-            known = ", ".join(map(str, self.versions(target)["version"])) or "none"
-            raise NotKnownError(f"no version {number} of {target}: it has {known}")
+            raise NotKnownError(self._no_version(target, number))
         return found
 
+    def _no_version(self, target: str, number: object) -> str:
+        known = ", ".join(map(str, self.versions(target)["version"])) or "none"
+        return f"no version {number} of {target}: it has {known}"
+
+    def _run(self, run_id: str) -> Any:
+        """A version's run; null where it was deleted."""
+        return self._call("get_run", run_id, none_on="RESOURCE_DOES_NOT_EXIST")
+
     def _many(self, versions: Mapping[str, int]) -> dict[str, tuple[Any, Any]]:
-        """What MLflow knows of a version of each unit and its run; those of one number are asked for at once."""
+        """What MLflow knows of a version of each unit and its run; those of one number are asked for at once.
+
+        Without the versions that are not there; null for a run that was deleted.
+        """
         found: dict[str, Any] = {}
         for number in sorted(set(versions.values())):
             names = [_name(unit) for unit, version in versions.items() if version == number]
             asked = f"version_number = {number} AND name IN ({_quoted(names)})"
             listed = self._call("search_model_versions", asked, max_results=MOST_MODELS)
             found |= {each.name.removeprefix(PREFIX): each for each in listed}
-        for unit in versions.keys() - found.keys():
-            found[unit] = self._version(unit, versions[unit])
         if not found:
             return {}
-        experiment = self._call("get_experiment_by_name", EXPERIMENT).experiment_id
         asked = f"attributes.run_id IN ({_quoted([each.run_id for each in found.values()])})"
-        runs = {run.info.run_id: run for run in self._call("search_runs", [experiment], asked, max_results=MOST_MODELS)}
-        return {unit: (found[unit], runs[found[unit].run_id]) for unit in versions}
+        listed = self._call("search_runs", [self._experiment().experiment_id], asked, max_results=MOST_MODELS)
+        runs = {run.info.run_id: run for run in listed}
+        return {unit: (found[unit], runs.get(found[unit].run_id)) for unit in versions if unit in found}
 
     def _stored(self, unit: str, version: Any, run: Any) -> StoredModel:
         """A version's files beside the digest that its run recorded."""
         folder, name = self._folder(version.run_id), f"version {version.version} of {unit}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        recorded, found, fault = run.data.tags.get("model.sha256"), digest(files), ""
-        if recorded is None:
+        recorded, found, fault = (run.data.tags.get("model.sha256") if run else None), digest(files), ""
+        if run is None:
+            fault = f"{name} cannot be checked, its run {version.run_id} was deleted: {REMEDY}"
+        elif recorded is None:
             fault = f"{name} cannot be checked, its run {version.run_id} has no tag model.sha256: {REMEDY}"
         elif recorded != found:
             fault = f"{name} is damaged, files in {folder} are gone or changed: restore them, {REMEDY}"
@@ -300,22 +323,28 @@ class Registry:
 
     @cached_property
     def _connected(self) -> Any:
+        # MLflow would fill an empty file, and try for minutes to open what is none.
+        sqlite.check(self.settings.mlflow_database, OWN, DATABASE_REMEDY)
         return _client(self.settings.mlflow_database)
 
     def _call(self, method: str, *given: Any, none_on: str = "", **named: Any) -> Any:
         """What MLflow's client answers, null for one error code; waits while another process writes."""
-        give_up = time.monotonic() + BUSY_SECONDS
+        database = self.settings.mlflow_database
+        # What was waited for in vain is not waited for again.
+        give_up = time.monotonic() + (0 if self._is_held else BUSY_SECONDS)
         while True:
             try:
-                return getattr(self._connected, method)(*given, **named)
+                answer = getattr(self._connected, method)(*given, **named)
+                self._is_held = False
+                return answer
             except Exception as failed:
                 if none_on and getattr(failed, "error_code", "") == none_on:
                     return None
-                if "database is locked" not in str(failed):
-                    raise
+                if not sqlite.is_locked(failed):
+                    raise sqlite.described(database, failed, DATABASE_REMEDY) or failed from None
             if time.monotonic() > give_up:
-                place = self.settings.mlflow_database
-                raise DaypartError(f"{place} is held by another process: end it and run again")
+                self._is_held = True
+                raise DaypartError(f"{database} is held by another process: end it and run again")
             time.sleep(random.uniform(0.01, 0.1))
 
 
@@ -340,11 +369,11 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _about(version: Any, run: Any) -> dict[str, Any]:
     """A version with its run, as `describe` has it."""
-    data = run.data
-    tags = {name: text for name, text in data.tags.items() if not name.startswith("mlflow.")}
+    params, metrics, run_tags = (run.data.params, run.data.metrics, run.data.tags) if run else ({}, {}, {})
+    tags = {name: text for name, text in run_tags.items() if not name.startswith("mlflow.")}
     return {
         **{"version": int(version.version), "run_id": version.run_id, "created_utc": _moment(version)},
-        **{"params": data.params, "metrics": data.metrics, "tags": {**tags, **version.tags}},
+        **{"params": params, "metrics": metrics, "tags": {**tags, **version.tags}},
     }
 
 

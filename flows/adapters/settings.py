@@ -151,6 +151,17 @@ class Settings(BaseSettings):
         return self.home / "reports"
 
 
+class WithoutFile(Settings):
+    """The same without what `settings.toml` says: for commands that show a home whose file cannot be read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *others: Any, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments only."""
+        return (init_settings,)
+
+
 def _file(given: Mapping[str, Any]) -> Path:
     home = given.get("home") or os.environ.get(f"{PREFIX}HOME") or DEFAULT_HOME
     return Path(home).expanduser() / "settings.toml"

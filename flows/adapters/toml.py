@@ -26,7 +26,9 @@ def load(path: Path, expected: str) -> tuple[str, dict[str, Any]] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, OSError) as wrong:
-        raise InputError(f"{path} cannot be read: {wrong}; expected {expected}") from None
+        raise InputError(
+            f"{path} cannot be read: {wrong}; expected {expected}: correct the file, or move it away"
+        ) from None
 
 
 def read(path: Path, model: type[BaseModel], expected: str, worded: Callable[[ErrorDetails], str]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def declare(
 def audit(
     context: typer.Context,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Recompute every hash; status 1 where one is wrong.")
+        bool, typer.Option("--verify", help="Recompute every hash; status 1 where one, or a champion, is another.")
     ] = False,
     head: Annotated[str | None, typer.Option(help="With --verify: the head it printed once, kept elsewhere.")] = None,
     unit: Annotated[str | None, typer.Option(help="Only records of this unit.")] = None,
@@ -105,8 +105,9 @@ def audit(
     from features.errors import DaypartError
     from flows.adapters.audit import Audit
     from flows.display import governance as display
+    from flows.reconciliation import verified
 
-    place = Place(context.obj).existing()
+    place = Place(context.obj, tolerant=not repair).existing()
     day = options.optional_day(since, "--since")
     if repair:
         from flows import repair as repairs
@@ -114,15 +115,18 @@ def audit(
         made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
         display.show_repaired(made, as_json=json)
         return
-    checked = verify or head is not None
-    records = Audit(place.lake, place.registry if checked else None)
-    if not checked:
-        display.show_records(records.records(), unit, day, as_json=json)
+    if not (verify or head is not None):
+        display.show_records(Audit(place.lake).records(), unit, day, as_json=json)
         return
-    found = records.verify(head)
-    display.show_verified(found, as_json=json)
+    found, champions = verified(place.lake, place.registry, head)
+    display.show_verified(found, champions, as_json=json)
     if found.faults:
         raise DaypartError(
             "the audit is not as it was written: restore it from a copy and ask who could write to it, or record what "
             "is missing with `daypart audit --repair --role ROLE --reason TEXT`"
+        )
+    if champions:
+        raise DaypartError(
+            "the records are as they were written, but champions are not what they say: ask who can write to the "
+            "registry, then promote or roll back"
         )

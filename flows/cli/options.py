@@ -26,16 +26,27 @@ Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, obs
 
 
 class Place:
-    """The home that a command works on, opened when first asked for."""
+    """The home that a command works on, opened when first asked for.
+
+    With `tolerant` a settings.toml that cannot be read is one of the `notices`.
+    """
 
     def __init__(
-        self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None
-    ) -> None:
+        self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None,
+        *, tolerant: bool = False,
+    ) -> None:  # fmt: skip
         from features.errors import InputError
-        from flows.adapters.settings import Settings
+        from flows.adapters.settings import Settings, WithoutFile
 
         asked = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
-        self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
+        self.notices: list[str] = []
+        try:
+            self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
+        except InputError as error:
+            if not tolerant:
+                raise
+            self.settings = WithoutFile(home=home)
+            self.notices.append(str(error))
         if scheduler is not None and self.settings.engine == "local":
             raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
 

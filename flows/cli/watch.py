@@ -52,7 +52,7 @@ def status(
     from flows import status as statuses
     from flows.display import governance, watch
 
-    place = Place(context.obj)
+    place = Place(context.obj, tolerant=True)
     if verify:
         from features.errors import DaypartError
         from flows import verify as verifying
@@ -67,4 +67,5 @@ def status(
         found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
         governance.show_day(found, as_json=json)
         return
-    watch.show_status(statuses.status(place.lake, place.registry, datetime.now(UTC)), as_json=json)
+    found_now = statuses.status(place.lake, place.registry, datetime.now(UTC), place.notices)
+    watch.show_status(found_now, as_json=json)

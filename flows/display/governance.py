@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from features.errors import NotKnownError
 from flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from flows.move import Outcome
     from flows.status import Day
 
-LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before", "content")
+LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before", "content", "champions")
 """Details that a person reads elsewhere."""
 
 
@@ -43,7 +44,10 @@ def show_declared(changes: Sequence["Change"], role: str, *, as_json: bool) -> N
 
 
 def show_records(records: pl.DataFrame, unit: str | None, since: date | None, *, as_json: bool) -> None:
-    """The records of a unit or all, from a date on."""
+    """The records of a unit or all, from a date on. Raises NotKnownError for a unit that no record is of."""
+    known = sorted(set(records["unit"]) - {""})
+    if unit is not None and known and unit not in known:
+        raise NotKnownError(f"no record is of unit {unit!r}: expected one of {', '.join(known)}")
     chosen = records.filter(
         pl.lit(True) if unit is None else pl.col("unit") == unit,
         pl.lit(True) if since is None else pl.col("at_utc").dt.date() >= since,
@@ -69,12 +73,12 @@ def _in_words(details: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
-def show_verified(found: "Verified", *, as_json: bool) -> None:
-    """Every fault in a line, or that there is none; and the head to keep."""
+def show_verified(found: "Verified", champions: Sequence[str], *, as_json: bool) -> None:
+    """Every fault in a line, or that there is none; champions that are not as recorded; and the head to keep."""
     if as_json:
-        print_json(asdict(found))
+        print_json({**asdict(found), "champions": champions})
         return
-    for fault in found.faults:
+    for fault in (*found.faults, *champions):
         print(fault)
     for repaired in found.repaired:
         print(repaired)
@@ -103,14 +107,16 @@ def show_day(found: "Day", *, as_json: bool) -> None:
     again = found.rebuilt
     if as_json:
         rebuilt = {**asdict(again), "same": again.same} if again else None
-        print_json({"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault})
+        day = {"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
+        print_json({**day, "notices": found.notices})
         return
     if not found.served:
         print(f"nothing served on {found.date}")
     print_table([
         {
             **{name: row[name] for name in ("unit", "version")},
-            "since_utc": str(row["since"] or "unknown")[:16], "until_utc": str(row["until"] or "now")[:16],
+            "since_utc": str(row["since"] or "unknown")[:16],
+            "until_utc": str(row["until"] or ("unknown" if row["ended"] else "now"))[:16],
             **{name: row[name] for name in ("by", "agreed", "trained_as_of", "why")},
         }
         for row in found.served
@@ -123,6 +129,8 @@ def show_day(found: "Day", *, as_json: bool) -> None:
         print(f"made again from {_versions(again.reads)}: {told}")
     if found.fault:
         print(f"not made again: {found.fault}")
+    for notice in found.notices:
+        print(notice)
 
 
 def _versions(reads: object) -> str:

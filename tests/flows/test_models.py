@@ -14,7 +14,7 @@ from flows.forecast import publish
 from flows.models import ModelStore
 from flows.promote import promote, rollback
 from flows.rebuild import rebuild
-from flows.status import status
+from flows.status import at, status
 from flows.train import train
 from forecasting.recipe import Recipe
 from tests.flows.conftest import SMALL, House, World
@@ -112,6 +112,76 @@ def test_files_and_database_that_were_both_changed_show_by_the_audit(house: Hous
     assert status(*house.places, NOW).notices == []
 
 
+def drop(house: House | World, unit: str, version: int, *, alias: bool) -> None:
+    """Deletes a version as MLflow does, with the champion's alias; without `alias` the alias still points to it."""
+    house.registry._call("delete_model_version", f"daypart-{unit}", str(version))
+    if not alias:
+        with sqlite3.connect(house.home / "mlflow.db") as database:
+            row = (f"daypart-{unit}", "champion", version)
+            database.execute("insert into registered_model_aliases (name, alias, version) values (?, ?, ?)", row)
+
+
+@pytest.mark.parametrize("alias", [True, False], ids=["with its alias", "under its alias"])
+def test_a_champion_that_was_deleted_is_stood_in_for_until_a_rollback(house: House, alias: bool) -> None:
+    house.add(count=3)
+    for version in (1, 2, 3):
+        promote(*house.places, "orders", version, "lead", NOW)
+    drop(house, "orders", 3, alias=alias)
+    assert house.champion() == (None if alias else 3)
+    assert serving(house) == 2
+    (model,) = status(*house.places, NOW).models
+    assert (model["champion"], model["serves"]) == (house.champion(), 2)
+    (notice,) = status(*house.places, NOW).notices
+    assert "no version 3 of orders: it has 1, 2" in notice
+    assert notice.endswith("; v2 serves in its place")
+    assert [spell["version"] for spell in at(*house.places, NOW.date(), again=False).served] == [1, 2, 3]
+    assert rollback(*house.places, "orders", "lead", NOW).version == 2
+    assert (house.champion(), status(*house.places, NOW).notices) == (2, [])
+    assert rollback(*house.places, "orders", "lead", NOW).version == 1
+
+
+def test_a_champions_alias_that_was_deleted_is_set_again_by_a_rollback(house: House) -> None:
+    house.add(count=2)
+    for version in (1, 2):
+        promote(*house.places, "orders", version, "lead", NOW)
+    house.registry._call("delete_registered_model_alias", "daypart-orders", "champion")
+    assert serving(house) == 2
+    (notice,) = status(*house.places, NOW).notices
+    assert notice == ("orders: its champion alias is gone, v2 is the last champion on record; v2 serves in its place")
+    assert rollback(*house.places, "orders", "lead", NOW).version == 2
+    assert (house.champion(), status(*house.places, NOW).notices) == (2, [])
+    assert rollback(*house.places, "orders", "lead", NOW).version == 1
+
+
+def test_a_version_whose_run_was_deleted_is_refused(house: House) -> None:
+    house.add(count=2)
+    for version in (1, 2):
+        promote(*house.places, "orders", version, "lead", NOW)
+    house.registry._call("delete_run", house.registry.describe("orders", 2)["run_id"])
+    assert serving(house) == 1
+    assert "its run" in status(*house.places, NOW).notices[0]
+    assert rollback(*house.places, "orders", "lead", NOW).version == 1
+
+
+def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World, daypart: Any) -> None:
+    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    version = world.registry.register("orders", run, {})
+    world.registry.set_alias("orders", "challenger", version)
+    promote(world.lake, world.registry, "orders", version, "lead", NOW)
+    drop(world, "orders", version, alias=False)
+    said = daypart(world.home, "forecast", "--refresh")
+    assert (said.status, "models orders-v1, sales-v1" in said.out) == (0, True), said.err
+    assert "no version 2 of orders: it has 1" in said.out
+    listed = {row["unit"]: row["champion"] for row in daypart(world.home, "portfolio", "--json").json["units"]}
+    assert listed == {"orders": "orders-v1", "sales": "sales-v1"}
+    for command in (("status",), ("monitor",), ("status", "--at", "2025-03-01", "--no-rebuild")):
+        assert daypart(world.home, *command).status == 0
+    (retrained,) = train(world.lake, world.registry, Recipe(**SMALL), ("orders",))
+    assert retrained.reason == "the model that serves in place of the champion is this very model"
+    assert daypart(world.home, "rollback", "orders", "--role", "lead").out == "v1 of orders serves, after v2\n"
+    assert daypart(world.home, "audit", "--verify").status == 0
+
+
 def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any) -> None:
     run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
     version = world.registry.register("orders", run, {})
@@ -154,7 +224,7 @@ def test_a_unit_of_which_no_version_is_whole_is_served_by_its_targets_champion(w
     (world.home / "portfolio.toml").write_text('segments = { orders = { by = "volume", classes = 2 } }\n')
     for unit in ("orders.volume-1", "orders.volume-2"):
         run = world.registry.record("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1))
-        world.registry.set_alias(unit, "champion", world.registry.register(unit, run, {}))
+        promote(world.lake, world.registry, unit, world.registry.register(unit, run, {}), "lead", NOW)
     damage(world, "orders.volume-2", 1)
     notices: list[str] = []
     publish(world.lake, world.registry, notice=notices.append)

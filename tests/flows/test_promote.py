@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,50 @@ def test_a_champion_that_was_moved_by_hand_is_told_and_put_right(house: House) -
         (1, NOW), (3, None), (2, NOW + HOUR),
     ]  # fmt: skip
     assert rollback(*house.places, "orders", "lead", NOW).version == 3
+
+
+def test_a_champion_moved_by_hand_is_a_fault_of_the_audit_until_it_is_put_right(house: House, daypart: Any) -> None:
+    house.add(count=3)
+    for version in (1, 2):
+        promote(*house.places, "orders", version, "lead", NOW)
+    assert daypart(house.home, "audit", "--verify").status == 0
+    house.registry.set_alias("orders", "champion", 3)
+    verified = daypart(house.home, "audit", "--verify")
+    assert (verified.status, verified.err.count("\n")) == (1, 1)
+    told = "orders: v3 serves, but the last that the audit records have is v2: it was moved outside of daypart"
+    assert told in verified.out
+    assert "4 records are as they were written" in verified.out
+    day = daypart(house.home, "status", "--at", "2025-03-02", "--json").json
+    assert [(row["version"], row["ended"], row["why"][:20]) for row in day["served"]] == [
+        (2, True, "promote: no reason g"), (3, False, "moved outside of day"),
+    ]  # fmt: skip
+    assert [told in notice for notice in day["notices"]] == [True]
+    assert told in daypart(house.home, "status", "--at", "2025-03-02").out
+    assert on(date(2025, 2, 28), spells(*house.places)) == []
+    done = promote(*house.places, "orders", 3, "lead", NOW + HOUR, "it may stay")
+    assert (done.changed, done.told) == (True, "v3 of orders serves")
+    assert daypart(house.home, "audit", "--verify").status == 0
+    house.registry.set_alias("orders", "champion", 1)
+    assert rollback(*house.places, "orders", "lead", NOW + HOUR).version == 3
+    assert daypart(house.home, "audit", "--verify").status == 0
+
+
+def test_a_champion_that_was_never_promoted_is_a_fault_of_the_audit(house: House, daypart: Any) -> None:
+    house.add()
+    house.registry.set_alias("orders", "champion", 1)
+    verified = daypart(house.home, "audit", "--verify")
+    assert (verified.status, "no audit record says since when" in verified.out) == (1, True)
+    assert daypart(house.home, "promote", "orders", "--version", 1, "--role", "lead").status == 0
+    assert daypart(house.home, "audit", "--verify").status == 0
+
+
+def test_records_of_an_unknown_unit_are_refused(house: House, daypart: Any) -> None:
+    assert daypart(house.home, "audit", "--unit", "nope").status == 0
+    house.add()
+    promote(*house.places, "orders", 1, "lead", NOW)
+    said = daypart(house.home, "audit", "--unit", "nope")
+    assert (said.status, said.err) == (2, "daypart: no record is of unit 'nope': expected one of orders\n")
+    assert len(daypart(house.home, "audit", "--unit", "orders", "--json").json["records"]) == 2
 
 
 def begun(house: House, version: int, process: dict[str, str]) -> None:
