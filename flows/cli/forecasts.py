@@ -42,6 +42,7 @@ def forecast(
     meter = Meter(place.settings.prices) if rows is None else None
     notices: list[str] = []
     if meter is not None:
+        place.writable()
         with opened(place.settings) as made:
             published = forecasts.publish(lake, place.registry, day, meter, made, notices.append)
         rows = forecasts.published(lake, published, stores)
