@@ -58,7 +58,8 @@ def _refused(what: str, home: Path, path: Path) -> str:
     if os.statvfs(path).f_flag & os.ST_RDONLY:
         return f"home {home} cannot be {what} by {user}: {path} is on a read-only file system; give another --home"
     state = f"{stat.filemode(path.stat().st_mode)} of {owner}"
-    return f"home {home} cannot be {what} by {user}: {path} is {state}; run as {owner}, or give another --home"
+    remedy = f"allow it with `chmod u+rwX {path}`" if owner == user else f"run as {owner}"
+    return f"home {home} cannot be {what} by {user}: {path} is {state}; {remedy}, or give another --home"
 
 
 def _name(uid: int) -> str:

@@ -3,17 +3,16 @@
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from flows.adapters.drafts import drafted
 from flows.adapters.lake import KEEP_EVERYTHING, Lake
 from flows.adapters.lake_tables import lake_table
 
@@ -144,9 +143,8 @@ class Ledger:
         content = buffer.getvalue()
         path = self._lake.root / self._spec.name / f"{hashlib.sha256(content).hexdigest()}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".partial", delete=False) as draft:
-            draft.write(content)
-        os.replace(draft.name, path)
+        with drafted(path) as draft:
+            draft.write_bytes(content)
         ends = {f"{end}Values": {self._number: getattr(rows[self._number], end)()} for end in ("min", "max")}
         stats = json.dumps({"numRecords": rows.height, **ends})
         return AddAction(path.name, len(content), {}, 0, True, stats)

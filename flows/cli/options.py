@@ -87,7 +87,9 @@ class Place:
 @app.callback()
 def place(
     context: typer.Context,
-    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
+    home: Annotated[
+        Path, typer.Option(envvar="DAYPART_HOME", readable=False, help="Folder that holds everything.")
+    ] = Path(".daypart"),
 ) -> None:
     from flows.adapters.failures import readable
 
