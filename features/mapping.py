@@ -4,7 +4,7 @@ from collections.abc import Mapping as Mappable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from features.clock import ClockChanges, MissingHour, RepeatedHour
 from features.errors import InputError
@@ -76,6 +76,13 @@ class Mapping(_Part):
     decimal: Literal[".", ","] = "."
     repeated_hour: RepeatedHour = "refuse"
     missing_hour: MissingHour = "refuse"
+
+    @field_validator("delimiter")
+    @classmethod
+    def _divides(cls, delimiter: str) -> str:
+        if not delimiter.isascii() or delimiter in '"\r\n\0':
+            raise ValueError(f"{delimiter!r} divides no columns; expected such as , or ; or a tab")
+        return delimiter
 
     @model_validator(mode="after")
     def _one_store(self) -> Self:

@@ -10,10 +10,12 @@ import polars as pl
 from features.errors import InputError
 from features.records import Records
 from flows import units
+from flows.adapters import exports
+from flows.adapters.drafts import check_out
 from flows.adapters.lake import Lake
 from flows.adapters.portfolio import ONE, Portfolio, Unit
 from flows.adapters.recipes import USUAL, Recipes
-from flows.forecast import LATE_DAYS, check_out, write_out
+from flows.forecast import LATE_DAYS, write_out
 from flows.hindsight import OBSERVED_WEATHER, undated_notice
 from flows.reading import read_records, with_demand
 from flows.report import Report, write_report
@@ -68,8 +70,9 @@ def backtest(
     `recipes` has for its tier and target over it.
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
+    check_out(report_path, (".html",))
     if out is not None:
-        check_out(out)
+        check_out(out, exports.ENDINGS)
     records, reads = read_records(lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)

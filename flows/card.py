@@ -11,10 +11,9 @@ import polars as pl
 from features.errors import NotKnownError
 from flows.adapters import cards
 from flows.adapters.audit import Audit
-from flows.adapters.drafts import drafted
+from flows.adapters.drafts import check_out, drafted
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
-from flows.forecast import check_out
 from flows.reading import Chain
 from forecasting import card as made
 from forecasting.model import Model
@@ -45,7 +44,7 @@ def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Worksh
 def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, out: Path | None = None) -> Card:
     """The card of a version (default: the champion, else the challenger), written to `out` where given.
 
-    Raises NotKnownError where there is no such version or it has no card, and as `forecast.check_out`.
+    Raises NotKnownError where there is no such version or it has no card, and as `drafts.check_out`.
     """
     if out is not None:
         check_out(out, ENDINGS)

@@ -10,6 +10,7 @@ import polars as pl
 
 from features.simulator import Chain, ChainSpec, simulate
 from features.tables import TARGETS
+from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.login import new_login
 from flows.adapters.recipes import Recipes
@@ -90,7 +91,8 @@ def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[P
     before: dict[str, list[Path]] = {}
     for name, frame in {**frames, "demand": demand.filter(came), "later": demand.filter(~came)}.items():
         path = folder / f"{name}.parquet"
-        frame.write_parquet(path)
+        with drafted(path) as draft:
+            frame.write_parquet(draft)
         before[name] = [path]
     return before, {"demand": before.pop("later")}
 

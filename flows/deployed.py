@@ -13,6 +13,7 @@ from flows import train as trainings
 from flows import tune as tunings
 from flows.adapters import server
 from flows.adapters.engine import by_name, opened
+from flows.adapters.homes import check_exists, check_writable
 from flows.adapters.lock import held
 from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio
@@ -29,7 +30,7 @@ MOST_TASKS = 20
 @flow
 def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
-    settings = Settings(home=home)
+    settings = _settings(home)
     with opened(settings) as engine:
         told = get_run_logger().warning
         origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=told)
@@ -40,7 +41,7 @@ def nightly(home: str) -> None:
 @flow
 def monitor(home: str) -> None:
     """Scores what is known of published forecasts, and announces decisions to retrain."""
-    _watch(Settings(home=home))
+    _watch(_settings(home))
 
 
 @flow
@@ -50,7 +51,7 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     One at a time on a home's machine: another waits. Raises DaypartError when all are done but some failed; their
     champions serve on, and so they do if the run is killed.
     """
-    settings = Settings(home=home)
+    settings = _settings(home)
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
     asked = Portfolio.read(settings.portfolio).engines()
@@ -63,11 +64,19 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
 @flow
 def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | None = 120.0) -> None:
     """Searches for better settings of a tier within a budget, and writes what it proposes under the home."""
-    settings = Settings(home=home)
+    settings = _settings(home)
     budget = tunings.Budget(trials, minutes)
     now: datetime = flow_run.scheduled_start_time
     done = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
     get_run_logger().info("proposed in %s", done.out)
+
+
+def _settings(home: str) -> Settings:
+    """The home's. Raises InputError where it is gone or cannot be written: no run makes it again, empty."""
+    settings = Settings(home=home)
+    check_exists(settings.home)
+    check_writable(settings.home)
+    return settings
 
 
 def _watch(settings: Settings) -> None:

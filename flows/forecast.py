@@ -14,7 +14,7 @@ from features.errors import InputError, NotKnownError
 from features.records import Records, Source
 from flows import lineage, units
 from flows.adapters import exports
-from flows.adapters.drafts import drafted
+from flows.adapters.drafts import check_out, drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.portfolio import Portfolio
@@ -211,19 +211,8 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
         )
 
 
-def check_out(path: Path, endings: Sequence[str] = exports.ENDINGS) -> None:
-    """Raises InputError for a file that could not be written or has another ending, before anything is computed."""
-    if path.suffix.lower() not in endings:
-        found = path.suffix or "missing"
-        raise InputError(f"cannot write {path.name}: its ending is {found}, expected {', '.join(endings)}")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: folder {path.parent} does not exist; make it first")
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: that is a folder; name a file")
-
-
 def write_out(rows: pl.DataFrame, path: Path) -> None:
     """Writes CSV, Parquet or Excel by the ending, whole or not at all (`exports.write`). Raises as `check_out`."""
-    check_out(path)
+    check_out(path, exports.ENDINGS)
     with drafted(path) as draft:
         exports.write(rows, draft, path.suffix.lower())

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from features.errors import DamagedError
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
-from flows.adapters.registry import REMEDY, Registry, StoredModel
+from flows.adapters.registry import REMEDY, Registry, StoredModel, digest
 from flows.trail import Trail, units
 
 
@@ -60,6 +61,13 @@ class ModelStore:
         """
         recorded = {unit: self._trail(unit).last for unit in units(self._records) if unit in self._named}
         return {**{unit: version for unit, version in recorded.items() if version is not None}, **self._aliases}
+
+    def identical(self, unit: str, as_of: date, files: Mapping[str, bytes]) -> int | None:
+        """The newest whole version of a unit with these files, trained as of that day; null where there is none."""
+        runs = self._registry.runs("train", unit, {"as_of": as_of.isoformat()})
+        same = runs.filter(pl.col("tags").str.json_path_match("$['model.sha256']") == digest(files))["run_id"]
+        versions = self._registry.versions(unit).filter(pl.col("run_id").is_in(same.implode()))["version"]
+        return next((v for v in versions.sort(descending=True) if self.holds(unit, v, files)), None)
 
     def serving(self, champions: Mapping[str, int]) -> Iterator[tuple[str, ServingModel | DamagedError]]:
         """Each unit with the model that serves it, given its champion; an error where no version that served is whole.

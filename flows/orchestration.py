@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flows import ingest as ingests
 from flows import monitor as monitors
 from flows import train as trainings
 from flows import tune as tunings
+from flows.adapters.failures import readable
 from flows.adapters.lake import Lake
 from flows.adapters.policies import Policies
 from flows.adapters.recipes import Recipes
@@ -42,7 +44,18 @@ def job(name: str, work: Callable[..., Any]) -> Any:
         retry_delay_seconds=RETRY_DELAYS_SECONDS,
         retry_condition_fn=in_passing,
         persist_result=False,
-    )(work)
+    )(_readable(work))
+
+
+def _readable(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The job, whose failures are told in one line; what it is given first is the lake."""
+
+    @wraps(work)
+    def run(lake: Lake, *given: Any, **named: Any) -> Any:
+        with readable(lake.root.parent):
+            return work(lake, *given, **named)
+
+    return run
 
 
 def places(settings: Settings) -> tuple[Lake, Registry]:

@@ -1,5 +1,6 @@
 """Train: read the records, make a challenger for each unit, register it, gate it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -13,6 +14,7 @@ from flows.adapters import chain as chains
 from flows.adapters.audit import Audit
 from flows.adapters.governance import AUTOMATION, Governance
 from flows.adapters.lake import Lake
+from flows.adapters.lock import held
 from flows.adapters.meter import Meter, Usage
 from flows.adapters.policies import Policies
 from flows.adapters.portfolio import Portfolio, Unit
@@ -23,6 +25,7 @@ from flows.models import ModelStore
 from flows.move import mend
 from flows.promote import promote
 from flows.reading import Chain, as_of_day, with_demand
+from flows.trail import Trail
 from forecasting.engine import Engine, Local
 from forecasting.policy import Policy
 from forecasting.recipe import Recipe
@@ -75,10 +78,10 @@ def train(
     stores by its tier's recipe: `recipe`, or where `recipes` has settings for it those over it. A tier that asks for
     an engine is trained by that of `engines`, if it is there. Raises NotKnownError where no unit can learn anything.
 
-    The challenger alias always names the newest version; if the gate agrees its promotion is asked for, which may
-    wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the one
-    that is there. What was made and judged, and why it was `asked` for, is audited as of `now` (default: the midnight
-    of the day trained on).
+    The challenger alias always names the version trained last; if the gate agrees its promotion is asked for, which
+    may wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the
+    version that is there, and what people decided about that (`decided`) stands. What was made and judged, and why it
+    was `asked` for, is audited as of `now` (default: the midnight of the day trained on).
     Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
     DamagedError where the audit is not as it was written.
     """
@@ -110,6 +113,17 @@ def train(
     if all(each.version is None for each in done):
         raise NotKnownError(done[0].reason)
     return done
+
+
+def decided(records: pl.DataFrame, unit: str, version: int) -> str:
+    """What people decided about a version before, in words: it was replaced or rejected; empty where nothing."""
+    mine = records.filter(pl.col("unit") == unit).sort("sequence")
+    details = [json.loads(text) for text in mine["details"]]
+    if any((each.get("state"), each.get("version")) == ("rejected", version) for each in details):
+        return f"a request for v{version} was rejected: `daypart promote {unit} --version {version}` asks again"
+    if version in Trail.of(records, unit).served:
+        return f"v{version} served before: `daypart promote {unit} --version {version}` lets it serve again"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -151,15 +165,20 @@ class _Job:
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
-        with meter("register"):
-            version = registry.version_of(unit.name, "challenger")
-            if version is None or not store.holds(unit.name, version, files):
-                version = self.registered(challenger, workshop, verdict, meter)
+        # Of two that train at once one waits, and then finds the other's version.
+        with meter("register"), held(registry.settings.home / "register.lock"):
+            known = store.identical(unit.name, self.as_of, files)
+            version = known or self.registered(challenger, workshop, verdict, meter)
+            if registry.version_of(unit.name, "challenger") != version:
+                registry.set_alias(unit.name, "challenger", version)
         self.audited(version, verdict, digest(files))
-        return self.told(version, *self.promoted(version, verdict), challenger.trained_on, meter)
+        serves, reason = self.promoted(version, verdict)
+        if known is not None:
+            reason = f"{reason}; v{version} is this very model: nothing new is registered"
+        return self.told(version, serves, reason, challenger.trained_on, meter)
 
     def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
-        """The new version of the unit's model, the challenger now; with its card."""
+        """The new version of the unit's model, with its card."""
         name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
         figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
@@ -167,9 +186,7 @@ class _Job:
         card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
         tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}
-        version = self.registry.register(name, run, tags)
-        self.registry.set_alias(name, "challenger", version)
-        return version
+        return self.registry.register(name, run, tags)
 
     def told(self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter) -> Trained:
         """The outcome."""
@@ -191,6 +208,9 @@ class _Job:
         """Whether the version serves now, and why or what it waits for."""
         if not verdict.promote:
             return False, verdict.reason
+        decision = decided(Audit(self.chain.lake, self.registry).records(), self.unit.name, version)
+        if decision:
+            return False, f"{verdict.reason}; {decision}"
         asked = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
         try:
             outcome = promote(*asked)

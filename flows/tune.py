@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from flows import units
 from flows.adapters import studies
-from flows.adapters.drafts import drafted
+from flows.adapters.drafts import check_out, drafted
 from flows.adapters.lake import Lake
 from flows.adapters.meter import Meter
 from flows.adapters.portfolio import Portfolio
 from flows.adapters.recipes import STANDARD, Recipes
 from flows.adapters.registry import Registry
-from flows.forecast import check_out
 from flows.reading import Chain, as_of_day, with_demand
 from forecasting.engine import Local
 from forecasting.recipe import Recipe

@@ -1,7 +1,9 @@
 """Files that people hand in: CSV (plain or gzipped) and Parquet, alone or in folders."""
 
 import gzip
+import zlib
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,8 @@ from features.errors import InputError
 from flows.adapters import exports
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
+PER_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+CALENDAR_DAYS = (date.min - date(1970, 1, 1)).days, (date.max - date(1970, 1, 1)).days
 DELIMITERS = ",;\t|"
 
 
@@ -20,7 +24,7 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if _is_folder(path):
             inside = sorted(each for each in path.iterdir() if each.is_file() and _is_data(each))
             if not inside:
                 raise InputError(f"{path}: holds no {', '.join(ENDINGS)} file; name a folder that does")
@@ -41,11 +45,11 @@ def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFr
     """
     try:
         if path.name.lower().endswith(".parquet"):
-            return pl.read_parquet(path)
+            return _of_calendar(path, pl.read_parquet(path))
         frame = pl.read_csv(_source(path, encoding), separator=delimiter, infer_schema=False)
     except pl.exceptions.NoDataError:
         raise InputError(f"{path}: is empty; expected a header and rows") from None
-    except (pl.exceptions.PolarsError, OSError, EOFError) as error:
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         if "utf-8" in str(error):
             raise _encoding_error(path, encoding) from None
         found = str(error).splitlines()[0]
@@ -58,8 +62,31 @@ def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFr
     return exports.restored(frame)
 
 
+def _is_folder(path: Path) -> bool:
+    """Whether the path is a folder. Raises InputError for one that no file can have, or that is closed to us."""
+    try:
+        inside = [str(each) for each in path.iterdir()] if path.is_dir() else []
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if any(not name.isprintable() and name.encode("utf-8", "replace").decode() != name for name in inside):
+        raise InputError(f"{path}: holds a file whose name is not text in UTF-8; rename it")
+    return path.is_dir()
+
+
 def _is_data(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS) and not path.name.startswith(".")
+
+
+def _of_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """The same frame. Raises InputError for a date or moment that no calendar has, which polars cannot even show."""
+    for column in frame.iter_columns():
+        unit = getattr(column.dtype, "time_unit", None) if isinstance(column.dtype, pl.Datetime) else "d"
+        if not isinstance(column.dtype, pl.Date | pl.Datetime) or unit is None:
+            continue
+        days = column.to_physical().cast(pl.Int64) // PER_DAY[unit]
+        if days.is_between(*CALENDAR_DAYS).not_().any():
+            raise InputError(f"{path}: column {column.name} holds times that no calendar has; export it anew")
+    return frame
 
 
 def _source(path: Path, encoding: str) -> Path | bytes:
@@ -72,6 +99,8 @@ def _source(path: Path, encoding: str) -> Path | bytes:
         raise InputError(f"{path}: encoding {encoding!r} is unknown; expected such as windows-1252") from None
     except UnicodeDecodeError:
         raise _encoding_error(path, encoding) from None
+    except ValueError:
+        raise InputError(f"{path}: encoding {encoding!r} is none of text; expected such as windows-1252") from None
 
 
 def _encoding_error(path: Path, encoding: str) -> InputError:

@@ -138,6 +138,8 @@ class Governance(BaseModel):
             # A name that is misspelt is missed as well: it is what to tell.
             error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
             raise InputError(f"{path}{toml.line_of(text, error['loc'])}: {_worded(error)}") from None
+        except RecursionError:
+            raise InputError(f"{path} cannot be read: {toml.NESTED}; {EXPECTED}") from None
         except ValueError as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
         for place, fault in found._strangers():

@@ -3,18 +3,17 @@
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from flows.adapters import checksums, commits
 from flows.adapters.commits import KEEP_EVERYTHING
+from flows.adapters.drafts import drafted
 from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import lake_table
 
@@ -127,9 +126,8 @@ class Ledger:
         content = buffer.getvalue()
         path = self._lake.root / self._spec.name / f"{hashlib.sha256(content).hexdigest()}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".partial", delete=False) as draft:
-            draft.write(content)
-        os.replace(draft.name, path)
+        with drafted(path) as draft:
+            draft.write_bytes(content)
         ends = {f"{end}Values": {self._number: getattr(rows[self._number], end)()} for end in ("min", "max")}
         stats = json.dumps({"numRecords": rows.height, **ends})
         return AddAction(path.name, len(content), {}, 0, True, stats)

@@ -6,9 +6,9 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from features.errors import InputError
+from flows.adapters.drafts import drafted
 
 USER = "daypart"
 FORM = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)
@@ -56,13 +56,6 @@ def ensure_login(path: Path) -> str:
     with suppress(InputError):
         return read_login(path)
     text = new_login()
-    # A temporary file is its owner's alone, whatever the umask.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as draft:
-        try:
-            draft.write(f"{text}\n")
-            draft.flush()
-            os.replace(draft.name, path)
-        except BaseException:
-            os.unlink(draft.name)
-            raise
+    with drafted(path, mode=0o600) as draft:
+        draft.write_text(f"{text}\n", encoding="utf-8")
     return text

@@ -1,14 +1,13 @@
 """The home's `refused/` folder: what was refused, listed for those who correct it."""
 
-import os
 from hashlib import sha256
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import polars as pl
 
 from features.errors import ValueRefused
 from flows.adapters import exports
+from flows.adapters.drafts import drafted
 
 
 def write(folder: Path, name: str, cells: pl.DataFrame) -> Path:
@@ -20,9 +19,8 @@ def write(folder: Path, name: str, cells: pl.DataFrame) -> Path:
     text = exports.neutralised(cells).write_csv().encode()
     target = folder / f"{name}-{sha256(text).hexdigest()[:12]}.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as draft:
-        draft.write(text)
-    os.replace(draft.name, target)
+    with drafted(target) as draft:
+        draft.write_bytes(text)
     return target
 
 

@@ -360,6 +360,8 @@ def _client(database: Path) -> Any:
 
 
 def _name(target: str) -> str:
+    if set("/:") & set(target):
+        raise NotKnownError(f"no unit {target!r}: names of units have no / and no :, see `daypart portfolio`")
     return f"{PREFIX}{target}"
 
 

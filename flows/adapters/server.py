@@ -18,6 +18,7 @@ from urllib.request import urlopen
 from uuid import UUID
 
 from features.errors import DaypartError, InputError
+from flows.adapters.leftovers import check_none_runs
 from flows.adapters.lock import held, is_held
 from flows.adapters.login import ensure_login, private_folder, read_login
 
@@ -160,8 +161,12 @@ class Local:
         self._start("worker", "prefect", "--no-prompt", "worker", "start", *options)
 
     def watch(self) -> None:
-        """Waits until a child ends, which is a DaypartError."""
+        """Waits until a child ends, or the store is gone with its home, which is a DaypartError."""
         while True:
+            if not self.login.exists():
+                raise DaypartError(
+                    f"{self.store} was moved or deleted, so its server is stopped: nothing is made again"
+                )
             for name, child in self.children.items():
                 if child.poll() is not None:
                     raise self._failed(name)
@@ -206,6 +211,8 @@ class Local:
 
     def _failed(self, name: str) -> DaypartError:
         log = self.store / f"{name}.log"
+        if not log.exists():
+            return DaypartError(f"{self.store} was moved or deleted, and its {name} ended: nothing is made again")
         lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
         return DaypartError(f"Prefect's {name} ended or did not start; {log} ends with: {lines[-1] if lines else '-'}")
 
@@ -241,8 +248,9 @@ def local(store: Path, port: int) -> Iterator[Local]:
     """A server that keeps its state in `store`, answering at `port` of this machine only, until the block ends.
 
     Nobody gets in without the login that the store keeps. Raises InputError where the port is taken, DaypartError
-    where the store's server runs already or does not start.
+    where the store's server runs already, as one does that a killed process left, or does not start.
     """
+    check_none_runs(store)
     # The server inherits both: no other program can answer in its place, and the lock is held while either lives.
     with _listening(port) as listener, held(private_folder(store) / LOCK, wait=False) as lock:
         made = Local(store, port)

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from features.errors import InputError
 from flows.adapters import toml
+from flows.adapters.homes import check_readable
 from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     timezone: str | None = None
 
     def __init__(self, **given: Any) -> None:
+        check_readable(_file(given).parent.absolute())
         try:
             super().__init__(**given)
         except ValidationError as wrong:
@@ -80,6 +82,8 @@ class Settings(BaseSettings):
         home = home.expanduser().absolute()
         if not home.name.strip():
             raise ValueError("a home needs a name")
+        if str(home).encode("utf-8", "replace").decode() != str(home):
+            raise ValueError("a home cannot be below a folder whose name is not text in UTF-8")
         if set("?%") & set(str(home)):
             raise ValueError("a home cannot have ? or % in its path, which addresses of databases read otherwise")
         if home.exists() and not home.is_dir():

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from features.errors import InputError
 
 Place = tuple[int | str, ...]
+NESTED = "its tables or lists are nested too deeply"
 
 
 def load(path: Path, expected: str) -> tuple[str, dict[str, Any]] | None:
@@ -25,9 +26,12 @@ def load(path: Path, expected: str) -> tuple[str, dict[str, Any]] | None:
         return text, tomllib.loads(text)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except RecursionError:
+        raise InputError(f"{path} cannot be read: {NESTED}; expected {expected}") from None
     except (ValueError, OSError) as wrong:
+        cause = wrong.strerror if isinstance(wrong, OSError) else wrong
         raise InputError(
-            f"{path} cannot be read: {wrong}; expected {expected}: correct the file, or move it away"
+            f"{path} cannot be read: {cause}; expected {expected}: correct the file, or move it away"
         ) from None
 
 
@@ -45,6 +49,8 @@ def read(path: Path, model: type[BaseModel], expected: str, worded: Callable[[Er
     except ValidationError as wrong:
         error = wrong.errors()[0]
         raise InputError(f"{path}{line_of(text, error['loc'])}: {worded(error)}") from None
+    except RecursionError:
+        raise InputError(f"{path} cannot be read: {NESTED}; expected {expected}") from None
     return found
 
 

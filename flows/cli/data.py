@@ -18,7 +18,7 @@ def demo(context: typer.Context, json: Json = False) -> None:
     from flows.display import data as display
 
     started = time.monotonic()
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     done = run(place.settings, datetime.now(UTC), options.say)
     options.say("")
     display.show_demo(done, context.obj, time.monotonic() - started, as_json=json)
@@ -82,7 +82,7 @@ def ingest(
     from flows.display import data as display
 
     changes = options.clock_changes(repeated_hour, missing_hour)
-    lake = Place(context.obj).lake
+    lake = Place(context.obj).writable().lake
     if table == "pos":
         if mapping is None:
             raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")

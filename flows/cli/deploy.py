@@ -32,6 +32,7 @@ def deploy(
     place = Place(context.obj, timezone=timezone)
     declared = deployments(str(place.settings.home), zone(place.settings, place.lake), pool)
     if local:
+        place.writable()
         _run_here(place, port, pool, declared, json)
         return
     url = server.named_url(api_url)

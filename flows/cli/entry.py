@@ -1,9 +1,9 @@
 """Where the command line begins and ends: it runs a command and turns what goes wrong into a status and a line."""
 
-import errno
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import typer
@@ -11,13 +11,15 @@ from typer.exceptions import TyperException
 
 # Each of them adds its commands.
 from flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, replay, watch  # noqa: F401
+from flows.cli.native import quiet_panics
 from flows.cli.options import app
+from flows.cli.wording import one_line
 
-FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+STOPPED = "stopped; nothing was half-written"
 
 
 def _stop(status: int, message: str) -> NoReturn:
-    print("daypart: " + " ".join(message.split()), file=sys.stderr)
+    print("daypart: " + one_line(message, sys.argv[1:]), file=sys.stderr)
     raise SystemExit(status)
 
 
@@ -30,22 +32,45 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
             _stop(2, f"{what} is empty: give a value, or leave it out.")
 
 
+def _refuse_bytes(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Stops where a name is bytes that are no text: no table, database or page could hold it."""
+    named = {name: text for name, text in environment.items() if name.startswith("DAYPART_")}
+    texts = {**{f"argument {number}": text for number, text in enumerate(arguments, 1)}, **named}
+    for name, text in texts.items():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            _stop(2, f"{name} is {text!r}: expected text in UTF-8; rename what it names")
+
+
 def main() -> None:
     """Runs a command: exit status 0 done, 2 wrong input or arguments, 1 anything else."""
     # LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    _refuse_bytes(sys.argv[1:], os.environ)
     _refuse_empty(sys.argv[1:])
-    stopped = "stopped; nothing was half-written"
+    with quiet_panics():
+        _run()
+
+
+def _run() -> None:
     try:
         # Typer turns an interrupt into a status that it returns.
         if app(sys.argv[1:] or ["--help"], standalone_mode=False):
-            _stop(1, stopped)
+            _stop(1, STOPPED)
+        sys.stdout.flush()
     except TyperException as wrong:
         _stop(2, f"{wrong.format_message()} See `daypart --help`.")
     except (KeyboardInterrupt, typer.Abort):
-        _stop(1, stopped)
+        _stop(1, STOPPED)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough of it.
+        _close_stdout()
+        raise SystemExit(1) from None
     except Exception as failed:
         from features.errors import DaypartError, InputError
 
@@ -53,6 +78,12 @@ def main() -> None:
             raise
         if isinstance(failed, DaypartError):
             _stop(2 if isinstance(failed, InputError) else 1, str(failed))
-        if isinstance(failed, OSError) and failed.errno in FULL:
-            _stop(1, f"the disk is full ({failed}): free some of it and run again; nothing was half-written")
+        if isinstance(failed, OSError) and failed.strerror:
+            _close_stdout()
+            _stop(1, f"the output cannot be written ({failed.strerror}): free some of the disk, or send it elsewhere")
         _stop(1, f"{type(failed).__name__}: {failed} (set DAYPART_DEBUG=1 for the traceback)")
+
+
+def _close_stdout() -> None:
+    """What is left of the output goes nowhere: Python would try again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -26,13 +26,15 @@ def forecast(
     """Show the published 14-day forecast, or make and publish it first if there is none."""
     from features.errors import NotKnownError
     from flows import forecast as forecasts
+    from flows.adapters import exports
+    from flows.adapters.drafts import check_out
     from flows.adapters.engine import opened
     from flows.adapters.meter import Meter
     from flows.display import forecasts as display
 
     place = Place(context.obj, engine, scheduler)
     if out is not None:
-        forecasts.check_out(out)
+        check_out(out, exports.ENDINGS)
     day, lake, stores = options.optional_day(origin, "--origin"), place.lake, store or []
     forecasts.check_level(level, stores)
     forecasts.check_stores(lake, stores)
@@ -40,6 +42,7 @@ def forecast(
     meter = Meter(place.settings.prices) if rows is None else None
     notices: list[str] = []
     if meter is not None:
+        place.writable()
         with opened(place.settings) as made:
             published = forecasts.publish(lake, place.registry, day, meter, made, notices.append)
         rows = forecasts.published(lake, published, stores)

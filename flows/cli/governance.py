@@ -26,7 +26,7 @@ def promote(
     from flows import promote as promotions
     from flows.display import governance as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     done = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -39,7 +39,7 @@ def rollback(
     from flows import promote as promotions
     from flows.display import governance as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     done = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
     display.show_outcome(done, as_json=json)
 
@@ -50,7 +50,7 @@ def approve(context: typer.Context, request: Request, role: Role, reason: Reason
     from flows import approval as approvals
     from flows.display import governance as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     done = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -61,7 +61,7 @@ def reject(context: typer.Context, request: Request, role: Role, reason: Reason 
     from flows import approval as approvals
     from flows.display import governance as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -81,6 +81,7 @@ def declare(
     from flows.display import governance as display
 
     place = Place(context.obj).existing()
+    place.writable()
     done = declared.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
     display.show_declared(done, role, as_json=json)
 
@@ -112,6 +113,7 @@ def audit(
     if repair:
         from flows import repair as repairs
 
+        place.writable()
         made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
         display.show_repaired(made, as_json=json)
         return

@@ -30,7 +30,7 @@ def train(
     from flows.display import models as display
     from flows.train import train as run
 
-    place = Place(context.obj, engine, scheduler)
+    place = Place(context.obj, engine, scheduler).writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     asked = [] if engine else place.portfolio.engines()
@@ -59,7 +59,7 @@ def tune(
     from flows import tune as tunes
     from flows.display import models as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     if minutes is not None and not math.isfinite(minutes):
         raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")

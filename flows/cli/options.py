@@ -52,10 +52,16 @@ class Place:
 
     def existing(self) -> "Place":
         """The same place. Raises NotKnownError where the home is not there: what is absent can show nothing."""
-        from features.errors import NotKnownError
+        from flows.adapters.homes import check_exists
 
-        if not self.settings.home.is_dir():
-            raise NotKnownError(f"no home {self.settings.home}: check --home or DAYPART_HOME")
+        check_exists(self.settings.home)
+        return self
+
+    def writable(self) -> "Place":
+        """The same place. Raises InputError where this user cannot write to it."""
+        from flows.adapters.homes import check_writable
+
+        check_writable(self.settings.home)
         return self
 
     @property
@@ -92,9 +98,14 @@ class Place:
 @app.callback()
 def place(
     context: typer.Context,
-    home: Annotated[Path, typer.Option(envvar="DAYPART_HOME", help="Folder that holds everything.")] = Path(".daypart"),
+    home: Annotated[
+        Path, typer.Option(envvar="DAYPART_HOME", readable=False, help="Folder that holds everything.")
+    ] = Path(".daypart"),
 ) -> None:
+    from flows.adapters.failures import readable
+
     context.obj = home
+    context.with_resource(readable(home.expanduser().absolute()))
 
 
 def day(text: str, option: str) -> date:

@@ -31,7 +31,7 @@ def monitor(
     wrong = [name for name in by or () if name not in GROUPS]
     if wrong:
         raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
-    place = Place(context.obj)
+    place = Place(context.obj).writable()
     watch = monitors.monitor(place.lake, place.registry, place.policies, datetime.now(UTC))
     if by and not watch.scores.is_empty():
         watch = replace(watch, scores=monitors.accuracy(place.lake, [GROUPS[name] for name in dict.fromkeys(by)]))

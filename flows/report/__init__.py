@@ -1,7 +1,5 @@
 """The report of a backtest: one file of HTML that opens anywhere, offline."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from flows.adapters.drafts import drafted
 
 IMPORTANCE: dict[str, type[pl.DataType]] = {
     "target": pl.String,
@@ -52,12 +51,5 @@ def write_report(path: Path, report: Report) -> None:
 
     page = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        Path(name).chmod(0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with drafted(path) as draft:
+        draft.write_text(page, encoding="utf-8")

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -240,3 +241,35 @@ def test_a_signal_stops_worker_and_server_and_what_they_are_at(running: Running)
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", running.port))
+
+
+@pytest.mark.faults
+def test_what_a_killed_start_leaves_is_named_with_how_to_end_it(running: Running, process: Any) -> None:
+    running.start()
+    second = process(running.home, "deploy", "--local", "--port", running.port)
+    assert f"runs already, started by process {running.child.pid}" in second.communicate(timeout=60)[1]
+    offspring = running.offspring()
+    running.child.kill()
+    running.child.wait()
+    third = process(running.home, "deploy", "--local", "--port", running.port)
+    told = third.communicate(timeout=60)[1]
+    assert (third.returncode, told.count("\n")) == (1, 1), told
+    assert all(str(left.pid) in told for left in offspring if left.is_running())
+    remedy = next(part for part in told.split("`") if part.startswith("kill "))
+    subprocess.run(remedy.split(), check=True)
+    psutil.wait_procs(offspring, 60)
+    running.start()
+    running.child.send_signal(signal.SIGTERM)
+    assert running.child.wait(60) == 0
+
+
+@pytest.mark.faults
+def test_a_server_whose_home_is_deleted_stops_and_makes_nothing_again(running: Running) -> None:
+    running.start()
+    offspring = running.offspring()
+    shutil.rmtree(running.home)
+    assert running.child.wait(120) == 1
+    told = running.child.stderr.read()
+    assert (told.count("\n"), "was moved or deleted" in told) == (1, True), told
+    assert not running.home.exists()
+    assert not [left for left in offspring if left.is_running() and left.status() != psutil.STATUS_ZOMBIE]

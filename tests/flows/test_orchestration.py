@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.errors import DaypartError, InputError, NotKnownError
+from features.errors import DamagedError, DaypartError, InputError, NotKnownError
 from features.simulator import ChainSpec
 from flows.adapters.settings import Settings
 from flows.tune import Budget
@@ -57,6 +57,31 @@ def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> No
     watch = flows.monitor(settings)
     assert set(watch.decisions) == {"orders", "sales"}
     assert watch.scores.height == 6
+
+
+def test_a_home_that_was_deleted_is_not_made_again_by_the_runs_of_a_server(flows: Any, tmp_path: Path) -> None:
+    from flows import deployed
+
+    for run in (deployed.nightly, deployed.monitor, deployed.retrain, deployed.tuning):
+        with pytest.raises(NotKnownError, match=r"no home .*gone: .* it may have been moved or deleted"):
+            run(str(tmp_path / "gone"))
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_scheduled_retraining_on_the_same_data_registers_nothing(flows: Any, world: Any) -> None:
+    from flows.deployed import retrain
+
+    (world.home / "recipes.toml").write_text("[recipe.standard]\nrounds = 10\nmax_rows = 4000\nfolds = 1\n")
+    before = world.versions()
+    retrain(str(world.home))
+    assert world.versions() == before
+
+
+def test_a_damaged_file_is_named_by_the_run_that_meets_it(flows: Any, world: Any) -> None:
+    file = next((world.home / "lake" / "forecasts").rglob("part-*.parquet"))
+    os.truncate(file, file.stat().st_size // 2)
+    with pytest.raises(DamagedError, match=f"{file.name} is damaged or gone: restore it"):
+        flows.monitor(Settings(home=world.home))
 
 
 def test_what_fails_in_passing_is_tried_again(flows: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

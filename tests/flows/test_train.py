@@ -1,3 +1,4 @@
+import json
 import shutil
 import signal
 import sqlite3
@@ -65,6 +66,75 @@ def test_a_challenger_that_was_held_back_is_not_registered_twice(
     assert counted(world, "model_versions") == 3
     assert world.registry.version_of("orders", "champion") == 1
     assert world.registry.version_of("orders", "challenger") == 2
+
+
+ORDERS = ("train", "--targets", "orders", "--json")
+
+
+def judged(monkeypatch: pytest.MonkeyPatch, promote: bool) -> None:
+    """The gate says the same of every challenger."""
+    from forecasting import gate
+
+    monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(promote, "judged", {}))
+
+
+def test_a_model_that_an_older_version_holds_is_not_registered_again(
+    world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither champion nor challenger, but this very model: it is the challenger again, and the output says so."""
+    judged(monkeypatch, promote=False)
+    days = ("2024-02-20", "2024-02-24")
+    versions = [daypart(world.home, *ORDERS, "--as-of", day).json["trained"][0]["version"] for day in days]
+    assert versions == [2, 3]
+    before = counted(world, "model_versions"), counted(world, "runs")
+    (again,) = daypart(world.home, *ORDERS, "--as-of", days[0]).json["trained"]
+    assert (again["version"], again["promoted"]) == (2, False)
+    assert again["reason"] == "judged; v2 is this very model: nothing new is registered"
+    assert world.registry.version_of("orders", "challenger") == 2
+    assert (counted(world, "model_versions"), counted(world, "runs")) == before
+
+
+def test_a_damaged_version_is_registered_again(world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(monkeypatch, promote=False)
+    asked = (*ORDERS, "--as-of", "2024-02-20")
+    assert daypart(world.home, *asked).json["trained"][0]["version"] == 2
+    run = world.registry.describe("orders", 2)["run_id"]
+    (world.registry._folder(run) / "model.json").write_text("{}")
+    assert daypart(world.home, *asked).json["trained"][0]["version"] == 3
+
+
+def test_training_again_does_not_undo_a_rollback_or_a_rejection(
+    world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(monkeypatch, promote=True)
+    asked = (*ORDERS, "--as-of", "2024-02-20")
+    (first,) = daypart(world.home, *asked).json["trained"]
+    assert (first["version"], first["promoted"]) == (2, True)
+    assert daypart(world.home, "rollback", "orders", "--role", "lead").status == 0
+    (again,) = daypart(world.home, *asked).json["trained"]
+    assert (again["version"], again["promoted"]) == (2, False)
+    assert "v2 served before: `daypart promote orders --version 2` lets it serve again" in again["reason"]
+    rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"
+    (world.home / "governance.toml").write_text(rule)
+    later = (*ORDERS, "--as-of", "2024-02-24")
+    assert "is asked for" in daypart(world.home, *later).json["trained"][0]["reason"]
+    assert daypart(world.home, "reject", "orders", "--role", "lead").status == 0
+    before = counted(world, "model_versions"), world.lake.version("audit")
+    (again,) = daypart(world.home, *later).json["trained"]
+    assert (again["version"], again["promoted"]) == (3, False)
+    assert "a request for v3 was rejected" in again["reason"]
+    assert (counted(world, "model_versions"), world.lake.version("audit")) == before
+    assert world.registry.version_of("orders", "champion") == 1
+
+
+def test_two_trainings_at_once_register_one_version(
+    untrained: Any, process: Callable[..., subprocess.Popen[str]]
+) -> None:
+    both = [process(untrained.home, *ORDERS) for _ in range(2)]
+    told = [each.communicate(timeout=200) for each in both]
+    assert [each.returncode for each in both] == [0, 0], told
+    assert {json.loads(out)["trained"][0]["version"] for out, _ in told} == {1}
+    assert untrained.registry.versions("orders").height == 1
 
 
 def test_two_weeks_more_of_the_same_do_not_replace_the_champion(world: Any, daypart: Any) -> None:
