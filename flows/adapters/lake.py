@@ -14,6 +14,7 @@ from features import keys
 from features.errors import DamagedError, DaypartError, NotKnownError, ValueRefused
 from flows.adapters import merge
 from flows.adapters.lake_tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
+from flows.adapters.table_log import TableLog
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -154,6 +155,15 @@ class Lake:
         told = spec.conformed(rows)
         return self.committed(table, lambda delta: self._write(spec, [told], delta, "append"))
 
+    def overwrite(
+        self, table: str, rows: Iterable[pl.DataFrame], delta: "DeltaTable", change: str, partitions: pl.Series | None
+    ) -> int:
+        """Commits rows, as they are stored, in the place of some partitions or of all rows; the version since.
+
+        One frame is in memory at a time. For use in `committed`, which gives `delta`.
+        """
+        return self._write(lake_table(table), rows, delta, change, "overwrite", partitions)
+
     def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
             heights: list[int] = []
@@ -257,8 +267,10 @@ class Lake:
         try:
             newest.load_as_version(version)
         except (DeltaError, OverflowError):
-            last = self.version(table)
-            raise NotKnownError(f"{table} has no version {version}: choose one from 0 to {last}") from None
+            oldest, last = TableLog.read(self.root / table).oldest, self.version(table)
+            removed = "; `daypart maintain` removed earlier ones" if version < oldest else ""
+            told = f"{table} has no version {version}: choose one from {oldest} to {last}{removed}"
+            raise NotKnownError(told) from None
         return newest
 
 
