@@ -14,6 +14,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.approval import awaited, pending, who
 from flows.declared import may_declare, undeclared
+from flows.maintenance import rebuildable_since
 from flows.models import ModelStore
 from flows.rebuild import Rebuilt, rebuild
 from flows.trail import Request, Spell, Trail, units
@@ -42,13 +43,15 @@ class Status:
 class Day:
     """One day: who served, the publication of that origin or the latest before, and whether it can be made again.
 
-    `fault` says why it could not be tried, where it could not.
+    `fault` says why it could not be tried, where it could not. Publications since `rebuildable_since` (UTC) can be made
+    again; null = all, as nothing was ever removed.
     """
 
     date: date
     served: list[dict[str, object]]
     rebuilt: Rebuilt | None
     fault: str
+    rebuildable_since: datetime | None = None
 
 
 def status(lake: Lake, registry: Registry, now: datetime) -> Status:
@@ -72,11 +75,12 @@ def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
     With `again` the publication of that origin, or the latest before, is rebuilt and compared.
     """
     served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
+    since = rebuildable_since(lake)
     try:
         origin = _origin(lake, day) if again else None
-        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "")
+        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", since)
     except DaypartError as failed:
-        return Day(day, served, None, str(failed))
+        return Day(day, served, None, str(failed), since)
 
 
 def spells(lake: Lake, registry: Registry) -> list[Spell]:

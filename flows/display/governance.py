@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.display.tables import print_json, print_table
+from flows.display.upkeep import rebuildable
 
 if TYPE_CHECKING:
     from flows.adapters.audit import Record
@@ -103,7 +104,8 @@ def show_day(found: "Day", *, as_json: bool) -> None:
     again = found.rebuilt
     if as_json:
         rebuilt = {**asdict(again), "same": again.same} if again else None
-        print_json({"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault})
+        day = {"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
+        print_json({**day, "rebuildable_since": found.rebuildable_since})
         return
     if not found.served:
         print(f"nothing served on {found.date}")
@@ -123,6 +125,8 @@ def show_day(found: "Day", *, as_json: bool) -> None:
         print(f"made again from {_versions(again.reads)}: {told}")
     if found.fault:
         print(f"not made again: {found.fault}")
+    if (since := rebuildable(found.rebuildable_since)) is not None:
+        print(since)
 
 
 def _versions(reads: object) -> str:
