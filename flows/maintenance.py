@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import NotKnownError
-from features.matrix import HORIZON_DAYS
 from features.tables import TABLES
 from flows.adapters import leftovers, upkeep
 from flows.adapters.audit import Audit
@@ -24,15 +23,12 @@ from flows.adapters.settings import LEAST_DAYS, RETENTIONS
 from flows.adapters.table_log import TableLog
 from flows.approval import pending
 from flows.declared import mark
-from flows.forecast import LATE_DAYS
 from flows.trail import Trail, units
 
 TABLES_CLEANED = tuple(name for name in LAKE if name != "audit")
 """The audit's table is never compacted or cut: verification reads every commit and every file of it."""
 BY_ORIGIN = ("forecasts", "scores", "tallies")
 """In the order in which old origins are deleted: one that is published and has no scores would be scored."""
-SETTLED_DAYS = HORIZON_DAYS + 2 * LATE_DAYS + 1
-"""Origins so many days before the latest are compacted: of a younger one the time of a file tells what to score."""
 REBUILT = (*TABLES, "forecasts")
 """The tables whose versions a rebuild reads."""
 
@@ -220,9 +216,13 @@ def _old_origins(lake: Lake, registry: Registry) -> dict[str, tuple[date, int]]:
 
 
 def _compacted(lake: Lake) -> dict[str, int]:
-    """Compacts every table; how many files were put together, by table."""
-    newest = max(upkeep.partitions(lake, "forecasts"), default=None)
-    settled = None if newest is None else newest - timedelta(days=SETTLED_DAYS)
+    """Compacts every table; how many files were put together, by table.
+
+    Of an origin that was published after it was scored the times of its files tell that it is to be scored: those stay
+    as they are. An origin of which anything was scored is not published again.
+    """
+    published, scored = lake.written("forecasts", "origin_date"), lake.written("scores", "origin_date")
+    settled = {origin for origin, moment in scored.items() if moment >= published.get(origin, moment)}
     counts = {name: upkeep.compact(lake, name, settled if name in BY_ORIGIN else None) for name in TABLES_CLEANED}
     return {name: count for name, count in counts.items() if count}
 

@@ -1,5 +1,6 @@
 """Upkeep of the lake's tables: commits and checkpoints that change no row, and the deletion of old partitions."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -14,15 +15,16 @@ SMALL_FILE_BYTES = 32 * 2**20
 """Files below this size are put together."""
 
 
-def compact(lake: Lake, table: str, before: object = None) -> int:
+def compact(lake: Lake, table: str, only: Collection[object] | None = None) -> int:
     """Puts the small files of each partition together, sorted by key, in one commit; how many files took part.
 
-    Only partitions `before` a value are touched, default all, one of them in memory at a time. No row changes; where
-    no partition has two small files there is no new version.
+    `only` some partitions are touched, default all, one of them in memory at a time. No row changes; where no partition
+    has two small files there is no new version.
     """
 
     def attempt(delta: "DeltaTable | None") -> int:
-        parts = _file_sizes(table, delta, before)
+        found = _file_sizes(table, delta, None)
+        parts = {value: sizes for value, sizes in found.items() if only is None or value in only}
         crowded = [value for value, sizes in parts.items() if sum(size < SMALL_FILE_BYTES for size in sizes) > 1]
         if delta is None or not crowded:
             return 0

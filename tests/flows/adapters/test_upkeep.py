@@ -78,11 +78,11 @@ def test_compaction_of_a_table_without_partitions(lake: Lake) -> None:
     assert len(upkeep.files(lake, "announced", 3)) == 1
 
 
-def test_compaction_and_deletion_touch_the_partitions_before_a_date_alone(lake: Lake) -> None:
+def test_compaction_and_deletion_touch_some_partitions_alone(lake: Lake) -> None:
     for day in (1, 2, 3):
         for target in ("orders", "sales"):
             lake.upsert("forecasts", forecasts(target, date(2025, 1, day)))
-    assert upkeep.compact(lake, "forecasts", date(2025, 1, 3)) == 4
+    assert upkeep.compact(lake, "forecasts", {date(2025, 1, 1), date(2025, 1, 2)}) == 4
     assert len(upkeep.files(lake, "forecasts", 6)) == 4
     assert upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 1
     assert upkeep.partitions(lake, "forecasts") == [date(2025, 1, 2), date(2025, 1, 3)]
