@@ -36,7 +36,7 @@ from tests.flows.aging import age, files
 
 RECIPE = Recipe(weather="none", rounds=10, max_rows=4000, folds=1)
 HISTORY_DAYS, MONTH, WEEK = 120, 30, 7
-RETENTION = {"versions_days": 28, "forecasts_days": 90, "scores_days": 90, "runs_days": 28, "refusals_days": 28}
+RETENTION = {"versions_days": 14, "forecasts_days": 90, "scores_days": 90, "runs_days": 14, "refusals_days": 14}
 EARLY, LATE, MOST_GROWTH = slice(14, 45), slice(-30, None), 1.15
 
 
