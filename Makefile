@@ -46,6 +46,9 @@ bench-loop: install ## Measure decay, the gate, tiers and policies on simulated 
 	$(BIN)/python -m tests.bench.units .daypart/bench
 	$(BIN)/python -m tests.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
 
+soak: install ## Live 400 nights of a small chain with weekly maintenance: time, files and bytes by month (takes half an hour)
+	$(BIN)/python -m tests.bench.soak .daypart/soak
+
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header
 
@@ -59,4 +62,4 @@ faults: install ## Repeat the slow tests of faults: kills, full disks, damaged f
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop lock faults clean
+.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop soak lock faults clean

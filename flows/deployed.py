@@ -8,6 +8,7 @@ from prefect.runtime import flow_run
 
 from features.errors import DaypartError
 from flows import forecast as forecasts
+from flows import maintenance
 from flows import monitor as monitors
 from flows import train as trainings
 from flows import tune as tunings
@@ -69,6 +70,15 @@ def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | N
     now: datetime = flow_run.scheduled_start_time
     done = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
     get_run_logger().info("proposed in %s", done.out)
+
+
+@flow
+def maintain(home: str) -> None:
+    """Compacts tables and removes what no retention rule needs."""
+    settings = _settings(home)
+    now: datetime = flow_run.scheduled_start_time
+    done = job("maintain", maintenance.maintain)(*places(settings), now)
+    get_run_logger().info("freed %.1f MiB, as record %s of the audit has it", done.removed.bytes / 2**20, done.record)
 
 
 def _settings(home: str) -> Settings:

@@ -11,7 +11,7 @@ from flows.announcement import EVENT, RESOURCE
 NAME = "daypart"
 """Of every deployment, after its flow's name, and of the work pool."""
 USUAL_ZONE = "America/New_York"
-NIGHTLY, NOON, WEEKLY = "30 4 * * *", "30 12 * * *", "0 6 * * 0"
+NIGHTLY, NOON, WEEKLY, UPKEEP = "30 4 * * *", "30 12 * * *", "0 6 * * 0", "0 8 * * 0"
 """Minute, hour, day, month, weekday. No clock skips or repeats these hours, as it does those from 0 to 3."""
 
 
@@ -46,6 +46,7 @@ def deployments(home: str, timezone: str, pool: str) -> list[dict[str, Any]]:
         deployment("monitor", "Score what came late and decide.", NOON, "CANCEL_NEW"),
         deployment("retrain", "Train, gate, promote what was decided.", None, "ENQUEUE", triggers=[_on_decision(home)]),
         deployment("tuning", "Propose settings.", WEEKLY, "CANCEL_NEW", parameters={"tier": "standard"}),
+        deployment("maintain", "Compact tables, remove what no rule keeps.", UPKEEP, "CANCEL_NEW"),
     ]
 
 

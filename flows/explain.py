@@ -14,6 +14,7 @@ from flows.forecast import check_stores, published
 from flows.lineage import reads_of
 from flows.models import ModelStore
 from flows.reading import Chain
+from flows.rebuild import are_readable
 from forecasting import explanation
 from forecasting.explanation import Explanation
 from forecasting.model import Model
@@ -21,6 +22,7 @@ from forecasting.wording import Reason, reasons, sentences
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
+REMOVED = "`daypart maintain` removed the data that this was published from: it is explained by the data as it is now"
 UNRECORDED = "nothing says from which data this was published: it is explained by the data as it is now"
 SAME = ("hour_utc", "forecast", "incumbent")
 
@@ -77,10 +79,12 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
     told, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
     reads = reads_of(lake, registry, [told["target"]], told["origin_date"])
+    unread = UNRECORDED if reads is None else "" if are_readable(lake, reads) else REMOVED
+    reads = None if unread else reads
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
     model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
     found = _made_anew(chain, model, asked, told["origin_date"])
-    named, notices = reasons(found), [] if reads else [UNRECORDED]
+    named, notices = reasons(found), [unread] if unread else []
     forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
     if not found.hours.select(SAME).equals(rows.select(SAME)):
         anew = float(found.hours["forecast"].sum())

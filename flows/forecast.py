@@ -41,10 +41,9 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
     """
     if not lake.exists("forecasts"):
         return None
-    rows = lake.scan("forecasts")
     if origin is None:
-        origin = rows.select(pl.col("origin_date").max()).collect().item()
-    found = rows.filter(pl.col("origin_date") == origin)
+        origin = max(lake.written("forecasts", "origin_date"), default=None)
+    found = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
     if stores:
         found = found.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
     frame = found.collect().sort(ORDER)

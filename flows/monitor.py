@@ -112,17 +112,16 @@ def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
 
 def _recent(lake: Lake, days: int) -> pl.LazyFrame:
     """Tallies of the latest `days` of origins."""
-    known = lake.scan("tallies")
-    last = known.select(pl.col("origin_date").max()).collect().item()
-    return known.filter(pl.col("origin_date") > last - timedelta(days=days))
+    last = max(lake.written("tallies", "origin_date"))
+    return lake.scan("tallies").filter(pl.col("origin_date") > last - timedelta(days=days))
 
 
 def _serving(lake: Lake, registry: Registry) -> list[Serving]:
     """Units of what was published lately, sorted by name; those without a champion too."""
-    rows = lake.scan("forecasts")
-    last = rows.select(pl.col("origin_date").max()).collect().item()
+    last = max(lake.written("forecasts", "origin_date"))
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
-    latest = rows.filter(pl.col("origin_date") == last).group_by(unit.alias("unit"), "target", "tier")
+    rows = lake.scan("forecasts").filter(pl.col("origin_date") == last)
+    latest = rows.group_by(unit.alias("unit"), "target", "tier")
     found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
     store = ModelStore(lake, registry)
     published, champions = set(found["unit"]), store.champions()
@@ -175,7 +174,7 @@ def _weeks(
     """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
     small = [_published(each) for each in units if len(each.ids) < LEAST_STORE_WEEKS]
     others = [_published(each) for each in units if len(each.ids) >= LEAST_STORE_WEEKS]
-    last = lake.scan("scores").select(pl.col("origin_date").max()).collect().item()
+    last = max(lake.written("scores", "origin_date"))
     # After nights that were missed the evidence is older.
     missed = max((on - last).days - 1, 0)
     spans = (small, MOST_WEEKS * misses.WEEK_DAYS), (others, window_days + missed)

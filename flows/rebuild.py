@@ -1,6 +1,6 @@
 """Rebuild: a published forecast made again, by the models that made it from the data that they read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -12,6 +12,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import lake_table
 from flows.adapters.meter import Meter
 from flows.adapters.registry import Registry
+from flows.adapters.table_log import TableLog
 from flows.forecast import made, published
 from flows.lineage import reads_of
 from flows.models import ModelStore
@@ -82,3 +83,8 @@ def _served(store: ModelStore, rows: pl.DataFrame) -> Served:
     unit, _, version = name.rpartition("-v")
     model = Model.from_files(store.load(unit, int(version)))
     return Served(model, name, tier, frozenset(rows["store_id"]))
+
+
+def are_readable(lake: Lake, reads: Mapping[str, int]) -> bool:
+    """Whether all those versions of tables can still be read."""
+    return all(TableLog.read(lake.root / table).is_readable(version) for table, version in reads.items())

@@ -1,5 +1,6 @@
 """Scoring: published hours beside what came, kept by the hour and tallied."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -9,11 +10,14 @@ from features.matrix import HORIZON_DAYS
 from features.records import Records
 from features.tables import TARGETS
 from flows.adapters.lake import Lake
+from flows.adapters.staging import Staging
 from flows.forecast import LATE_DAYS
 from flows.reading import Chain
 from forecasting.actuals import idle_days, with_actuals
 from forecasting.tallies import tally
 
+MOST_ORIGINS = 100
+"""Origins that are written in one commit; a night has some 20, more only after nights that were not scored."""
 DAY = pl.col("hour_local").dt.date().alias("date")
 CELL = ("store_id", "target", "hour_utc")
 
@@ -21,29 +25,48 @@ CELL = ("store_id", "target", "hour_utc")
 def score(lake: Lake, chain: Chain) -> None:
     """Scores every published store-hour that has an actual, anew where late actuals changed it.
 
-    Writes `tallies` and `scores`, one row per hour. An hour without demand counts as 0 once its store has ingested a
-    later one, on a day with demand or on which its hours say that it was open (`actuals.idle_days`); other days that
-    were forecast as open are left out: their actuals are null. An origin is scored until its horizon has been known
-    for LATE_DAYS; demand that changes later leaves its scores as they are. Only days whose actuals are new or another
-    are scored, and origins that were published since; scoring again changes nothing. A process that is killed leaves
-    days that the next one scores.
+    Writes `tallies` and `scores`, one row per hour, in one commit each. An hour without demand counts as 0 once its
+    store has ingested a later one, on a day with demand or on which its hours say that it was open
+    (`actuals.idle_days`); other days that were forecast as open are left out: their actuals are null. An origin is
+    scored until its horizon has been known for LATE_DAYS; demand that changes later leaves its scores as they are. Only
+    days whose actuals are new or another are scored, and origins that were published since; scoring again changes
+    nothing. A process that is killed leaves days that the next one scores.
     """
     last = chain.last_day()
-    published = lake.scan("forecasts").select(pl.col("origin_date").unique()).collect().to_series().sort()
-    if last is None or (due := _due(lake, last, published)).is_empty():
+    if last is None or (due := _due(lake, last)).is_empty():
         return
     actuals = _actuals(lake, chain, due, last)
-    whole = _unscored(lake, due)
+    unscored = _unscored(lake, due)
     changed = _changed(lake, due, actuals, last)
-    for origin in due.filter(due.is_in(sorted(whole)) | (due <= (changed["date"].max() or date.min))):
-        _score(lake, origin, last, actuals, None if origin in whole else changed)
+    end = changed["date"].max() or date.min
+    origins = [origin for origin in due if origin in unscored or origin <= end]
+    # The latest origins come last: until they are scored the next run sees which days are not.
+    for first in range(0, len(origins), MOST_ORIGINS):
+        chosen = origins[first : first + MOST_ORIGINS]
+        days = ((origin, None if origin in unscored else changed) for origin in chosen)
+        _score(lake, (_scored(lake, origin, last, actuals, part) for origin, part in days))
 
 
-def _due(lake: Lake, last: date, published: pl.Series) -> pl.Series:
-    """Published origins that have no score yet or whose horizon may still bring one."""
-    scored = lake.scan_or_empty("tallies").select(pl.col("origin_date").unique()).collect().to_series()
+def _score(lake: Lake, scored: Iterable[pl.DataFrame]) -> None:
+    """Writes the scored hours of several origins in one commit a table; one origin at a time is in memory."""
+    with Staging("tallies", lake.root.parent) as tallies, Staging("scores", lake.root.parent) as scores:
+        for rows in scored:
+            if rows.height:
+                tallies.add(tally(rows).select(lake.columns("tallies")))
+                scores.add(rows.select(lake.columns("scores")))
+        # Scores come last: until they are there the next run sees that these days are not scored.
+        if not scores.is_empty:
+            lake.upsert("tallies", tallies)
+            lake.upsert("scores", scores)
+
+
+def _due(lake: Lake, last: date) -> pl.Series:
+    """Published origins that have no score yet or whose horizon may still bring one, sorted."""
+    scored = lake.written("scores", "origin_date")
     open_since = last - timedelta(days=HORIZON_DAYS + LATE_DAYS)
-    return published.filter((published <= last) & ((published >= open_since) | ~published.is_in(scored.implode())))
+    published = sorted(lake.written("forecasts", "origin_date"))
+    due = [origin for origin in published if origin <= last and (origin >= open_since or origin not in scored)]
+    return pl.Series(due, dtype=pl.Date)
 
 
 @dataclass(frozen=True)
@@ -76,7 +99,7 @@ def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
 
 def _unscored(lake: Lake, due: pl.Series) -> set[date]:
     """Origins that were published after they were last scored, or never were."""
-    published, scored = lake.written("forecasts", "origin_date"), lake.written("tallies", "origin_date")
+    published, scored = lake.written("forecasts", "origin_date"), lake.written("scores", "origin_date")
     return {origin for origin in due if origin not in scored or scored[origin] < published[origin]}
 
 
@@ -107,8 +130,8 @@ def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.Dat
     return pl.concat(differs).unique()
 
 
-def _score(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.DataFrame | None) -> None:
-    """Writes what is known of one origin's forecasts, of some stores' days or all."""
+def _scored(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.DataFrame | None) -> pl.DataFrame:
+    """What is known of one origin's forecasts beside its actuals, of some stores' days or all."""
     told = (
         lake.scan("forecasts").filter(pl.col("origin_date") == origin).with_columns(DAY).filter(pl.col("date") <= last)
     )
@@ -117,11 +140,7 @@ def _score(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.Data
         told = told.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
     scored = actuals.beside(told.collect()).with_columns(DAY)
     # Of days that changed all hours are written: those of one that lost its demand lose their actuals.
-    scored = _counted(scored) if days is None else scored
-    if scored.height:
-        # Scores come last: until they are there the next run sees that these days are not scored.
-        lake.upsert("tallies", tally(scored).select(lake.columns("tallies")))
-        lake.upsert("scores", scored.select(lake.columns("scores")))
+    return _counted(scored) if days is None else scored
 
 
 def _counted(rows: pl.DataFrame) -> pl.DataFrame:

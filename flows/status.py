@@ -15,6 +15,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.approval import awaited, pending, who
 from flows.declared import may_declare, undeclared, unreadable
+from flows.maintenance import rebuildable_since
 from flows.models import ModelStore
 from flows.rebuild import Rebuilt, rebuild
 from flows.reconciliation import differences
@@ -46,6 +47,7 @@ class Day:
     """One day: who served, the publication of that origin or the latest before, and whether it can be made again.
 
     `fault` says why it could not be tried, where it could not; `notices` where what serves is not what is on record.
+    Publications since `rebuildable_since` (UTC) can be made again; null = all, as nothing was ever removed.
     """
 
     date: date
@@ -53,6 +55,7 @@ class Day:
     rebuilt: Rebuilt | None
     fault: str
     notices: list[str]
+    rebuildable_since: datetime | None = None
 
 
 def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str] = ()) -> Status:
@@ -95,11 +98,12 @@ def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
     """
     served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
     _, notices = _models(lake, registry, Audit(lake).records())
+    since = rebuildable_since(lake)
     try:
         origin = _origin(lake, day) if again else None
-        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", notices)
+        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", notices, since)
     except DaypartError as failed:
-        return Day(day, served, None, str(failed), notices)
+        return Day(day, served, None, str(failed), notices, since)
 
 
 def spells(lake: Lake, registry: Registry) -> list[Spell]:

@@ -14,6 +14,7 @@ from features.errors import DamagedError, DaypartError, NotKnownError
 from flows.adapters import commits, merge
 from flows.adapters.delta_log import DeltaLog
 from flows.adapters.lake_tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
+from flows.adapters.table_log import TableLog
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -282,8 +283,10 @@ class Lake:
         try:
             newest.load_as_version(version)
         except (DeltaError, OverflowError):
-            last = self.version(table)
-            raise NotKnownError(f"{table} has no version {version}: choose one from 0 to {last}") from None
+            oldest, last = TableLog.read(self.root / table).oldest, self.version(table)
+            removed = "; `daypart maintain` removed earlier ones" if version < oldest else ""
+            told = f"{table} has no version {version}: choose one from {oldest} to {last}{removed}"
+            raise NotKnownError(told) from None
         return newest
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,21 @@ class StoredModel:
     files: Mapping[str, bytes]
     sha256: str
     fault: str
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run with its params and tags."""
+
+    id: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+    @property
+    def reads(self) -> dict[str, int]:
+        """The Delta version of every table that it read."""
+        named = {name.removeprefix("read."): text for name, text in self.tags.items() if name.startswith("read.")}
+        return {table: int(version) for table, version in named.items()}
 
 
 class Registry:
@@ -222,6 +238,43 @@ class Registry:
         told = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in found]
         return pl.DataFrame(told, RUNS, orient="row")
 
+    def runs_before(self, moment: datetime | None) -> list[StoredRun]:
+        """The runs that ended and were begun before a moment in naive UTC, or all runs; the oldest first."""
+        if not self.settings.mlflow_database.exists():
+            return []
+        runs: list[StoredRun] = []
+        page, wanted = None, ""
+        if moment is not None:
+            milliseconds = int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+            wanted = f"attributes.status != 'RUNNING' and attributes.start_time < {milliseconds}"
+        while page != "":
+            listed = self._call(
+                "search_runs", [self._experiment().experiment_id], wanted, order_by=["attributes.start_time ASC"],
+                max_results=MOST_MODELS, page_token=page,
+            )  # fmt: skip
+            runs += [StoredRun(run.info.run_id, run.data.params, run.data.tags) for run in listed]
+            page = listed.token or ""
+        return runs
+
+    def delete_version(self, target: str, version: int) -> None:
+        """Deletes a version of the target's model; its run stays."""
+        self._call("delete_model_version", _name(target), str(version), none_on="RESOURCE_DOES_NOT_EXIST")
+
+    def delete_run(self, run_id: str) -> None:
+        """Deletes a run for good, its files first."""
+        shutil.rmtree(self.run_folder(run_id), ignore_errors=True)
+        # MLflow's own `gc` does this, and deletes files where the home was when the run was recorded.
+        store = self._connected._tracking_client.store
+        try:
+            store._hard_delete_run(run_id)
+        except Exception as failed:
+            if getattr(failed, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
+                raise
+
+    def run_folder(self, run_id: str) -> Path:
+        """Where a run's files lie, wherever the home now is."""
+        return self.settings.artifacts.resolve() / run_id
+
     def _experiment(self) -> Any:
         return self._call("get_experiment_by_name", EXPERIMENT)
 
@@ -286,7 +339,7 @@ class Registry:
 
     def _folder(self, run_id: str, kind: str = "model") -> Path:
         """Where MLflow lays the files of a run, wherever the home now is."""
-        return self.settings.artifacts.resolve() / run_id / "artifacts" / kind
+        return self.run_folder(run_id) / "artifacts" / kind
 
     def _log(self, run: str, params: Mapping[str, object], metrics: Mapping[str, float | None]) -> None:
         from mlflow.entities import Metric, Param

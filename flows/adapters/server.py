@@ -18,9 +18,9 @@ from urllib.request import urlopen
 from uuid import UUID
 
 from features.errors import DaypartError, InputError
-from flows.adapters.leftovers import check_none_runs
 from flows.adapters.lock import held, is_held
 from flows.adapters.login import ensure_login, private_folder, read_login
+from flows.adapters.orphans import check_none_runs
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

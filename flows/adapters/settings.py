@@ -16,7 +16,10 @@ from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
 DEFAULT_HOME = Path(".daypart")
-COUNTS = ("seed", "workers")
+RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days")
+COUNTS = ("seed", "workers", *RETENTIONS)
+LEAST_DAYS, MOST_DAYS = 2, 36_500
+"""A reader may hold what it has begun to read for hours: nothing younger than LEAST_DAYS is ever removed."""
 NUMBERS = (*COUNTS, "cpu_hour_dollars", "gib_hour_dollars")
 
 
@@ -27,6 +30,10 @@ class Settings(BaseSettings):
     hour of a GiB of memory. `engine` says where training and forecasting run, `scheduler` at which address the
     Dask cluster is; without one a cluster of so many `workers` (default: one a core) is started for the run.
     Deployments run by the clock of `timezone`, an IANA name (default: that of most stores).
+
+    `daypart maintain` keeps for so many days: `versions_days` earlier versions of tables, from which published
+    forecasts can be made again; `refusals_days` lists of refused rows; `runs_days` MLflow's runs; `forecasts_days` and
+    `scores_days` origins before the latest one. Monitoring and health reports read the last three months of both.
 
     Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
@@ -44,6 +51,11 @@ class Settings(BaseSettings):
     scheduler: str | None = Field(None, min_length=1)
     workers: int | None = Field(None, ge=1, le=10_000)
     timezone: str | None = None
+    versions_days: int = Field(90, ge=LEAST_DAYS, le=MOST_DAYS)
+    forecasts_days: int = Field(1096, ge=90, le=MOST_DAYS)
+    scores_days: int = Field(1096, ge=90, le=MOST_DAYS)
+    refusals_days: int = Field(90, ge=LEAST_DAYS, le=MOST_DAYS)
+    runs_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
 
     def __init__(self, **given: Any) -> None:
         check_readable(_file(given).parent.absolute())
@@ -98,6 +110,15 @@ class Settings(BaseSettings):
         if timezone is not None and not known_zones([timezone]):
             raise ValueError("no such time zone; expected an IANA name such as America/New_York")
         return timezone
+
+    @field_validator("scores_days", mode="after")
+    @classmethod
+    def _not_below_forecasts(cls, days: int, about: ValidationInfo) -> int:
+        """What is published and has no scores is scored, so scores go no earlier than forecasts."""
+        least = about.data.get("forecasts_days", days)
+        if days < least:
+            raise ValueError(f"expected at least forecasts_days, which is {least}")
+        return days
 
     @property
     def prices(self) -> Prices:

@@ -33,6 +33,11 @@ class Staging:
     def __exit__(self, *raised: object) -> None:
         self._open.close()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was added."""
+        return not self._files
+
     def add(self, rows: pl.DataFrame) -> None:
         """Writes rows to the disk. Raises as `LakeTable.conformed`, and OSError for a full disk."""
         # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.

@@ -1,4 +1,4 @@
-"""The command that has everything run by itself: deploy."""
+"""Commands by which a home runs by itself: deploy, maintain."""
 
 import signal
 import sys
@@ -57,3 +57,15 @@ def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]]
         display.show_deploy(done, pool, made.ui, made.login, as_json=json)
         sys.stdout.flush()
         made.watch()
+
+
+@app.command()
+def maintain(context: typer.Context, json: Json = False) -> None:
+    """Compact tables and remove old versions, origins, runs and files, by the days in settings.toml."""
+    from datetime import UTC, datetime
+
+    from flows import maintenance
+    from flows.display import upkeep as display
+
+    place = Place(context.obj).existing()
+    display.show_maintained(maintenance.maintain(place.lake, place.registry, datetime.now(UTC)), as_json=json)

@@ -10,6 +10,7 @@ import polars as pl
 
 from features.errors import NotKnownError
 from flows.display.tables import print_json, print_table
+from flows.display.upkeep import rebuildable
 
 if TYPE_CHECKING:
     from flows.adapters.audit import Record
@@ -108,7 +109,7 @@ def show_day(found: "Day", *, as_json: bool) -> None:
     if as_json:
         rebuilt = {**asdict(again), "same": again.same} if again else None
         day = {"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
-        print_json({**day, "notices": found.notices})
+        print_json({**day, "rebuildable_since": found.rebuildable_since, "notices": found.notices})
         return
     if not found.served:
         print(f"nothing served on {found.date}")
@@ -129,6 +130,8 @@ def show_day(found: "Day", *, as_json: bool) -> None:
         print(f"made again from {_versions(again.reads)}: {told}")
     if found.fault:
         print(f"not made again: {found.fault}")
+    if (since := rebuildable(found.rebuildable_since)) is not None:
+        print(since)
     for notice in found.notices:
         print(notice)
 

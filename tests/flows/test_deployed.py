@@ -80,10 +80,9 @@ def test_strangers_neither_command_the_server_nor_read_from_it(running: Running)
 def test_the_server_schedules_what_is_to_run_by_itself(running: Running) -> None:
     """Every night, noon and week ahead that Prefect looks at, without anybody asking for a run."""
     scheduled = "SELECT COUNT(DISTINCT deployment_id) FROM flow_run WHERE state_type = 'SCHEDULED' AND auto_scheduled"
-    running.until_stored(f"SELECT 1 WHERE ({scheduled}) >= 3")
-    assert [running.runs_stored(flow) > 0 for flow in ("nightly", "monitor", "tuning", "retrain")] == [True] * 3 + [
-        False
-    ]
+    running.until_stored(f"SELECT 1 WHERE ({scheduled}) >= 4")
+    flows = {"nightly": True, "monitor": True, "tuning": True, "maintain": True, "retrain": False}
+    assert {flow: running.runs_stored(flow) > 0 for flow in flows} == flows
 
 
 def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Running) -> None:

@@ -340,12 +340,40 @@ def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
             raise OSError("gone")
         return upsert(lake, table, rows)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Lake, "upsert", dies)
-        assert daypart(watched.home, "monitor").status == 1
-    for home in (watched.home, whole.home):
-        assert daypart(home, "monitor").status == 0
-    assert all(one.equals(other) for one, other in zip(kept(watched), kept(whole), strict=True))
+    def monitored(home: Path) -> int:
+        return int(daypart(home, "monitor").status)
+
+    for doubled in (False, True):
+        if doubled:
+            told = watched.forecasts().with_columns(pl.col("forecast") * 2)
+            for each in (watched, whole):
+                each.lake.replace("forecasts", told, watched.origin)
+        with monkeypatch.context() as patched:
+            patched.setattr(Lake, "upsert", dies)
+            assert monitored(watched.home) == 1
+        assert (monitored(watched.home), monitored(whole.home)) == (0, 0)
+        assert all(one.equals(other) for one, other in zip(kept(watched), kept(whole), strict=True))
+
+
+def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path: Any) -> None:
+    """Three open origins, demand that comes in two parts, the second with a correction of the first."""
+    told, later = world.forecasts(), pl.read_parquet(world.files / "later.parquet")
+    for days in (1, 2):
+        origin = world.origin + timedelta(days=days)
+        world.lake.replace("forecasts", told.with_columns(origin_date=pl.lit(origin)), origin)
+    once = replace(world, home=shutil.copytree(world.home, tmp_path / "once"))
+    early = later.filter(pl.col("hour_local").dt.date() < world.origin + timedelta(days=5))
+    for part in (early, later.with_columns(pl.col("orders") + 1)):
+        world.lake.upsert("demand", part)
+        before = world.versions()
+        monitor(world.lake, world.registry)
+        assert {name: world.versions()[name] - before.get(name, -1) for name in ("scores", "tallies")} == {
+            "scores": 1, "tallies": 1,
+        }  # fmt: skip
+    once.lake.upsert("demand", later.with_columns(pl.col("orders") + 1))
+    monitor(once.lake, once.registry)
+    assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
+    assert kept(world)[0]["origin_date"].n_unique() == 3
 
 
 def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) -> None:

@@ -140,6 +140,8 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
     assert [untrained.registry.version_of(target, "champion") for target in ("orders", "sales")] == [1, 1]
     deployed.tuning(str(untrained.home), trials=1)
     assert (untrained.home / "tune" / "recipes.toml").exists()
+    deployed.maintain(str(untrained.home))
+    assert (untrained.home / "maintain.lock").exists()
 
 
 def test_a_night_of_many_units_is_tens_of_tasks() -> None:
