@@ -2,9 +2,17 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # LightGBM's threads spin while they wait unless told so before it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# No test depends on the time it takes, and every run tries the same examples. HYPOTHESIS_PROFILE=faults tries more.
+settings.register_profile(
+    "test", max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("faults", settings.get_profile("test"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
 
 
 def pytest_xdist_auto_num_workers() -> int:
