@@ -1,32 +1,32 @@
-"""Do the tests notice faults? A seeded sample of mutants of the core, each beside the tests that reach its statement.
+"""Do the tests notice faults? A seeded sample of mutants of the core, each beside the test files that import its module.
 
-A mutant runs its module's own tests first, then the quickest, up to the first failure. `mutants.toml` beside this
-file lists those that change nothing. Exits with 1 where fewer than NOTICED of the others are noticed.
+A mutant runs its module's own tests first, then those that import the module, then those that import an importer of
+it, up to the first failure. `mutants.toml` beside this file lists those that change nothing, each with its reason.
+Exits with 1 where fewer than NOTICED of the others are noticed.
 """
 
 import argparse
-import json
+import ast
 import os
+import resource
 import shutil
-import subprocess
 import sys
-import time
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
-
-from coverage import CoverageData
 
 from tests.bench.mutation import Mutant, mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTICED = 0.95
-BUDGET_SECONDS = 60.0
-"""Tests of about so many seconds a mutant, beside its module's own."""
+CPU_SECONDS = 200
+"""A mutant that no test noticed in so much time of processors has survived."""
+PRELOADED = ["pytest", "hypothesis", "polars", "polars.testing", "pandas", "lightgbm", "scipy.optimize", "scipy.stats"]
+"""Loaded once. None of them has begun a thread before its first use, so that processes can be forked from there."""
 MODULES = {
     "features": "calendar clock drift effects events exact grid health history horizon issues keys kinship labor lookback "
     "macro masking matrix outliers outside pos repeats segments smooth totals trading vocabulary weather youth",
@@ -35,100 +35,96 @@ MODULES = {
     "flows/adapters": "chain lake lake_tables merge staging verification",
     "flows": "scoring",
 }
-TESTS = ("features/test_*", "forecasting/test_*", "flows/test_monitor", "flows/adapters/test_audit",
-         "flows/adapters/test_lake", "flows/adapters/test_staging", "flows/adapters/test_verification")  # fmt: skip
-Reached = dict[str, dict[str, Any]]
 
 
 def copied(folder: Path) -> Path:
     """The project's code in a folder of its own, where mutants are put."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("features", "forecasting", "flows", "tests", "pyproject.toml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        folder.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, folder / name)
-    for cache in list(folder.rglob("__pycache__")):
-        shutil.rmtree(cache)
+    for name in ("features", "forecasting", "flows", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 
 
-def status(folder: Path, tests: list[str], timeout: float, *runner: str) -> int | None:
-    """The exit status of pytest in a copy; null after `timeout` seconds."""
-    command = [sys.executable, "-m", *runner, "pytest", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider"]
+def imports(path: Path) -> set[str]:
+    """The project's modules that a file names in its imports, as paths."""
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    dotted = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            dotted |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    paths = {f"{name.replace('.', '/')}.py" for name in dotted}
+    return {path for path in paths if (ROOT / path).is_file()}
+
+
+def tests_by_module(modules: list[str]) -> dict[str, list[str]]:
+    """The test files that reach each module in at most two imports, nearest first."""
+    paths = [path for top in ("features", "forecasting", "flows") for path in sorted((ROOT / top).rglob("*.py"))]
+    by_module = {path.relative_to(ROOT).as_posix(): imports(path) for path in paths}
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    by_test = {path.relative_to(ROOT).as_posix(): imports(path) for path in files}
+    return {module: _nearest(module, by_module, by_test) for module in modules}
+
+
+def _nearest(module: str, by_module: Mapping[str, set[str]], by_test: Mapping[str, set[str]]) -> list[str]:
+    path = Path(module)
+    own = f"tests/{path.parent}/test_{path.stem}.py"
+    importers = {name for name, imported in by_module.items() if module in imported}
+    near = {
+        test: (test != own, module not in imported, not test.startswith(f"tests/{path.parent}/"), test)
+        for test, imported in by_test.items()
+        if (module in imported or importers & imported)
+        # Tests of whole commands take minutes.
+        and (path.parent == Path("flows") or Path(test).parent != Path("tests/flows"))
+    }
+    return sorted(near, key=near.__getitem__) or [f"tests/{path.parent}"]
+
+
+def run_tests(folder: Path, tests: list[str]) -> None:
+    """Ends the process with the status of pytest on some files of a copy, up to the first failure."""
+    import pytest
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *sys.path])
     # A mutant of the same second and size as the code would be taken for its compiled form.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), *sys.path]), "PYTHONDONTWRITEBYTECODE": "1"}
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([*command, *tests], cwd=folder, env=environment, start_new_session=True, **silent) as process:
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            return None
+    os.environ["PYTHONDONTWRITEBYTECODE"], sys.dont_write_bytecode = "1", True
+    silence = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    options = ["-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", f"--rootdir={folder}"]
+    os._exit(pytest.main([*options, *tests]))
 
 
-def reached(folder: Path, test: str) -> dict[str, Any]:
-    """The lines of each module that a test file reaches, and the seconds that it takes."""
-    data, begun = folder / f".coverage-{test.replace('/', '-')}", time.monotonic()
-    runner = ("coverage", "run", f"--data-file={data}", "--source=features,forecasting,flows", "-m")
-    if (ended := status(folder, [test], 3600.0, *runner)) != 0:
-        sys.exit(f"{test} fails without any mutant (exit status {ended})")
-    lines = CoverageData(str(data))
-    lines.read()
-    by_module = {Path(file).relative_to(folder).as_posix(): lines.lines(file) for file in lines.measured_files()}
-    return {"seconds": round(time.monotonic() - begun, 1), "lines": by_module}
-
-
-def recorded(home: Path, folders: "SimpleQueue[Path]", pool: ThreadPoolExecutor) -> Reached:
-    """`reached` by test file, kept until any code or test changes."""
-    files = sorted(path for top in ("features", "forecasting", "flows", "tests") for path in (ROOT / top).rglob("*.py"))
-    state = sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    kept = home / "reached.json"
-    if kept.exists() and (told := json.loads(kept.read_text()))["state"] == state:
-        return told["reached"]
-    names = sorted(path.relative_to(ROOT).as_posix() for one in TESTS for path in (ROOT / "tests").glob(f"{one}.py"))
-    found = dict(zip(names, pool.map(lambda name: lent(folders, reached, name), names), strict=True))
-    kept.write_text(json.dumps({"state": state, "reached": found}))
-    return found
-
-
-def lent(folders: "SimpleQueue[Path]", work: Any, *given: Any) -> Any:
-    """What the work returns with a copy that nobody else uses meanwhile."""
+def noticed(folders: "SimpleQueue[Path]", mutant: Mutant, tests: list[str]) -> bool:
+    """Whether a test fails where the mutant is put into a copy that nobody else uses meanwhile."""
     folder = folders.get()
+    path = folder / mutant.module
+    path.write_text(mutant.code, "utf-8")
     try:
-        return work(folder, *given)
+        # Its exit code is that of a run without failure, without tests, or of one that did not end in time.
+        process = get_context("forkserver").Process(target=run_tests, args=(folder, tests))
+        process.start()
+        process.join()
+        return process.exitcode not in (0, 5, -24, -9)
     finally:
+        shutil.copy(ROOT / mutant.module, path)
         folders.put(folder)
 
 
-def chosen(mutant: Mutant, by_test: Reached) -> list[str]:
-    """The test files that reach a mutant: its module's own, then the quickest within the budget."""
-    lines = {test: set(one["lines"].get(mutant.module, ())) for test, one in by_test.items()}
-    imported = set.intersection(*(found for found in lines.values() if found))
-    reach = {test for test, found in lines.items() if found > imported and found & set(mutant.lines)}
-    own = f"test_{Path(mutant.module).stem}.py"
-    tests, spent = [], 0.0
-    for test in sorted(reach, key=lambda name: (Path(name).name != own, by_test[name]["seconds"])):
-        if Path(test).name == own or spent + by_test[test]["seconds"] <= BUDGET_SECONDS:
-            tests.append(test)
-            spent += by_test[test]["seconds"]
-    return tests
-
-
-def tried(folder: Path, mutant: Mutant, by_test: Reached) -> bool:
-    """Whether the tests notice a mutant: by a failure, or because they do not end."""
-    tests, path = chosen(mutant, by_test), folder / mutant.module
-    if not tests:
-        return False
-    code = path.read_text()
-    path.write_text(mutant.code)
-    try:
-        return status(folder, tests, 60.0 + 3 * sum(by_test[test]["seconds"] for test in tests)) != 0
-    finally:
-        path.write_text(code)
+def table(names: list[str], results: Counter[tuple[str, str]]) -> str:
+    """How many mutants of each module were noticed, change nothing, or survived."""
+    columns = ("noticed", "equivalent", "survived")
+    lines = [f"{'module':36}{'tried':>8}" + "".join(f"{column:>12}" for column in columns)]
+    for name in [*names, "all"]:
+        counts = [sum(n for (module, what), n in results.items() if what == column and name in (module, "all"))
+                  for column in columns]  # fmt: skip
+        lines.append(f"{name:36}{sum(counts):8}" + "".join(f"{count:12}" for count in counts))
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Prints a table by module and each survivor."""
+    """Prints each survivor and a table by module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path, help="a folder for copies of the code")
     for name, value in (("--sample", 200), ("--seed", 1), ("--workers", os.cpu_count() or 1)):
@@ -136,28 +132,24 @@ def main() -> None:
     parser.add_argument("--module", action="append", help="only these, as features/macro.py")
     asked = parser.parse_args()
     names = asked.module or [f"{folder}/{name}.py" for folder, names in MODULES.items() for name in names.split()]
-    sample = mutants({name: (ROOT / name).read_text() for name in names}, asked.sample, asked.seed)
-    listed = tomllib.loads((Path(__file__).with_suffix(".toml")).read_text())
-    alike = [mutant for mutant in sample if mutant.change in listed.get(mutant.module, {})]
-    real = [mutant for mutant in sample if mutant not in alike]
+    listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    sample = mutants({name: (ROOT / name).read_text("utf-8") for name in names}, asked.sample, asked.seed)
+    real = [mutant for mutant in sample if mutant.change not in listed.get(mutant.module, {})]
+    results = Counter((mutant.module, "equivalent") for mutant in sample if mutant not in real)
     folders: SimpleQueue[Path] = SimpleQueue()
     for number in range(asked.workers):
         folders.put(copied(asked.home.resolve() / f"copy-{number}"))
-    results: Counter[tuple[str, str]] = Counter((mutant.module, "equivalent") for mutant in alike)
+    get_context("forkserver").set_forkserver_preload(PRELOADED)
+    tests = tests_by_module(names)
     with ThreadPoolExecutor(asked.workers) as pool:
-        by_test = recorded(asked.home, folders, pool)
-        noticed = pool.map(lambda mutant: lent(folders, tried, mutant, by_test), real)
-        for mutant, seen in zip(real, noticed, strict=True):
-            results[mutant.module, "noticed" if seen else "survived"] += 1
-            if not seen:
+        seen = pool.map(lambda mutant: noticed(folders, mutant, tests[mutant.module]), real)
+        for mutant, failed in zip(real, seen, strict=True):
+            results[mutant.module, "noticed" if failed else "survived"] += 1
+            if not failed:
                 print(f"survived: {mutant.module}:{mutant.lines.start} {mutant.change}", flush=True)
-    columns = ("noticed", "equivalent", "survived")
-    rows = [(name, [results[name, column] for column in columns]) for name in names]
-    total = [sum(counts[k] for _, counts in rows) for k in range(3)]
-    print(f"{'module':32}{'tried':>10}" + "".join(f"{column:>12}" for column in columns))
-    for name, counts in [*rows, ("all", total)]:
-        print(f"{name:32}{sum(counts):10}" + "".join(f"{count:12}" for count in counts))
-    share = total[0] / max(total[0] + total[2], 1)
+    total = Counter(what for (_, what), count in results.items() for _ in range(count))
+    share = total["noticed"] / max(total["noticed"] + total["survived"], 1)
+    print(table(names, results))
     print(f"noticed {share:.1%} of the mutants that change something; {NOTICED:.0%} are required")
     sys.exit(share < NOTICED)
 

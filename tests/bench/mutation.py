@@ -64,7 +64,9 @@ def places(source: str) -> list[tuple[int, list[tuple[Operator, int]]]]:
         for occurrence, start in enumerate(starts):
             choices[start].append((operator, occurrence))
     code = source.splitlines()
-    return [(line, found) for (line, _), found in sorted(choices.items()) if not code[line - 1].lstrip().startswith("@")]
+    return [
+        (line, found) for (line, _), found in sorted(choices.items()) if not code[line - 1].lstrip().startswith("@")
+    ]
 
 
 def mutants(sources: Mapping[str, str], count: int, seed: int) -> list[Mutant]:
