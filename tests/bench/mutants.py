@@ -10,6 +10,7 @@ import ast
 import os
 import resource
 import shutil
+import signal
 import sys
 import tomllib
 from collections import Counter
@@ -18,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from tests.bench.mutation import Mutant, mutants
 
@@ -25,8 +27,12 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTICED = 0.95
 CPU_SECONDS = 200
 """A mutant that no test noticed in so much time of processors has survived."""
-PRELOADED = ["pytest", "hypothesis", "polars", "polars.testing", "pandas", "lightgbm", "scipy.optimize", "scipy.stats"]
+SURVIVED = (0, 5, -signal.SIGXCPU, -signal.SIGKILL)
+"""Exit statuses of pytest without failure, without tests, and of a process that took all of its time."""
+PRELOADED = ["polars", "pandas", "lightgbm", "scipy.optimize", "scipy.stats"]
 """Loaded once. None of them has begun a thread before its first use, so that processes can be forked from there."""
+LEFT_OUT = "tests/flows/adapters/test_cluster.py"
+"""It kills processes and waits for others, which no busy machine does in time."""
 MODULES = {
     "features": "calendar clock drift effects events exact grid health history horizon issues keys kinship labor lookback "
     "macro masking matrix outliers outside pos repeats segments smooth totals trading vocabulary weather youth",
@@ -62,7 +68,7 @@ def tests_by_module(modules: list[str]) -> dict[str, list[str]]:
     paths = [path for top in ("features", "forecasting", "flows") for path in sorted((ROOT / top).rglob("*.py"))]
     by_module = {path.relative_to(ROOT).as_posix(): imports(path) for path in paths}
     files = sorted((ROOT / "tests").rglob("test_*.py"))
-    by_test = {path.relative_to(ROOT).as_posix(): imports(path) for path in files}
+    by_test = {name: imports(path) for path in files if (name := path.relative_to(ROOT).as_posix()) != LEFT_OUT}
     return {module: _nearest(module, by_module, by_test) for module in modules}
 
 
@@ -80,8 +86,21 @@ def _nearest(module: str, by_module: Mapping[str, set[str]], by_test: Mapping[st
     return sorted(near, key=near.__getitem__) or [f"tests/{path.parent}"]
 
 
+class FirstFailure:
+    """A plugin of pytest that writes the name of the test, or of the file, that failed first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and not self.path.exists():
+            self.path.write_text(report.nodeid, "utf-8")
+
+    pytest_collectreport = pytest_runtest_logreport
+
+
 def run_tests(folder: Path, tests: list[str]) -> None:
-    """Ends the process with the status of pytest on some files of a copy, up to the first failure."""
+    """Runs pytest on some files of a copy up to the first failure, in a process of its own, and ends that."""
     import pytest
 
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -93,23 +112,23 @@ def run_tests(folder: Path, tests: list[str]) -> None:
     for stream in (1, 2):
         os.dup2(silence, stream)
     options = ["-x", "-n", "0", "-p", "no:cacheprovider", "-p", "no:randomly", f"--rootdir={folder}"]
-    os._exit(pytest.main([*options, *tests]))
+    os._exit(pytest.main([*options, *tests], plugins=[FirstFailure(folder / "failed")]))
 
 
-def noticed(folders: "SimpleQueue[Path]", mutant: Mutant, tests: list[str]) -> bool:
-    """Whether a test fails where the mutant is put into a copy that nobody else uses meanwhile."""
+def failing(folders: "SimpleQueue[Path]", tests: list[str], mutant: Mutant | None = None) -> str | None:
+    """The first test that fails where the mutant is put into a copy that nobody else uses meanwhile."""
     folder = folders.get()
-    path = folder / mutant.module
-    path.write_text(mutant.code, "utf-8")
-    try:
-        # Its exit code is that of a run without failure, without tests, or of one that did not end in time.
-        process = get_context("forkserver").Process(target=run_tests, args=(folder, tests))
-        process.start()
-        process.join()
-        return process.exitcode not in (0, 5, -24, -9)
-    finally:
-        shutil.copy(ROOT / mutant.module, path)
-        folders.put(folder)
+    (failed := folder / "failed").unlink(missing_ok=True)
+    if mutant:
+        (folder / mutant.module).write_text(mutant.code, "utf-8")
+    process = get_context("forkserver").Process(target=run_tests, args=(folder, tests))
+    process.start()
+    process.join()
+    if mutant:
+        shutil.copy(ROOT / mutant.module, folder / mutant.module)
+    found = failed.read_text("utf-8") if failed.exists() else f"exit status {process.exitcode}"
+    folders.put(folder)
+    return None if process.exitcode in SURVIVED else found
 
 
 def table(names: list[str], results: Counter[tuple[str, str]]) -> str:
@@ -124,7 +143,7 @@ def table(names: list[str], results: Counter[tuple[str, str]]) -> str:
 
 
 def main() -> None:
-    """Prints each survivor and a table by module."""
+    """Prints each mutant and whether it was noticed, and a table by module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("home", type=Path, help="a folder for copies of the code")
     for name, value in (("--sample", 200), ("--seed", 1), ("--workers", os.cpu_count() or 1)):
@@ -142,11 +161,14 @@ def main() -> None:
     get_context("forkserver").set_forkserver_preload(PRELOADED)
     tests = tests_by_module(names)
     with ThreadPoolExecutor(asked.workers) as pool:
-        seen = pool.map(lambda mutant: noticed(folders, mutant, tests[mutant.module]), real)
-        for mutant, failed in zip(real, seen, strict=True):
-            results[mutant.module, "noticed" if failed else "survived"] += 1
-            if not failed:
-                print(f"survived: {mutant.module}:{mutant.lines.start} {mutant.change}", flush=True)
+        files = sorted({test for mutant in real for test in tests[mutant.module]})
+        if broken := [name for name in pool.map(lambda file: failing(folders, [file]), files) if name]:
+            sys.exit(f"fails without any mutant: {', '.join(broken)}")
+        noticed = pool.map(lambda mutant: failing(folders, tests[mutant.module], mutant), real)
+        for mutant, by in zip(real, noticed, strict=True):
+            results[mutant.module, "noticed" if by else "survived"] += 1
+            place = f"{mutant.module}:{mutant.lines.start}  {mutant.change}"
+            print(f"noticed   {place}  ({by})" if by else f"survived  {place}", flush=True)
     total = Counter(what for (_, what), count in results.items() for _ in range(count))
     share = total["noticed"] / max(total["noticed"] + total["survived"], 1)
     print(table(names, results))

@@ -26,14 +26,21 @@ OPPOSITES = (
     "mean sum", "any_horizontal all_horizontal", "floor ceil",
 )  # fmt: skip
 SWAPS = {word: other for a, b in map(str.split, OPPOSITES) for word, other in ((a, b), (b, a))}
+BARE = {"min", "max", "any", "all", "first", "last"}
 
 
 class SwapWord(Operator):  # type: ignore[misc]
     """Puts the opposite in the place of a name or a string: words are the operators of column expressions."""
 
     def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
-        if node.type in ("name", "string") and node.value.strip("\"'") in SWAPS:
+        if node.type == "string" and node.value[1:-1] in SWAPS or node.type == "name" and self._is_word(node):
             yield node.start_pos, node.end_pos
+
+    def _is_word(self, node: Any) -> bool:
+        """Whether a name stands for an attribute or for itself, and is no parameter's: another would not be defined."""
+        if node.parent.type == "argument" and node.parent.children[0] is node:
+            return False
+        return node.value in (SWAPS if node.parent.type == "trailer" else BARE)
 
     def mutate(self, node: Any, index: int) -> Any:
         node.value = re.sub(r"\w+", lambda match: SWAPS[match[0]], node.value)
@@ -84,11 +91,12 @@ def mutants(sources: Mapping[str, str], count: int, seed: int) -> list[Mutant]:
 
 
 def _plain(source: str) -> str | None:
-    """The code without annotations; null where it is none."""
+    """The code without annotations; null where it does not compile."""
     try:
-        tree = ast.parse(source)
+        compile(source, "", "exec")
     except SyntaxError:
         return None
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         for name in {"annotation", "returns"} & set(node._fields):
             setattr(node, name, None)
