@@ -14,8 +14,8 @@ install: .venv/installed ## Set up .venv from the locked versions
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/bench: .venv/installed requirements-bench.lock
-	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-bench.lock
+.venv/bench .venv/mutants: .venv/%: .venv/installed requirements-%.lock
+	$(BIN)/pip install --quiet --require-hashes --no-deps --requirement requirements-$*.lock
 	$(BIN)/pip check
 	touch $@
 
@@ -30,6 +30,9 @@ check: install ## Lint, types, import contracts and tests
 	$(BIN)/pytest
 
 test: check ## Set up and pass every check
+
+mutants: .venv/mutants ## Put 200 small faults into the core, one by one, and list those that no test notices (40 minutes)
+	$(BIN)/python -m tests.bench.mutants .daypart/mutants
 
 bench: .venv/bench ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
 	$(BIN)/python -m tests.bench.scale .daypart/bench
@@ -55,9 +58,10 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 lock: install ## Choose the newest versions that install together, with the hashes of their files
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
+	printf 'cosmic-ray\ncoverage\n' | $(LOCK) - --constraint requirements.lock -o requirements-mutants.lock
 
 faults: install ## Repeat the slow tests of faults: kills, full disks, damaged files (takes minutes)
-	$(BIN)/pytest -m faults
+	HYPOTHESIS_PROFILE=faults $(BIN)/pytest -m faults
 
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info

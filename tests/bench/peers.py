@@ -93,12 +93,21 @@ def at_once(folder: Path) -> Work:
     return lambda: lags.sums(lag_matrix(pl.read_parquet(folder / "*.parquet"), forecaster))
 
 
-def check_sample(folder: Path) -> None:
-    """Raises AssertionError where a value of a few series is not ours."""
+def sample(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The lag matrix of a few series, theirs and ours."""
     rows = pl.read_parquet(min(folder.iterdir())).cast({"y": pl.Float64})
     few = rows.filter(pl.col("unique_id").is_in(rows["unique_id"].unique().sort().head(SAMPLE).implode()))
-    theirs, ours = lag_matrix(few, _forecaster()), lags.lag_matrix(few)
+    return lag_matrix(few, _forecaster()), lags.lag_matrix(few)
+
+
+def assert_same(theirs: pl.DataFrame, ours: pl.DataFrame) -> None:
+    """Raises AssertionError where a value differs."""
     assert_frame_equal(theirs, ours, check_dtypes=False, check_column_order=False, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def check_sample(folder: Path) -> None:
+    """Raises AssertionError where a value of a few series is not ours."""
+    assert_same(*sample(folder))
 
 
 def _check_sums(ours: Took, theirs: Took) -> None:

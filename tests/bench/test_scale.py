@@ -75,7 +75,11 @@ def test_lags_are_those_of_a_plain_loop(hourly: pl.DataFrame) -> None:
 def test_lags_are_those_of_the_peer(hourly: pl.DataFrame, tmp_path: Path) -> None:
     pytest.importorskip(peers.NAME)
     hourly.write_parquet(tmp_path / "part.parquet")
-    peers.check_sample(tmp_path)
+    theirs, ours = peers.sample(tmp_path)
+    assert theirs.height == ours.height > 0
+    peers.assert_same(theirs, ours)
+    with pytest.raises(AssertionError, match="lag168"):
+        peers.assert_same(theirs, ours.with_columns(pl.col("lag168") + 1e-6))
 
 
 def _holding(mebibytes: int) -> Work:

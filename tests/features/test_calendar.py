@@ -4,12 +4,10 @@ import calendar as months
 from datetime import date, timedelta
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features import calendar
-
-EVERY = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def store(country: str, subdivision: str | None = None, store_id: str = "A") -> pl.DataFrame:
@@ -17,7 +15,6 @@ def store(country: str, subdivision: str | None = None, store_id: str = "A") -> 
     return pl.DataFrame([(store_id, country, subdivision)], schema=schema, orient="row")
 
 
-@EVERY
 @given(st.dates(date(1990, 1, 1), date(2090, 12, 31)))
 def test_date_features_are_what_python_says(day: date) -> None:
     found = calendar.date_features(pl.DataFrame({"date": [day]})).row(0, named=True)
@@ -52,7 +49,6 @@ def test_a_substitute_shares_its_holidays_name() -> None:
     assert names[date(2022, 12, 26)] == names[date(2022, 12, 25)] == "Christmas Day"
 
 
-@EVERY
 @given(st.sets(st.integers(0, 60), max_size=5), st.integers(0, 60))
 def test_distances_are_to_the_nearest_holidays_within_reach(marked: set[int], step: int) -> None:
     first = date(2024, 3, 1)

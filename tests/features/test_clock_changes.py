@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features import clock
@@ -26,8 +26,6 @@ ZONES = [
 
 NEW_YORK = pl.DataFrame({"store_id": ["NY"], "timezone": ["America/New_York"]})
 HOUR, STEP = timedelta(hours=1), timedelta(minutes=10)
-
-few = settings(deadline=None, derandomize=True, max_examples=40)
 
 
 def shown(utc: datetime, zone: str) -> datetime:
@@ -70,7 +68,6 @@ def spring_days() -> st.SearchStrategy[tuple[str, date]]:
     return st.sampled_from(ZONES).flatmap(lambda z: st.tuples(st.just(z), st.sampled_from(change_days(z, False))))
 
 
-@few
 @given(autumn_days(), st.sampled_from(["demand", "labor", "weather"]))
 def test_the_hours_of_an_autumn_day_come_back_as_they_were(place: tuple[str, date], table: str) -> None:
     zone, day = place
@@ -93,7 +90,6 @@ def test_the_hours_of_an_autumn_day_come_back_as_they_were(place: tuple[str, dat
         assert instants(single, ClockChanges(choice)) == single  # type: ignore[arg-type]
 
 
-@few
 @given(autumn_days())
 def test_a_forecast_issued_at_a_time_that_repeats_is_the_first_or_the_second(place: tuple[str, date]) -> None:
     zone, day = place
@@ -105,7 +101,6 @@ def test_a_forecast_issued_at_a_time_that_repeats_is_the_first_or_the_second(pla
     assert found.rows["issued_utc"].to_list() == issued
 
 
-@few
 @given(autumn_days(), st.booleans())
 @example(("America/St_Johns", date(2008, 11, 2)), False)  # back at a minute past midnight
 def test_lines_of_an_autumn_day_are_in_the_hours_in_which_they_were(
@@ -138,7 +133,6 @@ def lines(times: list[str], zone: str = "America/New_York", **choice: str) -> Po
     return lines_to_demand(frame, mapping, pl.DataFrame({"store_id": ["S"], "timezone": [zone]}))
 
 
-@few
 @given(spring_days())
 def test_times_that_the_clock_skips_are_read_by_the_clock_before_or_after(place: tuple[str, date]) -> None:
     zone, day = place

@@ -20,7 +20,7 @@ def by_hand(now: list[float], before: list[float]) -> float:
     return total
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0])
+@pytest.mark.parametrize("shift", [0.0, 0.3, 2.0, -6.0, 6.0])
 def test_the_index_is_that_counted_by_hand(shift: float) -> None:
     rng = np.random.default_rng(1)
     now, before = (rng.normal(mean, 1.0, 300).tolist() for mean in (shift, 0.0))
@@ -47,8 +47,34 @@ def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None
     assert "stability index" in warmer[0].told
 
 
+@pytest.mark.parametrize(
+    ("degrees", "words"),
+    [(0.5, "is as it was"), (1.7, "has moved"), (2.7, "has moved by much"), (9.0, "has moved by much")],
+)
+def test_a_drift_is_told_by_its_index(degrees: float, words: str) -> None:
+    now, before = (frame(mean, days=2000, seed=int(mean)) for mean in (15.0 + degrees, 15.0))
+    told = {each.name: each for each in drift.drifts(now, before)}["temperature_c"]
+    assert words == ("is as it was" if told.psi < 0.1 else "has moved" if told.psi < 0.25 else "has moved by much")
+    means = f"{now['temperature_c'].mean():.1f} C after {before['temperature_c'].mean():.1f} C"
+    assert told.told == (
+        f"temperature {words} beside the same weeks a year ago: {means} (stability index {told.psi:.2f})"
+    )
+    assert (told.now, told.before) == (now["temperature_c"].mean(), before["temperature_c"].mean())
+
+
+def test_the_input_that_moved_most_comes_first() -> None:
+    now = frame(17.0, seed=1).with_columns(pl.col("demand") + 1)
+    found = drift.drifts(now, frame(15.0))
+    assert [each.name for each in found] == ["demand", "temperature_c"]
+    assert "199.0% after 99.6%" in found[0].told
+    assert [each.name for each in drift.drifts(frame(17.0, seed=1), frame(15.0))] == ["temperature_c", "demand"]
+
+
 def test_too_few_days_say_nothing() -> None:
     assert drift.drifts(frame(20.0), frame(15.0, days=199)) == []
+    assert len(drift.drifts(frame(20.0), frame(15.0, days=200))) == 2
+    holes = frame(20.0).with_columns(temperature_c=pl.when(pl.int_range(pl.len()) >= 199).then(None).otherwise(20.0))
+    assert [each.name for each in drift.drifts(holes, frame(15.0))] == ["demand"]
 
 
 def test_the_same_weeks_a_year_ago_meet_the_weekdays() -> None:

@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features import labor
@@ -64,7 +64,6 @@ def test_rows_of_hours_worked_alone_say_nothing_of_schedules() -> None:
     assert labor.with_known_on(worked, LAST, 14).equals(worked)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(-5, 5))
 def test_a_schedule_recorded_after_its_day_is_left_out(late: int) -> None:
     day = LAST - timedelta(days=10)

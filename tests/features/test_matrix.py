@@ -21,7 +21,7 @@ from forecasting.recipe import Recipe
 
 DAYS = 100
 START = date(2023, 11, 6)
-EVERY = settings(max_examples=6, deadline=None, derandomize=True)
+EVERY = settings(max_examples=6)
 seeds = st.integers(1, 4)
 origin_days = st.integers(15, DAYS)
 targets = st.sampled_from(["orders", "sales"])

@@ -6,7 +6,7 @@ from statistics import median
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features import outliers
@@ -36,7 +36,6 @@ def by_loop(store: list[list[float]]) -> list[list[float]]:
     return found
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
 @given(days)
 def test_a_fault_counts_as_a_usual_busiest_hour(store: list[list[float]]) -> None:
     calm = [[10.0, 12.0]] * len(store)

@@ -86,6 +86,8 @@ def test_numbers_that_start_anew_each_day_are_other_tickets_but_midnight_cuts_no
         ("NY", "2024-01-07 08:00:00", "1", "1", "2"),
     )
     assert [orders for _, _, orders, _ in hours(found)] == [1.0, 0.0, 1.0]
+    summary = found.summary.as_dict()
+    assert (summary["first_day"], summary["last_day"], summary["open_days"]) == ("2024-01-05", "2024-01-07", 2)
 
 
 def test_dropped_lines_are_not_read_at_all() -> None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -20,8 +20,6 @@ Line = tuple[str, str, str, str]
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["America/New_York"]})
 COLUMNS = {"ticket": "No", "timestamp": "At", "item": "Item", "line_total": "Total"}
 MAPPING = Mapping.of({"columns": COLUMNS, "store_id": "S"})
-
-some = settings(deadline=None, derandomize=True, max_examples=60)
 
 
 def ticket(number: int, *lines: tuple[str, int]) -> list[Line]:
@@ -115,7 +113,6 @@ def same_position(files: Sequence[Sequence[Line]]) -> bool:
     return sum(map(len, ranked)) > len(set().union(*ranked))
 
 
-@some
 @given(splits(), st.randoms(use_true_random=False))
 def test_any_split_of_an_export_into_files_gives_its_demand(files: list[list[Line]], random) -> None:  # type: ignore[no-untyped-def]
     shuffled = random.sample(files, len(files))
@@ -126,7 +123,6 @@ def test_any_split_of_an_export_into_files_gives_its_demand(files: list[list[Lin
     assert_frame_equal(count_lines(read, priced=True).demand, whole.demand)
 
 
-@some
 @given(splits(), st.data())
 def test_a_file_under_another_name_is_repeated_whole(files: list[list[Line]], data: st.DataObject) -> None:
     copy = data.draw(st.integers(0, len(files) - 1))
@@ -139,7 +135,6 @@ def test_a_file_under_another_name_is_repeated_whole(files: list[list[Line]], da
     )
 
 
-@some
 @given(splits(fewest=2), st.data())
 def test_exports_that_overlap_hold_repeated_lines(files: list[list[Line]], data: st.DataObject) -> None:
     later = data.draw(st.integers(1, len(files) - 1))
@@ -150,7 +145,6 @@ def test_exports_that_overlap_hold_repeated_lines(files: list[list[Line]], data:
     assert later in found["file"]
 
 
-@some
 @given(splits(fewest=2), st.data())
 def test_lines_of_a_ticket_that_another_file_holds_too_are_repeated(
     files: list[list[Line]], data: st.DataObject

@@ -5,14 +5,13 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features import trading
 from features.tables import CLOSURES, HOURS
 
 MONDAY = date(2024, 4, 1)
-EVERY = settings(max_examples=40, deadline=None, derandomize=True)
 clocks = st.tuples(st.integers(0, 23), st.sampled_from([0, 15, 30, 59])).map(lambda t: f"{t[0]:02d}:{t[1]:02d}")
 
 
@@ -29,7 +28,6 @@ def minutes(clock: str) -> int:
     return int(clock[:2]) * 60 + int(clock[3:])
 
 
-@EVERY
 @given(st.dictionaries(st.integers(1, 7), st.tuples(clocks, clocks), max_size=7))
 def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[int, tuple[str, str]]) -> None:
     hours = declared(*[("A", weekday, opens, closes) for weekday, (opens, closes) in spans.items()])

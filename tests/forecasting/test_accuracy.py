@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
@@ -219,7 +219,6 @@ def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows).with_columns(daypart=daypart(pl.col("hour_local").dt.hour()))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.floats(min_value=1e-6, max_value=3_000.0))
 def test_deviation_is_the_least_that_any_point_forecast_can_reach(mean: float) -> None:
     counts = np.arange(0, int(mean + 40 * math.sqrt(mean) + 40))

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.records import Records
@@ -99,7 +99,6 @@ def expected(records: Records) -> set[tuple[str, str, date, date]]:
 
 
 @given(DEMANDS, OPENINGS, FROM, CLOSED, st.sampled_from([None, None, DATES[5]]))
-@settings(max_examples=120, deadline=None, derandomize=True)
 def test_idle_days_are_those_of_the_rule(demand: Any, hours: Any, since: Any, closed: Any, ends: Any) -> None:
     records = chain(demand, hours, since, closed, ends)
     found = idle_days(records, SINCE)

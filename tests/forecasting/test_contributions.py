@@ -12,7 +12,7 @@ import lightgbm
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -233,7 +233,6 @@ def test_contributions_of_trees_are_shapley_values(member: str) -> None:
     np.testing.assert_allclose(told[""], nothing, atol=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.floats(0, 1e6), st.lists(st.one_of(st.just(0.0), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_a_product_is_told_apart_without_a_remainder(base: float, logs: list[float]) -> None:
     named = {str(k): np.array([value]) for k, value in enumerate(logs)}

@@ -142,6 +142,22 @@ def test_a_champion_that_cannot_be_compared_stays() -> None:
     assert "made for weather none, the challenger for weather issued" in other.reason
 
 
+@pytest.mark.parametrize(("apart", "known"), [(56, 82), (400, 82)])
+def test_days_before_those_compared_must_do_for_a_challenger(apart: int, known: int) -> None:
+    other = copy(shop())
+    champion = replace(model(DAYS), as_of=START + timedelta(days=DAYS - apart))
+    for least, held in ((known, True), (known + 1, False)):
+        other.recipe = RECIPE.model_copy(update={"min_train_days": least})
+        first = first_day(model(DAYS), champion, other)
+        assert (
+            first == FIRST
+            if held
+            else first == (f"only {known} days are known before those to compare on, too few for a fair challenger")
+        )
+    other.first = FIRST + timedelta(days=5)
+    assert str(first_day(model(DAYS), champion, other)).startswith("only 0 days are known")
+
+
 @pytest.mark.parametrize("first", [FIRST, FIRST + timedelta(days=14)], ids=["of a fold", "between folds"])
 def test_the_stand_in_has_seen_nothing_of_what_it_is_judged_on(first: date) -> None:
     end = START + timedelta(days=DAYS)
@@ -181,6 +197,10 @@ def test_the_reason_says_what_was_found() -> None:
     )
 
 
+def test_no_figure_is_told_as_less_than_nothing() -> None:
+    assert "; the gain of 0 is between 0 and 0" in judged(cells(dict.fromkeys(EVEN, -0.3)), Policy()).reason
+
+
 @pytest.mark.parametrize(("asked", "serves"), [(0.0, True), (59.0, True), (61.0, False)])
 def test_the_lower_bound_must_clear_what_the_policy_asks(asked: float, serves: bool) -> None:
     assert judged(cells(EVEN), Policy(gain_bps=asked)).promote == serves
@@ -206,7 +226,15 @@ def test_no_region_may_get_worse_by_more_than_allowed(west: float, noise: float,
 
 @pytest.mark.parametrize(
     ("biases", "serves"),
-    [((450, 0), True), ((-520, 100), False), ((520, 520), True), ((520, -700), True), ((600, 520), False)],
+    [
+        ((450, 0), True),
+        ((500, 0), True),
+        ((-500, 0), True),
+        ((-520, 100), False),
+        ((520, 520), True),
+        ((520, -700), True),
+        ((600, 520), False),
+    ],
 )
 def test_a_bias_out_of_bounds_blocks_unless_the_champions_is_as_large(
     biases: tuple[float, float], serves: bool
@@ -219,7 +247,15 @@ def test_a_bias_out_of_bounds_blocks_unless_the_champions_is_as_large(
 
 @pytest.mark.parametrize(
     ("covers", "serves"),
-    [((0.75, 0.8), True), ((0.65, 0.8), False), ((0.65, 0.6), True), ((0.95, 0.8), False), ((0.95, 0.97), True)],
+    [
+        ((0.75, 0.8), True),
+        ((0.7, 0.8), True),
+        ((0.9, 0.8), True),
+        ((0.65, 0.8), False),
+        ((0.65, 0.6), True),
+        ((0.95, 0.8), False),
+        ((0.95, 0.97), True),
+    ],
 )
 def test_bands_that_cover_too_little_or_too_much_block_unless_the_champions_are_no_better(
     covers: tuple[float, float], serves: bool

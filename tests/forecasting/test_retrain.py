@@ -101,6 +101,42 @@ def test_a_model_that_errs_everywhere_has_slipped(promise: Promise) -> None:
     assert "beyond what was promised for weeks as hard" in decision.reason
 
 
+def spoiled(seed: int, weeks: range, days: int = 56) -> pl.DataFrame:
+    """Weeks of forecasts that miss whole days, alike in all stores and hours, in the weeks numbered back from ON."""
+    rng, rows = np.random.default_rng(seed), published(seed, days=days, hard=0.02)
+    dates = rows["date"].unique().sort()
+    factor = np.exp(0.2 * rng.standard_normal(len(dates)))
+    factors = pl.DataFrame({"date": dates, "factor": factor})
+    back = (pl.lit(ON) - pl.col("date")).dt.total_days().sub(1) // 7
+    missed = pl.when(back.is_in(list(weeks))).then(pl.col("forecast") * pl.col("factor")).otherwise("forecast")
+    return rows.join(factors, on="date", maintain_order="left").with_columns(forecast=missed).drop("factor")
+
+
+def test_whole_days_missed_for_weeks_are_a_lasting_slip_and_two_such_weeks_are_not(promise: Promise) -> None:
+    lasting = judged(spoiled(2, range(8)), promise)
+    assert (lasting.retrain, lasting.cause) == (True, "lasting slip")
+    assert lasting.figures["lasting_slip_bps"] > lasting.figures["lasting_slip_low_bps"] > 0
+    two = judged(spoiled(2, range(2)), promise)
+    assert (two.retrain, two.cause) == (False, "none")
+    assert abs(two.figures["lasting_slip_bps"]) < 0.2 * lasting.figures["lasting_slip_bps"]
+
+
+@pytest.mark.parametrize(("days", "told"), [(35, False), (42, True), (56, True)])
+def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: Promise, days: int, told: bool) -> None:
+    decision = judged(spoiled(3, range(8), days), promise)
+    assert ("lasting_slip_bps" in decision.figures) == told
+    assert (decision.cause == "lasting slip") == told
+
+
+def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: Promise) -> None:
+    rows = spoiled(4, range(8))
+    whole, latest = weeks_of(rows), weeks_of(rows).filter(pl.col("week") < 4)
+    errors = misses.week_errors(rows.lazy(), ON)
+    for weeks, lasting in ((whole, None), (latest, errors)):
+        decision = decide(weeks, promise, Policy(), ON, LONG_AGO, stores=STORES, lasting=lasting)
+        assert decision.figures == pytest.approx(judged(rows, promise).figures)
+
+
 def test_a_season_of_other_volume_moves_neither(promise: Promise) -> None:
     """Half the volume: errors are larger against it by chance alone, and the incumbent's too."""
     for seed in range(10):

@@ -32,7 +32,7 @@ LEARNED, YOUNG, GROWN = "S0001", "S0003", "S0002"
 RECIPE = Recipe(
     rounds=25, max_rows=10_000, folds=1, members=("ratio", "level", "linear"), left_out=("history_last_year_",)
 )
-EVERY = settings(max_examples=5, deadline=None, derandomize=True)
+EVERY = settings(max_examples=5)
 
 Change = tuple[Records, set[str]]
 """Records after a change, and the stores whose forecasts it may move."""

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.simulator.events import Spells, daily, draw_spells
@@ -27,7 +27,6 @@ def test_paths_are_standard_and_remember(memory: float, order: int) -> None:
     assert np.mean(drawn[:, 1:] * drawn[:, :-1]) / drawn.var() == pytest.approx(lag_one, abs=0.01)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 99), st.integers(1, 400), RANGES, RANGES, st.integers(1, 5))
 def test_spells_keep_their_gaps_and_fill_the_span(
     seed: int, span: int, gaps: tuple[int, int], lengths: tuple[int, int], offers: int

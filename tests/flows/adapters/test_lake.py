@@ -276,7 +276,7 @@ BATCHES = st.lists(
 
 
 @given(BATCHES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple[str, ...]]]) -> None:
     table = LAKE["closures"]
     with TemporaryDirectory() as folder:
@@ -301,3 +301,24 @@ def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple
 def _closures(rows: dict) -> pl.DataFrame:
     listed = [{"store_id": s, "date": DAY + timedelta(days=d), "from_hour": h, **v} for (s, d, h), v in rows.items()]
     return pl.DataFrame(listed, schema=dict(LAKE["closures"].schema))
+
+
+def test_the_edges_of_a_column_are_of_all_files_and_of_a_version(lake: Lake) -> None:
+    with pytest.raises(NotKnownError, match="no table demand"):
+        lake.edge("demand", "hour_utc", "min")
+    versions = [
+        lake.upsert("demand", demand(hours, orders=1.0)).version for hours in ([30, 40], [2_000, 3_000], [5, 900])
+    ]
+    edges = [tuple(lake.edge("demand", "hour_utc", end, version) for end in ("min", "max")) for version in versions]
+    hours = [(30, 40), (30, 3_000), (5, 3_000)]
+    assert edges == [tuple(START + timedelta(hours=hour) for hour in pair) for pair in hours]
+    assert lake.edge("demand", "hour_utc", "max") == START + timedelta(hours=3_000)
+
+
+def test_a_table_whose_rows_are_gone_has_no_edge(lake: Lake) -> None:
+    rows = forecasts()
+    lake.replace("forecasts", rows, DAY)
+    assert lake.edge("forecasts", "hour_utc", "max") == START + timedelta(hours=2)
+    lake.replace("forecasts", rows.clear(), DAY)
+    with pytest.raises(NotKnownError, match="no rows in table forecasts"):
+        lake.edge("forecasts", "hour_utc", "max")

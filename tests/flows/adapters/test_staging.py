@@ -56,7 +56,7 @@ def one_by_one(stored: Stored, frames: list[pl.DataFrame]) -> Stored:
 
 
 @given(CALLS)
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 def test_each_file_changes_the_columns_that_it_has(calls: list[list[tuple[dict, tuple[str, ...]]]]) -> None:
     stored: Stored = {}
     with TemporaryDirectory() as folder:

@@ -112,9 +112,7 @@ def repair(home: Home) -> int:
     return made.sequence
 
 
-@settings(
-    deadline=None, derandomize=True, max_examples=16, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)  # fmt: skip
+@settings(max_examples=16, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.one_of(*CUTS.values()), appends=st.integers(1, 2), later=st.integers(0, 2))
 def test_whatever_is_cut_is_found_until_it_is_repaired_and_a_cut_repair_is_found_again(
     kept_home: Home, cut: Cut, appends: int, later: int

@@ -1,0 +1,110 @@
+"""Small faults of modules, at most one for each place in their code, by the operators of cosmic-ray and one more."""
+
+import ast
+import difflib
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import parso
+from cosmic_ray.ast import ast_nodes
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import get_operator, operator_names
+
+OPERATORS = re.compile(
+    "core/(ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Div|Div_Mul|FloorDiv_Div|Mod_Div|Pow_Mul|BitOr_BitAnd|BitAnd_BitOr)"
+    "|ReplaceComparisonOperator_(Eq_NotEq|NotEq_Eq|Lt_LtE|LtE_Lt|Gt_GtE|GtE_Gt|Lt_Gt|Gt_Lt|Is_IsNot|IsNot_Is)"
+    "|ReplaceUnaryOperator_Delete_.*|AddNot|Replace(True|False|And|Or|Break|Continue)With.*|NumberReplacer"
+    "|ExceptionReplacer|ZeroIterationForLoop)"
+)
+OPPOSITES = (
+    "min max", "min_horizontal max_horizontal", "first last", "any all", "left inner", "semi anti", "forward backward",
+    "mean sum", "any_horizontal all_horizontal", "floor ceil",
+)  # fmt: skip
+SWAPS = {word: other for a, b in map(str.split, OPPOSITES) for word, other in ((a, b), (b, a))}
+BARE = {"min", "max", "any", "all", "first", "last"}
+
+
+class SwapWord(Operator):  # type: ignore[misc]
+    """Puts the opposite in the place of a name or a string: words are the operators of column expressions."""
+
+    def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        if node.type == "string" and node.value[1:-1] in SWAPS or node.type == "name" and self._is_word(node):
+            yield node.start_pos, node.end_pos
+
+    def _is_word(self, node: Any) -> bool:
+        """Whether a name stands for an attribute or for itself, and is no parameter's: another would not be defined."""
+        if node.parent.type == "argument" and node.parent.children[0] is node:
+            return False
+        return node.value in (SWAPS if node.parent.type == "trailer" else BARE)
+
+    def mutate(self, node: Any, index: int) -> Any:
+        node.value = re.sub(r"\w+", lambda match: SWAPS[match[0]], node.value)
+        return node
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        return ()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A module's code with one fault; `lines` are those of the statement that has it, `change` the line and its fault."""
+
+    module: str
+    lines: range
+    change: str
+    code: str
+
+
+def places(source: str) -> list[tuple[int, list[tuple[Operator, int]]]]:
+    """The places in a module's code, decorators aside: the line, and the operators that change something there."""
+    nodes = list(ast_nodes(parso.parse(source)))
+    operators = [SwapWord(), *(get_operator(name)() for name in operator_names() if OPERATORS.fullmatch(name))]
+    choices: dict[tuple[int, int], list[tuple[Operator, int]]] = defaultdict(list)
+    for operator in operators:
+        starts = (start for node in nodes for start, _ in operator.mutation_positions(node))
+        for occurrence, start in enumerate(starts):
+            choices[start].append((operator, occurrence))
+    code = source.splitlines()
+    return [
+        (line, found) for (line, _), found in sorted(choices.items()) if not code[line - 1].lstrip().startswith("@")
+    ]
+
+
+def mutants(sources: Mapping[str, str], count: int, seed: int) -> list[Mutant]:
+    """So many mutants of different places, drawn from the code of modules by name; fewer where there are no more."""
+    chance, found = random.Random(seed), list[Mutant]()
+    every = [(module, *place) for module, source in sources.items() for place in places(source)]
+    for module, line, choices in chance.sample(every, len(every)):
+        code = mutate_code(source := sources[module], *chance.choice(choices))
+        if _plain(code) not in (None, _plain(source)):
+            pair = [one[2:].strip() for one in difflib.ndiff(source.splitlines(), code.splitlines()) if one[0] in "-+"]
+            found.append(Mutant(module, _statement(source, line), " -> ".join(pair), code))
+        if len(found) == count:
+            break
+    return found
+
+
+def _plain(source: str) -> str | None:
+    """The code without annotations; null where it does not compile."""
+    try:
+        compile(source, "", "exec")
+    except SyntaxError:
+        return None
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for name in {"annotation", "returns"} & set(node._fields):
+            setattr(node, name, None)
+    return ast.dump(tree)
+
+
+def _statement(source: str, line: int) -> range:
+    """The lines of the innermost statement with this one."""
+    around = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt))
+    spans = (range(node.lineno, (node.end_lineno or node.lineno) + 1) for node in around)
+    return min((span for span in spans if line in span), key=len, default=range(line, line + 1))
