@@ -1,15 +1,18 @@
 """When to train again, and the reason given."""
 
+import math
 from datetime import date, timedelta
+from statistics import median
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import t as student_t
 
 from forecasting import misses
 from forecasting.policy import NEVER, WEEKLY, Policy
-from forecasting.promise import Promise
+from forecasting.promise import PRIOR_WEEKS, Promise
 from forecasting.retrain import Decision, decide
 
 ON = date(2025, 9, 1)
@@ -126,6 +129,36 @@ def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: Promise, days: int
     decision = judged(spoiled(3, range(8), days), promise)
     assert ("lasting_slip_bps" in decision.figures) == told
     assert (decision.cause == "lasting slip") == told
+
+
+def bound(slips: list[float], volumes: list[float], se: float, sd: float, promise: Promise) -> float:
+    """The lower bound of the median of weeks' slips, or of one figure of all its weeks, by the formulas one by one."""
+    strays = [(se**2 * (1 + promise.volume / volume), sd**2 * (1 + 1 / promise.weeks)) for volume in volumes]
+    luck, common = strays[0]
+    freedom = (luck + common) ** 2 / (luck**2 / 60 + common**2 / (promise.weeks - 1 + PRIOR_WEEKS))
+    of_median = math.pi / 2 if len(slips) > 1 else 1.0
+    variance = of_median * sum(luck + common for luck, common in strays) / len(slips) ** 2
+    return median(slips) - float(student_t.ppf(Policy().confidence, freedom)) * math.sqrt(variance)
+
+
+def test_slips_and_their_bounds_are_those_by_hand(promise: Promise) -> None:
+    weeks = weeks_of(spoiled(5, range(8)))
+    figures = decide(weeks, promise, Policy(window_days=7), ON, LONG_AGO, stores=STORES).figures
+    each = [weeks.filter(pl.col("week") == week) for week in range(8)]
+    volumes = [float(week["actual"].sum()) for week in each]
+    whole = [1e4 * promise.whole.over(week, "").sum() / volume for week, volume in zip(each, volumes, strict=True)]
+    own = [1e4 * promise.own.over(each[0], "own_").sum() / volumes[0]]
+    steady = [1e4 * each[0]["steady"].sum() / volumes[0] - promise.steady_bps]
+    of_whole, of_own = promise.whole, promise.own
+    for name, slips, se, sd in (
+        ("lasting_slip", whole, of_whole.se_bps, of_whole.week_sd_bps),
+        ("slip", own, of_own.se_bps, of_own.week_sd_bps),
+        ("steady", steady, promise.steady_se_bps, promise.steady_week_sd_bps),
+    ):
+        assert figures[f"{name}_bps"] == pytest.approx(median(slips))
+        assert figures[f"{name}_low_bps"] == pytest.approx(bound(slips, volumes[: len(slips)], se, sd, promise))
+    assert figures["wape_bps"] == pytest.approx(1e4 * each[0]["error"].sum() / volumes[0])
+    assert figures["incumbent_wape_bps"] == pytest.approx(1e4 * each[0]["incumbent_error"].sum() / volumes[0])
 
 
 def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: Promise) -> None:

@@ -278,3 +278,14 @@ def test_gaps_are_what_is_between_numbers() -> None:
 def test_spans_are_numbers_without_gaps() -> None:
     assert spans([]) == []
     assert spans([3, 1, 2, 7]) == [(1, 3), (7, 7)]
+
+
+@pytest.mark.parametrize(("count", "records", "verb"), [(1, "record 6", "is"), (3, "records 4 to 6", "are")])
+def test_what_is_gone_from_the_end_and_what_a_repair_acknowledges_is_told_in_words(
+    home: Home, count: int, records: str, verb: str
+) -> None:
+    cut_end(home.lake, count)
+    assert home.audit.verify().faults == [f"{records} {verb} gone from the end: the registry knows of 6"]
+    assert repair(home) == RECORDS + 1
+    (repaired,) = home.audit.verify().repaired
+    assert repaired.startswith(f"{records} {verb} missing; repaired by record 7 by lead on ")
