@@ -63,6 +63,10 @@ class Running:
         line = self.child.stdout.readline()
         self.told = json.loads(line) if line else pytest.fail(self.child.stderr.read())
 
+    def ensure(self) -> None:
+        if self.child.poll() is not None:
+            self.start()
+
     def offspring(self) -> list[psutil.Process]:
         return psutil.Process(self.child.pid).children(recursive=True)
 

@@ -244,7 +244,7 @@ def test_a_signal_stops_worker_and_server_and_what_they_are_at(running: Running)
 
 @pytest.mark.faults
 def test_what_a_killed_start_leaves_is_named_with_how_to_end_it(running: Running, process: Any) -> None:
-    running.start()
+    running.ensure()
     second = process(running.home, "deploy", "--local", "--port", running.port)
     assert f"runs already, started by process {running.child.pid}" in second.communicate(timeout=60)[1]
     offspring = running.offspring()
@@ -264,7 +264,7 @@ def test_what_a_killed_start_leaves_is_named_with_how_to_end_it(running: Running
 
 @pytest.mark.faults
 def test_a_server_whose_home_is_deleted_stops_and_makes_nothing_again(running: Running) -> None:
-    running.start()
+    running.ensure()
     offspring = running.offspring()
     shutil.rmtree(running.home)
     assert running.child.wait(120) == 1
