@@ -67,11 +67,12 @@ def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str]
     for name in (*TABLES, "forecasts", "scores"):
         with _noted(seen):
             seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
-    records = _audit(lake, registry, seen)
+    recorded = _audit(lake, registry, seen)
+    records = Audit.empty() if recorded is None else recorded
     if records.height:
         seen.tables.append(_described("audit", lake.version("audit"), records.lazy()))
     with _noted(seen):
-        models, differing = _models(lake, registry, records)
+        models, differing = _models(lake, registry, recorded)
         seen.models.extend(models)
         seen.notices.extend(differing)
     seen.pending.extend(_waiting(registry, records, request, now, seen) for request in pending(records))
@@ -175,14 +176,17 @@ def _undeclared(lake: Lake, registry: Registry, seen: Status) -> list[dict[str, 
     ]
 
 
-def _models(lake: Lake, registry: Registry, records: pl.DataFrame) -> tuple[list[dict[str, object]], list[str]]:
-    """One row per unit with a champion, and what of champions is refused, not as the audit has it, or under way."""
+def _models(lake: Lake, registry: Registry, records: pl.DataFrame | None) -> tuple[list[dict[str, object]], list[str]]:
+    """One row per unit with a champion, and what of champions is refused, not as the audit has it, or under way.
+
+    Null records are an audit that cannot be read: nothing is compared with it.
+    """
     aliases, serving = registry.aliases(), ModelStore(lake, registry).serving_versions()
     about = registry.describe_all({unit: version for unit, (version, _) in serving.items() if version is not None})
     ordered = [unit for unit in dict.fromkeys((*TARGETS, *sorted(serving))) if unit in serving]
     models = [_model(unit, aliases.get(unit, {}), serving[unit][0], about.get(unit)) for unit in ordered]
-    differing = differences(records, aliases)
-    moves = ((unit, Trail.of(records, unit).under_way) for unit in units(records))
+    differing = {} if records is None else differences(records, aliases)
+    moves = () if records is None else [(unit, Trail.of(records, unit).under_way) for unit in units(records)]
     return models, [
         *(notice for _, notice in serving.values() if notice),
         # Of an alias that is gone the notice above says more.
@@ -197,10 +201,9 @@ def _under_way(move: Move, champion: int | None) -> str:
     return f"{told}; v{champion} serves: do it again{request}, which ends it"
 
 
-def _audit(lake: Lake, registry: Registry, seen: Status) -> pl.DataFrame:
-    """The audit's records that can be read; it is noted where they are not as they were written."""
-    audit = Audit(lake, registry)
-    records = audit.empty()
+def _audit(lake: Lake, registry: Registry, seen: Status) -> pl.DataFrame | None:
+    """The audit's records; null where none can be read. It is noted where they are not as they were written."""
+    audit, records = Audit(lake, registry), None
     with _noted(seen):
         records = audit.records()
         audit.check()

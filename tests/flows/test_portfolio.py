@@ -115,8 +115,8 @@ def test_units_without_a_champion_are_served_by_the_whole_chains(published_world
 
 def test_units_that_nobody_serves_are_named(world: World, daypart: Any) -> None:
     for model, unit in (("orders", "orders.East"), ("sales", "sales.East")):
-        world.registry._call("delete_registered_model", f"daypart-{model}")
-        world.registry._call("delete_registered_model_alias", f"daypart-{unit}", "champion")
+        for name in (model, unit):
+            world.registry._call("delete_registered_model", f"daypart-{name}")
     before = world.forecasts()
     said = daypart(world.home, "forecast", "--refresh")
     assert said.status == 2
