@@ -7,9 +7,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from features.errors import DamagedError, DaypartError, InputError, NotKnownError
 from flows.adapters.homes import check_writable
+
+if TYPE_CHECKING:
+    from flows.adapters.delta_log import Damage
 
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 FULL_TEXTS = (
@@ -59,13 +63,9 @@ def as_readable(error: BaseException, home: Path) -> DaypartError | None:
             return refused
     if not is_panic(error) and (isinstance(error, DaypartError) or not _may_be_broken(error, text)):
         return _of_system(error)
-    try:
-        damaged = damaged_files(home / "lake")
-    except DamagedError as log:
-        return log
-    if damaged:
-        more = f", as are {len(damaged) - 1} more files" if len(damaged) > 1 else ""
-        return DamagedError(f"{damaged[0]} is damaged or gone{more}: restore it from a copy of the home")
+    if damages := _damages(home / "lake"):
+        more = f" ({len(damages)} damaged files in all)" if len(damages) > 1 else ""
+        return DamagedError(f"{damages[0]}{more}")
     if is_panic(error):
         cause = str(error).splitlines()[0][:200] if str(error) else "it says no more"
         remedy = "run again, or `daypart status --verify` to check every file"
@@ -78,33 +78,11 @@ def is_panic(error: BaseException) -> bool:
     return any(kind.__name__ == "PanicException" for kind in type(error).__mro__)
 
 
-def damaged_files(lake: Path) -> list[Path]:
-    """Return the newest versions' data files that are gone, are of another size than committed, or are no Parquet."""
+def _damages(lake: Path) -> list["Damage"]:
+    from flows.adapters.integrity import verify
     from flows.adapters.lake import Lake
-    from flows.adapters.lake_tables import LAKE
 
-    found = []
-    for table in LAKE:
-        delta = Lake(lake).open(table)
-        if delta is None:
-            continue
-        actions = delta.get_add_actions(flatten=True)
-        sizes = zip(actions["path"].to_pylist(), actions["size_bytes"].to_pylist(), strict=True)
-        found += [path for name, size in sizes if _is_damaged(path := lake / table / name, size)]
-    return found
-
-
-def _is_damaged(path: Path, size: int) -> bool:
-    from pyarrow import ArrowException
-    from pyarrow.parquet import read_metadata
-
-    try:
-        if path.stat().st_size == size:
-            read_metadata(path)
-            return False
-    except (OSError, ArrowException):
-        pass
-    return True
+    return verify(Lake(lake)).damages
 
 
 def _may_be_broken(error: BaseException, text: str) -> bool:

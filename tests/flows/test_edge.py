@@ -50,6 +50,11 @@ def assert_line(said: Any, status: int, words: str) -> None:
     assert "panicked" not in said.err
 
 
+def data_files(world: Any, table: str) -> list[Path]:
+    files = (world.home / "lake" / table).rglob("*.parquet")
+    return sorted(file for file in files if file.parent.name != "_delta_log")
+
+
 def half(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 
@@ -76,11 +81,11 @@ def test_a_damaged_file_of_the_lake_is_named(
     world: Any, daypart: Any, damage: Callable[[Path], None], table: str, command: tuple[str, ...]
 ) -> None:
     Path("d.csv").write_text("store_id,hour_local,orders\nS0001,2024-03-05 12:00:00,5\n")
-    files = sorted((world.home / "lake" / table).rglob("part-*.parquet"))
+    files = data_files(world, table)
     for file in files:
         damage(file)
     said = daypart(world.home, *command)
-    assert_line(said, 1, "restore it from a copy of the home")
+    assert_line(said, 1, "restore it from a copy")
     assert any(str(file) in said.err for file in files)
 
 
@@ -107,7 +112,7 @@ def test_a_disk_that_fills_up_is_told_in_the_same_words(
 
 def test_a_panic_leaves_one_line_on_the_screen(world: Any, process: Any) -> None:
     """Rust writes to the standard error by itself, and from other threads."""
-    for file in (world.home / "lake" / "demand").rglob("part-*.parquet"):
+    for file in data_files(world, "demand"):
         half(file)
     ended = process(world.home, "monitor", before="import os; os.environ['RUST_BACKTRACE'] = '1'")
     _, err = ended.communicate(timeout=120)
@@ -265,6 +270,13 @@ def test_seeds_below_zero_are_refused(kept: Any, daypart: Any, monkeypatch: pyte
     assert_line(daypart(kept.home, *chain), 2, "seed is -1")
     monkeypatch.setenv("DAYPART_SEED", "-1")
     assert_line(daypart(kept.home, *TRAIN), 2, "SEED is '-1'")
+
+
+def test_the_path_of_a_file_stays_whole_however_long(tmp_path: Path) -> None:
+    file = tmp_path / ("a" * 120) / ("b" * 120)
+    file.parent.mkdir()
+    assert str(file) in one_line(f"table demand: {file} is damaged")
+    assert str(file) not in one_line(f"{file}: no such file", [str(file)])
 
 
 def test_a_long_line_keeps_its_beginning_and_its_remedy() -> None:

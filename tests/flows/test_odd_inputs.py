@@ -135,7 +135,7 @@ def test_a_home_that_is_not_there_shows_nothing_and_is_not_made(daypart: Any, tm
 
 
 READ_BY = {
-    "settings.toml": ("status",),
+    "settings.toml": ("portfolio",),
     "policy.toml": ("monitor",),
     "recipes.toml": ("backtest", *SPAN, "--out", "b.csv"),
     "portfolio.toml": ("portfolio",),

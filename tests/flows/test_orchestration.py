@@ -78,9 +78,9 @@ def test_a_scheduled_retraining_on_the_same_data_registers_nothing(flows: Any, w
 
 
 def test_a_damaged_file_is_named_by_the_run_that_meets_it(flows: Any, world: Any) -> None:
-    file = next((world.home / "lake" / "forecasts").rglob("part-*.parquet"))
+    file = next((world.home / "lake" / "forecasts").rglob("origin_date=*/*.parquet"))
     os.truncate(file, file.stat().st_size // 2)
-    with pytest.raises(DamagedError, match=f"{file.name} is damaged or gone: restore it"):
+    with pytest.raises(DamagedError, match=f"{file.name} .*: restore it from a copy"):
         flows.monitor(Settings(home=world.home))
 
 
