@@ -64,7 +64,7 @@ def imports(path: Path) -> set[str]:
 
 
 def tests_by_module(modules: list[str]) -> dict[str, list[str]]:
-    """The test files that reach each module in at most two imports, nearest first."""
+    """The test files that reach each module in at most two imports, the nearest and those with fewest imports first."""
     paths = [path for top in ("features", "forecasting", "flows") for path in sorted((ROOT / top).rglob("*.py"))]
     by_module = {path.relative_to(ROOT).as_posix(): imports(path) for path in paths}
     files = sorted((ROOT / "tests").rglob("test_*.py"))
@@ -77,7 +77,7 @@ def _nearest(module: str, by_module: Mapping[str, set[str]], by_test: Mapping[st
     own = f"tests/{path.parent}/test_{path.stem}.py"
     importers = {name for name, imported in by_module.items() if module in imported}
     near = {
-        test: (test != own, module not in imported, not test.startswith(f"tests/{path.parent}/"), test)
+        test: (test != own, module not in imported, len(imported), test)
         for test, imported in by_test.items()
         if (module in imported or importers & imported)
         # Tests of whole commands take minutes.
