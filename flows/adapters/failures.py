@@ -47,13 +47,15 @@ def as_readable(error: BaseException, home: Path) -> DaypartError | None:
     the files of the lake that are damaged: InputError for a home that this user cannot write, else DamagedError or
     DaypartError.
     """
-    if isinstance(error, InputError | DamagedError | KeyboardInterrupt | SystemExit):
+    if isinstance(error, InputError | KeyboardInterrupt | SystemExit):
         return None
     text = " ".join(str(each) for each in _chain(error))
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL or any(part in text for part in FULL_TEXTS) or ("disk I/O error" in text and _is_full(home)):
         file = error.filename if isinstance(error, OSError) and error.filename else home
         return DaypartError(f"the disk is full, {file}: free some of it and run again; nothing was half-written")
+    if isinstance(error, DamagedError):
+        return None
     if not home.is_dir() and (number == errno.ENOENT or "unable to open database file" in text):
         return NotKnownError(f"no home {home}: it was moved or deleted; check --home")
     if number in FORBIDDEN or any(part in text for part in FORBIDDEN_TEXTS):
