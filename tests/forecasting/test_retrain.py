@@ -229,7 +229,8 @@ def test_many_stores_at_fault_end_the_matter(promise: Promise) -> None:
 
 
 def test_a_champion_that_promised_nothing_is_trained_again() -> None:
-    assert decide(weeks_of(published(1)), None, Policy(), ON, LONG_AGO, stores=STORES).cause == "no promise"
+    decision = decide(weeks_of(published(1)), None, Policy(), ON, LONG_AGO, stores=STORES)
+    assert (decision.retrain, decision.cause) == (True, "no promise")
 
 
 def test_without_evidence_nothing_is_done(promise: Promise) -> None:
