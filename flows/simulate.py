@@ -76,7 +76,9 @@ def _check(out: Path) -> None:
         if out.exists() and not out.is_dir():
             raise InputError(f"{out}: is a file; name a new or an empty folder")
         if out.is_dir() and any(out.iterdir()):
-            raise InputError(f"{out}: is not empty, expected a new or an empty folder; name another or remove it first")
+            raise InputError(
+                f"{out}: is not empty, expected a new or an empty folder; name another, or remove it first"
+            )
     except OSError as error:
         raise InputError(f"{out}: cannot be made ({error.strerror}); name a folder that can be written") from None
 

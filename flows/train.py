@@ -165,14 +165,14 @@ class _Job:
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
-        # Of two that train at once one waits, and then finds the other's version.
+        # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), held(registry.settings.home / "register.lock"):
             known = store.identical(unit.name, self.as_of, files)
             version = known or self.registered(challenger, workshop, verdict, meter)
             if registry.version_of(unit.name, "challenger") != version:
                 registry.set_alias(unit.name, "challenger", version)
-        self.audited(version, verdict, digest(files))
-        serves, reason = self.promoted(version, verdict)
+            self.audited(version, verdict, digest(files))
+            serves, reason = self.promoted(version, verdict)
         if known is not None:
             reason = f"{reason}; v{version} is this very model: nothing new is registered"
         return self.told(version, serves, reason, challenger.trained_on, meter)

@@ -20,6 +20,19 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of a module that are steps of one story back in order, after the shuffle."""
+    places = [number for number, item in enumerate(items) if item.get_closest_marker("in_order")]
+    # Sorting keeps the order of the modules as they come.
+    modules = list(dict.fromkeys(items[number].path for number in places))
+    steps = sorted(
+        (items[number] for number in places), key=lambda item: (modules.index(item.path), item.location[1] or 0)
+    )
+    for number, item in zip(places, steps, strict=True):
+        items[number] = item
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets beside the checkout; the test is skipped where it is absent."""

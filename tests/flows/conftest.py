@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from features.simulator import Chain, ChainSpec, simulate
+from flows.adapters import process as processes
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
 from flows.adapters.lock import held
@@ -35,6 +36,8 @@ for name, text in {
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"rounds": 10, "max_rows": 4000, "folds": 1}
 SPEC = ChainSpec(stores=4, days=134, seed=3, issues_days=60)
+MADE_BY = "made-by.json"
+"""The process that made the published home, beside it."""
 ORIGIN = SPEC.end - timedelta(days=14)
 """The demand of the last 14 days is not ingested: it comes later."""
 ENTRY = f"""
@@ -143,9 +146,9 @@ def published_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
     world = World(folder / "home", folder / "files", simulate(SPEC))
     folder.mkdir(exist_ok=True)
     with held(folder / "lock"):
-        if not (folder / "made").exists():
+        if not (folder / MADE_BY).exists():
             _make(world)
-            (folder / "made").touch()
+            (folder / MADE_BY).write_text(json.dumps(processes.identity()))
     return world
 
 

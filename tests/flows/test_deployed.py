@@ -33,6 +33,7 @@ from flows.forecast import publish
 from tests.flows.running import HASTE, RECIPE, SPEC, ZONE, Running, degraded, ended
 from tests.flows.strangers import EVIL, REFUSED, SOCKETS, event, strangers
 
+pytestmark = pytest.mark.in_order
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -220,7 +221,7 @@ def test_the_password_is_in_one_file_and_in_no_command_line(running: Running) ->
     login = (running.store / "login").read_text("utf-8").strip()
     traces = [login.partition(":")[2].encode(), base64.b64encode(login.encode())]
     files = [path for path in running.home.rglob("*") if path.is_file()]
-    assert len(files) > 100
+    assert len(files) > 50
     assert [path for path in files if any(trace in path.read_bytes() for trace in traces)] == [running.store / "login"]
     lines = [" ".join(one.cmdline()).encode() for one in [psutil.Process(running.child.pid), *running.offspring()]]
     assert len(lines) >= 3

@@ -139,7 +139,7 @@ def test_a_last_entry_that_is_gone_is_noticed_once_a_publication_read_it(world: 
     assert "Traceback" not in found.err
 
 
-@pytest.mark.parametrize("command", [("forecast", "--refresh"), ("monitor",), ("status",), ("train",)])
+@pytest.mark.parametrize("command", [("forecast", "--refresh"), ("monitor",), ("train",)])
 def test_every_command_says_in_a_line_which_entry_is_damaged(world: World, daypart: Any, command: Any) -> None:
     version = world.lake.version("demand")
     entry = world.lake.root / "demand" / "_delta_log" / f"{version:020}.json"
@@ -147,3 +147,6 @@ def test_every_command_says_in_a_line_which_entry_is_damaged(world: World, daypa
     found = daypart(world.home, *command)
     assert (found.status, found.err.count("\n")) == (1, 1)
     assert f"table demand, version {version}: {entry} is empty" in found.err
+    shown = daypart(world.home, "status")
+    assert shown.status == 0, shown.err
+    assert f"table demand, version {version}: {entry} is empty" in shown.out
