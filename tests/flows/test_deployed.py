@@ -127,7 +127,13 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
         assert {each.change for each in deploy(client, ours)} == {"unchanged"}
         assert client.read_deployment_by_name("nightly/daypart").schedules[0].active is False
         command = declared_on(client)
-        assert [each.change for each in deploy(client, others)] == ["changed", "changed", "unchanged", "changed"]
+        assert [each.change for each in deploy(client, others)] == [
+            "changed",
+            "changed",
+            "unchanged",
+            "changed",
+            "changed",
+        ]
         assert declared_on(client) != command
     asked = ["deploy", "--all", "--prefect-file", "infra/prefect.yaml"]
     subprocess.run(
@@ -149,7 +155,7 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
 def declared_on(client: Any) -> list[object]:
     """What the server knows of each deployment and its triggers, but for what it made up itself."""
     found = []
-    for flow in ("nightly", "monitor", "retrain", "tuning"):
+    for flow in ("nightly", "monitor", "retrain", "tuning", "maintain"):
         each = client.read_deployment_by_name(f"{flow}/daypart")
         automations = client.read_resource_related_automations(f"prefect.deployment.{each.id}")
         triggers = [(one.name, one.trigger.model_dump(exclude={"id"}), one.actions) for one in automations]

@@ -423,6 +423,9 @@ class Walk:
                 kept = Audit(self.lake).records().filter(pl.col("sequence") < row["sequence"]).to_dicts()
                 text = json.dumps(kept, sort_keys=True, separators=(",", ":"), default=str)
                 assert value == hashlib.sha256(text.encode()).hexdigest()
+            case "champions":
+                aliases = self.registry.aliases().items()
+                assert value == {unit: named["champion"] for unit, named in aliases if "champion" in named}
             case _:
                 assert (name, value) == ("reason", "the disk broke"), f"nothing checks {name}"
 
