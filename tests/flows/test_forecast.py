@@ -211,7 +211,8 @@ def test_what_is_printed_can_be_piped(published_world: Any, process: Callable[..
     assert json.loads(said)["rows"] == published_world.forecasts().height
 
 
-@pytest.mark.parametrize("file_bytes", [pytest.param(2_000, marks=pytest.mark.faults), 60_000])
+@pytest.mark.faults
+@pytest.mark.parametrize("file_bytes", [2_000, 60_000])
 def test_a_disk_that_fills_while_publishing_leaves_the_last_forecast(
     world: Any, daypart: Any, process: Any, file_bytes: int
 ) -> None:

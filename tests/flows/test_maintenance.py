@@ -267,6 +267,7 @@ def check_killed(aged: Any, folder: Path, call: int) -> None:
     shutil.rmtree(world.home)
 
 
+@pytest.mark.faults
 def test_maintenance_that_is_killed_while_it_removes_is_completed_by_the_next(aged: Any, tmp_path: Path) -> None:
     check_killed(aged, tmp_path, 40)
 

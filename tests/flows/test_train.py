@@ -127,6 +127,7 @@ def test_training_again_does_not_undo_a_rollback_or_a_rejection(
     assert world.registry.version_of("orders", "champion") == 1
 
 
+@pytest.mark.faults
 def test_two_trainings_at_once_register_one_version(
     untrained: Any, process: Callable[..., subprocess.Popen[str]]
 ) -> None:

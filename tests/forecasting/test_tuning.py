@@ -76,6 +76,7 @@ def test_a_workshop_under_another_recipe_makes_what_its_own_would() -> None:
         assert shop.under(recipe).train(AS_OF).files() == fresh.files()
 
 
+@pytest.mark.faults
 def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
     made, tried = searched()
     address = f"sqlite:///{tmp_path / 'study.db'}"

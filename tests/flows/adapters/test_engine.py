@@ -56,6 +56,7 @@ def listening() -> set[tuple[str, int]]:
     return {(one.laddr.ip, one.laddr.port) for one in sockets if one.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.faults
 def test_a_cluster_that_is_there_publishes_what_this_process_does(
     world: Any, client: Client, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
