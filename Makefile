@@ -58,7 +58,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 lock: install ## Choose the newest versions that install together, with the hashes of their files
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
-	printf 'cosmic-ray\ncoverage\n' | $(LOCK) - --constraint requirements.lock -o requirements-mutants.lock
+	echo cosmic-ray | $(LOCK) - --constraint requirements.lock -o requirements-mutants.lock
 
 faults: install ## Repeat the slow tests of faults: kills, full disks, damaged files (takes minutes)
 	HYPOTHESIS_PROFILE=faults $(BIN)/pytest -m faults
