@@ -1,0 +1,56 @@
+"""Run all campaigns, or the named ones, and print one table; exit status 1 where anything was lost or badly told.
+
+python -m tests.faults [CAMPAIGN...] [--seed SEED]
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.faults import audit_edits, bad_inputs, disks, homes, kills, writers
+from tests.faults.trials import Tally, Trial, tally
+
+KILLS_A_JOB, EDITS, INPUTS = 20, 60, 1_000
+Jobs = Mapping[str, homes.Job]
+CAMPAIGNS: dict[str, Callable[[Jobs, int], list[Trial]]] = {
+    "random kills": lambda jobs, seed: kills.random_kills(list(jobs.values()), KILLS_A_JOB, seed),
+    "crash points": lambda jobs, seed: kills.step_kills(list(jobs.values())),
+    "full disks": lambda jobs, seed: disks.full_disks([jobs[name] for name in ("ingest", "train", "forecast")]),
+    "eight at once": lambda jobs, seed: writers.at_once([jobs[name] for name in ("ingest", "forecast", "approve")]),
+    "audit edits": lambda jobs, seed: audit_edits.edits(jobs["promote"], EDITS, seed),
+    "bad inputs": lambda jobs, seed: bad_inputs.inputs(jobs["ingest"], INPUTS, seed),
+}
+
+
+def main() -> int:
+    """Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(CAMPAIGNS))
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="daypart-faults-") as folder:
+        jobs = homes.made(Path(folder))
+        tallies = []
+        for name in chosen.campaigns or CAMPAIGNS:
+            began = time.perf_counter()
+            tallies.append(tally(name, CAMPAIGNS[name](jobs, chosen.seed)))
+            print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    show(tallies)
+    return int(any(each.survived < each.tried for each in tallies))
+
+
+def show(tallies: list[Tally]) -> None:
+    print(f"{'campaign':<15} {'tried':>6} {'survived':>9} {'lost':>5} {'tracebacks':>11} {'wrong exit status':>18}")
+    for each in tallies:
+        counts = f"{each.tried:>6,} {each.survived:>9,} {each.lost:>5} {each.tracebacks:>11} {each.wrong_status:>18}"
+        print(f"{each.campaign:<15} {counts}")
+    for each in tallies:
+        for note in each.notes:
+            print(f"\n{each.campaign}: {note}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

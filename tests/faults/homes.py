@@ -1,0 +1,199 @@
+"""The homes that faults are tried on, the jobs that are disturbed in them, and what a home holds."""
+
+import contextlib
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from features.simulator import ChainSpec, simulate
+from flows.adapters.audit import Audit
+from flows.adapters.lake import Lake
+from flows.adapters.lake_tables import LAKE
+from flows.adapters.registry import Registry, digest
+from flows.adapters.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
+ORIGIN = SPEC.end - timedelta(days=14)
+EARLIER = ORIGIN - timedelta(days=15)
+SMALL = {"rounds": 5, "max_rows": 2000, "folds": 1}
+RULE = "responsible = ['automation', 'analyst', 'lead']\naccountable = 'lead'\napproval = true\n"
+RULES = "".join(f"[raci.default.{activity}]\n{RULE}" for activity in ("promote", "override_policy"))
+PRELUDE = f"""
+import sys
+from flows.cli import main, options
+recipe = options.recipe
+options.recipe = lambda weather, seed: recipe(weather, seed).model_copy(update={SMALL})
+import lightgbm, mlflow, mlflow.store.tracking.sqlalchemy_store, polars, pyarrow, deltalake
+"""
+UNCOMPARED = ("audit",)
+"""Tables whose rows hold the moment of writing."""
+State = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, the home in which it begins, and what that holds before and after; `seconds` of its work."""
+
+    name: str
+    arguments: tuple[str, ...]
+    home: Path
+    before: State
+    after: State
+    seconds: float
+
+
+def command(home: Path, arguments: Sequence[str], before: str = "") -> list[str]:
+    """The command line as a process of its own, which says `ready` once everything is imported."""
+    code = f"{PRELUDE}\n{before}\nprint('ready', flush=True)\nmain()"
+    return [sys.executable, "-c", code, "--home", str(home), *arguments]
+
+
+def start(home: Path, arguments: Sequence[str], before: str = "") -> "subprocess.Popen[str]":
+    """Starts a command; returns once it is ready to work."""
+    process = subprocess.Popen(
+        command(home, arguments, before), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def ended(process: "subprocess.Popen[str]") -> Result:
+    out, err = process.communicate(timeout=300)
+    return Result(process.returncode, out, err)
+
+
+def run(home: Path, *arguments: object) -> Result:
+    """Runs a command in this process, as `main` would be called."""
+    from flows.cli import main, options
+
+    standard, arguments_before = options.recipe, sys.argv
+    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)
+    sys.argv = ["daypart", "--home", str(home), *map(str, arguments)]
+    status, out, err = 0, io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main()
+    except SystemExit as exit_:
+        status = int(exit_.code or 0)
+    finally:
+        options.recipe, sys.argv = standard, arguments_before
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def state(home: Path) -> State:
+    """Return what a home holds: by table the hash of its rows, by unit of its champion's files, and the audit's faults.
+
+    Raises what reading raises: a home that cannot be read has lost something.
+    """
+    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    found = {}
+    for table in LAKE:
+        if table not in UNCOMPARED and lake.exists(table):
+            rows = lake.scan(table).collect()
+            found[table] = str(rows.sort(list(LAKE[table].key)).hash_rows().implode().hash()[0]) + f" {rows.height}"
+    for unit in ("orders", "sales"):
+        version = registry.version_of(unit, "champion")
+        found[f"champion of {unit}"] = "none" if version is None else digest(registry.load(unit, version))
+    found["audit"] = "; ".join(Audit(lake, registry).verify().faults)
+    return found
+
+
+def between(now: State, job: Job) -> bool:
+    """Whether everything is as before the job or as after it."""
+    names = now.keys() | job.before.keys() | job.after.keys()
+    return all(now.get(name) in (job.before.get(name), job.after.get(name)) for name in names)
+
+
+@contextlib.contextmanager
+def copied(home: Path) -> Iterator[Path]:
+    """A copy of a home, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="daypart-faults-") as folder:
+        shutil.copytree(home, Path(folder) / "home")
+        yield Path(folder) / "home"
+
+
+def made(folder: Path) -> dict[str, Job]:
+    """The jobs by name, each with its home under `folder`; takes about a minute."""
+    simulated = _simulated(folder)
+    fresh = folder / "fresh"
+    for table in ("stores", *(name for name in simulated if name not in ("stores", "later"))):
+        _done(fresh, "ingest", table, simulated[table])
+    trained = _like(fresh, "trained", "train", "--as-of", EARLIER)
+    published = _like(trained, "published", "forecast")
+    challenged = _like(published, "challenged", "train", "--targets", "orders")
+    other = str(3 - (Registry(Settings(home=challenged)).version_of("orders", "champion") or 0))
+    waiting = _like(challenged, "waiting")
+    (waiting / "governance.toml").write_text(RULES)
+    promote = ("promote", "orders", "--version", other, "--reason", "a trial", "--role")
+    _done(waiting, *promote, "analyst")
+    jobs = {
+        "ingest": (published, ("ingest", "demand", str(simulated["later"]))),
+        "train": (fresh, ("train", "--targets", "orders")),
+        "forecast": (trained, ("forecast",)),
+        "promote": (challenged, (*promote, "lead")),
+        "approve": (waiting, ("approve", "orders", "--role", "lead", "--reason", "a trial")),
+    }
+    return {name: _job(name, home, arguments) for name, (home, arguments) in jobs.items()}
+
+
+def _simulated(folder: Path) -> dict[str, Path]:
+    """The chain's tables as files; `later` is the demand of the last two weeks."""
+    tables = dict(simulate(SPEC).tables)
+    came = pl.col("hour_local").dt.date() < ORIGIN
+    tables |= {"later": tables["demand"].filter(~came), "demand": tables["demand"].filter(came)}
+    (folder / "files").mkdir(parents=True)
+    for name, rows in tables.items():
+        rows.write_parquet(folder / "files" / f"{name}.parquet")
+    return {name: folder / "files" / f"{name}.parquet" for name, rows in tables.items() if rows.height}
+
+
+def _like(home: Path, name: str, *arguments: object) -> Path:
+    """A copy of a home in which a command was run."""
+    copy = home.with_name(name)
+    shutil.copytree(home, copy)
+    if arguments:
+        _done(copy, *arguments)
+    return copy
+
+
+def _done(home: Path, *arguments: object) -> None:
+    result = run(home, *arguments)
+    assert result.status == 0, result.err
+
+
+def _job(name: str, home: Path, arguments: tuple[str, ...]) -> Job:
+    with copied(home) as copy:
+        before = state(copy)
+        process = start(copy, arguments)
+        began = time.perf_counter()
+        result = ended(process)
+        assert result.status == 0, result.err
+        return Job(name, arguments, home, before, state(copy), time.perf_counter() - began)
+
+
+def kill(process: "subprocess.Popen[str]") -> Result:
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGKILL)
+    return ended(process)
