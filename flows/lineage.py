@@ -15,7 +15,7 @@ import polars as pl
 
 from flows.adapters.lake import Lake
 from flows.adapters.lock import held
-from flows.adapters.registry import Registry
+from flows.adapters.registry import Registry, table_versions
 from flows.champions import Champion
 
 KEY = "lineage"
@@ -91,8 +91,7 @@ def reads_of(lake: Lake, registry: Registry, targets: Sequence[str], origin: dat
     runs = pl.concat(registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets)
     if runs.is_empty():
         return None
-    tags = json.loads(runs["tags"][-1])
-    return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}
+    return table_versions(json.loads(runs["tags"][-1]))
 
 
 def publishing(registry: Registry) -> AbstractContextManager[IO[str]]:

@@ -17,7 +17,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.lake_cleanup import TableCleanup, remove_empty_folders
 from flows.adapters.lake_tables import LAKE
 from flows.adapters.lock import held
-from flows.adapters.registry import Registry, StoredRun
+from flows.adapters.registry import Registry, StoredRun, table_versions
 from flows.adapters.run_cleanup import RunCleanup
 from flows.adapters.settings import LEAST_DAYS, RETENTIONS
 from flows.adapters.table_log import TableLog
@@ -197,9 +197,8 @@ def _trained_on(registry: Registry, waiting: Mapping[str, int]) -> dict[str, set
             # An alias may name a version that is gone: `status` tells of it.
             with suppress(NotKnownError):
                 tags = registry.describe(unit, version)["tags"]
-                for name, text in tags.items():
-                    if name.startswith("read."):
-                        read.setdefault(name.removeprefix("read."), set()).add(int(text))
+                for table, number in table_versions(tags).items():
+                    read.setdefault(table, set()).add(number)
     return read
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from features.errors import DamagedError
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
-from flows.adapters.registry import REMEDY, Registry, StoredModel, digest
+from flows.adapters.registry import REMEDY, Registry, StoredModel, champions_of, digest
 from flows.trail import Trail, units
 
 
@@ -122,7 +122,7 @@ class ModelStore:
     @cached_property
     def _aliases(self) -> dict[str, int]:
         """By unit, the version that its champion alias names."""
-        return {unit: named["champion"] for unit, named in self._named.items() if "champion" in named}
+        return champions_of(self._named)
 
     def _fault(self, stored: StoredModel) -> str:
         """What is wrong with a version; empty where nothing is."""

@@ -9,7 +9,7 @@ import polars as pl
 from features.errors import DamagedError
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
+from flows.adapters.registry import Registry, champions_of
 from flows.adapters.verification import REPAIR, Verified
 from flows.trail import Trail, units
 
@@ -34,8 +34,7 @@ def differences(records: pl.DataFrame, aliases: Mapping[str, Mapping[str, int]])
 
     `aliases` are those of the registry. A move under way is no difference: its end is not recorded yet.
     """
-    champions = {unit: named["champion"] for unit, named in aliases.items() if "champion" in named}
-    lines = {}
+    champions, lines = champions_of(aliases), {}
     for unit in sorted({*champions, *units(records)}):
         champion = champions.get(unit)
         recorded = _recorded(records, unit, champion)

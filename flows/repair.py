@@ -23,7 +23,6 @@ def repair(lake: Lake, registry: Registry, role: str, now: datetime, reason: str
         allowed = rules(lake, registry).check("repair_audit", DEFAULT, "the audit", role).may_alone
         if role not in allowed:
             raise InputError(f"{role} may not repair the audit alone: that is for {allowed[0]}, who is accountable")
-        champions = {unit: named["champion"] for unit, named in registry.aliases().items() if "champion" in named}
-        return Audit(lake, registry).repair(now, role, reason, champions)
+        return Audit(lake, registry).repair(now, role, reason, registry.champions())
     except DamagedError as damaged:
         raise DamagedError(f"{damaged}; or, without a copy, move it out of the lake and repair again") from damaged

@@ -12,7 +12,7 @@ from features.errors import DaypartError
 from features.tables import TABLES, TARGETS
 from flows.adapters.audit import Audit
 from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
+from flows.adapters.registry import Registry, table_versions
 from flows.approval import awaited, pending, who
 from flows.declared import may_declare, undeclared, unreadable
 from flows.maintenance import rebuildable_since
@@ -133,11 +133,10 @@ def on(day: date, known: Sequence[Spell]) -> list[Spell]:
 
 def _served(registry: Registry, spell: Spell) -> dict[str, object]:
     about = registry.describe_all({spell.unit: spell.version}).get(spell.unit, {"tags": {}, "params": {}})
-    reads = {name.removeprefix("read."): int(v) for name, v in about["tags"].items() if name.startswith("read.")}
     return {
         **{"unit": spell.unit, "version": spell.version, "since": spell.since, "until": spell.until},
         **{"ended": spell.ended, "by": spell.by, "agreed": spell.agreed, "why": spell.why},
-        **{"trained_as_of": about["params"].get("as_of"), "trained_on": reads},
+        **{"trained_as_of": about["params"].get("as_of"), "trained_on": table_versions(about["tags"])},
     }
 
 

@@ -5,7 +5,6 @@ did less: rows vanish without an error. So daypart looks at the log itself.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.adapters.lake_tables import LakeTable
+from flows.adapters.table_log import FOLDER, TableLog
 
-CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.[\w-]+)*\.parquet", re.ASCII)
-ENTRY = re.compile(r"(\d{20})\.json", re.ASCII)
 HINT = "_last_checkpoint"
 COPY = "restore it from a copy"
 
@@ -43,7 +41,7 @@ class DeltaLog:
     """
 
     def __init__(self, root: Path, spec: LakeTable) -> None:
-        self._spec, self._folder = spec, root / spec.name / "_delta_log"
+        self._spec, self._table, self._folder = spec, root / spec.name, root / spec.name / FOLDER
 
     def recent_damage(self, version: int) -> Damage | None:
         """Return damage that the library would pass over when it reads the version; null where there is none.
@@ -65,10 +63,11 @@ class DeltaLog:
         return list(self._damages())
 
     def _damages(self) -> Iterator[Damage]:
-        entries, checkpoints = self._numbered(ENTRY), self._numbered(CHECKPOINT)
+        log = TableLog.read(self._table)
+        entries, checkpoints = log.commits, log.checkpoints
         last = max([*entries, *checkpoints], default=-1)
-        for number, paths in sorted(entries.items()):
-            if fault := _entry_fault(paths[0]):
+        for number, path in sorted(entries.items()):
+            if fault := _entry_fault(path):
                 yield self._entry_damage(number, fault, last)
         first = max(checkpoints, default=-1)
         # Entries before the first one that is left were cleaned up, if a checkpoint stands for them.
@@ -89,13 +88,6 @@ class DeltaLog:
             whole = set(range(last + 1)) <= set(entries)
             remedy = "delete it, the entries are all there" if whole else "restore that checkpoint from a copy"
             yield self._damage(hint, self._folder / HINT, fault, remedy)
-
-    def _numbered(self, pattern: re.Pattern[str]) -> dict[int, list[Path]]:
-        found: dict[int, list[Path]] = {}
-        for path in self._folder.glob("*"):
-            if match := pattern.fullmatch(path.name):
-                found.setdefault(int(match[1]), []).append(path)
-        return found
 
     def _hint(self) -> "int | Damage | None":
         """The version of the last checkpoint as the log's hint has it; null where there is no hint."""

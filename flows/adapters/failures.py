@@ -66,8 +66,9 @@ def as_readable(error: BaseException, home: Path) -> DaypartError | None:
     if not is_panic(error) and (isinstance(error, DaypartError) or not _may_be_broken(error, text)):
         return _of_system(error)
     if damages := _damages(home / "lake"):
-        more = f" ({len(damages)} damaged files in all)" if len(damages) > 1 else ""
-        return DamagedError(f"{damages[0]}{more}")
+        from flows.adapters.integrity import damaged_error
+
+        return damaged_error(damages)
     if is_panic(error):
         cause = str(error).splitlines()[0][:200] if str(error) else "it says no more"
         remedy = "run again, or `daypart status --verify` to check every file"

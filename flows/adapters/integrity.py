@@ -1,6 +1,6 @@
 """Integrity: whether the data files of the lake hold the bytes that were written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -63,8 +63,13 @@ def check_versions(lake: Lake, versions: Mapping[str, int], partitions: Mapping[
             stored = stored.filter(column == str(partitions[table]))
         damages += _damages(lake, table, version, stored)
     if damages:
-        more = f" ({len(damages)} damaged files in all)" if len(damages) > 1 else ""
-        raise DamagedError(f"{damages[0]}{more}")
+        raise damaged_error(damages)
+
+
+def damaged_error(damages: Sequence[Damage]) -> DamagedError:
+    """Return the error that names the first damage and counts all of them."""
+    more = f" ({len(damages)} damaged files in all)" if len(damages) > 1 else ""
+    return DamagedError(f"{damages[0]}{more}")
 
 
 def _damages(lake: Lake, table: str, version: int, stored: pl.DataFrame) -> Iterator[Damage]:

@@ -65,8 +65,7 @@ class StoredRun:
     @property
     def reads(self) -> dict[str, int]:
         """The Delta version of every table that it read."""
-        named = {name.removeprefix("read."): text for name, text in self.tags.items() if name.startswith("read.")}
-        return {table: int(version) for table, version in named.items()}
+        return table_versions(self.tags)
 
 
 class Registry:
@@ -145,6 +144,10 @@ class Registry:
             model.name.removeprefix(PREFIX): {alias: int(number) for alias, number in model.aliases.items()}
             for model in listed
         }
+
+    def champions(self) -> dict[str, int]:
+        """By unit that has one, the version that its champion alias names; all in one call."""
+        return champions_of(self.aliases())
 
     def load(self, target: str, version: int | str) -> dict[str, bytes]:
         """The files of a version, or of the one that an alias names, exactly as they were recorded.
@@ -410,6 +413,16 @@ def _client(database: Path) -> Any:
     # While it opens a store MLflow waits as long as this says, afterwards 20 seconds whatever it says.
     uri = f"sqlite:///{database.resolve()}?timeout=1"
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def champions_of(aliases: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """By unit that has one, the version that its champion alias names, of aliases as `Registry.aliases` has them."""
+    return {unit: versions["champion"] for unit, versions in aliases.items() if "champion" in versions}
+
+
+def table_versions(tags: Mapping[str, str]) -> dict[str, int]:
+    """The Delta version of every table that a run read, from its tags or its model version's."""
+    return {name.removeprefix("read."): int(text) for name, text in tags.items() if name.startswith("read.")}
 
 
 def _name(target: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from features.errors import DamagedError
 
 FOLDER = "_delta_log"
-ENTRY = re.compile(r"(\d{20})\.(json|checkpoint(\.[^#]+)?\.parquet)")
+ENTRY = re.compile(r"(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.parquet)", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -67,5 +67,5 @@ def maintain(context: typer.Context, json: Json = False) -> None:
     from flows import maintenance
     from flows.display import upkeep as display
 
-    place = Place(context.obj).existing()
+    place = Place(context.obj).existing().writable()
     display.show_maintained(maintenance.maintain(place.lake, place.registry, datetime.now(UTC)), as_json=json)

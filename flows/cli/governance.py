@@ -80,8 +80,7 @@ def declare(
     from flows import declared
     from flows.display import governance as display
 
-    place = Place(context.obj).existing()
-    place.writable()
+    place = Place(context.obj).existing().writable()
     done = declared.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
     display.show_declared(done, role, as_json=json)
 

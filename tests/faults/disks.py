@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.faults.homes import Job, Result, between, copied, ended, run, start, state
+from tests.faults.homes import Job, Result, between, copied, ended, repeated, run, start, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
 
 SHARES = 16
@@ -46,13 +46,11 @@ def no_growth(job: Job, size: int) -> list[Verdict]:
 
 def _verdict(job: Job, home: Path, result: Result, note: str) -> Verdict:
     now = state(home)
-    again = run(home, *job.arguments)
-    is_served = job.name == "approve" and now == job.after and again.status == 2
+    again, is_right = repeated(job, home, now)
     return Verdict(
         lost=not between(now, job) or state(home) != job.after,
         traceback=has_traceback(result.err) or has_traceback(again.err),
-        wrong_status=(result.status != 0 and not (result.status == 1 and is_one_line(result.err)))
-        or (again.status != 0 and not is_served),
+        wrong_status=(result.status != 0 and not (result.status == 1 and is_one_line(result.err))) or not is_right,
         note=f"{note}: status {result.status}: {result.err.strip()[:500]}; again: {again.err.strip()[:200]}",
     )
 

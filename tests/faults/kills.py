@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.faults.homes import Job, between, copied, ended, kill, run, start, state
+from tests.faults.homes import Job, between, copied, ended, kill, repeated, start, state
 from tests.faults.trials import Trial, Verdict, has_traceback
 
 STEPS = """
@@ -82,14 +82,12 @@ def _verdict(job: Job, home: Path, process: "subprocess.Popen[str]", note: str) 
     now = state(home)
     if not between(now, job):
         return Verdict(lost=True, note=f"{note}: {_difference(now, job)}")
-    again = run(home, *job.arguments)
+    again, is_right = repeated(job, home, now)
     final = state(home)
-    # What was asked for may have come about before the kill; then an approval finds no request any more.
-    is_served = job.name == "approve" and now == job.after and again.status == 2
     return Verdict(
         lost=final != job.after,
         traceback=has_traceback(dead.err) or has_traceback(again.err),
-        wrong_status=(again.status != 0 and not is_served) or dead.status not in (0, -signal.SIGKILL),
+        wrong_status=not is_right or dead.status not in (0, -signal.SIGKILL),
         note=f"{note}: {again.err.strip()[:300]} {_difference(final, job)}",
     )
 

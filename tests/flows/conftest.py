@@ -178,6 +178,14 @@ def world(published_world: World, tmp_path: Path) -> World:
     return World(tmp_path / "home", published_world.files, published_world.chain)
 
 
+@pytest.fixture(scope="module")
+def kept(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A copy of the published home, one a module, that no refused command changes."""
+    home = tmp_path_factory.mktemp("kept") / "home"
+    shutil.copytree(published_world.home, home)
+    return World(home, published_world.files, published_world.chain)
+
+
 @pytest.fixture
 def untrained(published_world: World, empty_database: Path, tmp_path: Path) -> World:
     """The same tables, but no model and no forecast."""

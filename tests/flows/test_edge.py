@@ -28,14 +28,6 @@ LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 409
 UNPRIVILEGED = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner")
 
 
-@pytest.fixture(scope="module")
-def kept(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A copy of the published home that no refused command changes."""
-    home = tmp_path_factory.mktemp("kept") / "home"
-    shutil.copytree(published_world.home, home)
-    return type(published_world)(home, published_world.files, published_world.chain)
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)

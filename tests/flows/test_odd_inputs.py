@@ -1,7 +1,6 @@
 """What no option, file or table can mean is refused by every command in one line with status 2."""
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,6 @@ def assert_refused(said: Any, words: str = "") -> None:
     assert said.err.startswith("daypart: ")
     assert said.err.count("\n") == 1, said.err
     assert words in said.err
-
-
-@pytest.fixture(scope="module")
-def kept(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A copy of the published home in which every refusal is tried: none changes it."""
-    home = tmp_path_factory.mktemp("kept") / "home"
-    shutil.copytree(published_world.home, home)
-    return type(published_world)(home, published_world.files, published_world.chain)
 
 
 @pytest.fixture(autouse=True)
