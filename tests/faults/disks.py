@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.faults.homes import Job, Result, between, copied, ended, repeated, run, start, state
+from tests.faults.homes import Job, Result, between, copied, repeated, run, start, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
 
 SHARES = 16
@@ -32,7 +32,7 @@ def no_room(job: Job, share: int) -> list[Verdict]:
         needed = max(_size(plain) - before, 2**16)
     with _file_system(before + needed * share // SHARES + 2**16) as (disk, enlarge):
         shutil.copytree(job.home, disk / "home")
-        result = ended(start(disk / "home", job.arguments))
+        result = start(disk / "home", job.arguments).ended()
         enlarge()
         return [_verdict(job, disk / "home", result, f"{job.name} with {share}/{SHARES} of its room")]
 
@@ -40,7 +40,7 @@ def no_room(job: Job, share: int) -> list[Verdict]:
 def no_growth(job: Job, size: int) -> list[Verdict]:
     """Runs the job where no file may grow beyond a size."""
     with copied(job.home) as home:
-        result = ended(start(home, job.arguments, LIMIT.format(size=size)))
+        result = start(home, job.arguments, LIMIT.format(size=size)).ended()
         return [_verdict(job, home, result, f"{job.name} with files of {size} bytes")]
 
 

@@ -4,15 +4,15 @@ import contextlib
 import io
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -23,20 +23,26 @@ from flows.adapters.lake_tables import LAKE
 from flows.adapters.registry import Registry, digest
 from flows.adapters.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[2]
+WAIT_SECONDS = 600
 SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
 ORIGIN = SPEC.end - timedelta(days=14)
 EARLIER = ORIGIN - timedelta(days=15)
 SMALL = {"rounds": 5, "max_rows": 2000, "folds": 1}
 RULE = "responsible = ['automation', 'analyst', 'lead']\naccountable = 'lead'\napproval = true\n"
 RULES = "".join(f"[raci.default.{activity}]\n{RULE}" for activity in ("promote", "override_policy"))
-PRELUDE = f"""
-import sys
-from flows.cli import main, options
-recipe = options.recipe
-options.recipe = lambda weather, seed: recipe(weather, seed).model_copy(update={SMALL})
-import lightgbm, mlflow, mlflow.store.tracking.sqlalchemy_store, polars, pyarrow, deltalake
-"""
+PRELOADED = [
+    *("lightgbm", "mlflow.store.tracking.sqlalchemy_store", "polars", "pyarrow", "deltalake", "statsforecast"),
+    *(
+        "flows.cli",
+        "flows.approval",
+        "flows.forecast",
+        "flows.ingest",
+        "flows.promote",
+        "flows.train",
+        "forecasting.gate",
+    ),
+]
+"""Imported once, in the process from which commands are forked: no thread of theirs runs before their first use."""
 UNCOMPARED = ("audit",)
 """Tables whose rows hold the moment of writing."""
 State = dict[str, str]
@@ -63,25 +69,56 @@ class Job:
     seconds: float
 
 
-def command(home: Path, arguments: Sequence[str], before: str = "") -> list[str]:
-    """The command line as a process of its own, which says `ready` once everything is imported."""
-    code = f"{PRELUDE}\n{before}\nprint('ready', flush=True)\nmain()"
-    return [sys.executable, "-c", code, "--home", str(home), *arguments]
+class Command:
+    """A command line as a process of its own. It begins when everything is imported."""
+
+    def __init__(self, home: Path, arguments: Sequence[str], before: str = "") -> None:
+        """Starts it after the Python code `before`, which may define `at_end`, called when the command ends."""
+        self.folder = Path(tempfile.mkdtemp(prefix="daypart-faults-"))
+        context = get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self.process = context.Process(target=_command, args=(self.folder, home, list(arguments), before))
+        self.process.start()
+        while not (self.folder / "ready").exists() and self.process.is_alive():
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        self.process.kill()
+
+    def ended(self) -> Result:
+        """Waits for its end."""
+        self.process.join(WAIT_SECONDS)
+        status = self.process.exitcode
+        if status is None:
+            self.kill()
+        texts = [(self.folder / name).read_text("utf-8", "replace") for name in ("out", "err")]
+        shutil.rmtree(self.folder, ignore_errors=True)
+        assert status is not None, f"not ended in {WAIT_SECONDS} s"
+        return Result(status, *texts)
 
 
-def start(home: Path, arguments: Sequence[str], before: str = "") -> "subprocess.Popen[str]":
+def _command(folder: Path, home: Path, arguments: Sequence[str], before: str) -> None:
+    for stream, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), stream)
+    sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
+    from flows.cli import main, options
+
+    standard = options.recipe
+    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)
+    sys.argv = ["daypart", "--home", str(home), *arguments]
+    names: dict[str, Any] = {}
+    (folder / "ready").touch()
+    exec(before, names)
+    try:
+        main()
+    finally:
+        names.get("at_end", lambda: None)()
+        sys.stdout.flush()
+
+
+def start(home: Path, arguments: Sequence[str], before: str = "") -> Command:
     """Starts a command; returns once it is ready to work."""
-    process = subprocess.Popen(
-        command(home, arguments, before), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    return process
-
-
-def ended(process: "subprocess.Popen[str]") -> Result:
-    out, err = process.communicate(timeout=300)
-    return Result(process.returncode, out, err)
+    return Command(home, arguments, before)
 
 
 def run(home: Path, *arguments: object) -> Result:
@@ -196,12 +233,6 @@ def _job(name: str, home: Path, arguments: tuple[str, ...]) -> Job:
         before = state(copy)
         process = start(copy, arguments)
         began = time.perf_counter()
-        result = ended(process)
+        result = process.ended()
         assert result.status == 0, result.err
         return Job(name, arguments, home, before, state(copy), time.perf_counter() - began)
-
-
-def kill(process: "subprocess.Popen[str]") -> Result:
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-    return ended(process)

@@ -2,13 +2,12 @@
 
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.faults.homes import Job, between, copied, ended, kill, repeated, start, state
+from tests.faults.homes import Command, Job, between, copied, repeated, start, state
 from tests.faults.trials import Trial, Verdict, has_traceback
 
 STEPS = """
@@ -38,8 +37,9 @@ for name in ("write_files", "commit"):
 around(registry.Registry, "_call", lambda given: given[1].split("_")[0] in ("create", "set", "log", "delete"))
 for name in ("replace", "link", "rename"):
     around(os, name)
-import atexit
-atexit.register(lambda: print("steps", step, flush=True))
+
+def at_end():
+    print("steps", step, flush=True)
 """
 """Counts the steps of a command, and ends its process at one of them; 0 at none."""
 
@@ -57,7 +57,7 @@ def step_kills(jobs: Sequence[Job]) -> list[Trial]:
 
 def steps(job: Job) -> int:
     with copied(job.home) as home:
-        result = ended(start(home, job.arguments, STEPS.format(at=0)))
+        result = start(home, job.arguments, STEPS.format(at=0)).ended()
     assert result.status == 0, result.err
     return int(result.out.rsplit("steps ", 1)[1])
 
@@ -66,19 +66,19 @@ def killed_after(job: Job, seconds: float) -> list[Verdict]:
     with copied(job.home) as home:
         process = start(home, job.arguments)
         time.sleep(seconds)
+        process.kill()
         return [_verdict(job, home, process, f"{job.name} killed after {seconds:.2f} s")]
 
 
 def killed_at(job: Job, at: int) -> list[Verdict]:
     with copied(job.home) as home:
         process = start(home, job.arguments, STEPS.format(at=at))
-        process.wait(timeout=300)
         return [_verdict(job, home, process, f"{job.name} killed at step {at}")]
 
 
-def _verdict(job: Job, home: Path, process: "subprocess.Popen[str]", note: str) -> Verdict:
+def _verdict(job: Job, home: Path, process: Command, note: str) -> Verdict:
     """Whether all is as before or as after, and the same command, given again, comes to the same end."""
-    dead = kill(process)
+    dead = process.ended()
     now = state(home)
     if not between(now, job):
         return Verdict(lost=True, note=f"{note}: {_difference(now, job)}")

@@ -1,6 +1,7 @@
 """A trial is one fault, and its verdict is what the fault did."""
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 TRACES = ("Traceback (most recent call last)", "panicked at", "RUST_BACKTRACE")
+PROGRESS = 20
+"""After so many trials a line says how far a campaign is."""
 LONGEST_LINE = 2_000
 """Characters of an error line, 200 of which may be input."""
 
@@ -54,7 +57,12 @@ def is_one_line(error: str) -> bool:
 def tally(campaign: str, trials: Sequence[Trial]) -> Tally:
     """Runs the trials, in as many processes as there are cores, and counts what they did."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        verdicts = [verdict for verdicts in pool.map(_run, trials) for verdict in verdicts]
+        verdicts: list[Verdict] = []
+        for done, told in enumerate(pool.map(_run, trials), 1):
+            verdicts += told
+            failed = "".join(f"\n  {verdict.note}" for verdict in told if not verdict.survived)
+            if failed or done % PROGRESS == 0:
+                print(f"{campaign}: {done} of {len(trials)}{failed}", file=sys.stderr, flush=True)
     notes = tuple(verdict.note for verdict in verdicts if not verdict.survived)
     counts = (sum(getattr(v, name) for v in verdicts) for name in ("survived", "lost", "traceback", "wrong_status"))
     return Tally(campaign, len(verdicts), *counts, notes)

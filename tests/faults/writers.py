@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from tests.faults.homes import Job, copied, ended, start, state
+from tests.faults.homes import Job, copied, start, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
 
 WRITERS = 8
@@ -16,7 +16,7 @@ def at_once(jobs: Sequence[Job]) -> list[Trial]:
 def together(job: Job) -> list[Verdict]:
     """One verdict a process: the home is as after one of them, and who came late is told so in one line."""
     with copied(job.home) as home:
-        results = [ended(process) for process in [start(home, job.arguments) for _ in range(WRITERS)]]
+        results = [process.ended() for process in [start(home, job.arguments) for _ in range(WRITERS)]]
         lost = state(home) != job.after or all(result.status for result in results)
         return [
             Verdict(
