@@ -9,6 +9,7 @@ from typing import Self
 import polars as pl
 
 from features import keys, labor
+from features.business_day import business_clock, business_date
 from features.errors import DaypartError, NotKnownError
 from features.matrix import HORIZON_DAYS
 from features.records import BY_STORE, Records, Source
@@ -63,6 +64,15 @@ def _rows(lake: Lake, name: str, version: int, store_ids: Sequence[str] | None, 
     return rows.collect()
 
 
+def _from_whole_days(
+    tables: dict[str, pl.DataFrame], stores: pl.DataFrame, since: Mapping[str, date] | None
+) -> dict[str, pl.DataFrame]:
+    """The tables without the hours after midnight that belong to the business day before `since`."""
+    wanted = {name: day for name, day in (since or {}).items() if name in tables}
+    cut = {name: business_date(stores, f"{BY_HOUR[name]}_local") >= day for name, day in wanted.items()}
+    return tables | {name: tables[name].filter(kept) for name, kept in cut.items()}
+
+
 @dataclass(frozen=True)
 class Chain:
     """The records of a lake at fixed versions, of which no more is in memory than a block of stores."""
@@ -86,11 +96,12 @@ class Chain:
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
         """The records of some stores, in no order; what is not wanted is not read.
 
-        `since` drops a table's rows of earlier local dates (demand, weather and labor). Raises DaypartError where
+        `since` drops a table's rows of earlier business dates (demand, weather and labor). Raises DaypartError where
         memory would not do for the stores and what is made of them.
         """
         self._check_memory(len(store_ids), since)
-        records = Records.of(_tables(self.lake, self.versions, store_ids, since))
+        tables = _from_whole_days(_tables(self.lake, self.versions, store_ids, since), self.stores, since)
+        records = Records.of(tables)
         return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
@@ -98,15 +109,15 @@ class Chain:
         return self.lake.scan("demand", self.versions["demand"])
 
     def first_demand_on(self, target: str) -> date | None:
-        """First local date with any demand of the target, over all stores."""
+        """First business date with any demand of the target, over all stores."""
         return self._once(target, "first", self.edges[0], pl.Expr.min)
 
     def last_demand_on(self, target: str) -> date | None:
-        """Last local date with any demand of the target, over all stores."""
+        """Last business date with any demand of the target, over all stores."""
         return self._once(target, "last", self.edges[1], pl.Expr.max)
 
     def last_day(self) -> date | None:
-        """Last local date with any demand of any target, over all stores."""
+        """Last business date with any demand of any target, over all stores."""
         days = [day for target in TARGETS if (day := self.last_demand_on(target))]
         return max(days, default=None)
 
@@ -136,10 +147,11 @@ class Chain:
         rows = self.scan_demand().filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
-        found = near.select(of(pl.col("hour_local"))).collect().item()
+        clock = business_clock(self.stores)
+        found = near.select(of(clock)).collect().item()
         # Clocks differ by up to 26 hours: beyond the month there may be a later date than on its own edge.
         if not isinstance(found, datetime) or abs(found - edge) > month - timedelta(days=2):
-            found = rows.select(of(pl.col("hour_local"))).collect().item()
+            found = rows.select(of(clock)).collect().item()
         return found.date() if isinstance(found, datetime) else None
 
 
@@ -147,7 +159,7 @@ def _with_schedules_dated(records: Records, last_demand: date | None) -> Records
     """The records with an estimated `known_on` where a schedule has none (`labor.with_known_on`)."""
     if last_demand is None:
         return records
-    return replace(records, labor=labor.with_known_on(records.labor, last_demand, HORIZON_DAYS))
+    return replace(records, labor=labor.with_known_on(records.labor, records.stores, last_demand, HORIZON_DAYS))
 
 
 def as_of_day(records: Source, target: str, asked: date | None) -> date:

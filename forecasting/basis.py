@@ -5,6 +5,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from features import history
+from features.business_day import business_date
 from features.kinship import YOUNG_DAYS
 from features.records import Records
 
@@ -37,7 +38,7 @@ def open_stores(block: Records, past: history.Past, target: str, origin: date, h
 def _recorded(block: Records, stores: pl.DataFrame, target: str, origin: date) -> pl.DataFrame:
     """One row per store without an open day that has demand before the origin: this kind, of 0, or another alone."""
     silent = stores.filter(pl.col("open_days") == 0)
-    before = block.demand.filter(pl.col("store_id").is_in(silent["store_id"].implode()), pl.col("hour_local") < origin)
+    before = block.demand.filter(pl.col("store_id").is_in(silent["store_id"].implode()), business_date(stores) < origin)
     told = pl.when(pl.col(target).is_null().all()).then(pl.lit("another")).otherwise(pl.lit("this"))
     return before.group_by("store_id").agg(recorded=told)
 

@@ -113,10 +113,10 @@ def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain
     stores = small.tables["stores"].select("store_id", "opened_on")
     dates = stores.select("store_id").join(days.to_frame("date"), how="cross")
     trade = (
-        declared_trade(small.tables["hours"], dates)
-        .join(closed_days(small.tables["closures"]), on=["store_id", "business_date"], how="anti")
+        declared_trade(small.tables["hours"], dates, small.tables["stores"])
+        .join(closed_days(small.tables["closures"]), on=["store_id", "date"], how="anti")
         .join(stores, on="store_id")
-        .filter(pl.col("business_date") >= pl.col("opened_on"))
+        .filter(pl.col("date") >= pl.col("opened_on"))
     )
     local = small.truth.select("store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
     told = small.truth.select("store_id", "hour_local").unique().height
@@ -129,12 +129,10 @@ def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain
 
 def test_closed_days_have_no_demand_and_holidays_are_closed_in_the_future_too(small: Chain) -> None:
     shut = closed_days(small.tables["closures"])
-    assert date(2024, 12, 25) in shut["business_date"].to_list()
+    assert date(2024, 12, 25) in shut["date"].to_list()
     # 06:00 on is trade of the same day in every store of these formats.
     day_trade = small.truth.filter(pl.col("hour_local").dt.hour() >= 6)
-    joined = day_trade.with_columns(business_date=pl.col("hour_local").dt.date()).join(
-        shut, on=["store_id", "business_date"]
-    )
+    joined = day_trade.with_columns(date=pl.col("hour_local").dt.date()).join(shut, on=["store_id", "date"])
     assert joined.is_empty()
     christmas_ahead = simulate(ChainSpec(stores=1, start=date(2024, 12, 1), days=20, issues_days=0))
     assert christmas_ahead.tables["closures"]["date"].to_list() == [date(2024, 12, 25)]
