@@ -90,9 +90,10 @@ def learned_day_starts(hours: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFram
     """
     declared = _declared_crossings(hours)
     learned = _traded_crossings(demand).join(declared.select("store_id"), on="store_id", how="anti")
-    crossings = pl.concat([declared, learned])
-    first = pl.int_ranges(0, DAY_HOURS).list.set_difference("crossed").list.min()
-    return crossings.select("store_id", day_starts=first.fill_null(0).cast(pl.Int8)).sort("store_id")
+    crossings = pl.concat([declared, learned.select(declared.columns)])
+    clocks = crossings.with_columns(clock=pl.lit(list(range(DAY_HOURS)), pl.List(pl.Int64)))
+    first = pl.col("clock").list.set_difference("crossed").list.min()
+    return clocks.select("store_id", day_starts=first.fill_null(0).cast(pl.Int8)).sort("store_id")
 
 
 def _declared_crossings(hours: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Self
 
@@ -11,6 +11,7 @@ import polars as pl
 from features import keys, labor
 from features.business_day import business_clock, business_date
 from features.errors import DaypartError, NotKnownError
+from features.last_days import WINDOW_DAYS, LastDays, chain_end
 from features.matrix import HORIZON_DAYS
 from features.records import BY_STORE, Records, Source
 from features.tables import TABLES, TARGETS
@@ -32,7 +33,9 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
     records = Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()})
-    return _with_schedules_dated(records, Chain.at(lake, versions).last_day()), versions
+    chain = Chain.at(lake, versions)
+    records = replace(records, demand=records.demand.filter(chain.last_days.counts(chain.stores)))
+    return _with_schedules_dated(records, chain.last_day()), versions
 
 
 def _newest(lake: Lake) -> dict[str, int]:
@@ -101,12 +104,32 @@ class Chain:
         """
         self._check_memory(len(store_ids), since)
         tables = _from_whole_days(_tables(self.lake, self.versions, store_ids, since), self.stores, since)
+        tables["demand"] = tables["demand"].filter(self.last_days.counts(self.stores))
         records = Records.of(tables)
         return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
-        """The demand of all stores, of which no more is read than is asked for, in no order."""
+        """The demand of all stores that counts (`LastDays`); no more is read than is asked for, in no order."""
+        return self._all_demand().filter(self.last_days.counts(self.stores))
+
+    def _all_demand(self) -> pl.LazyFrame:
         return self.lake.scan("demand", self.versions["demand"])
+
+    @cached_property
+    def last_days(self) -> LastDays:
+        """Where the demand of the chain ends, and which last days are incomplete or ahead of the chain's."""
+        recent = self._demand_since(self.edges[1])
+        if recent["store_id"].n_unique() * 2 <= self.stores["closed_on"].null_count():
+            # The last rows are of few stores: one that is dated ahead may hide the end of the others.
+            by_date = self._all_demand().group_by(date=business_date(self.stores))
+            end = chain_end(by_date.agg(stores=pl.col("store_id").n_unique()).collect())
+            recent = self._demand_since(datetime.combine(end or self.edges[1].date(), time()))
+        return LastDays.from_demand(recent, self.stores)
+
+    def _demand_since(self, end: datetime) -> pl.DataFrame:
+        """The demand from WINDOW_DAYS before a moment on."""
+        late = self._all_demand().filter(pl.col("hour_utc") >= end - timedelta(days=WINDOW_DAYS))
+        return late.select("store_id", "hour_local", *TARGETS).collect()
 
     def first_demand_on(self, target: str) -> date | None:
         """First business date with any demand of the target, over all stores."""
@@ -128,7 +151,7 @@ class Chain:
         return first, last
 
     def _check_memory(self, stores: int, since: Mapping[str, date] | None) -> None:
-        first, last = (edge.date() for edge in self.edges)
+        first, last = self.edges[0].date(), self.last_days.chain_on or self.edges[1].date()
         days = (last - max(first, (since or {}).get("demand", first))).days + 1
         needed, left = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
         if needed > left:
@@ -143,7 +166,7 @@ class Chain:
         return self.found[target, end]
 
     def _demand_on(self, target: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
-        """The outermost date; looked for at that edge of the table first."""
+        """The outermost date of demand that counts; looked for at that edge of the table first."""
         rows = self.scan_demand().filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))

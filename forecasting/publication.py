@@ -157,7 +157,7 @@ def of_models(
     stores = stores.join(_serves(stores, serving), on="store_id", maintain_order="left")
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    block = replace(block, stores=stores.drop("open_days", "borrows", "model_version", "tier"))
+    block = replace(block, stores=stores.drop("open_days", "borrows", "stale_on", "model_version", "tier"))
     told = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
@@ -199,7 +199,7 @@ def _published(
     block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, view: matrix.View, origin: date
 ) -> pl.DataFrame:
     """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
-    about = stores.select("store_id", "open_days", "borrows", "model_version", "tier")
+    about = stores.select("store_id", "open_days", "borrows", "stale_on", "model_version", "tier")
     told = basis.held(told.join(about, on="store_id"), past, origin)
     rows = _hours(stores, told, origin, view.horizon_days)
     return (

@@ -70,4 +70,4 @@ def test_a_schedule_recorded_after_its_day_is_left_out(late: int) -> None:
     day = LAST - timedelta(days=10)
     rows = schedule("A", LAST).filter(pl.col("hour_local").dt.date() == day)
     rows = rows.with_columns(known_on=pl.lit(day + timedelta(days=late)))
-    assert labor.known_in_time(rows).height == (late <= 0)
+    assert labor.known_in_time(rows, STORES).height == (late <= 0)

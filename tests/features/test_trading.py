@@ -114,7 +114,8 @@ def test_hours_hold_only_within_their_period() -> None:
 def starts(means: dict[int, float], hours: pl.DataFrame | None = None, days: int = 30) -> int | None:
     """The learned start of the day of a store that sells so much in each clock hour of every day."""
     rows = [("A", datetime(2024, 3, 1 + day, hour), mean) for day in range(days) for hour, mean in means.items()]
-    demand = pl.DataFrame(rows, ["store_id", "hour_local", "amount"], orient="row")
+    schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64}
+    demand = pl.DataFrame(rows, schema, orient="row")
     found = trading.learned_day_starts(declared() if hours is None else hours, demand)
     return found["day_starts"].item() if found.height else None
 
