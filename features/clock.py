@@ -7,6 +7,8 @@ from typing import Literal
 
 import polars as pl
 
+from features.business_day import late_stores
+
 RepeatedHour = Literal["refuse", "first", "second", "both"]
 MissingHour = Literal["refuse", "earlier", "later"]
 
@@ -66,23 +68,38 @@ def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
 
 
 def hour_grid(stores: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
-    """One row per store and real clock hour of the local dates from first to last, as in `zone_hours`."""
-    hours = zone_hours(stores["timezone"].unique(), first, last).drop("repeated")
-    placed = stores.lazy().select("store_id", "timezone").join(hours.lazy(), on="timezone")
-    return placed.select("store_id", "hour_utc", "hour_local", "date")
+    """One row per store and real clock hour of the business dates from first to last, as in `zone_hours`.
+
+    `date` is the business date by the stores' `day_starts`, where they have that column.
+    """
+    late = not late_stores(stores).is_empty()
+    hours = zone_hours(stores["timezone"].unique(), first, last + timedelta(days=1) if late else last).drop("repeated")
+    if not late:
+        placed = stores.lazy().select("store_id", "timezone").join(hours.lazy(), on="timezone")
+        return placed.select("store_id", "hour_utc", "hour_local", "date")
+    placed = stores.lazy().select("store_id", "timezone", "day_starts").join(hours.lazy(), on="timezone")
+    in_days = placed.with_columns(date=_business_date("day_starts")).filter(pl.col("date").is_between(first, last))
+    return in_days.select("store_id", "hour_utc", "hour_local", "date")
+
+
+def _business_date(day_starts: str) -> pl.Expr:
+    return (pl.col("hour_local") - pl.duration(hours=pl.col(day_starts).fill_null(0).cast(pl.Int64))).dt.date()
 
 
 def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
-    """Adds to rows of (timezone, origin_date) `origin_utc`: the first moment of that local date."""
+    """Adds to rows of (timezone, day_starts, origin_date) `origin_utc`: the first moment of that business day.
+
+    Where there is no column `day_starts`, or it is null, days begin at midnight.
+    """
     first, last = origins["origin_date"].min(), origins["origin_date"].max()
     if not isinstance(first, date) or not isinstance(last, date):
         return origins.with_columns(origin_utc=pl.lit(None, dtype=pl.Datetime("us")))
-    starts = (
-        zone_hours(origins["timezone"].unique(), first, last)
-        .group_by("timezone", origin_date="date")
-        .agg(origin_utc=pl.col("hour_utc").min())
-    )
-    return origins.join(starts, on=["timezone", "origin_date"], how="left")
+    by = ["timezone", "day_starts"] if "day_starts" in origins.columns else ["timezone"]
+    hours = zone_hours(origins["timezone"].unique(), first, last + timedelta(days=1))
+    days = origins.select(by).unique().join(hours, on="timezone")
+    shown = _business_date("day_starts") if len(by) > 1 else pl.col("date")
+    starts = days.group_by(*by, origin_date=shown).agg(origin_utc=pl.col("hour_utc").min())
+    return origins.join(starts, on=[*by, "origin_date"], how="left", nulls_equal=True)
 
 
 def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from features import calendar
+from features.business_day import business_date
 from features.exact import exact_sum
 from features.history import YEAR_DAYS
 
@@ -38,7 +39,7 @@ def holiday_sums(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, first:
     weeks = [holidays.select("store_id", on="date", date=pl.col("date") - pl.duration(days=7 * week))
              for week in range(USUAL_WEEKS + 1)]  # fmt: skip
     asked = pl.concat(weeks)
-    day = pl.col("hour_local").dt.date()
+    day = business_date(stores)
     totals = (
         demand.filter(day.is_in(asked["date"].unique().implode()), pl.col(target) > 0)
         .group_by("store_id", date=day).agg(total=exact_sum(pl.col(target)))

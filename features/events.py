@@ -4,6 +4,7 @@ from datetime import date
 
 import polars as pl
 
+from features.business_day import business_clock, day_start
 from features.tables import known_before
 
 KINDS = ("promotion", "local event")
@@ -13,12 +14,13 @@ ACTIVE = "active_events"
 
 
 def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
-    """One row per store, local date and event that touches it.
+    """One row per store, business date and event that touches it.
 
-    Columns: store_id, date, name, kind, first_hour, last_hour (of that date), known_on (null = always).
+    Columns: store_id, date, name, kind, first_hour, last_hour (counted from the hour at which the store's day starts),
+    day_start (that hour), known_on (null = always).
     Events of a region touch its stores; those with neither store nor region touch the whole chain.
     """
-    ends = pl.col("ends_local")
+    starts, ends = (business_clock(stores, name) for name in ("starts_local", "ends_local"))
     touched = pl.concat(
         [
             events.filter(pl.col("store_id").is_not_null()).join(stores.select("store_id"), on="store_id"),
@@ -31,16 +33,15 @@ def event_days(events: pl.DataFrame, stores: pl.DataFrame, first: date, last: da
         ],
         how="diagonal",
     )
-    from_on = pl.max_horizontal(pl.col("starts_local").dt.date(), pl.lit(first))
+    from_on = pl.max_horizontal(starts.dt.date(), pl.lit(first))
     to_on = pl.min_horizontal(ends.dt.date(), pl.lit(last))
     return (
         touched.filter(from_on <= to_on)
         .with_columns(date=pl.date_ranges(from_on, to_on))
         .explode("date")
         .select(
-            "store_id", "date", "name", "kind", "known_on",
-            first_hour=pl.when(pl.col("date") == pl.col("starts_local").dt.date())
-            .then(pl.col("starts_local").dt.hour()).otherwise(0),
+            "store_id", "date", "name", "kind", "known_on", day_start=day_start(stores),
+            first_hour=pl.when(pl.col("date") == starts.dt.date()).then(starts.dt.hour()).otherwise(0),
             last_hour=pl.when(pl.col("date") == ends.dt.date()).then(ends.dt.hour()).otherwise(23),
         )
     )  # fmt: skip
@@ -99,12 +100,13 @@ def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -
     """
     keys = ["store_id", "origin_date", "date", "hour"]
     known = known_before(pl.col("origin_date"))
+    since_start = (pl.col("hour").cast(pl.Int64) - pl.col("day_start")) % 24
     passing = days.filter(pl.col("kind") != "price").join(codes, on="name", how="left")
     active = (
         rows.select(keys)
         .unique()
         .join(passing, on=["store_id", "date"])
-        .filter(pl.col("hour").is_between("first_hour", "last_hour") & known)
+        .filter(since_start.is_between("first_hour", "last_hour") & known)
         .with_columns(column=_kind_column())
         .group_by(keys)
         .agg(*((pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS),

@@ -1,13 +1,15 @@
 """A place for every clock hour of a block of stores, so that what any hour was is found without a search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from features.business_day import business_clock, business_date, day_start, late_stores
 
 Column = NDArray[np.float64]
 """One value for every place of a grid."""
@@ -22,12 +24,17 @@ class Grid:
     store_ids: pl.Series
     first: date
     dates: int
+    stores: pl.DataFrame = field(default_factory=lambda: late_stores(pl.DataFrame()))
+    """The stores whose days do not begin at midnight, as `business_day.late_stores` returns them."""
 
     @classmethod
-    def of(cls, store_ids: pl.Series, demand: pl.DataFrame, last: date) -> Self:
-        """The grid from the first local date of demand to `last`; without dates where there is no demand."""
-        first = demand.select(pl.col("hour_local").min().dt.date()).item() or last + timedelta(days=1)
-        return cls(store_ids.sort(), first, max((last - first).days + 1, 0))
+    def of(cls, stores: pl.DataFrame, demand: pl.DataFrame, last: date) -> Self:
+        """The grid from the first business date of demand to `last`; without dates where there is no demand.
+
+        `stores` has store_id and, where days begin after midnight, `day_starts`.
+        """
+        first = demand.select(business_date(stores).min()).item() or last + timedelta(days=1)
+        return cls(stores["store_id"].sort(), first, max((last - first).days + 1, 0), late_stores(stores))
 
     def day(self, on: str = "date") -> pl.Expr:
         """Number of the date of each row, whose columns are store_id and `on`; null outside the grid."""
@@ -37,21 +44,29 @@ class Grid:
     def columns(
         self, rows: pl.DataFrame, at: str, names: Sequence[str], absent: float = np.nan
     ) -> Mapping[str, Column]:
-        """The values of some columns of rows by store_id and local time `at`, by place.
+        """The values of some columns of rows by store_id and local time `at`, by place: business date and clock hour.
 
         Where nothing is told there is `absent`. Values that meet in one place, as when clocks go back and show an
         hour twice, are averaged.
         """
-        since = (pl.col(at) - pl.lit(self.first).cast(pl.Datetime("us"))).dt.total_hours()
+        since = (business_clock(self.stores, at) - pl.lit(self.first).cast(pl.Datetime("us"))).dt.total_hours()
         inside = since.is_between(0, self.dates * DAY_HOURS - 1)
+        if not self.stores.is_empty():
+            since = since // DAY_HOURS * DAY_HOURS + pl.col(at).dt.hour()
         place = pl.when(inside).then(self._store() * (self.dates * DAY_HOURS) + since)
         placed = rows.select(*names, place=place)
         return {name: self._column(placed.select("place", value=name).drop_nulls(), absent) for name in names}
 
     def counts(self, spans: pl.DataFrame) -> Column:
-        """How many of some rows of store_id, date, first_hour and last_hour cover each place."""
+        """How many of some rows of store_id, date, first_hour and last_hour cover each place.
+
+        The hours count from the beginning of the business day.
+        """
         hours = pl.int_ranges(pl.col("first_hour").cast(pl.Int64), pl.col("last_hour").cast(pl.Int64) + 1)
-        placed = spans.select(day=self.day(), hour=hours).drop_nulls().explode("hour", empty_as_null=False)
+        spread = spans.select(day=self.day(), start=day_start(self.stores), hour=hours).drop_nulls()
+        placed = spread.explode("hour", empty_as_null=False).with_columns(
+            (pl.col("hour") + pl.col("start")) % DAY_HOURS
+        )
         place = placed.select(pl.col("day") * DAY_HOURS + pl.col("hour")).to_series().to_numpy()
         return np.bincount(place, minlength=self.places).astype(np.float64)
 

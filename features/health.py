@@ -36,11 +36,11 @@ class Fault:
 
 
 def days(hours: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per store and local date of published hours, as `demand_faults` takes them; the latest origin's say.
+    """One row per store and business date of published hours, as `demand_faults` takes them; the latest origin's say.
 
-    `hours`: store_id, origin_date, hour_local, forecast, q10, actual (null where no row of the store came).
+    `hours`: store_id, origin_date, business_date, forecast, q10, actual (null where no row of the store came).
     """
-    day = pl.col("hour_local").dt.date()
+    day = pl.col("business_date")
     latest = hours.filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
     silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
     return latest.group_by("store_id", day.alias("date")).agg(

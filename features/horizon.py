@@ -7,6 +7,7 @@ from zlib import crc32
 import polars as pl
 
 from features import clock, history, memory, trading
+from features.business_day import day_start
 from features.records import Records
 
 ORIGIN = ["store_id", "origin_date"]
@@ -36,11 +37,11 @@ def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
 def store_origins(stores: pl.DataFrame, known: history.Past, origins: Sequence[date]) -> pl.DataFrame:
     """One row per store and origin at which the store has history: its day-level state, the origin in UTC."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    coded = stores.select("store_id", "timezone").join(known.store_codes, on="store_id")
+    coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(known.store_codes, on="store_id")
     crossed = coded.join(frame, how="cross")
     at = last_before(crossed, known.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
     at = at.drop_nulls("last_on")
-    return clock.origin_utc(at).drop("timezone").sort(ORIGIN)
+    return clock.origin_utc(at).drop("timezone", "day_starts").sort(ORIGIN)
 
 
 def in_sample(one_in: int) -> pl.Expr:
@@ -56,7 +57,7 @@ def in_sample(one_in: int) -> pl.Expr:
 def store_dates(
     stores: pl.DataFrame, known: history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
 ) -> pl.DataFrame:
-    """One row per store, origin and local date of the horizon on which the store is not closed for good.
+    """One row per store, origin and business date of the horizon on which the store is not closed for good.
 
     With `one_in` only a fixed sample of the pairs of origin and lead is kept.
     Adds what the occurrence of the date's holiday in the year before was: `holiday_ratio`, `holiday_closed`.
@@ -93,8 +94,9 @@ def open_hours(records: Records, known: history.Past, at_origin: pl.DataFrame, d
     covered = trading.declared_days(records.hours, dates.select(days).unique())
     by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
     learned = _learned(hours.join(by_states, on=ORIGIN, how="semi", maintain_order="left"), by_states)
-    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records.hours)
-    trade = trading.without_known_closures(pl.concat([learned, declared.select(learned.columns)]), records.closures)
+    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records)
+    trade = pl.concat([learned, declared.select(learned.columns)])
+    trade = trading.without_known_closures(trade, records.closures, records.stores)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
     assert isinstance(last, date)
@@ -137,18 +139,12 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     others = pl.col("open_days_known") - pl.col("weekday_index") >= trading.CLOSED_WEEKDAY_DAYS // 2
     never = pl.col("weekday_on").is_null() & (pl.col("open_days_known") >= trading.CLOSED_WEEKDAY_DAYS // 2)
     shut = (gone & others).fill_null(value=False) | never
-    starts = trading.learned_day_start(hours.select(*ORIGIN, "hour", base="hour_mean_28"))
-    rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"]).join(starts, on=ORIGIN)
-    early = pl.col("hour").cast(pl.Int32) < pl.col("day_start")
-    return (
-        rows.filter(~pl.col("holiday_closed").fill_null(value=False))
-        .with_columns(business_date=pl.when(early).then(pl.col("date") - pl.duration(days=1)).otherwise("date"))
-        .drop("day_start")
-    )
+    rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"])
+    return rows.filter(~pl.col("holiday_closed").fill_null(value=False))
 
 
-def _declared(hours: pl.DataFrame, dates: pl.DataFrame, declared: pl.DataFrame) -> pl.DataFrame:
-    trade = trading.declared_trade(declared, dates.select("store_id", "date").unique())
+def _declared(hours: pl.DataFrame, dates: pl.DataFrame, records: Records) -> pl.DataFrame:
+    trade = trading.declared_trade(records.hours, dates.select("store_id", "date").unique(), records.stores)
     rows = dates.join(trade, on=["store_id", "date"]).join(
         hours.drop("last_on", "open_days_known"), on=[*ORIGIN, "weekday", "hour"], how="left"
     )

@@ -9,7 +9,8 @@ from typing import Self
 
 import polars as pl
 
-from features import clock
+from features import business_day, clock
+from features.business_day import business_date
 from features.tables import WEATHER
 from features.weather import DEPARTING, MEASURES, observed
 
@@ -28,12 +29,14 @@ class Issued:
     """Past issues beside what came, from which `degraded` draws.
 
     `issues` has one row per store and origin that an issue was fresh for: store_id, origin_date, issued_utc.
-    `quarters` has one row per store, date and quarter of the day: `fell`, 0 for nothing, 1 rain, 2 snow.
+    `quarters` has one row per store, business date and quarter of the clock's day: `fell`, 0 for nothing, 1 rain,
+    2 snow. `late` are the `business_day.late_stores`.
     """
 
     weather: pl.DataFrame
     issues: pl.DataFrame
     quarters: pl.DataFrame
+    late: pl.DataFrame
 
     @classmethod
     def of(cls, weather: pl.DataFrame, stores: pl.DataFrame) -> Self:
@@ -41,18 +44,18 @@ class Issued:
         issued = weather.select("store_id", "issued_utc").drop_nulls().unique()
         placed = issued.join(stores.select("store_id", "timezone"), on="store_id")
         fresh = clock.with_local(placed, "issued_utc", "local").select(
-            "store_id", "issued_utc", origin_date=pl.col("local").dt.date() + pl.duration(days=1)
+            "store_id", "issued_utc", origin_date=business_date(stores, "local") + pl.duration(days=1)
         )
         latest = fresh.group_by("store_id", "origin_date").agg(pl.col("issued_utc").max())
         rain, snow = (pl.col(name).sum() for name in FALLING)
         quarters = (
             observed(weather)
             .group_by(
-                "store_id", date=pl.col("valid_local").dt.date(), quarter=_quarter(pl.col("valid_local").dt.hour())
+                "store_id", date=business_date(stores, "valid_local"), quarter=_quarter(pl.col("valid_local").dt.hour())
             )
             .agg(fell=pl.when(snow >= SNOW_CM).then(2).when(rain >= RAIN_MM).then(1).otherwise(0))
         )
-        return cls(weather, latest, quarters)
+        return cls(weather, latest, quarters, business_day.late_stores(stores))
 
     def before(self, as_of: date) -> pl.DataFrame:
         """The quarters of days before a date that issues spoke of, numbered among those alike.
@@ -82,7 +85,7 @@ class Issued:
         chosen = found.join(counts, on=ALIKE, how="left", maintain_order="left").with_columns(number=_draw())
         told = chosen.join(past.drop("alike"), on=[*ALIKE, "number"], how="left", maintain_order="left").select(
             "store_id", "issued_utc",
-            valid_local=pl.col("day").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour")),
+            valid_local=business_day.local_time(self.late, "day", "hour"),
         )  # fmt: skip
         return _joined(_joined(told, self.weather, ["store_id", "issued_utc", "valid_local"]),
                        observed(self.weather).rename({name: f"{name}_came" for name in MEASURES}),

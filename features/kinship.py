@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from features import history, outliers, trading
+from features.business_day import business_date, local_time
 from features.exact import exact_sum, last_sum, rank
 from features.grid import DAY_HOURS, Grid
 from features.outside import Outside
@@ -59,7 +60,7 @@ def with_like(
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
     outside = Outside.of(replace(records, stores=young, demand=lent), weather, last)
     past = history.Past.of(lent, target, outside, declared, known.store_codes, known.holiday_sums)
-    spread = lent.group_by("store_id", date=pl.col("hour_local").dt.date()).agg(pl.col("spread").first())
+    spread = lent.group_by("store_id", date=business_date(young)).agg(pl.col("spread").first())
     totals = past.totals.join(spread, on=["store_id", "date"], how="left", maintain_order="left")
     return replace(known, like=replace(past, totals=totals))
 
@@ -68,9 +69,10 @@ def _lent(young: pl.DataFrame, lenders: pl.DataFrame, chain: Source, target: str
     """What the like of some stores lend them, as `borrowed` has it, with the target's own name."""
     like = like_stores(young, lenders)
     lends = pl.col("store_id").is_in(like["like_id"].unique().implode())
-    hours = sold_hours(chain.scan_demand().filter(lends).select("store_id", "hour_local", target).collect(), target)
+    demand = chain.scan_demand().filter(lends).select("store_id", "hour_local", target).collect()
+    hours = sold_hours(demand, chain.stores, target)
     days = lending_days(hours)
-    return borrowed(like, hours, days, like_levels(like, days)).rename({"lent": target})
+    return borrowed(like, hours, days, like_levels(like, days), young).rename({"lent": target})
 
 
 def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
@@ -108,11 +110,14 @@ def _distance() -> pl.Expr:
     return (north**2 + east**2).sqrt()
 
 
-def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels: pl.DataFrame) -> pl.DataFrame:
+def borrowed(
+    like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels: pl.DataFrame, stores: pl.DataFrame
+) -> pl.DataFrame:
     """The mean demand of each store's like, as if it were its own: store_id, hour_local, lent, spread.
 
-    Takes what the functions below make. Each lends the shape of its days at the mean level of all, so that one that
-    closes for a week, or joins, moves no level. An hour counts where at least half of those open traded in it.
+    Takes what the functions below make; `stores` says when the business days of the borrowing stores start. Each
+    lends the shape of its days at the mean level of all, so that one that closes for a week, or joins, moves no level.
+    An hour counts where at least half of those open traded in it.
     """
     opened = like.join(days, on="like_id").group_by("store_id", "date").agg(opened=pl.len())
     share = exact_sum(pl.col("sold") / pl.col("level"))
@@ -122,16 +127,19 @@ def borrowed(like: pl.DataFrame, hours: pl.DataFrame, days: pl.DataFrame, levels
         .join(opened, on=["store_id", "date"]).join(levels, on=["store_id", "date"])
         .filter(pl.col("traded") * 2 >= pl.col("opened"))
     )  # fmt: skip
-    at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
     return lent.select(
-        "store_id", hour_local=at, lent=pl.col("share") / pl.col("opened") * pl.col("mean_level"), spread="spread"
+        "store_id",
+        hour_local=local_time(stores, "date", "hour"),
+        lent=pl.col("share") / pl.col("opened") * pl.col("mean_level"),
+        spread="spread",
     )
 
 
-def sold_hours(demand: pl.DataFrame, target: str) -> pl.DataFrame:
-    """One row per store that may lend and clock hour in which it sold: like_id, hour, sold, date."""
-    last = demand.select(pl.col("hour_local").max().dt.date()).item() or date.min
-    grid = Grid.of(demand["store_id"].unique(), demand, last)
+def sold_hours(demand: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
+    """One row per store that may lend, business date and clock hour in which it sold: like_id, hour, sold, date."""
+    last = demand.select(business_date(stores).max()).item() or date.min
+    lenders = stores.join(demand.select("store_id").unique(), on="store_id", how="semi")
+    grid = Grid.of(lenders, demand, last)
     sold = outliers.tamed(grid, grid.columns(demand, "hour_local", [target], absent=0.0)[target])
     place = np.flatnonzero(sold > 0)
     day, hour = np.divmod(place, DAY_HOURS)

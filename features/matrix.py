@@ -18,7 +18,7 @@ from features.weather import WeatherView
 
 KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
-    "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour", "business_date",
+    "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour",
     "incumbent", "smooth", "scale", "youth",
 )  # fmt: skip
 FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
@@ -75,7 +75,7 @@ def build(
     without any issue of weather hold the weather that came, and a column of that name says so, until
     `issues.degraded` makes forecasts of it.
 
-    Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date, hour, business_date, incumbent
+    Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date (the business date), hour, incumbent
     (target's unit per hour), smooth (the same of plain days, over a steadier shape, nearer the level of late and moved
     as a holiday moves it), scale (the store's mean trading hour of late), youth (what is not known of a young store's
     level: the standard deviation of its log, else 0), active_events (names of the events of the hour, where the chain

@@ -39,8 +39,8 @@ class Outside:
     @classmethod
     def of(cls, records: Records, view: WeatherView, last: date) -> Self:
         """Of a block of stores, from the first date of its demand to `last`."""
-        records = replace(records, labor=labor.known_in_time(records.labor))
-        grid = Grid.of(records.stores["store_id"], records.demand, last)
+        records = replace(records, labor=labor.known_in_time(records.labor, records.stores))
+        grid = Grid.of(records.stores, records.demand, last)
         first = min(grid.first, last)
         near = timedelta(days=calendar.NEAR_DAYS)
         holidays = calendar.public_holidays(records.stores, first - near, last + near)

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 
 import polars as pl
 
+from features.business_day import business_date
 from features.tables import TABLES
 
 BY_STORE = ("stores", "demand", "hours", "closures", "weather", "labor")
@@ -34,11 +35,11 @@ class Source(Protocol):
         ...
 
     def first_demand_on(self, target: str) -> date | None:
-        """First local date with any demand of the target, over all stores."""
+        """First business date with any demand of the target, over all stores."""
         ...
 
     def last_demand_on(self, target: str) -> date | None:
-        """Last local date with any demand of the target, over all stores."""
+        """Last business date with any demand of the target, over all stores."""
         ...
 
 
@@ -75,20 +76,19 @@ class Records:
         return replace(self, **{name: _empty(name) for name in names})
 
     def until(self, end: date) -> Self:
-        """The same records without demand on local dates after `end`."""
-        cut = pl.col("hour_local").dt.date() <= end
-        return replace(self, demand=self.demand.filter(cut))
+        """The same records without demand on business dates after `end`."""
+        return replace(self, demand=self.demand.filter(business_date(self.stores) <= end))
 
     def last_demand_on(self, target: str) -> date | None:
-        """Last local date with any demand of the target, over all stores."""
+        """Last business date with any demand of the target, over all stores."""
         known = self.demand.filter(pl.col(target) > 0)
-        last = known.select(pl.col("hour_local").max().dt.date()).item()
+        last = known.select(business_date(self.stores).max()).item()
         return last if isinstance(last, date) else None
 
     def first_demand_on(self, target: str) -> date | None:
-        """First local date with any demand of the target, over all stores."""
+        """First business date with any demand of the target, over all stores."""
         known = self.demand.filter(pl.col(target) > 0)
-        first = known.select(pl.col("hour_local").min().dt.date()).item()
+        first = known.select(business_date(self.stores).min()).item()
         return first if isinstance(first, date) else None
 
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from features.business_day import business_date
 from features.errors import InputError
 from features.exact import exact_sum
 
@@ -49,13 +50,13 @@ def segments(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.Data
     return told.sort("store_id")
 
 
-def mean_daily(demand: pl.LazyFrame, target: str, before: date) -> pl.DataFrame:
+def mean_daily(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, before: date) -> pl.DataFrame:
     """One row per store that sold in the last VOLUME_DAYS before a date: store_id, volume by day of trade."""
     first = before - timedelta(days=VOLUME_DAYS)
     day = timedelta(days=1)
     # Clocks differ by less than a day: the moment in UTC lets files of other months be skipped.
     near = pl.col("hour_utc").is_between(first - day, before + day)
-    local = pl.col("hour_local").dt.date()
+    local = business_date(stores)
     late = demand.filter(near, local >= first, local < before, pl.col(target) > 0)
     days = late.group_by("store_id").agg(total=exact_sum(pl.col(target)), days=local.n_unique())
     return days.select("store_id", volume=pl.col("total") / pl.col("days")).sort("store_id").collect()

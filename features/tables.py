@@ -97,6 +97,7 @@ STORES = Table(
         Column("opened_on", "date", "first day of trade", required=False),
         Column("closed_on", "date", "first day on which it trades no more", required=False),
         Column("currency", "text", "ISO 4217 code of its sales", required=False),
+        Column("day_starts", "hour", "clock hour at which its business day begins", "clock hour", 0, 23, False),
     ),
     ("store_id",),
 )

@@ -6,6 +6,7 @@ from typing import Literal
 import polars as pl
 
 from features import clock
+from features.business_day import day_start
 
 WeatherView = Literal["issued", "observed", "none"]
 """Which weather a target hour sees: issued before the origin, the one that came (hindsight), or none."""
@@ -33,7 +34,8 @@ def observed(weather: pl.DataFrame) -> pl.DataFrame:
 
 def before(weather: pl.DataFrame, stores: pl.DataFrame, origin: date) -> pl.DataFrame:
     """The rows that one origin may see: what was observed, and each store's latest issue strictly before it."""
-    starts = clock.origin_utc(stores.select("store_id", "timezone", origin_date=pl.lit(origin)))
+    at = stores.select("store_id", "timezone", day_starts=day_start(stores), origin_date=pl.lit(origin))
+    starts = clock.origin_utc(at)
     # Most rows are of earlier issues: where every store has a late one, the time alone spares them the search.
     late = weather.filter(pl.col("issued_utc") >= pl.lit(origin, pl.Datetime("us")) - LATE)
     latest = _latest(late, starts)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from features import history, horizon
+from features.business_day import business_date
 from features.exact import exact_sum, last_sum, rank
 from features.grid import DAY_HOURS
 from features.horizon import ORIGIN
@@ -51,7 +52,7 @@ def young_origins(
         .join(own.select(*ORIGIN, own_days="open_days_known", own_on="last_on"), on=ORIGIN, how="left")
         .join(known.like.totals.select("store_id", "spread", last_on="date"), on=["store_id", "last_on"], how="left")
         .join(stores.select("store_id", "opened_on"), on="store_id")
-        .join(recorded.agg(recorded_on=pl.col("hour_local").min().dt.date()), on="store_id", how="left")
+        .join(recorded.agg(recorded_on=business_date(stores).min()), on="store_id", how="left")
         .with_columns(pl.col("own_days").fill_null(0))
         .filter(pl.col("own_days") < YOUNG_DAYS, (pl.col("own_days") > 0) | (opens & ~elsewhere))
         .drop("recorded_on")

@@ -29,7 +29,7 @@ SAME = ("hour_utc", "forecast", "incumbent")
 
 @dataclass(frozen=True)
 class Asked:
-    """A store's local date, or an hour or a daypart of it; by default of orders, by the latest origin."""
+    """A store's business date, or an hour or a daypart of it; by default of orders, by the latest origin."""
 
     store: str
     day: date
@@ -46,10 +46,9 @@ class Asked:
     @property
     def within(self) -> pl.Expr:
         """Whether a published row is asked for."""
-        clock = pl.col("hour_local")
-        on_day = clock.dt.date() == self.day
+        on_day = pl.col("business_date") == self.day
         if self.hour is not None:
-            return on_day & (clock.dt.hour() == self.hour)
+            return on_day & (pl.col("hour_local").dt.hour() == self.hour)
         return on_day & (pl.col("daypart") == self.daypart) if self.daypart else on_day
 
 
@@ -117,7 +116,7 @@ def _published(lake: Lake, asked: Asked) -> pl.DataFrame:
     if target not in known:
         raise NotKnownError(f"{target} of {asked.store} was not published; {', '.join(known)} was: choose one of them")
     if found.is_empty():
-        first, last = rows.select(pl.col("origin_date").first(), pl.col("hour_local").dt.date().last()).row(0)
+        first, last = rows.select(pl.col("origin_date").first(), pl.col("business_date").last()).row(0)
         raise NotKnownError(
             f"no forecast of {asked.store} on {asked.day}{' at ' * bool(asked.label)}{asked.label}: the one of origin "
             f"{first} runs to {last}; choose a date in it, or another --origin"

@@ -99,8 +99,8 @@ def publish(
 ) -> date:
     """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
 
-    Each store is served by the champion of its unit (`champions`); `notice` is given a line for each that is refused.
-    Targets with a champion are published together:
+    Each store is served by the champion of its unit (`champions`); `notice` is given a line for each that is refused,
+    and for last days of demand that do not count (`LastDays`). Targets with a champion are published together:
     one atomic write replaces an earlier publication of the same origin, and until then that is what readers see. The
     write holds the publication's lineage; the runs of earlier publications that lack one are recorded first.
     Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
@@ -133,7 +133,9 @@ def publish(
                 count(counts.total())
             for target in targets:
                 lineage.record(registry, version, publication, target, meter.figures())
-    for line in dict.fromkeys(champion.notice for champion in serving if champion.notice):
+    for line in dict.fromkeys(
+        [*(champion.notice for champion in serving if champion.notice), *chain.last_days.notices()]
+    ):
         notice(line)
     return day
 

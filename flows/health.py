@@ -31,7 +31,7 @@ def _demand(lake: Lake, on: date, target: str) -> list[Fault]:
 def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
     """One row per store and day that was forecast, as `health.demand_faults` takes it; the latest origin's say."""
     since = on - timedelta(days=DEMAND_DAYS)
-    day = pl.col("hour_local").dt.date()
+    day = pl.col("business_date")
     told = lake.scan("forecasts").filter(
         pl.col("origin_date") > since - timedelta(days=HORIZON_DAYS), pl.col("origin_date") < on,
         pl.col("target") == target, day.is_between(since, on - timedelta(days=1)),

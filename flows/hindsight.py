@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from features import events
+from features.business_day import business_date
 from features.labor import SCHEDULED
 from features.tables import TABLES
 from flows.adapters.lake import Lake
@@ -21,7 +22,7 @@ def undated_notice(lake: Lake, versions: Mapping[str, int], scored: pl.DataFrame
     written down later.
     """
     days = scored.filter(pl.col("actual").is_not_null()).select(
-        "target", "origin_date", "store_id", date=pl.col("hour_local").dt.date()
+        "target", "origin_date", "store_id", date="business_date"
     )
     days = days.unique()
     if days.is_empty():
@@ -45,9 +46,9 @@ def _undated_days(lake: Lake, versions: Mapping[str, int], days: pl.DataFrame) -
         return rows.filter(pl.col("known_on").is_null())
 
     schedule = undated("labor").filter(pl.col(SCHEDULED).is_not_null())
-    labor = schedule.select("store_id", date=pl.col("hour_local").dt.date()).unique().collect()
+    stores = lake.scan("stores", versions["stores"]).collect()
+    labor = schedule.select("store_id", date=business_date(stores)).unique().collect()
     closures = undated("closures").select(STORE_DAY).unique().collect()
-    stores = lake.scan("stores", versions["stores"]).select("store_id", "region").collect()
     first, last = days.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
     passing = events.event_days(undated("events").collect(), stores, first, last)
     return {"labor": labor, "closures": closures, "events": events.busy_days(passing)}

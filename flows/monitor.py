@@ -188,14 +188,23 @@ def _rows_of(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) 
     rows = lake.scan("scores").filter(
         pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
         pl.col("lead_days") < LEADS_DAYS,
-        pl.col("hour_local") >= since,
+        pl.col("business_date") >= since,
         # A day that counts as 0 says that its store stood idle or that its rows are lost, not how good the model is.
         ~pl.col("idle").fill_null(value=False),
     )
     for target, ids in at_fault.items():
         faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())
         rows = rows.filter(~((pl.col("target") == target) & faulty))
-    return rows.select("store_id", "origin_date", "hour_local", "forecast", "incumbent", "actual", unit="model_version")
+    return rows.select(
+        "store_id",
+        "origin_date",
+        "hour_local",
+        "business_date",
+        "forecast",
+        "incumbent",
+        "actual",
+        unit="model_version",
+    )
 
 
 def _published(each: Serving) -> str:

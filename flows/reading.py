@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import cached_property
 from typing import Self
 
 import polars as pl
 
 from features import keys, labor
+from features.business_day import business_clock, business_date
 from features.errors import DaypartError, NotKnownError
+from features.last_days import WINDOW_DAYS, LastDays, chain_end
 from features.matrix import HORIZON_DAYS
 from features.records import BY_STORE, Records, Source
 from features.tables import TABLES, TARGETS
@@ -31,7 +33,9 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
     records = Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()})
-    return _with_schedules_dated(records, Chain.at(lake, versions).last_day()), versions
+    chain = Chain.at(lake, versions)
+    records = replace(records, demand=records.demand.filter(chain.last_days.counts(chain.stores)))
+    return _with_schedules_dated(records, chain.last_day()), versions
 
 
 def _newest(lake: Lake) -> dict[str, int]:
@@ -63,6 +67,15 @@ def _rows(lake: Lake, name: str, version: int, store_ids: Sequence[str] | None, 
     return rows.collect()
 
 
+def _from_whole_days(
+    tables: dict[str, pl.DataFrame], stores: pl.DataFrame, since: Mapping[str, date] | None
+) -> dict[str, pl.DataFrame]:
+    """The tables without the hours after midnight that belong to the business day before `since`."""
+    wanted = {name: day for name, day in (since or {}).items() if name in tables}
+    cut = {name: business_date(stores, f"{BY_HOUR[name]}_local") >= day for name, day in wanted.items()}
+    return tables | {name: tables[name].filter(kept) for name, kept in cut.items()}
+
+
 @dataclass(frozen=True)
 class Chain:
     """The records of a lake at fixed versions, of which no more is in memory than a block of stores."""
@@ -86,27 +99,48 @@ class Chain:
     def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
         """The records of some stores, in no order; what is not wanted is not read.
 
-        `since` drops a table's rows of earlier local dates (demand, weather and labor). Raises DaypartError where
+        `since` drops a table's rows of earlier business dates (demand, weather and labor). Raises DaypartError where
         memory would not do for the stores and what is made of them.
         """
         self._check_memory(len(store_ids), since)
-        records = Records.of(_tables(self.lake, self.versions, store_ids, since))
+        tables = _from_whole_days(_tables(self.lake, self.versions, store_ids, since), self.stores, since)
+        tables["demand"] = tables["demand"].filter(self.last_days.counts(self.stores))
+        records = Records.of(tables)
         return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
-        """The demand of all stores, of which no more is read than is asked for, in no order."""
+        """The demand of all stores that counts (`LastDays`); no more is read than is asked for, in no order."""
+        return self._all_demand().filter(self.last_days.counts(self.stores))
+
+    def _all_demand(self) -> pl.LazyFrame:
         return self.lake.scan("demand", self.versions["demand"])
 
+    @cached_property
+    def last_days(self) -> LastDays:
+        """Where the demand of the chain ends, and which last days are incomplete or ahead of the chain's."""
+        recent = self._demand_since(self.edges[1])
+        if recent["store_id"].n_unique() * 2 <= self.stores["closed_on"].null_count():
+            # The last rows are of few stores: one that is dated ahead may hide the end of the others.
+            by_date = self._all_demand().group_by(date=business_date(self.stores))
+            end = chain_end(by_date.agg(stores=pl.col("store_id").n_unique()).collect())
+            recent = self._demand_since(datetime.combine(end or self.edges[1].date(), time()))
+        return LastDays.from_demand(recent, self.stores)
+
+    def _demand_since(self, end: datetime) -> pl.DataFrame:
+        """The demand from WINDOW_DAYS before a moment on."""
+        late = self._all_demand().filter(pl.col("hour_utc") >= end - timedelta(days=WINDOW_DAYS))
+        return late.select("store_id", "hour_local", *TARGETS).collect()
+
     def first_demand_on(self, target: str) -> date | None:
-        """First local date with any demand of the target, over all stores."""
+        """First business date with any demand of the target, over all stores."""
         return self._once(target, "first", self.edges[0], pl.Expr.min)
 
     def last_demand_on(self, target: str) -> date | None:
-        """Last local date with any demand of the target, over all stores."""
+        """Last business date with any demand of the target, over all stores."""
         return self._once(target, "last", self.edges[1], pl.Expr.max)
 
     def last_day(self) -> date | None:
-        """Last local date with any demand of any target, over all stores."""
+        """Last business date with any demand of any target, over all stores."""
         days = [day for target in TARGETS if (day := self.last_demand_on(target))]
         return max(days, default=None)
 
@@ -117,7 +151,7 @@ class Chain:
         return first, last
 
     def _check_memory(self, stores: int, since: Mapping[str, date] | None) -> None:
-        first, last = (edge.date() for edge in self.edges)
+        first, last = self.edges[0].date(), self.last_days.chain_on or self.edges[1].date()
         days = (last - max(first, (since or {}).get("demand", first))).days + 1
         needed, left = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
         if needed > left:
@@ -132,14 +166,15 @@ class Chain:
         return self.found[target, end]
 
     def _demand_on(self, target: str, edge: datetime, of: Callable[[pl.Expr], pl.Expr]) -> date | None:
-        """The outermost date; looked for at that edge of the table first."""
+        """The outermost date of demand that counts; looked for at that edge of the table first."""
         rows = self.scan_demand().filter(pl.col(target) > 0)
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
-        found = near.select(of(pl.col("hour_local"))).collect().item()
+        clock = business_clock(self.stores)
+        found = near.select(of(clock)).collect().item()
         # Clocks differ by up to 26 hours: beyond the month there may be a later date than on its own edge.
         if not isinstance(found, datetime) or abs(found - edge) > month - timedelta(days=2):
-            found = rows.select(of(pl.col("hour_local"))).collect().item()
+            found = rows.select(of(clock)).collect().item()
         return found.date() if isinstance(found, datetime) else None
 
 
@@ -147,7 +182,7 @@ def _with_schedules_dated(records: Records, last_demand: date | None) -> Records
     """The records with an estimated `known_on` where a schedule has none (`labor.with_known_on`)."""
     if last_demand is None:
         return records
-    return replace(records, labor=labor.with_known_on(records.labor, last_demand, HORIZON_DAYS))
+    return replace(records, labor=labor.with_known_on(records.labor, records.stores, last_demand, HORIZON_DAYS))
 
 
 def as_of_day(records: Source, target: str, asked: date | None) -> date:

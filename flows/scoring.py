@@ -18,7 +18,7 @@ from forecasting.tallies import tally
 
 MOST_ORIGINS = 100
 """Origins that are written in one commit; a night has some 20, more only after nights that were not scored."""
-DAY = pl.col("hour_local").dt.date().alias("date")
+DAY = pl.col("business_date").alias("date")
 CELL = ("store_id", "target", "hour_utc")
 
 
@@ -75,10 +75,11 @@ class Actuals:
 
     demand: pl.DataFrame
     idle: pl.DataFrame
+    stores: pl.DataFrame
 
     def beside(self, told: pl.DataFrame) -> pl.DataFrame:
         """Published hours that their store has reported with `actual`, null where left out, and `idle`."""
-        return with_actuals(_reported(told, self.demand), self.demand, self.idle)
+        return with_actuals(_reported(told, self.demand), self.demand, self.idle, self.stores)
 
 
 def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
@@ -94,7 +95,7 @@ def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
     earlier = before.agg(moments, pl.col(TARGETS).drop_nulls().last()).collect().select(demand.columns)
     tables = {name: lake.scan_or_empty(name).collect() for name in ("hours", "closures")}
     records = Records.of({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
-    return Actuals(demand, idle_days(records, due.min()))  # type: ignore[arg-type]
+    return Actuals(demand, idle_days(records, due.min()), chain.stores)  # type: ignore[arg-type]
 
 
 def _unscored(lake: Lake, due: pl.Series) -> set[date]:

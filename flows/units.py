@@ -22,7 +22,7 @@ NAMED = 8
 def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> Members:
     """The units of some targets, each as of the date that `before` has for it, with their stores."""
     volumes = {
-        target: segments.mean_daily(chain.scan_demand(), target, day)
+        target: segments.mean_daily(chain.scan_demand(), chain.stores, target, day)
         for target, day in before.items()
         if portfolio.rule(target).by == "volume"
     }

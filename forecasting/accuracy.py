@@ -114,7 +114,9 @@ def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     missing = sorted(({*NEEDED, *by} - {"date"}) - set(frame.columns))
     if missing:
         raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {', '.join(sorted(NEEDED))}")
-    rows = frame.filter(pl.col("actual").is_not_null()).with_columns(date=pl.col("hour_local").dt.date())
+    local = pl.col("hour_local").dt.date()
+    date = pl.col("business_date") if "business_date" in frame.columns else local
+    rows = frame.filter(pl.col("actual").is_not_null()).with_columns(date=date)
     if level == "daypart":
         rows = rows.filter(pl.col("daypart").is_not_null())
     blank = rows["forecast"].null_count()

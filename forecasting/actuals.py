@@ -5,6 +5,7 @@ from datetime import date
 import polars as pl
 
 from features import trading
+from features.business_day import business_date
 from features.records import Records
 from features.tables import TARGETS
 
@@ -13,7 +14,7 @@ STORE_DATE = ("store_id", "date")
 
 
 def idle_days(records: Records, since: date) -> pl.DataFrame:
-    """One row per store, target and local date from `since` on which an open store sold nothing, sorted.
+    """One row per store, target and business date from `since` on which an open store sold nothing, sorted.
 
     A store was open by its declared hours where they are valid on the date and no closure covers them, and another
     target's demand does not say that rows are missing; on a date without declared hours it was open where rows of 0 say
@@ -21,16 +22,16 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     alone never make a day idle: it may be closed. Columns: store_id, target, date and `known_on`, the date of the
     row by which it is known, which is a later one where the date has no row.
     """
-    days = _days(records.demand)
+    days = _days(records.demand, records.stores)
     silent = _silent(days, since)
     dates = silent.select(STORE_DATE).unique()
-    trade = trading.declared_trade(records.hours, dates)
-    covered = trading.without_closures(trade, records.closures)
+    trade = trading.declared_trade(records.hours, dates, records.stores)
+    covered = trading.without_closures(trade, records.closures, records.stores)
     busy = days.filter(pl.col("total") > 0.0).select(STORE_DATE, busy=True).unique()
     declared = trading.declared_days(records.hours, dates)
     by_hours = silent.join(declared, on=STORE_DATE, how="semi").join(covered, on=STORE_DATE, how="semi")
     by_hours = by_hours.join(busy, on=STORE_DATE, how="left")
-    closed = trading.closed_days(records.closures).rename({"business_date": "date"})
+    closed = trading.closed_days(records.closures)
     by_rows = silent.filter("told").join(declared, on=STORE_DATE, how="anti").join(closed, on=STORE_DATE, how="anti")
     found = pl.concat([by_hours.filter(pl.col("told") | pl.col("busy").is_null()).drop("busy"), by_rows])
     ends = found.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
@@ -38,18 +39,20 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     return ends.filter(open_then).select(*DAY, "known_on").sort(DAY)
 
 
-def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame, idle: pl.DataFrame) -> pl.DataFrame:
+def with_actuals(
+    forecasts: pl.DataFrame, demand: pl.DataFrame, idle: pl.DataFrame, stores: pl.DataFrame
+) -> pl.DataFrame:
     """Adds `actual` and `idle` to published rows, whose order stays; `idle` has the rows of `idle_days`.
 
     `actual` is what came in that hour: 0 in an hour without demand on a day with demand or on an idle day, null on
     other days without demand, which are not scored. `idle` says whether the day is an idle one.
     """
-    long = _long(demand)
+    long = _long(demand, stores)
     sold = long.group_by(DAY).agg(pl.col("actual").sum()).filter(pl.col("actual") > 0.0)
     counted = pl.concat([sold.select(DAY, idle=False), idle.select(DAY, idle=True)])
     hours = long.select("store_id", "target", "hour_utc", "actual")
     return (
-        forecasts.with_columns(date=pl.col("hour_local").dt.date())
+        forecasts.with_columns(date="business_date")
         .join(counted, on=DAY, how="left", maintain_order="left", validate="m:1")
         .join(hours, on=["store_id", "target", "hour_utc"], how="left", maintain_order="left")
         .with_columns(actual=pl.when(pl.col("idle").is_not_null()).then(pl.col("actual").fill_null(0.0)))
@@ -61,23 +64,23 @@ def with_actuals(forecasts: pl.DataFrame, demand: pl.DataFrame, idle: pl.DataFra
 def left_out(rows: pl.DataFrame) -> dict[str, int]:
     """By target, how many store-days that were forecast as open have no `actual`, so that they are not scored."""
     lost = rows.filter(pl.col("actual").is_null(), pl.col("forecast") > 0.0)
-    days = lost.select("store_id", "target", date=pl.col("hour_local").dt.date()).unique()
+    days = lost.select("store_id", "target", date="business_date").unique()
     counts = dict(days.group_by("target").len().iter_rows())
     return {target: counts.get(target, 0) for target in rows["target"].unique().sort()}
 
 
-def _long(demand: pl.DataFrame) -> pl.DataFrame:
+def _long(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """One row per store, target and hour whose demand was told."""
     return pl.concat(
-        demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=pl.col("hour_local").dt.date(),
+        demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=business_date(stores),
                       actual=pl.col(target))
         for target in TARGETS
     ).filter(pl.col("actual").is_not_null())  # fmt: skip
 
 
-def _days(demand: pl.DataFrame) -> pl.DataFrame:
+def _days(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """One row per store, target and date with rows: what they sum to."""
-    return _long(demand).group_by(DAY).agg(total=pl.col("actual").sum())
+    return _long(demand, stores).group_by(DAY).agg(total=pl.col("actual").sum())
 
 
 def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:

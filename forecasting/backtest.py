@@ -67,7 +67,7 @@ def backtest(
     models = {_version(before, model): model for model in served.values()}
     rows = pl.concat(told).sort(ORDER)
     mine = records.block(rows["store_id"].unique().to_list())
-    return with_actuals(rows, mine.demand, idle_days(mine, origins[0])).drop("idle"), models
+    return with_actuals(rows, mine.demand, idle_days(mine, origins[0]), mine.stores).drop("idle"), models
 
 
 def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:

@@ -164,7 +164,7 @@ def _cells(judged: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """Judged rows as `accuracy.score` takes them, with the columns of segments."""
     clock = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
     return judged.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
-        daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, actual="y",
+        daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, business_date="date", actual="y",
         origin_date=pl.col("date") - pl.duration(days=pl.col("lead_days").cast(pl.Int64)),
         weekday=pl.format("{} {}", pl.col("date").dt.weekday(), pl.col("date").dt.strftime("%A")),
     )  # fmt: skip

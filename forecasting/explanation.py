@@ -79,11 +79,14 @@ def explain(
 def of_block(block: Records, past: history.Past, model: Model, origin: date, day: date | None = None) -> Explanation:
     """The same of the stores of a block whose states are known."""
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    on_day = pl.lit(value=True) if day is None else pl.col("hour_local").dt.date() == day
-    hours = publication.of_block(block, past, model, origin, "").filter(on_day)
+    hours = publication.of_block(block, past, model, origin, "")
+    if day is not None:
+        hours = hours.filter(pl.col("business_date") == day)
     told, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
     if matrix.any_known(block, past, view, [origin]):
-        rows = matrix.build(block, view, [origin], past).filter(on_day)
+        rows = matrix.build(block, view, [origin], past)
+        if day is not None:
+            rows = rows.filter(pl.col("date") == day)
         if rows.height:
             told = model.predict(rows, past.totals)
             parts = contributions(model, told)

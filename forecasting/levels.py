@@ -24,7 +24,7 @@ CELL: dict[Level, tuple[str, ...]] = {
     "region": ("region", "currency", "lead_days"),
     "chain": ("currency", "lead_days"),
 }
-"""What identifies a cell of one target and origin; days are local dates, as `lead_days` counts them."""
+"""What identifies a cell of one target and origin; days are business dates, as `lead_days` counts them."""
 COLUMNS = (
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
     "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
@@ -49,7 +49,7 @@ def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.D
     Where several models made them, `models` has each by its `model_version`. Their draws go by past days together as
     far as their evidence is of the same ones. A cell's model_version and tier are those of its first row.
 
-    A cell is a store's daypart of a local date, its date, its week of the horizon (leads 0 to 6, 7 to 13), its
+    A cell is a store's daypart of a business date, its date, its week of the horizon (leads 0 to 6, 7 to 13), its
     whole horizon, or a date of all stores of a region or of the chain, store_id null. Sales of different
     currencies are not added up: a region's or the chain's date has a row for each. Hours outside any daypart are
     a cell of their own, daypart null, where one of them is open or has an incumbent. `lead_days`, `hour_local`
@@ -119,7 +119,6 @@ def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataF
         cells.with_columns(blank)
         .unique("cell", keep="first", maintain_order=True)
         .with_columns(pl.Series(name, values) for name, values in sums.items())
-        .with_columns(business_date=pl.col("hour_local").dt.date())
         .select(*COLUMNS, *(["actual"] if "actual" in sums else []))
     )
     if level == "daypart":

@@ -26,14 +26,15 @@ CLIP = 4.0
 
 
 def collapsed(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
-    """One row per unit, store, calendar date and hour before `on`, over the origins that forecast it; open days alone.
+    """One row per unit, store, business date and hour before `on`, over the origins that forecast it; open days alone.
 
-    Columns of `rows`: unit, store_id, origin_date, hour_local, forecast, incumbent, actual (null = not known). Adds
+    Columns of `rows`: unit, store_id, origin_date, hour_local, business_date, forecast, incumbent, actual (null = not
+    known). Adds
     `week`, which counts back from `on`, 0 the latest; `forecast` and errors are means over origins. `own_error` and
     `own_incumbent_error` are those that are left when the unit's total of the day is forecast right: days that are
     hard for all stores are taken out.
     """
-    actual, day = pl.col("actual"), pl.col("hour_local").dt.date()
+    actual, day = pl.col("actual"), pl.col("business_date")
     known = rows.filter(actual.is_not_null(), day < on).with_columns(
         date=day, incumbent=pl.col("incumbent").fill_null(0.0)
     )
@@ -50,7 +51,7 @@ def collapsed(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
         )
     )
     return (
-        ordered.group_by(*UNIT_STORE, "hour_local", maintain_order=True)
+        ordered.group_by(*UNIT_STORE, "business_date", "hour_local", maintain_order=True)
         .agg(
             actual.first(),
             pl.col("forecast").mean(),
@@ -83,7 +84,7 @@ def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
 
     `actual`, `error`, `incumbent_error` and `root` are added up over origins as well as hours, all alike.
     """
-    actual, day = pl.col("actual"), pl.col("hour_local").dt.date()
+    actual, day = pl.col("actual"), pl.col("business_date")
     key = (*UNIT_STORE, "week")
     known = rows.filter(actual.is_not_null(), pl.col("forecast") > 0.0, day < on)
     dated = known.with_columns(week=(pl.lit(on) - day).dt.total_days().sub(1) // WEEK_DAYS)

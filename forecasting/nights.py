@@ -20,7 +20,7 @@ AT_ONCE = 14
 """Nights whose matrix is made in one go: whatever a model makes of them, their rows are the same."""
 
 RIVALS = ("forecast", "incumbent")
-KEPT = ("store_id", "origin_date", "hour_local", "forecast", "q10", "incumbent", "actual")
+KEPT = ("store_id", "origin_date", "hour_local", "business_date", "forecast", "q10", "incumbent", "actual")
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Nights:
         published = of_block(block, past, model, night, f"as-of-{model.as_of}", rows=ready, engine=told)
         # A day more on either side: stores' clocks differ from UTC.
         span = pl.col("hour_local").is_between(
-            night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 1)
+            night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 2)
         )
-        return with_actuals(published, block.demand.filter(span), self._idle)
+        return with_actuals(published, block.demand.filter(span), self._idle, block.stores)
 
 
 def _rows(made: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
@@ -115,7 +115,7 @@ def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _errors(rows: pl.DataFrame) -> pl.DataFrame:
     """See Scored."""
-    day = pl.col("hour_local").dt.date().alias("date")
+    day = pl.col("business_date").alias("date")
     off = [exact_sum((pl.col(name) - pl.col("actual")).abs()).alias(f"{name}_hour") for name in RIVALS]
     sums = [exact_sum(pl.col(name)) for name in ("actual", *RIVALS)]
     days = rows.group_by("store_id", day).agg(*sums, *off)

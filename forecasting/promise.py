@@ -75,7 +75,7 @@ class Promise:
         rows = judged.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
             "store_id", "forecast", "incumbent", unit=pl.lit(""), actual="y",
             hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
-            origin_date=pl.col("date") - pl.duration(days="lead_days"),
+            business_date="date", origin_date=pl.col("date") - pl.duration(days="lead_days"),
         )  # fmt: skip
         last = judged["date"].max()
         if not isinstance(last, date):

@@ -44,7 +44,7 @@ ORDER = ("store_id", "target", "origin_date", "hour_utc")
 FORECAST = ("forecast", "q10", "q50", "q90")
 SPREAD = ("scale", "youth")
 VALUES = (*FORECAST, "incumbent", *SPREAD)
-TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", "business_date", *FORECAST, *SPREAD)}
+TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", *FORECAST, *SPREAD)}
                  | {"hour": pl.Int8(), "date": pl.Date(), "smooth": pl.Float64()})  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def of_models(
     stores = stores.join(_serves(stores, serving), on="store_id", maintain_order="left")
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
-    block = replace(block, stores=stores.drop("open_days", "borrows", "model_version", "tier"))
+    block = replace(block, stores=stores.drop("open_days", "borrows", "stale_on", "model_version", "tier"))
     told = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
@@ -199,7 +199,7 @@ def _published(
     block: Records, past: history.Past, stores: pl.DataFrame, told: pl.DataFrame, view: matrix.View, origin: date
 ) -> pl.DataFrame:
     """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
-    about = stores.select("store_id", "open_days", "borrows", "model_version", "tier")
+    about = stores.select("store_id", "open_days", "borrows", "stale_on", "model_version", "tier")
     told = basis.held(told.join(about, on="store_id"), past, origin)
     rows = _hours(stores, told, origin, view.horizon_days)
     return (
@@ -219,25 +219,18 @@ def _published(
 
 
 def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days: int) -> pl.DataFrame:
-    """One row per store and real clock hour of the horizon: its dates and what was forecast, null where closed."""
+    """One row per store and real clock hour of the horizon's business days: what was forecast, null where closed."""
     last = origin + timedelta(days=horizon_days - 1)
     grid = clock.hour_grid(stores, origin, last).collect().with_columns(hour=pl.col("hour_local").dt.hour())
-    at_night = told.filter(pl.col("business_date") < pl.col("date")).select("store_id", "hour", night=True).unique()
-    # An hour that belongs to the day before does so too where the store is closed.
-    before = pl.col("date") - pl.duration(days=pl.col("night").fill_null(value=False).cast(pl.Int8))
-    values = told.select("store_id", "hour_utc", "business_date", *FORECAST, *SPREAD, "held")
-    return (
-        grid.join(at_night, on=["store_id", "hour"], how="left")
-        .join(values, on=["store_id", "hour_utc"], how="left")
-        .with_columns(business_date=pl.coalesce("business_date", before))
-    )
+    values = told.select("store_id", "hour_utc", *FORECAST, *SPREAD, "held")
+    return grid.join(values, on=["store_id", "hour_utc"], how="left").with_columns(business_date="date")
 
 
 def _by_hand(records: Records, past: history.Past, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
     """The planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
     ends = records.stores.select("store_id", "closed_on")
     return (
-        trading.without_closures(rows, trading.known_closures(records.closures, origin))
+        trading.without_closures(rows, trading.known_closures(records.closures, origin), records.stores)
         .join(ends, on="store_id")
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
         .with_columns(weekday=pl.col("date").dt.weekday())

@@ -171,7 +171,7 @@ def _decision(life: _Life, night: date, nights: Nights) -> Decision:
 
 def _days(rows: pl.DataFrame, closures: pl.DataFrame, night: date) -> pl.DataFrame:
     """The days of the last week that were forecast and that no closure explains, as `health.demand_faults` has them."""
-    day = pl.col("hour_local").dt.date()
+    day = pl.col("business_date")
     near = rows.lazy().filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
     return (
         health.days(near)

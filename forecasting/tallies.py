@@ -30,7 +30,7 @@ def tally(scored: pl.DataFrame) -> pl.DataFrame:
     )
     floor = deviations(pl.when(pl.col("target") == "orders").then(forecast))
     rows = scored.with_columns(
-        date=pl.col("hour_local").dt.date(),
+        date=pl.col("business_date"),
         forecast=forecast,
         unscored=pl.when(actual.is_null()).then(pl.col("forecast")),
         incumbent=by_hand,

@@ -68,7 +68,7 @@ def _figure(amount: float) -> str:
 
 
 def _day(explanation: Explanation) -> date:
-    day: date = explanation.hours["hour_local"].dt.date()[0]
+    day: date = explanation.hours["business_date"][0]
     return day
 
 
@@ -155,8 +155,9 @@ def _event(explanation: Explanation) -> str:
         pl.col("kind") != "price",
         known,
     )
-    clock = hours["hour_local"].dt.hour()
-    touched = on_day.filter(pl.col("first_hour") <= clock.max(), pl.col("last_hour") >= clock.min())
+    start = on_day["day_start"][0] if on_day.height else 0
+    since_start = (hours["hour_local"].dt.hour().cast(pl.Int64) - start) % 24
+    touched = on_day.filter(pl.col("first_hour") <= since_start.max(), pl.col("last_hour") >= since_start.min())
     if touched.height:
         return ", ".join(touched["name"].unique().sort())
     before = any(_mean(explanation, name) for name in hours.columns if name.startswith("event_") and "_base" in name)

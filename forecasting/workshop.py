@@ -9,6 +9,7 @@ from typing import Self
 import polars as pl
 
 from features import effects, history, issues, kinship, masking, matrix
+from features.business_day import business_date
 from features.errors import NotKnownError
 from features.records import Records, Source, days
 from features.vocabulary import Vocabulary
@@ -272,12 +273,12 @@ def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
 
 
 def first_demand(records: Source, target: str, store_ids: Sequence[str]) -> date | None:
-    """First local date with any demand of the target in some stores."""
+    """First business date with any demand of the target in some stores."""
     if len(store_ids) == records.stores.height:
         return records.first_demand_on(target)
     mine = pl.col("store_id").is_in(pl.Series(store_ids, dtype=pl.String).implode())
     sold = records.scan_demand().filter(mine, pl.col(target) > 0)
-    found = sold.select(pl.col("hour_local").min().dt.date()).collect().item()
+    found = sold.select(business_date(records.stores).min()).collect().item()
     return found if isinstance(found, date) else None
 
 

@@ -68,6 +68,7 @@ def _table(spec: ChainSpec, place: Index, kind: Index, opened: Index, luck: Arra
         latitude=(pl.col("latitude") + pl.Series(0.05 * luck[:, 1])).round(4),
         longitude=(pl.col("longitude") + pl.Series(0.05 * luck[:, 2])).round(4),
         closed_on=pl.lit(None),
+        day_starts=pl.lit(None),
         currency=pl.when(pl.col("country") == "CA").then(pl.lit("CAD")).otherwise(pl.lit("USD")),
     ).with_columns(name=pl.format("{} {}", "city", "store_id"))
     return named.select(pl.col(column).cast(dtype) for column, dtype in STORES.schema.items())

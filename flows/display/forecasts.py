@@ -61,7 +61,7 @@ def _print_level(rows: pl.DataFrame, level: str) -> None:
 def _print_forecast(rows: pl.DataFrame) -> None:
     _print_origin(rows)
     many = rows["store_id"].n_unique() > 3
-    by = ["target", *([] if many else ["store_id"]), pl.col("hour_local").dt.date().alias("date")]
+    by = ["target", *([] if many else ["store_id"]), pl.col("business_date").alias("date")]
     days = rows.group_by(by).agg(
         *(pl.col("forecast").filter(pl.col("daypart") == name).sum().round(0).alias(name)
           for name in rows["daypart"].drop_nulls().unique(maintain_order=True)),

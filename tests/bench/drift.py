@@ -137,6 +137,7 @@ def rows(whole: World, first: int, last: int, faulty: set[str] = frozenset()) ->
     return pl.DataFrame({"store_id": names, "date": day, "hour": where[2]}).with_columns(
         unit=pl.lit("orders"), origin_date="date", lead_days=pl.lit(0),
         hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
+        business_date="date",
         forecast=pl.Series(forecast[where]), incumbent=pl.Series(by_hand[where]), actual=pl.Series(actual[where]),
     )  # fmt: skip
 

@@ -79,7 +79,7 @@ def _made(
     cpu_seconds = meter.usage()[-1].cpu_seconds
     told = pl.concat(of_block(block, past, model, as_of, tier) for block, past in workshop.blocks())
     block = records.block(ids)
-    scored = with_actuals(told, block.demand, idle_days(block, as_of)).drop_nulls("actual")
+    scored = with_actuals(told, block.demand, idle_days(block, as_of), block.stores).drop_nulls("actual")
     error = (scored["forecast"] - scored["actual"]).abs().sum()
     return Made(unit.name, unit.target, tier, cpu_seconds, float(error), float(scored["actual"].sum()))
 
@@ -105,7 +105,7 @@ def tiers(segments: int, stores: int, days: int, seed: int) -> Iterator[dict[str
 
 def parted(records: Records, segments: int, as_of: date) -> units.Members:
     """Units of as many classes of volume for each target, each with its stores; the least first."""
-    volumes = {target: mean_daily(records.scan_demand(), target, as_of) for target in TARGETS}
+    volumes = {target: mean_daily(records.scan_demand(), records.stores, target, as_of) for target in TARGETS}
     return Portfolio(dict.fromkeys(TARGETS, Rule("volume", segments))).members(records.stores, volumes)
 
 

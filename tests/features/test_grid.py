@@ -51,8 +51,21 @@ def test_spans_are_counted_in_every_hour_that_they_cover() -> None:
 
 
 def test_without_demand_there_is_no_place() -> None:
-    none = pl.DataFrame(schema={"hour_local": pl.Datetime("us")})
-    assert Grid.of(pl.Series(["A"]), none, LAST).places == 0
+    none = pl.DataFrame(schema={"store_id": pl.String, "hour_local": pl.Datetime("us")})
+    assert Grid.of(pl.DataFrame({"store_id": ["A"]}), none, LAST).places == 0
+
+
+def test_an_hour_after_midnight_lies_on_the_business_day_before_it() -> None:
+    stores = pl.DataFrame({"store_id": ["A", "B"], "day_starts": pl.Series([2, None], dtype=pl.Int8)})
+    hours = [datetime(2024, 3, 1, 20), datetime(2024, 3, 2, 1), datetime(2024, 3, 2, 2)]
+    rows = pl.DataFrame({"store_id": ["A"] * 3 + ["B"] * 3, "hour_local": hours * 2, "value": [1.0, 2.0, 3.0] * 2})
+    grid = Grid.of(stores, rows, FIRST + timedelta(days=1))
+    column = grid.columns(rows, "hour_local", ["value"])["value"].reshape(2, 2, 24)
+    assert (column[0, 0, 20], column[0, 0, 1], column[0, 1, 2]) == (1.0, 2.0, 3.0)
+    assert (column[1, 0, 20], column[1, 1, 1], column[1, 1, 2]) == (1.0, 2.0, 3.0)
+    assert np.isfinite(column).sum() == 6
+    spans = pl.DataFrame({"store_id": ["A"], "date": [FIRST], "first_hour": [22], "last_hour": [23]})
+    assert np.flatnonzero(grid.counts(spans)).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("late_days", [1, 9])

@@ -76,7 +76,7 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
     like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
     days = kinship.lending_days(hours())
     levels = kinship.like_levels(like, days)
-    lent = kinship.borrowed(like, hours(), days, levels)
+    lent = kinship.borrowed(like, hours(), days, levels, like)
     told = dict(lent.select("hour_local", "lent").iter_rows())
     expected = {}
     for step in range(70):

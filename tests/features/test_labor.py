@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from features import labor
 from features.tables import LABOR
 
+STORES = pl.DataFrame({"store_id": ["A", "B"]})
 LAST = date(2024, 5, 31)
 """The last day of demand: the next origin is the first of June."""
 
@@ -32,7 +33,7 @@ def visible(rows: pl.DataFrame, origin: date) -> set[int]:
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 13, 14, 20])
 def test_a_past_origin_sees_as_many_days_ahead_as_the_next_one_will(ahead: int) -> None:
-    rows = labor.with_known_on(schedule("A", LAST + timedelta(days=ahead)), LAST, 14)
+    rows = labor.with_known_on(schedule("A", LAST + timedelta(days=ahead)), STORES, LAST, 14)
     for origin in (LAST + timedelta(days=1), LAST - timedelta(days=20)):
         assert visible(rows, origin) == set(range(min(ahead, 14)))
 
@@ -41,7 +42,7 @@ def test_each_store_has_its_own_days_ahead() -> None:
     rows = pl.concat(
         [schedule("A", LAST), schedule("B", LAST + timedelta(days=7)), schedule("C", LAST + timedelta(days=14))]
     )
-    dated = labor.with_known_on(rows, LAST, 14)
+    dated = labor.with_known_on(rows, STORES, LAST, 14)
     origin = LAST - timedelta(days=20)
     seen = [visible(dated.filter(pl.col("store_id") == store), origin) for store in "ABC"]
     assert seen == [set(), set(range(7)), set(range(14))]
@@ -50,18 +51,18 @@ def test_each_store_has_its_own_days_ahead() -> None:
 
 
 def test_a_schedule_that_stopped_long_ago_is_known_for_no_day_ahead() -> None:
-    rows = labor.with_known_on(schedule("A", LAST - timedelta(days=30)), LAST, 14)
+    rows = labor.with_known_on(schedule("A", LAST - timedelta(days=30)), STORES, LAST, 14)
     assert visible(rows, LAST - timedelta(days=35)) == set()
 
 
 def test_rows_that_say_when_they_were_known_keep_it() -> None:
     told = schedule("A", LAST + timedelta(days=3), known_on=LAST - timedelta(days=9))
-    assert labor.with_known_on(told, LAST, 14).equals(told)
+    assert labor.with_known_on(told, STORES, LAST, 14).equals(told)
 
 
 def test_rows_of_hours_worked_alone_say_nothing_of_schedules() -> None:
     worked = schedule("A", LAST, hours=None)
-    assert labor.with_known_on(worked, LAST, 14).equals(worked)
+    assert labor.with_known_on(worked, STORES, LAST, 14).equals(worked)
 
 
 @given(st.integers(-5, 5))
@@ -69,4 +70,4 @@ def test_a_schedule_recorded_after_its_day_is_left_out(late: int) -> None:
     day = LAST - timedelta(days=10)
     rows = schedule("A", LAST).filter(pl.col("hour_local").dt.date() == day)
     rows = rows.with_columns(known_on=pl.lit(day + timedelta(days=late)))
-    assert labor.known_in_time(rows).height == (late <= 0)
+    assert labor.known_in_time(rows, STORES).height == (late <= 0)

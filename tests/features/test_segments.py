@@ -79,4 +79,4 @@ def test_volume_is_by_day_of_trade_of_the_days_before() -> None:
         row("A", 0, 9, 99), row("A", 2, 9, 0), row("B", VOLUME_DAYS + 1, 9, 7),
     ]  # fmt: skip
     demand = pl.DataFrame(rows, schema=["store_id", "hour_local", "hour_utc", "orders"], orient="row")
-    assert mean_daily(demand.lazy(), "orders", last).rows() == [("A", 6.0)]
+    assert mean_daily(demand.lazy(), pl.DataFrame({"store_id": ["A"]}), "orders", last).rows() == [("A", 6.0)]

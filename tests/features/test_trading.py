@@ -1,7 +1,7 @@
 """Trading hours: declared, learned, closed; and the business day that trade after midnight belongs to."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -20,6 +20,14 @@ def declared(*rows: Sequence[object]) -> pl.DataFrame:
     return pl.DataFrame(padded, schema=HOURS.schema, orient="row")
 
 
+def starting_at(hour: int) -> pl.DataFrame:
+    """The stores table of a store whose days start at a clock hour."""
+    return pl.DataFrame({"store_id": ["A"], "day_starts": pl.Series([hour], dtype=pl.Int8)})
+
+
+AT_MIDNIGHT = starting_at(0)
+
+
 def week(store: str = "A", days: int = 7) -> pl.DataFrame:
     return pl.DataFrame({"store_id": [store] * days, "date": [MONDAY + timedelta(days=k) for k in range(days)]})
 
@@ -31,7 +39,7 @@ def minutes(clock: str) -> int:
 @given(st.dictionaries(st.integers(1, 7), st.tuples(clocks, clocks), max_size=7))
 def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[int, tuple[str, str]]) -> None:
     hours = declared(*[("A", weekday, opens, closes) for weekday, (opens, closes) in spans.items()])
-    found = trading.declared_trade(hours, week())
+    found = trading.declared_trade(hours, week(), AT_MIDNIGHT)
     expected: set[tuple[date, int]] = set()
     for step in range(-1, 7):
         business = MONDAY + timedelta(days=step)
@@ -46,12 +54,12 @@ def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[i
 
 
 def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
-    found = trading.declared_trade(declared(("A", 5, "18:00", "02:00")), week())
     friday = MONDAY + timedelta(days=4)
-    assert set(found["business_date"]) == {friday}
-    late = found.filter(pl.col("date") == friday + timedelta(days=1))
-    assert sorted(late["hour"]) == [0, 1]
-    assert sorted(found.filter(pl.col("date") == friday)["hour"]) == [18, 19, 20, 21, 22, 23]
+    found = trading.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(2))
+    assert set(found["date"]) == {friday}
+    assert sorted(found["hour"]) == [0, 1, 18, 19, 20, 21, 22, 23]
+    late = trading.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(1))
+    assert late.filter(pl.col("date") > friday)["hour"].to_list() == [1]
 
 
 def test_hours_are_declared_on_the_dates_of_their_validity_alone() -> None:
@@ -77,8 +85,8 @@ def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
         (1, [("B", 12)]),
     ):
         origin = known_on + timedelta(days=days)
-        rows = trade.with_columns(origin_date=pl.lit(origin), business_date=pl.lit(MONDAY))
-        found = trading.without_known_closures(rows, dated)
+        rows = trade.with_columns(origin_date=pl.lit(origin), date=pl.lit(MONDAY))
+        found = trading.without_known_closures(rows, dated, AT_MIDNIGHT)
         assert found.columns == rows.columns
         assert sorted(found.select("store_id", "hour").iter_rows()) == expected
         assert trading.known_closures(dated, origin).height == (2 if days == 1 else 0)
@@ -92,22 +100,24 @@ def test_a_closure_told_twice_is_known_from_the_earlier_day() -> None:
 
 
 def test_a_night_that_began_before_the_dates_reaches_into_them() -> None:
-    found = trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1))
-    assert sorted(found.select("date", "hour", "business_date").iter_rows()) == [
-        (MONDAY, hour, MONDAY - timedelta(days=1)) for hour in (0, 1, 2)
-    ]
+    found = trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), AT_MIDNIGHT)
+    assert sorted(found.select("date", "hour").iter_rows()) == [(MONDAY, hour) for hour in (0, 1, 2)]
+    assert trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), starting_at(3)).is_empty()
 
 
 def test_hours_hold_only_within_their_period() -> None:
     tuesday = MONDAY + timedelta(days=1)
     hours = declared(*[("A", weekday, "08:00", "10:00", tuesday, tuesday) for weekday in range(1, 8)])
-    assert set(trading.declared_trade(hours, week())["date"]) == {tuesday}
+    assert set(trading.declared_trade(hours, week(), AT_MIDNIGHT)["date"]) == {tuesday}
 
 
-def starts(means: dict[int, float]) -> int:
-    rows = [("A", MONDAY, hour, mean) for hour, mean in means.items()]
-    schema = {"store_id": pl.String, "origin_date": pl.Date, "hour": pl.Int8, "base": pl.Float64}
-    return int(trading.learned_day_start(pl.DataFrame(rows, schema=schema, orient="row"))["day_start"].item())
+def starts(means: dict[int, float], hours: pl.DataFrame | None = None, days: int = 30) -> int | None:
+    """The learned start of the day of a store that sells so much in each clock hour of every day."""
+    rows = [("A", datetime(2024, 3, 1 + day, hour), mean) for day in range(days) for hour, mean in means.items()]
+    schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64}
+    demand = pl.DataFrame(rows, schema, orient="row")
+    found = trading.learned_day_starts(declared() if hours is None else hours, demand)
+    return found["day_starts"].item() if found.height else None
 
 
 @pytest.mark.parametrize(
@@ -117,11 +127,40 @@ def starts(means: dict[int, float]) -> int:
         ({**dict.fromkeys(range(18, 24), 5.0), 0: 3.0, 1: 2.0}, 2),
         (dict.fromkeys(range(24), 5.0), 0),
         ({**dict.fromkeys(range(18, 24), 1000.0), 0: 90.0, 1: 0.5}, 1),
+        ({**dict.fromkeys(range(4, 24), 5.0), 0: 3.0, 1: 2.0}, 2),
+        (dict.fromkeys((0, 1, 2, 22, 23), 4.0), 3),
     ],
-    ids=["by day", "past midnight", "round the clock", "a straggler after midnight"],
+    ids=["by day", "past midnight", "round the clock", "a straggler after midnight", "opens before dawn", "a bar"],
 )
-def test_learned_business_day_starts_at_the_first_quiet_hour(means: dict[int, float], expected: int) -> None:
+def test_the_learned_day_starts_at_the_first_hour_across_which_nothing_is_sold(
+    means: dict[int, float], expected: int
+) -> None:
     assert starts(means) == expected
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"),
+    [
+        ([(day, "11:00", "02:00") for day in range(1, 8)], 2),
+        ([(day, "11:00", "01:15") for day in range(1, 8)], 2),
+        ([(5, "18:00", "03:00"), (1, "07:00", "20:00")], 3),
+        ([(day, "07:00", "20:00") for day in range(1, 8)], 0),
+        ([(day, "06:00", "06:00") for day in range(1, 8)], 0),
+        ([(day, "22:00", "06:00") for day in range(1, 8)], 6),
+        ([(day, "11:00", "00:00") for day in range(1, 8)], 0),
+    ],
+)
+def test_declared_hours_say_when_a_day_starts_before_demand_does(
+    hours: list[tuple[int, str, str]], expected: int
+) -> None:
+    table = declared(*[("A", *row) for row in hours])
+    assert starts({}, table) == expected
+    assert starts(dict.fromkeys(range(18, 24), 5.0) | {0: 3.0, 4: 4.0}, table) == expected
+
+
+def test_a_few_days_of_demand_do_not_say_when_a_day_starts() -> None:
+    assert starts({23: 5.0, 0: 3.0}, days=13) is None
+    assert starts({23: 5.0, 0: 3.0}, days=14) == 1
 
 
 def closures(*rows: Sequence[object]) -> pl.DataFrame:
@@ -138,7 +177,16 @@ def test_a_closure_without_hours_is_of_the_whole_day() -> None:
     [(10, 12, [10, 11, 12]), (22, None, [22, 23]), (None, 1, [0, 1]), (23, 1, [0, 1, 23]), (7, 7, [7])],
 )
 def test_a_closure_with_hours_is_of_those_only(first: int | None, last: int | None, hours: list[int]) -> None:
-    found = trading.closed_hours(closures(("A", MONDAY, first, last)))
+    found = trading.closed_hours(closures(("A", MONDAY, first, last)), AT_MIDNIGHT)
     assert sorted(found["hour"]) == hours
-    assert set(found["business_date"]) == {MONDAY}
+    assert set(found["date"]) == {MONDAY}
     assert trading.closed_days(closures(("A", MONDAY, first, last))).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "hours"),
+    [(22, None, [0, 1, 22, 23]), (None, 3, [2, 3]), (23, 0, [0, 23]), (1, None, [1]), (10, 11, [10, 11])],
+)
+def test_a_closure_ends_and_begins_with_the_business_day(first: int | None, last: int | None, hours: list[int]) -> None:
+    found = trading.closed_hours(closures(("A", MONDAY, first, last)), starting_at(2))
+    assert sorted(found["hour"]) == hours

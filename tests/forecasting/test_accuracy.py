@@ -77,7 +77,7 @@ def slow(frame: pl.DataFrame, level: Level, by: tuple[str, ...]) -> dict[tuple[A
     """The same figures with dictionaries and loops, from the definitions."""
     cells: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in frame.iter_rows(named=True):
-        row["date"] = row["hour_local"].date()
+        row["date"] = row["business_date"]
         if row["actual"] is not None and not (level == "daypart" and row["daypart"] is None):
             group = tuple(row[name] for name in by)
             cells[(group, *(row[name] for name in CELL[level]))].append(row)

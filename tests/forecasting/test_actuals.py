@@ -113,7 +113,7 @@ def published(records: Records, forecast: float = 3.0) -> pl.DataFrame:
     """Every noon and midnight of both stores; nothing is forecast at midnight."""
     rows = [
         {"store_id": name, "target": target, "origin_date": MONDAY, "lead_days": k, "hour_local": at(day, hour),
-         "hour_utc": at(day, hour), "daypart": "lunch" if hour else None, "forecast": forecast * (hour > 0),
+         "hour_utc": at(day, hour), "business_date": day, "daypart": "lunch" if hour else None, "forecast": forecast * (hour > 0),
          "q10": 1.0 * (hour > 0), "q90": 9.0 * (hour > 0), "incumbent": 4.0, "model_version": "v1", "tier": "standard"}
         for name in STORE_IDS for target in TARGETS for k, day in enumerate(DATES) for hour in (0, 12)
     ]  # fmt: skip
@@ -123,7 +123,7 @@ def published(records: Records, forecast: float = 3.0) -> pl.DataFrame:
 def test_an_idle_day_costs_its_forecast_and_a_closed_one_is_counted() -> None:
     traded = {(name, k): (5.0, 5.0) for name in STORE_IDS for k in range(DAYS) if k not in (2, 4)}
     records = chain(traded, ALL_WEEK, None, {("A", 4): None}, None)
-    rows = with_actuals(published(records), records.demand, idle_days(records, MONDAY))
+    rows = with_actuals(published(records), records.demand, idle_days(records, MONDAY), records.stores)
     of_a = rows.filter(pl.col("store_id") == "A", pl.col("target") == "orders")
     actuals = {
         at.date(): value for at, value in of_a.filter(pl.col("forecast") > 0).select("hour_local", "actual").rows()

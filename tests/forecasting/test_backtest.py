@@ -181,7 +181,9 @@ def test_actuals_are_what_came(change: date, seed: int, target: str) -> None:
 def test_scores_lose_no_row() -> None:
     told = run(*CASES[0])
     records = chain(*CASES[0][:2])
-    again = with_actuals(told.drop("actual"), records.demand, idle_days(records, told["origin_date"].min()))
+    again = with_actuals(
+        told.drop("actual"), records.demand, idle_days(records, told["origin_date"].min()), records.stores
+    )
     assert_frame_equal(again.drop("idle"), told, check_exact=True)
 
 

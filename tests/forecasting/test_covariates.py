@@ -68,7 +68,7 @@ def served(model: Model, known: Callable[[date], Records]) -> pl.DataFrame:
         past = matrix.past(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
         rows.append(of_block(records, past, model, origin, "1"))
     forecasts = pl.concat(rows)
-    return with_actuals(forecasts, chain().demand, idle()).drop_nulls("actual").rename({"actual": "y"})
+    return with_actuals(forecasts, chain().demand, idle(), chain().stores).drop_nulls("actual").rename({"actual": "y"})
 
 
 @cache
@@ -101,7 +101,9 @@ def test_a_whole_schedule_is_still_learned_from() -> None:
 @pytest.mark.parametrize("ahead", [0, 7])
 def test_members_learn_from_schedules_as_far_ahead_as_they_are_entered(ahead: int) -> None:
     known = cut(chain().until(AS_OF - timedelta(days=1)), "labor", AS_OF + timedelta(days=ahead))
-    known = replace(known, labor=labor.with_known_on(known.labor, AS_OF - timedelta(days=1), RECIPE.horizon_days))
+    known = replace(
+        known, labor=labor.with_known_on(known.labor, known.stores, AS_OF - timedelta(days=1), RECIPE.horizon_days)
+    )
     rows = Workshop(known, "orders", RECIPE, AS_OF).rows([AS_OF - timedelta(days=60)])
     entered = rows.group_by("lead_days").agg(pl.col("labor_day_change").is_not_null().all())
     assert set(entered.filter("labor_day_change")["lead_days"]) == set(range(ahead))

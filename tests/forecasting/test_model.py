@@ -116,6 +116,12 @@ def test_every_member_rests_on_features_that_it_can_explain() -> None:
     assert gains.group_by("member").agg(pl.col("gain_share").sum())["gain_share"].to_list() == pytest.approx([1] * 4)
 
 
+def starting(records: Records, hour: int) -> Records:
+    """The same records where the days of store A start at a clock hour."""
+    starts = pl.when(pl.col("store_id") == "A").then(pl.lit(hour, pl.Int8))
+    return replace(records, stores=records.stores.with_columns(day_starts=starts))
+
+
 def test_declared_hours_past_midnight_belong_to_the_day_they_began() -> None:
     def late(at: datetime) -> float:
         return by_day(at) if at.hour else 4.0
@@ -123,7 +129,7 @@ def test_declared_hours_past_midnight_belong_to_the_day_they_began() -> None:
     records = made({"A": late, "B": by_day})
     declared = [("A", weekday, "08:00", "01:00", None, None) for weekday in range(1, 8)]
     records = replace(records, hours=pl.DataFrame(declared, schema=records.hours.schema, orient="row"))
-    told = published(records).filter(pl.col("store_id") == "A")
+    told = published(starting(records, 1)).filter(pl.col("store_id") == "A")
     midnight = told.filter(pl.col("hour_local").dt.hour() == 0)
     assert midnight.select((pl.col("business_date") == pl.col("hour_local").dt.date() - timedelta(days=1)).all()).item()
     assert midnight["forecast"].min() > 2  # type: ignore[operator]
@@ -134,7 +140,9 @@ def test_learned_hours_past_midnight_belong_to_the_day_they_began() -> None:
     def night(at: datetime) -> float:
         return 10.0 + (at.toordinal() + at.hour) % 3 if at.hour >= 18 or at.hour < 2 else 0.0
 
-    told = published(made({"A": night, "B": by_day})).filter(pl.col("store_id") == "A", pl.col("forecast") > 0)
+    told = published(starting(made({"A": night, "B": by_day}), 2)).filter(
+        pl.col("store_id") == "A", pl.col("forecast") > 0
+    )
     day = pl.col("hour_local").dt.date()
     early = pl.col("hour_local").dt.hour() < 2
     assert told.height == 14 * 8

@@ -41,7 +41,12 @@ def chain() -> Records:
     """
     draw = random.Random(5)
     rows = [row for day in days(FIRST, ORIGINS[-1] + timedelta(days=20)) for row in _sold(day, draw)]
-    stores = {"store_id": ["day", "night"], "timezone": [str(COPENHAGEN)] * 2, "country": ["DK"] * 2}
+    stores = {
+        "store_id": ["day", "night"],
+        "timezone": [str(COPENHAGEN)] * 2,
+        "country": ["DK"] * 2,
+        "day_starts": [None, 4],
+    }
     closures = {
         "store_id": ["night", "day"],
         "date": [SHUT_DAY, SHUT_HOURS],
@@ -76,11 +81,11 @@ def _utc(day: date, hour: int) -> datetime:
 
 
 def by_hand(records: Records, origin: date) -> Iterator[tuple[str, date, int, float]]:
-    """The incumbent of each store, date and clock hour of 14 days, value by value."""
+    """The incumbent of each store, business date and clock hour of 14 days, value by value."""
     sold = defaultdict(list)
     for store, at, orders in records.demand.select("store_id", "hour_local", "orders").iter_rows():
-        sold[store, at.date(), at.hour].append(orders)
-    assert len(sold["night", date(2023, 10, 29), 2]) == 2
+        sold[store, (at - timedelta(hours=4 if store == "night" else 0)).date(), at.hour].append(orders)
+    assert len(sold["night", date(2023, 10, 28), 2]) == 2
     opened = {(store, day) for store, day, _ in sold}
     for store in ("day", "night"):
         for day in days(origin, origin + timedelta(days=13)):
@@ -89,8 +94,7 @@ def by_hand(records: Records, origin: date) -> Iterator[tuple[str, date, int, fl
             for hour in range(24):
                 # An hour that the clock shows twice has the mean of its two values.
                 values = [mean(sold.get((store, on, hour), [0.0])) for on in known]
-                business_day = day - timedelta(days=1) if store == "night" and hour < 4 else day
-                shut = (store, business_day) == WHOLE or ((store, business_day) == PART and 11 <= hour <= 13)
+                shut = (store, day) == WHOLE or ((store, day) == PART and 11 <= hour <= 13)
                 yield store, day, hour, 0.0 if shut or not values else mean(values)
 
 
@@ -100,8 +104,7 @@ def test_the_incumbent_of_every_hour_is_the_planners(origin: date) -> None:
     told = as_published(shop, chain(), shop.train(ORIGIN), origin, "1")
     wanted = {cell[:3]: cell[3] for cell in by_hand(chain(), origin)}
     assert len(set(wanted.values())) > 50
-    clock = pl.col("hour_local").dt
-    found = told.select("store_id", clock.date().alias("date"), clock.hour().alias("hour"), "incumbent")
+    found = told.select("store_id", "business_date", pl.col("hour_local").dt.hour().alias("hour"), "incumbent")
     assert set(found.select(pl.exclude("incumbent")).iter_rows()) == set(wanted)
     for *cell, incumbent in found.iter_rows():
         assert incumbent == pytest.approx(wanted[tuple(cell)], abs=1e-9), cell

@@ -39,7 +39,7 @@ def published(seed: int, stores: int = STORES, days: int = 7, on: date = ON, wro
     frame = pl.DataFrame(grid, ["store_id", "date", "hour"], orient="row")
     return frame.with_columns(
         unit=pl.lit("orders"), origin_date=pl.col("date"), lead_days=pl.lit(0),
-        hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
+        hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"), business_date="date",
         forecast=pl.Series(np.broadcast_to(mean, actual.shape).ravel()),
         incumbent=pl.Series(by_hand.ravel()), actual=pl.Series(actual.ravel().astype(float)),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from forecasting.wording import Reason, reasons, sentences
 DAY, ORIGIN = date(2025, 11, 12), date(2025, 11, 10)
 HOLIDAYS = {"store_id": pl.String, "date": pl.Date, "holiday": pl.String}
 EVENTS = {"store_id": pl.String, "date": pl.Date, "name": pl.String, "kind": pl.String, "known_on": pl.Date,
-          "first_hour": pl.Int8, "last_hour": pl.Int8}  # fmt: skip
+          "first_hour": pl.Int8, "last_hour": pl.Int8, "day_start": pl.Int64}  # fmt: skip
 CLOSURES = {"store_id": pl.String, "date": pl.Date, "from_hour": pl.Int8, "to_hour": pl.Int8, "reason": pl.String}
 
 
@@ -116,9 +116,9 @@ def test_a_holiday_is_named_with_its_distance(days: int, said: str) -> None:
 
 def test_events_are_named_if_they_touch_the_hours_and_were_known() -> None:
     events = [
-        ("S1", DAY, "Half off", "promotion", None, 12, 20), ("S1", DAY, "Night run", "local event", None, 20, 23),
-        ("S1", DAY, "Late flyer", "promotion", ORIGIN, 0, 23), ("S1", DAY, "Dearer", "price", None, 0, 23),
-        ("S2", DAY, "Elsewhere", "promotion", None, 0, 23),
+        ("S1", DAY, "Half off", "promotion", None, 12, 20, 0), ("S1", DAY, "Night run", "local event", None, 20, 23, 0),
+        ("S1", DAY, "Late flyer", "promotion", ORIGIN, 0, 23, 0), ("S1", DAY, "Dearer", "price", None, 0, 23, 0),
+        ("S2", DAY, "Elsewhere", "promotion", None, 0, 23, 0),
     ]  # fmt: skip
     assert what(explanation({"event_promotion": [9.0] * 4}, events=events))["event"] == "Half off"
     before = explanation({"event_promotion_base": [-9.0] * 4}, {"event_promotion_base": [0.25] * 4})

@@ -7,12 +7,13 @@ import polars.selectors as cs
 import pytest
 from polars.testing import assert_frame_equal
 
+from features.business_day import business_date, local_time
 from features.calendar import public_holidays
 from features.errors import InputError
 from features.simulator import HORIZON_DAYS, Chain, ChainSpec, Drift, LateData, Outage, simulate, simulate_blocks
 from features.simulator import chain as chains
 from features.tables import TABLES
-from features.trading import closed_days, declared_trade
+from features.trading import closed_days, declared_trade, learned_day_starts
 
 PINNED = {
     "stores": "255119c0c7af",
@@ -27,6 +28,7 @@ PINNED = {
     "planted": "0d100929ae90",
 }
 """Digests of a chain's frames as CSV to nine significant digits: published figures rest on these numbers."""
+NO_DEMAND = pl.DataFrame(schema={"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64})
 OF_STORES = ("stores", "demand", "hours", "closures", "weather", "labor")
 
 
@@ -66,7 +68,9 @@ def test_equal_specs_give_equal_bits_and_another_seed_does_not(small: Chain, sma
 def test_the_numbers_of_a_spec_are_what_they_always_were() -> None:
     faults = (Drift(date(2024, 11, 1)), LateData(1, 0.4))
     chain = simulate(ChainSpec(stores=3, start=date(2024, 10, 20), days=40, seed=5, issues_days=2, faults=faults))
-    frames = {**chain.tables, "truth": chain.truth, "planted": chain.planted}
+    stores = chain.tables["stores"]
+    assert stores["day_starts"].null_count() == stores.height
+    frames = {**chain.tables, "stores": stores.drop("day_starts"), "truth": chain.truth, "planted": chain.planted}
     texts = {name: frame.with_columns(cs.float().round_sig_figs(9)).write_csv() for name, frame in frames.items()}
     assert {name: sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()} == PINNED
 
@@ -109,16 +113,20 @@ def test_more_stores_leave_the_first_ones_as_they_were(small: Chain, small_spec:
 
 
 def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain, small_spec: ChainSpec) -> None:
-    days = pl.date_range(small_spec.start, small_spec.end + timedelta(days=HORIZON_DAYS - 1), eager=True)
-    stores = small.tables["stores"].select("store_id", "opened_on")
-    dates = stores.select("store_id").join(days.to_frame("date"), how="cross")
-    trade = (
-        declared_trade(small.tables["hours"], dates)
-        .join(closed_days(small.tables["closures"]), on=["store_id", "business_date"], how="anti")
-        .join(stores, on="store_id")
-        .filter(pl.col("business_date") >= pl.col("opened_on"))
+    days = pl.date_range(
+        small_spec.start - timedelta(days=1), small_spec.end + timedelta(days=HORIZON_DAYS - 1), eager=True
     )
-    local = small.truth.select("store_id", date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
+    stores = small.tables["stores"].select("store_id", "opened_on")
+    starts = learned_day_starts(small.tables["hours"], NO_DEMAND)
+    dates = stores.select("store_id").join(days.to_frame("date"), how="cross")
+    on = local_time(starts, "date", "hour").dt.date()
+    trade = (
+        declared_trade(small.tables["hours"], dates, starts)
+        .join(closed_days(small.tables["closures"]), on=["store_id", "date"], how="anti")
+        .join(stores, on="store_id")
+        .filter(pl.col("date") >= pl.col("opened_on"), on.is_between(small_spec.start, days.last()))
+    )
+    local = small.truth.select("store_id", date=business_date(starts), hour=pl.col("hour_local").dt.hour())
     told = small.truth.select("store_id", "hour_local").unique().height
     # An hour that the clocks skip is declared but never comes.
     never = trade.join(local, on=["store_id", "date", "hour"], how="anti")
@@ -129,12 +137,10 @@ def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain
 
 def test_closed_days_have_no_demand_and_holidays_are_closed_in_the_future_too(small: Chain) -> None:
     shut = closed_days(small.tables["closures"])
-    assert date(2024, 12, 25) in shut["business_date"].to_list()
+    assert date(2024, 12, 25) in shut["date"].to_list()
     # 06:00 on is trade of the same day in every store of these formats.
     day_trade = small.truth.filter(pl.col("hour_local").dt.hour() >= 6)
-    joined = day_trade.with_columns(business_date=pl.col("hour_local").dt.date()).join(
-        shut, on=["store_id", "business_date"]
-    )
+    joined = day_trade.with_columns(date=pl.col("hour_local").dt.date()).join(shut, on=["store_id", "date"])
     assert joined.is_empty()
     christmas_ahead = simulate(ChainSpec(stores=1, start=date(2024, 12, 1), days=20, issues_days=0))
     assert christmas_ahead.tables["closures"]["date"].to_list() == [date(2024, 12, 25)]
