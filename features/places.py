@@ -58,8 +58,8 @@ def _countries() -> Mapping[str, str]:
 def country_code(text: str) -> str | None:
     """The ISO 3166-1 alpha-2 code of a country by its code (alpha-2 or alpha-3) or English name, in any case.
 
-    A few names in a country's own language count too. Null where the text names none. A part of a country is none, but where
-    ISO lists it as a country too.
+    A few names in a country's own language count too. Null where the text names none. A part of a country is
+    none, but where ISO lists it as a country too.
     """
     return _countries().get(_plain(text))
 
