@@ -5,6 +5,8 @@ from functools import cache
 
 import polars as pl
 
+from features import places
+
 NEAR_DAYS = 10
 """Holidays farther away than this say nothing of a day."""
 
@@ -12,8 +14,9 @@ NEAR_DAYS = 10
 def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     """One row per store and public holiday from first to last: store_id, date, holiday (its name).
 
-    Names and rules are those of the `holidays` library for the store's country and subdivision. A country or
-    subdivision that it does not know has none. Of two holidays on one day the first name counts; substitutes
+    Names and rules are those of the `holidays` library for the store's country and subdivision, in any spelling that
+    `places` knows. A country that is none has no holidays, a subdivision without rules of its own the country's.
+    Of two holidays on one day the first name counts; substitutes
     ("observed") share the name of their holiday.
     """
     places = stores.select("country", "subdivision").unique().sort("country", "subdivision")
@@ -37,6 +40,8 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
 def _of_years(country: str, subdivision: str | None, years: range) -> list[tuple[date, str]]:
     import holidays
 
+    code, part = places.place_codes(country, subdivision)
+    country, subdivision = code or country, part or subdivision
     try:
         rules = holidays.country_holidays(country, subdiv=subdivision, years=years, language="en_US")
     except NotImplementedError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features import cells, clock
+from features import cells, clock, spellings
 from features.clock import RepeatedHour
 from features.columns import moment, moments
 from features.tables import STORES, Column, Table
@@ -85,15 +85,23 @@ def of_rows(table: Table, given: Sequence[str], read: pl.DataFrame) -> Iterator[
         empty = pl.all_horizontal(pl.col(RAW + name).is_null() for name in present)
         yield Check(present[0], empty, f"is empty, and one of {', '.join(group)} is needed")
     if table is STORES:
-        known = clock.known_zones(read["timezone"].drop_nulls().unique())
-        strange = ~pl.col("timezone").is_in(known)
-        yield Check("timezone", strange, "is not an IANA time zone such as America/Chicago")
+        yield from _of_zones(read["timezone"].drop_nulls().unique().sort().to_list())
+        for column, rows, reason in spellings.refused_places(read):
+            yield Check(column, rows, reason)
     elif "store_id" in given:
         strange = pl.col("store_id").is_not_null() & pl.col("known_store").is_null()
         yield Check("store_id", strange, "is not in stores: ingest stores first")
     earlier, later = IN_ORDER.get(table.name, ("", ""))
     if earlier in read.columns and later in read.columns:
         yield Check(_shown(later, given), pl.col(later) < pl.col(earlier), f"is before {earlier}")
+
+
+def _of_zones(zones: Sequence[str]) -> Iterator[Check]:
+    known = set(clock.known_zones(zones))
+    for zone in zones:
+        if zone not in known:
+            hint = spellings.zone_hint(zone) or "expected one such as America/Chicago"
+            yield Check("timezone", pl.col("timezone") == zone, f"is not an IANA time zone: {hint}")
 
 
 def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features import cells, checks, clock, keys
+from features import cells, checks, clock, keys, spellings
 from features.checks import RAW
 from features.clock import NO_CHOICE, ClockChanges, RepeatedHour
 from features.columns import match, moment
@@ -34,13 +34,15 @@ def conform(
     """The frame as the canonical table; cells may be text or typed.
 
     `zones` has one row (store_id, timezone) per known store; tables that speak of stores need it. A row with
-    any fault is refused as a whole. `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local`
+    any fault is refused as a whole. Cells of a list are kept in one spelling (`spellings.spelled`).
+    `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local`
     alone that the store's clock shows twice or never is read as `changes` say. Conforming conformed rows
     changes nothing. Raises SchemaError for a column that is missing, unknown or of a type that
     cannot be, and for a frame without rows.
     """
-    columns = match(frame, table)
-    arrived = cells.clean(frame).with_row_index("row", 1).cast({"row": pl.Int64})
+    spelled = spellings.spelled(cells.clean(frame), table)
+    columns = match(spelled, table)
+    arrived = spelled.with_row_index("row", 1).cast({"row": pl.Int64})
     arrived = arrived.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
     if arrived.is_empty():
         raise SchemaError(f"{table.name}: found no rows, expected at least one")

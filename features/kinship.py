@@ -14,6 +14,7 @@ from features import history, outliers, trading
 from features.business_day import business_date, local_time
 from features.exact import exact_sum, last_sum, rank
 from features.grid import DAY_HOURS, Grid
+from features.money import UNKNOWN, Money, with_currency
 from features.outside import Outside
 from features.records import Records, Source
 from features.weather import WeatherView
@@ -39,7 +40,8 @@ def with_like(
 ) -> history.Past:  # fmt: skip
     """The past of a block of stores with that of the like of its young ones; the same past where none is young.
 
-    Its totals have the `spread` of `like_levels` too.
+    Its totals have the `spread` of `like_levels` too, and `priced_on`: the date by whose end it is known what an order
+    comes to in a store's currency, null where nothing that it borrows was in another.
 
     Young are those whose demand begins ESTABLISHED_DAYS or more after the chain's, or has not begun.
     `since` leaves out those that are not young any more at the first origin asked for. `lenders` are the rows of the
@@ -60,19 +62,47 @@ def with_like(
     declared = trading.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
     outside = Outside.of(replace(records, stores=young, demand=lent), weather, last)
     past = history.Past.of(lent, target, outside, declared, known.store_codes, known.holiday_sums)
-    spread = lent.group_by("store_id", date=business_date(young)).agg(pl.col("spread").first())
+    told = pl.col("spread", "priced_on").first()
+    spread = lent.group_by("store_id", date=business_date(young)).agg(told)
     totals = past.totals.join(spread, on=["store_id", "date"], how="left", maintain_order="left")
     return replace(known, like=replace(past, totals=totals))
 
 
 def _lent(young: pl.DataFrame, lenders: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
-    """What the like of some stores lend them, as `borrowed` has it, with the target's own name."""
-    like = like_stores(young, lenders)
+    """What the like of some stores lend them, as `borrowed` has it, with the target's own name, and `priced_on`.
+
+    Money of another currency is lent at what an order comes to in the store's own (`Money.rates`): the level is one of
+    orders, at the store's prices. Where nothing was sold in its currency yet, stores of others lend nothing.
+    """
+    like, rates = _priced(like_stores(young, lenders), chain, target)
     lends = pl.col("store_id").is_in(like["like_id"].unique().implode())
     demand = chain.scan_demand().filter(lends).select("store_id", "hour_local", target).collect()
     hours = sold_hours(demand, chain.stores, target)
     days = lending_days(hours)
-    return borrowed(like, hours, days, like_levels(like, days), young).rename({"lent": target})
+    lent = borrowed(like, hours, days, like_levels(like, days, rates), young).rename({"lent": target})
+    priced = like.group_by("store_id").agg(pl.col("priced_on").max())
+    return lent.join(priced, on="store_id", how="left", maintain_order="left")
+
+
+def _priced(like: pl.DataFrame, chain: Source, target: str) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The pairs of which one can lend to the other, with `priced_on`; and by pair and date the rate, if one needs any.
+
+    Without rates all amounts are of one kind.
+    """
+    unpriced = like.with_columns(priced_on=pl.lit(None, pl.Date))
+    named = with_currency(chain.stores).select("store_id", pl.col("currency").fill_null(UNKNOWN))
+    lent = named.rename({"store_id": "like_id", "currency": "like_currency"})
+    pairs = like.join(named, on="store_id", how="left").join(lent, on="like_id", how="left")
+    foreign = pairs.filter(pl.col("currency") != pl.col("like_currency"))
+    last = chain.last_demand_on(target)
+    if target != "sales" or foreign.is_empty() or last is None:
+        return unpriced, None
+    by = ["currency", "like_currency"]
+    rates = Money.of(chain, target).rates(foreign.select(by).unique(), last)
+    known = foreign.join(rates.group_by(by).agg(priced_on=pl.col("since").first()), on=by)
+    native = unpriced.join(foreign, on=["store_id", "like_id"], how="anti")
+    kept = pl.concat([native, known.select(native.columns)]).sort("store_id", "like_id")
+    return kept, known.select("store_id", "like_id", *by).join(rates.drop("since"), on=by).drop(by)
 
 
 def _young(known: history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
@@ -157,17 +187,22 @@ def lending_days(hours: pl.DataFrame) -> pl.DataFrame:
     return known.select("like_id", "date", "level")
 
 
-def like_levels(like: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+def like_levels(like: pl.DataFrame, days: pl.DataFrame, rates: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per store and date on which its like lend: the mean of their levels, and how far one lies from it.
 
     `mean_level`; `spread`: standard deviation of a like store's log level about that mean, where a usual one counts
-    as much as USUAL_STORES. A store keeps its level for SILENT while it is closed.
+    as much as USUAL_STORES. A store keeps its level for SILENT while it is closed. `rates` has what levels are
+    multiplied by, one row per store_id, like_id and date; pairs without any are of one currency.
     """
     log, count = pl.col("carried").log(), pl.len()
     mean, square = (exact_sum(value) / count for value in (log, log**2))
     scatter = (square - mean**2).clip(0) * count + USUAL_STORES * USUAL_SPREAD**2
     about_mean = (scatter / (count - 1 + USUAL_STORES) * (1 + 1 / count)).sqrt()
-    levels = like.join(_carried(days), on="like_id").group_by("store_id", "date")
+    carried = like.join(_carried(days), on="like_id")
+    if rates is not None:
+        rated = carried.join(rates, on=["store_id", "like_id", "date"], how="left")
+        carried = rated.with_columns(pl.col("carried") * pl.col("rate").fill_null(1.0))
+    levels = carried.group_by("store_id", "date")
     return levels.agg(mean_level=exact_sum(pl.col("carried")) / count, spread=about_mean)
 
 

@@ -87,7 +87,7 @@ STORES = Table(
     (
         STORE,
         Column("timezone", "zone", "IANA time zone of the store's clock"),
-        Column("country", "text", "ISO 3166-1 alpha-2 code; chooses the public holidays"),
+        Column("country", "text", "ISO 3166-1 alpha-2 code; chooses the public holidays. Names are read too"),
         Column("subdivision", "text", "ISO 3166-2 part after the country, such as CA or ON", required=False),
         Column("region", "text", "the chain's own region", required=False),
         Column("name", "text", "what people call the store", required=False),
@@ -96,7 +96,7 @@ STORES = Table(
         _number("longitude", "where it stands", "degrees east", -180, 180),
         Column("opened_on", "date", "first day of trade", required=False),
         Column("closed_on", "date", "first day on which it trades no more", required=False),
-        Column("currency", "text", "ISO 4217 code of its sales", required=False),
+        Column("currency", "text", "ISO 4217 code of its sales; absent = its country's", required=False),
         Column("day_starts", "hour", "clock hour at which its business day begins", "clock hour", 0, 23, False),
     ),
     ("store_id",),

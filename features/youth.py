@@ -50,13 +50,17 @@ def young_origins(
     return (
         horizon.store_origins(stores, known.like, origins)
         .join(own.select(*ORIGIN, own_days="open_days_known", own_on="last_on"), on=ORIGIN, how="left")
-        .join(known.like.totals.select("store_id", "spread", last_on="date"), on=["store_id", "last_on"], how="left")
+        .join(
+            known.like.totals.select("store_id", "spread", "priced_on", last_on="date"),
+            on=["store_id", "last_on"], how="left",
+        )
         .join(stores.select("store_id", "opened_on"), on="store_id")
         .join(recorded.agg(recorded_on=business_date(stores).min()), on="store_id", how="left")
         .with_columns(pl.col("own_days").fill_null(0))
         .filter(pl.col("own_days") < YOUNG_DAYS, (pl.col("own_days") > 0) | (opens & ~elsewhere))
-        .drop("recorded_on")
-    )
+        .filter(pl.col("priced_on").is_null() | (pl.col("priced_on") < pl.col("origin_date")))
+        .drop("recorded_on", "priced_on")
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
+from features.money import Money, with_unit
 from features.records import Records
 from flows import units
 from flows.adapters import exports
@@ -92,6 +93,7 @@ def backtest(
     if out is not None:
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
+    scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
     hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
     lineage = _lineage(made, span, origins, reads)

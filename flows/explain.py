@@ -8,6 +8,7 @@ import polars as pl
 from features import memory
 from features.dayparts import DAYPARTS
 from features.errors import InputError, NotKnownError
+from features.money import with_currency
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.forecast import check_stores, published
@@ -90,7 +91,7 @@ def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
         gap = forecast - incumbent - sum(each.amount for each in named)
         named.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
         notices.append(f"the published {forecast:,.3f} cannot be made anew: data, model or code are others than then")
-    currency = chain.stores.filter(pl.col("store_id") == asked.store)["currency"][0]
+    currency = with_currency(chain.stores.filter(pl.col("store_id") == asked.store))["currency"][0]
     money = "orders" if told["target"] == "orders" else currency or "sales"
     shown = replace(found, hours=found.hours.update(rows.select(SAME), on="hour_utc"))
     return Explained(

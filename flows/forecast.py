@@ -11,6 +11,7 @@ import polars as pl
 
 from features import memory
 from features.errors import InputError, NotKnownError
+from features.money import with_currency
 from features.records import Records, Source
 from flows import lineage, units
 from flows.adapters import exports
@@ -66,7 +67,7 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     """
     if level == "hour":
         return rows
-    stores = lake.scan("stores").select("store_id", "region", "currency").collect()
+    stores = with_currency(lake.scan("stores").select("store_id", "region", "country", "currency").collect())
     if level == "region" and not stores["region"].is_not_null().any():
         raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
     store = ModelStore(lake, registry)

@@ -14,6 +14,7 @@ from features.lines import read_lines
 from features.mapping import Mapping
 from features.pos import Summary, count_lines
 from features.repeats import LINE, repeated_lines
+from features.spellings import notices
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake
@@ -75,7 +76,7 @@ def ingest_table(
         cells = pl.concat(faults)
         listed = _refuse(lake, table, cells, skip_bad and good > 0)
         report = _upsert(lake, table, found, staged, cells, listed)
-    return replace(report, rows_collapsed=collapsed)
+    return replace(report, rows_collapsed=collapsed, summary=_derived(lake) if spec is STORES else [])
 
 
 def ingest_pos(
@@ -112,6 +113,11 @@ def ingest_pos(
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
     report = _upsert(lake, "demand", found, conformed.rows.select(conformed.given), cells, listed)
     return replace(report, summary=_told(counted.summary), pos=counted.summary.as_dict())
+
+
+def _derived(lake: Lake) -> list[str]:
+    """What the stores leave to be derived from their country, in a few lines."""
+    return notices(lake.scan("stores").collect())
 
 
 def read_mapping(path: Path | str) -> Mapping:

@@ -11,6 +11,7 @@ import polars as pl
 from features.drift import Drift, moved
 from features.errors import NotKnownError
 from features.health import Fault, stores_at_fault
+from features.money import UNIT, WINDOW_DAYS, Money, has_several, in_units, units_of, with_unit
 from flows import health, lineage, scoring
 from flows.adapters.audit import Audit
 from flows.adapters.governance import AUTOMATION
@@ -27,6 +28,8 @@ from forecasting.promise import Promise
 from forecasting.retrain import LASTING_WEEKS, LEADS_DAYS, LEAST_STORE_WEEKS, MOST_WEEKS, Decision, decide
 
 RECENT_ORIGINS_DAYS = 28
+MONEY = ("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored")
+"""Sums of the tallies in the target's unit; the floor is of orders alone."""
 LEVELS: tuple[Level, ...] = ("hour", "daypart", "day")
 USUAL = Policies()
 AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
@@ -98,16 +101,26 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
 def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
     """One row per target, group of `by` and level: the figures of `tallies.score`, of the latest `days` of origins.
 
+    Money of several currencies is in units of the chain's main one (`features.money`).
     Groups are columns of the tallies (store_id, tier, daypart, lead_days, model_version) or of the stores (region,
     format, country). A daypart's own figures are those at hour and daypart.
     """
-    rows = _recent(lake, days)
+    rows = counted(lake, _recent(lake, days))
     wanted = [name for name in by if name not in rows.collect_schema()]
     if wanted:
         rows = rows.join(lake.scan("stores").select("store_id", *wanted), on="store_id", how="left")
     levels = LEVELS[:2] if "daypart" in by else LEVELS
     found = [tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
     return pl.concat(found).sort("target", *by, nulls_last=True, maintain_order=True)
+
+
+def counted(lake: Lake, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Tallies with money in units as known of late, where the chain sells in several currencies."""
+    chain = Chain.of(lake)
+    if not has_several(chain.stores) or (last := chain.last_day()) is None:
+        return rows
+    units = Money.of(chain, "sales", last - timedelta(days=2 * WINDOW_DAYS)).units(last + timedelta(days=1))
+    return in_units(rows, chain.stores, units, MONEY)
 
 
 def _recent(lake: Lake, days: int) -> pl.LazyFrame:
@@ -139,10 +152,12 @@ def _decided(
 ) -> dict[str, Decision]:  # fmt: skip
     policy = {each.unit: policies.of(each.tier) for each in units}
     at_fault = {target: stores_at_fault(found, on) for target, found in faults.items()}
-    weeks = _weeks(lake, on, units, max(each.window_days for each in policy.values()), at_fault)
-    lasting = misses.week_errors(_rows_of(lake, on, LASTING_WEEKS * misses.WEEK_DAYS, at_fault), on)
     versions = {each.unit: each.version for each in units if each.version is not None}
-    promised = {unit: Promise.told(told["metrics"]) for unit, told in registry.describe_all(versions).items()}
+    figures = {unit: told["metrics"] for unit, told in registry.describe_all(versions).items()}
+    priced = _priced(lake, units, figures)
+    weeks = _weeks(lake, on, units, max(each.window_days for each in policy.values()), at_fault, priced)
+    lasting = misses.week_errors(_rows_of(lake, on, LASTING_WEEKS * misses.WEEK_DAYS, at_fault, priced), on)
+    promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
     tags = registry.tags_all(versions)
     found = {}
     for each in units:
@@ -169,8 +184,9 @@ def _lost(faults: Sequence[Fault]) -> Decision:
 
 
 def _weeks(
-    lake: Lake, on: date, units: Sequence[Serving], window_days: int, at_fault: Mapping[str, set[str]]
-) -> pl.DataFrame:
+    lake: Lake, on: date, units: Sequence[Serving], window_days: int, at_fault: Mapping[str, set[str]],
+    priced: pl.DataFrame,
+) -> pl.DataFrame:  # fmt: skip
     """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
     small = [_published(each) for each in units if len(each.ids) < LEAST_STORE_WEEKS]
     others = [_published(each) for each in units if len(each.ids) >= LEAST_STORE_WEEKS]
@@ -178,12 +194,32 @@ def _weeks(
     # After nights that were missed the evidence is older.
     missed = max((on - last).days - 1, 0)
     spans = (small, MOST_WEEKS * misses.WEEK_DAYS), (others, window_days + missed)
-    rows = ((_rows_of(lake, on, days, at_fault), pl.Series(names, dtype=pl.String).implode()) for names, days in spans)
+    rows = (
+        (_rows_of(lake, on, days, at_fault, priced), pl.Series(names, dtype=pl.String).implode())
+        for names, days in spans
+    )
     return pl.concat(misses.store_weeks(told.filter(pl.col("unit").is_in(names)), on) for told, names in rows)
 
 
-def _rows_of(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) -> pl.LazyFrame:
-    """Scored hours of the last days, of stores whose data are sound; `unit` is the published name of the version."""
+def _priced(lake: Lake, units: Sequence[Serving], figures: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
+    """By version and store what counts as one of its money; none of versions that know one currency."""
+    stores = lake.scan("stores").select("store_id", "country", "currency").collect()
+    frames = [
+        with_unit(stores.with_columns(unit=pl.lit(_published(each))), stores, known).select("unit", "store_id", UNIT)
+        for each in units
+        if (known := units_of(figures.get(each.unit, {})))
+    ]
+    schema = {"unit": pl.String, "store_id": pl.String, UNIT: pl.Float64}
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+
+
+def _rows_of(
+    lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]], priced: pl.DataFrame
+) -> pl.LazyFrame:  # fmt: skip
+    """Scored hours of the last days, of stores whose data are sound; `unit` is the published name of the version.
+
+    Money is in the units of the version, where `priced` has any.
+    """
     since = on - timedelta(days=days)
     rows = lake.scan("scores").filter(
         pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
@@ -195,16 +231,12 @@ def _rows_of(lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]]) 
     for target, ids in at_fault.items():
         faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())
         rows = rows.filter(~((pl.col("target") == target) & faulty))
-    return rows.select(
-        "store_id",
-        "origin_date",
-        "hour_local",
-        "business_date",
-        "forecast",
-        "incumbent",
-        "actual",
-        unit="model_version",
-    )
+    amounts = ("forecast", "incumbent", "actual")
+    rows = rows.select("store_id", "origin_date", "hour_local", "business_date", *amounts, unit="model_version")
+    if priced.is_empty():
+        return rows
+    joined = rows.join(priced.lazy(), on=["unit", "store_id"], how="left").with_columns(pl.col(UNIT).fill_null(1.0))
+    return joined.with_columns(pl.col(name) / pl.col(UNIT) for name in amounts).drop(UNIT)
 
 
 def _published(each: Serving) -> str:

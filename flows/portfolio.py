@@ -14,6 +14,7 @@ from flows.adapters.registry import Registry
 from flows.champions import serving
 from flows.forecast import next_day
 from flows.models import ModelStore
+from flows.monitor import counted
 from flows.reading import Chain, with_demand
 from forecasting import tallies
 
@@ -118,7 +119,7 @@ def _figures(lake: Lake, members: units.Members) -> pl.DataFrame:
     placed = [(unit.target, name, unit.name) for unit, ids in members.items() for name in ids]
     whose = pl.LazyFrame(placed, schema=["target", "store_id", "unit"], orient="row")
     rows = known.filter(pl.col("origin_date") > since).join(whose, on=["target", "store_id"])
-    return tallies.score(rows, "hour", ["unit"])
+    return tallies.score(counted(lake, rows), "hour", ["unit"])
 
 
 def _decided(lake: Lake) -> dict[str, dict[str, Any]]:

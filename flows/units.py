@@ -7,6 +7,7 @@ import polars as pl
 
 from features import segments
 from features.errors import NotKnownError
+from features.money import Money, in_units
 from features.records import Source
 from features.tables import TARGETS
 from flows.adapters.portfolio import Portfolio, Unit
@@ -22,11 +23,15 @@ NAMED = 8
 def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> Members:
     """The units of some targets, each as of the date that `before` has for it, with their stores."""
     volumes = {
-        target: segments.mean_daily(chain.scan_demand(), chain.stores, target, day)
-        for target, day in before.items()
-        if portfolio.rule(target).by == "volume"
+        target: _volumes(chain, target, day) for target, day in before.items() if portfolio.rule(target).by == "volume"
     }
     return portfolio.members(chain.stores, volumes, list(before))
+
+
+def _volumes(chain: Source, target: str, before: date) -> pl.DataFrame:
+    """What stores sell by day of trade; money of several currencies in units of the main one (`features.money`)."""
+    volumes = segments.mean_daily(chain.scan_demand(), chain.stores, target, before)
+    return in_units(volumes, chain.stores, Money.of(chain, target).units(before), ["volume"])
 
 
 def chosen(found: Members, names: Sequence[str], stores: pl.DataFrame) -> Members:

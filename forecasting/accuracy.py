@@ -9,6 +9,7 @@ import polars as pl
 
 from features.errors import InputError, SchemaError
 from features.exact import exact_sum
+from features.money import UNIT
 
 Level = Literal["hour", "daypart", "day"]
 
@@ -41,7 +42,8 @@ def score(frame: pl.DataFrame, level: Level, by: Sequence[str] = ()) -> pl.DataF
     The floor is the mean absolute error of the best forecast of a Poisson count (`deviation`) whose mean is
     unknown and is taken to be the forecast, so it is an estimate and follows the forecast's bias. A sum of
     money is the count m / `unit_value` times that value of a ticket: a lower bound, for tickets vary as well.
-    Floor and oracle are taken over the cells where they are known, null where there are none.
+    Rows of several currencies say in UNIT what counts as one in theirs (`features.money`): all sums of money are of
+    such units. Floor and oracle are taken over the cells where they are known, null where there are none.
 
     Raises `SchemaError` where a column is missing, `InputError` where a scored row has no forecast or where
     targets, which have different units, would be added up.
@@ -125,8 +127,17 @@ def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     targets = rows["target"].unique().sort().to_list()
     if len(targets) > 1 and "target" not in by:
         raise InputError(f"targets {', '.join(targets)} have different units: expected one, or target in `by`")
+    rows = _counted(rows)
     unit = pl.col("unit_value") if "unit_value" in rows.columns else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(unit_value=pl.when(pl.col("target") == "orders").then(1.0).otherwise(unit))
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with money in units, where they say what counts as one."""
+    if UNIT not in rows.columns:
+        return rows
+    money = [name for name in (*RIVALS, "actual", "q10", "q90", "unit_value") if name in rows.columns]
+    return rows.with_columns(pl.col(name) / pl.col(UNIT) for name in money)
 
 
 def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:

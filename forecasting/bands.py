@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from features.dayparts import daypart
 from features.exact import exact_sum
+from features.money import UNIT
 from forecasting.ensemble import LEAD_WEEKS, lead_week
 
 Array = NDArray[np.float64]
@@ -45,7 +46,7 @@ class Bands:
         """One row per row (columns: store_id, hour, lead_days, forecast, scale): `group` and `spread`.
 
         The group is the lead week's and size's row in `errors`; the spread is in the target's unit, 0 only where
-        forecast and scale are 0.
+        forecast and scale are 0. Rows of several currencies have their UNIT too.
         """
         return _placed(rows, self.ratios)
 
@@ -114,8 +115,10 @@ def _sized(rows: pl.DataFrame) -> pl.DataFrame:
     """store_id, daypart, group, and the spread before its ratio."""
     size = pl.sum_horizontal((pl.col("forecast") > edge * pl.col("scale")).cast(pl.Int32) for edge in SIZES)
     reach = pl.max_horizontal("forecast", 0.05 * pl.col("scale"))
+    # A power is of a number, not of money: that of the same amount in another currency is another.
+    spread = (reach / pl.col(UNIT)).pow(POWER) * pl.col(UNIT) if UNIT in rows.columns else reach.pow(POWER)
     named = daypart(pl.col("hour")).fill_null("other")
-    return rows.select("store_id", named, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=reach.pow(POWER))
+    return rows.select("store_id", named, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=spread)
 
 
 def _placed(rows: pl.DataFrame, ratios: pl.DataFrame) -> pl.DataFrame:

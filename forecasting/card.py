@@ -12,6 +12,7 @@ import polars as pl
 from features import calendar
 from features.dayparts import daypart
 from features.kinship import YOUNG_DAYS
+from features.money import FIGURE
 from forecasting import accuracy, bias
 from forecasting.ensemble import lead_week
 from forecasting.families import FAMILIES, family
@@ -101,9 +102,12 @@ def _data(model: Model, origin: Origin) -> str:
     counts = {
         name: f"{value:,.0f}"
         for name, value in model.trained_on.items()
-        if not name.startswith("promised_") and not name.endswith("_bps")
+        if not name.startswith(("promised_", FIGURE)) and not name.endswith("_bps")
     }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
+    if model.units:
+        named = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
+        span += f" Across currencies money counts in orders: {named} count for the same."
     return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
 
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from features.dayparts import daypart
 from features.exact import exact_sum
+from features.money import in_units, with_unit
 from forecasting.model import Model
 from forecasting.resampling import Interval, ratio
 
@@ -33,12 +34,17 @@ class Comparison:
         cls, models: tuple[Model, Model], rows: pl.DataFrame, totals: pl.DataFrame, stores: pl.DataFrame,
         first: date, confidence: float, seed: int,
     ) -> "Comparison":  # fmt: skip
-        """Of two models' forecasts of the same matrix rows with demand, where weeks begin on `first`'s weekday."""
+        """Of two models' forecasts of the same matrix rows with demand, where weeks begin on `first`'s weekday.
+
+        Money of several currencies is in the units of the first model.
+        """
         key = ["store_id", "week", "daypart"]
         week = (pl.col("date") - first).dt.total_days() // 7
-        sides = []
+        sides, units = [], models[0].units
         for side, model in zip(SIDES, models, strict=True):
-            told = model.predict(rows, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
+            priced = with_unit(rows, stores, model.units)
+            told = model.predict(priced, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
+            told = in_units(told, stores, units, ("y", "forecast", "q10", "q90"))
             sides.append(told.group_by(key).agg(exact_sum(pl.col("y")), *_sums(side)).sort(key))
         ours, theirs = sides
         both = ours.with_columns(theirs.select(pl.exclude(*key, "y")))

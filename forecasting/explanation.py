@@ -8,6 +8,7 @@ import polars as pl
 
 from features import history, matrix, trading, weather
 from features.exact import ordered_sum
+from features.money import with_unit
 from features.outside import Outside
 from features.records import Records, Source
 from forecasting import publication
@@ -88,7 +89,7 @@ def of_block(block: Records, past: history.Past, model: Model, origin: date, day
         if day is not None:
             rows = rows.filter(pl.col("date") == day)
         if rows.height:
-            told = model.predict(rows, past.totals)
+            told = model.predict(with_unit(rows, block.stores, model.units), past.totals)
             parts = contributions(model, told)
     at = told.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
     beside = _beside_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)

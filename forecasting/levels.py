@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.errors import InputError
+from features.money import with_unit
 from forecasting.bands import Array
 from forecasting.ensemble import lead_week
 from forecasting.model import Model
@@ -168,7 +169,7 @@ def _drawn(
     """Of each store, in order of ids: its open cells, and the sums of their hours in each draw, (cells, draws)."""
     draws, whose = Draws.of(paths, model.recipe.seed), paths.whose(stores)
     marginals = model.bands.at(draws.levels)
-    opened = cells.with_columns(model.bands.placed(cells)).filter(pl.col("spread") > 0)
+    opened = cells.with_columns(model.bands.placed(with_unit(cells, stores, model.units))).filter(pl.col("spread") > 0)
     for mine in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
         path = paths.ranks[whose[mine["store_id"][0]]]
         leads, hours, groups, spread, forecast, numbers = (

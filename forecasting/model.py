@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from features.money import units_of
 from features.vocabulary import Vocabulary, encoded
 from forecasting import ensemble, statistical
 from forecasting.bands import Bands, with_bands
@@ -46,7 +47,8 @@ class Model:
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
         """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour.
 
-        Event codes and macro columns are those of the model's vocabulary.
+        Event codes and macro columns are those of the model's vocabulary. Where it has `units`, the matrix has the UNIT
+        of each row's currency (`money.with_unit`).
         """
         shape = next((member for member in self.learned if isinstance(member, Learned)), None)
         # Members of days need the shape of the first boosted one, whatever its own weight.
@@ -55,6 +57,11 @@ class Model:
         rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
+
+    @property
+    def units(self) -> dict[str, float]:
+        """What counts as one in each currency that it learned from; none where there was one (`features.money`)."""
+        return units_of(self.trained_on)
 
     def importance(self) -> pl.DataFrame:
         """One row per learned member and feature: target, member, feature, gain_share."""

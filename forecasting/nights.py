@@ -8,6 +8,7 @@ import polars as pl
 
 from features import matrix
 from features.exact import exact_sum
+from features.money import in_units
 from forecasting import statistical
 from forecasting.actuals import idle_days, with_actuals
 from forecasting.engine import Local
@@ -20,6 +21,7 @@ AT_ONCE = 14
 """Nights whose matrix is made in one go: whatever a model makes of them, their rows are the same."""
 
 RIVALS = ("forecast", "incumbent")
+MONEY = ("forecast", "q10", "q50", "q90", "incumbent", "actual")
 KEPT = ("store_id", "origin_date", "hour_local", "business_date", "forecast", "q10", "incumbent", "actual")
 
 
@@ -29,7 +31,8 @@ class Scored:
 
     `errors` has one row per date: actual, and the absolute errors of forecast and incumbent by the hour and the day
     (forecast_hour, ...), added up over stores. `rows` are the published hours of the leads that retraining is decided
-    on, with `actual`, null on days without demand, idle ones too: those are no evidence against a model.
+    on, with `actual`, null on days without demand, idle ones too: those are no evidence against a model. Where the
+    chain has several currencies, errors are in units as of the first night, rows in those of the model.
     """
 
     errors: pl.DataFrame
@@ -63,8 +66,9 @@ class Nights:
         key = model.as_of, night
         if key not in self._scored:
             rows = pl.concat(self._published(made, rows, told, model, night) for made, rows, told in self._known)
-            known = rows.filter(pl.col("actual").is_not_null())
-            self._scored[key] = Scored(_errors(known), _evidence(rows))
+            stores, units = self._workshop.stores, self._workshop.units(self._nights[0])
+            known = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, MONEY)
+            self._scored[key] = Scored(_errors(known), _evidence(in_units(rows, stores, model.units, MONEY)))
         return self._scored[key]
 
     def _make(self, night: date) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 
 from features import clock, effects, history, horizon, kinship, matrix, memory, trading, weather
 from features.dayparts import daypart
+from features.money import with_unit
 from features.outside import Outside
 from features.records import Records, Source
 from forecasting import basis
@@ -164,7 +165,7 @@ def of_models(
             rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
         with stages("predict"):
-            told = pl.concat(_told(rows, past.totals, each, engine) for each in serving)
+            told = pl.concat(_told(rows, block.stores, past.totals, each, engine) for each in serving)
     with stages("predict"):
         return _published(block, past, stores, told, view, origin)
 
@@ -187,11 +188,14 @@ def _with_ids(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
     return rows.filter(pl.col("store_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
 
 
-def _told(rows: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine) -> pl.DataFrame:
+def _told(
+    rows: pl.DataFrame, stores: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine
+) -> pl.DataFrame:  # fmt: skip
     """What a model says of its stores' rows of the matrix; TOLD."""
     mine = _of(rows, served)
     if mine.is_empty():
         return pl.DataFrame(schema=TOLD)
+    mine = with_unit(mine, stores, served.model.units)
     return basis.widened(served.model.predict(mine, _of(totals, served), engine)).select(TOLD.names())
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from features.errors import NotKnownError
 from features.exact import exact_sum
+from features.money import in_units, with_unit
 from features.records import days
 from forecasting import space
 from forecasting.recipe import Recipe
@@ -77,7 +78,8 @@ class Judge:
     def errors(self, recipe: Recipe, folds: Sequence[date]) -> pl.DataFrame:
         """One row per fold, store and week of target dates, sorted by them: demand `y`, absolute errors `hour`, `day`.
 
-        Those by the day are of the sums over each origin's and date's hours.
+        Those by the day are of the sums over each origin's and date's hours. Money of several currencies is in units as
+        of the study's date.
         """
         for fold in folds:
             if (recipe, fold) not in self._errors:
@@ -88,7 +90,9 @@ class Judge:
         base = self._shops[self.present]
         if recipe not in self._shops:
             self._shops = {self.present: base, recipe: base.under(recipe)}
-        told = self._shops[recipe].train(fold).predict(self._rows[fold], base.totals)
+        model = self._shops[recipe].train(fold)
+        told = model.predict(with_unit(self._rows[fold], base.stores, model.units), base.totals)
+        told = in_units(told, base.stores, base.units(self.as_of), ("y", "forecast"))
         error = (pl.col("y") - pl.col("forecast")).abs()
         sums = [exact_sum(pl.col(name)) for name in ("y", "forecast")]
         totals = told.group_by("store_id", "origin_date", "date").agg(*sums, hour=exact_sum(error))

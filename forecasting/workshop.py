@@ -11,6 +11,7 @@ import polars as pl
 from features import effects, history, issues, kinship, masking, matrix
 from features.business_day import business_date
 from features.errors import NotKnownError
+from features.money import FIGURE, Money, in_units
 from features.records import Records, Source, days
 from features.vocabulary import Vocabulary
 from forecasting import ensemble
@@ -26,6 +27,8 @@ from forecasting.recipe import Recipe
 from forecasting.stages import Stages
 
 BLOCK_STORES = 100
+MONEY = ("y", "incumbent", "smooth", "scale")
+"""Columns in the target's unit; what members learn from otherwise are ratios of them."""
 JUDGED = ("store_id", "date", "hour", "lead_days", "youth", "y", "incumbent", "forecast", "q10", "q50", "q90")
 
 Made = tuple[Records, history.Past]
@@ -41,7 +44,8 @@ class Workshop:
     chain's other stores there is one block in memory at a time. Results do not depend on the size of blocks.
 
     Of a segment of stores, models are made and judged on those alone, which learn from the whole chain what holidays
-    do to it and what its young stores borrow.
+    do to it and what its young stores borrow. Where the chain sells in several currencies, members are weighed and
+    judged with money in units (`features.money`), so that none counts for more by how its amounts are written.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Workshop:
         self._training: pl.DataFrame | None = None
         self._issued: issues.Issued | None = None
         self._idle: pl.DataFrame | None = None
+        self._money: Money | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
         self._evidence: dict[date, pl.DataFrame] = {}
 
@@ -86,6 +91,12 @@ class Workshop:
     def stores(self) -> pl.DataFrame:
         """All stores of the chain, as recorded."""
         return self._records.stores
+
+    def units(self, as_of: date) -> dict[str, float]:
+        """What counts as one in each currency as known at a date (`Money.units`); none where there is one currency."""
+        if self._money is None:
+            self._money = Money.of(self._records, self.target)
+        return self._money.units(as_of)
 
     def blocks(self) -> Iterator[Made]:
         """All stores with their states, block by block in order of ids."""
@@ -133,27 +144,29 @@ class Workshop:
         folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        seen = self._seen(as_of, folds)
+        seen, units = self._seen(as_of, folds), self.units(as_of)
         if seen is not None:
             weights = ensemble.fit_weights(seen.filter(~pl.col("idle")), prior)
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
-            seen = self._known_rows(as_of).with_columns(pl.col("incumbent").alias(name) for name in members)
+            rows = in_units(self._known_rows(as_of), self.stores, units, MONEY)
+            seen = rows.with_columns(pl.col("incumbent").alias(name) for name in members)
             seen, weights = seen.with_columns(idle=pl.lit(value=False)), prior
         judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
         # An idle day is an error, but neither a reason to forecast less nor a residual that comes with the hour.
         sold = judged.filter(~pl.col("idle"))
         bands = fit_bands(sold)
-        return Model(self.target, as_of, self.recipe, learned, weights, bands,
-                     self._trained_on(as_of, judged, len(folds)), Paths.of(sold, bands),
+        figures = self._trained_on(as_of, judged, len(folds)) | {FIGURE + name: unit for name, unit in units.items()}
+        return Model(self.target, as_of, self.recipe, learned, weights, bands, figures, Paths.of(sold, bands),
                      self.vocabulary(as_of))  # fmt: skip
 
     def judged(self, model: Model) -> pl.DataFrame | None:
         """What a model trained here says at the rolling origins before it, beside what came, `y`; null without any.
 
         One row per store, date, hour and lead: also the incumbent, q10, q50, q90 and youth. Its members' refits had
-        not seen those days; its weights and bands were chosen by them.
+        not seen those days; its weights and bands were chosen by them. Money of several currencies is in the model's
+        units.
         """
         seen = self._seen(model.as_of, self._folds(model.as_of))
         if seen is None:
@@ -162,12 +175,16 @@ class Workshop:
         return with_bands(mixed, model.bands).select(*JUDGED)
 
     def _seen(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
-        """The folds' evidence known at a date, where silent members say what the incumbent does; null without any."""
+        """The folds' evidence known at a date, where silent members say what the incumbent does; null without any.
+
+        Money of several currencies is in units as of the date.
+        """
         evidence = [self._predictions(day).filter(pl.col("known_on") < as_of) for day in reversed(folds)]
         if not sum(frame.height for frame in evidence):
             return None
         members = [*self.recipe.members, *ensemble.BY_HAND]
-        return pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+        seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+        return in_units(seen, self.stores, self.units(as_of), (*MONEY, *self.recipe.members))
 
     def parts(self, as_of: date, beside: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
         """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
@@ -196,6 +213,7 @@ class Workshop:
     def _fit(self, as_of: date) -> tuple[Member, ...]:
         if as_of not in self._fits:
             rows = self.vocabulary(as_of).encode(self._training_rows(as_of))
+            rows = in_units(rows, self.stores, self.units(as_of), MONEY)
             if rows.is_empty():
                 raise NotKnownError(
                     f"too little {self.target} before {as_of} to learn from: the first is on {self.first}; "

@@ -44,7 +44,7 @@ def write_files(root: Path, spec: LakeTable, frames: Iterable[pl.DataFrame]) -> 
     with _unfinished(root) as draft:
         # A table of its own, so that the library cuts files and counts their statistics as ever.
         write_deltalake(
-            draft,
+            draft.absolute().as_uri(),
             _stream(spec, frames),
             partition_by=None if spec.partition is None else [spec.partition],
             writer_properties=WriterProperties(max_row_group_size=ROW_GROUP_ROWS, compression="ZSTD"),
@@ -106,7 +106,7 @@ def commit(
     schema = Schema.from_arrow(spec.empty().to_arrow().schema)
     if delta is None:
         create_table_with_add_actions(
-            str(root / spec.name), schema, list(added), "error", by, configuration=configuration,
+            (root / spec.name).absolute().as_uri(), schema, list(added), "error", by, configuration=configuration,
             commit_properties=properties,
         )  # fmt: skip
         return 0

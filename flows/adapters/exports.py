@@ -15,6 +15,7 @@ def write(rows: pl.DataFrame, path: Path, ending: str) -> None:
 
     In CSV and Excel text is `neutralised`; numbers, dates and Parquet are as they are.
     """
+    path = path.absolute()  # polars takes ~ for the user's folder
     if ending == ".parquet":
         rows.write_parquet(path)
     elif ending == ".csv":

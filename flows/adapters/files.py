@@ -45,8 +45,8 @@ def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFr
     """
     try:
         if path.name.lower().endswith(".parquet"):
-            return _of_calendar(path, pl.read_parquet(path))
-        frame = pl.read_csv(_source(path, encoding), separator=delimiter, infer_schema=False)
+            return _of_calendar(path, pl.read_parquet(path.absolute(), glob=False))
+        frame = pl.read_csv(_source(path, encoding), separator=delimiter, infer_schema=False, glob=False)
     except pl.exceptions.NoDataError:
         raise InputError(f"{path}: is empty; expected a header and rows") from None
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
@@ -91,7 +91,7 @@ def _of_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _source(path: Path, encoding: str) -> Path | bytes:
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
-        return path
+        return path.absolute()
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     try:
         return data.decode(encoding).encode()

@@ -8,6 +8,51 @@ from pathlib import Path
 
 from features.errors import InputError, NotKnownError
 
+NAME = ".daypart"
+"""A home's name where none is given."""
+UNREADABLE = "%?*[]|^\\="
+"""Characters that Delta's, polars' or the database's addresses read as something else than a name."""
+
+
+def nearest_home() -> Path:
+    """The folder `.daypart` in the working folder, else in the nearest folder above that has one.
+
+    Where there is none it is the one that the working folder would have.
+    """
+    working = Path.cwd()
+    return next((found for folder in (working, *working.parents) if _is_home(found := folder / NAME)), working / NAME)
+
+
+def _is_home(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def absolute(home: Path) -> Path:
+    """The same folder whatever the working folder becomes; a first `~` is the user's folder where there is one."""
+    try:
+        return home.expanduser().absolute()
+    except RuntimeError:
+        return home.absolute()
+
+
+def fault_of_name(home: Path) -> str | None:
+    """Why no home can have that path, in words; null where one can."""
+    text = str(home)
+    if not home.name.strip():
+        return "a home needs a name"
+    if text.encode("utf-8", "replace").decode() != text:
+        return "a home cannot be below a folder whose name is not text in UTF-8"
+    found = [character for character in UNREADABLE if character in text]
+    found += ["a control character"] if any(ord(character) < 32 or ord(character) == 127 for character in text) else []
+    if found:
+        return (
+            f"a home cannot have {' or '.join(found)} in its path, which tables or databases read otherwise: rename it"
+        )
+    return None
+
 
 def check_exists(home: Path) -> None:
     """Raises NotKnownError where the home is not there, InputError where this user cannot enter it."""

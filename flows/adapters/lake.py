@@ -251,13 +251,14 @@ class Lake:
         Raises DamagedError where its log cannot be read, or would be read as if less was ever written. It names the
         file of the log, the version, and how to restore it.
         """
-        from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
+
+        from flows.adapters.local_table import LocalTable
 
         spec = lake_table(table)
         folder, log = self.root / spec.name, DeltaLog(self.root, spec)
         try:
-            delta = DeltaTable(folder)
+            delta = LocalTable(folder)
         except (DeltaError, TableNotFoundError) as failed:
             if damages := log.damages():
                 raise DamagedError(str(damages[0])) from failed

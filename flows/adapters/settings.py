@@ -11,11 +11,10 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from features.errors import InputError
 from flows.adapters import toml
-from flows.adapters.homes import check_readable
+from flows.adapters.homes import absolute, check_readable, fault_of_name, nearest_home
 from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
-DEFAULT_HOME = Path(".daypart")
 RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days")
 COUNTS = ("seed", "workers", *RETENTIONS)
 LEAST_DAYS, MOST_DAYS = 2, 36_500
@@ -24,7 +23,7 @@ NUMBERS = (*COUNTS, "cpu_hour_dollars", "gib_hour_dollars")
 
 
 class Settings(BaseSettings):
-    """One home folder and what holds for everything in it.
+    """One home folder and what holds for everything in it; by default `nearest_home`.
 
     What a job costs is told at `cpu_hour_dollars` for each processor's hour of work and `gib_hour_dollars` for each
     hour of a GiB of memory. `engine` says where training and forecasting run, `scheduler` at which address the
@@ -43,7 +42,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, allow_inf_nan=False
     )
 
-    home: Path = DEFAULT_HOME
+    home: Path = Field(default_factory=nearest_home)
     seed: int = Field(7, ge=0, le=2**31 - 1)
     cpu_hour_dollars: float = Field(Prices().cpu_hour, ge=0)
     gib_hour_dollars: float = Field(Prices().gib_hour, ge=0)
@@ -91,13 +90,9 @@ class Settings(BaseSettings):
     @classmethod
     def _whole(cls, home: Path) -> Path:
         """The same folder whatever the working folder becomes."""
-        home = home.expanduser().absolute()
-        if not home.name.strip():
-            raise ValueError("a home needs a name")
-        if str(home).encode("utf-8", "replace").decode() != str(home):
-            raise ValueError("a home cannot be below a folder whose name is not text in UTF-8")
-        if set("?%") & set(str(home)):
-            raise ValueError("a home cannot have ? or % in its path, which addresses of databases read otherwise")
+        home = absolute(home)
+        if (fault := fault_of_name(home)) is not None:
+            raise ValueError(fault)
         if home.exists() and not home.is_dir():
             raise ValueError("that is a file, expected a folder or a name that is free")
         return home
@@ -188,8 +183,8 @@ class WithoutFile(Settings):
 
 
 def _file(given: Mapping[str, Any]) -> Path:
-    home = given.get("home") or os.environ.get(f"{PREFIX}HOME") or DEFAULT_HOME
-    return Path(home).expanduser() / "settings.toml"
+    home = given.get("home") or os.environ.get(f"{PREFIX}HOME") or nearest_home()
+    return absolute(Path(home)) / "settings.toml"
 
 
 def _read(path: Path, names: list[str]) -> dict[str, Any]:

@@ -30,11 +30,16 @@ def opened(folder: Path, name: str) -> Iterator["Study"]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DaypartError(f"{folder / name}.db is used by another process: wait for its end, or end it") from None
-        storage = RDBStorage(f"sqlite:///{_file(folder, name)}")
+        storage = RDBStorage(url(_file(folder, name)))
         try:
             yield tuning.study(name, storage)
         finally:
             storage.engine.dispose()
+
+
+def url(database: Path) -> str:
+    """The address of a database file; Optuna fills in what is in braces."""
+    return f"sqlite:///{database}".replace("{", "{{").replace("}", "}}")
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -44,6 +49,6 @@ def _file(folder: Path, name: str) -> Path:
     path, partial = folder / f"{name}.db", folder / f".{name}.partial.db"
     if not path.exists():
         partial.unlink(missing_ok=True)
-        RDBStorage(f"sqlite:///{partial}").engine.dispose()
+        RDBStorage(url(partial)).engine.dispose()
         partial.replace(path)
     return path

@@ -24,7 +24,7 @@ def explain(
     from flows import explain as explains
     from flows.display import explanations as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     made = options.optional_day(origin, "--origin")
     asked = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, made)
     display.show_explained(explains.explain(place.lake, place.registry, asked), as_json=json)
@@ -44,6 +44,6 @@ def card(
     from flows import card as cards
     from flows.display import explanations as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     done = cards.card(place.lake, place.registry, unit, version, out)
     display.show_card(done, out, as_json=json)

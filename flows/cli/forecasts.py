@@ -32,7 +32,7 @@ def forecast(
     from flows.adapters.meter import Meter
     from flows.display import forecasts as display
 
-    place = Place(context.obj, engine, scheduler)
+    place = Place(context.obj, engine, scheduler).existing()
     if out is not None:
         check_out(out, exports.ENDINGS)
     day, lake, stores = options.optional_day(origin, "--origin"), place.lake, store or []

@@ -26,7 +26,7 @@ def promote(
     from flows import promote as promotions
     from flows.display import governance as display
 
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     done = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -39,7 +39,7 @@ def rollback(
     from flows import promote as promotions
     from flows.display import governance as display
 
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     done = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
     display.show_outcome(done, as_json=json)
 
@@ -50,7 +50,7 @@ def approve(context: typer.Context, request: Request, role: Role, reason: Reason
     from flows import approval as approvals
     from flows.display import governance as display
 
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     done = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -61,7 +61,7 @@ def reject(context: typer.Context, request: Request, role: Role, reason: Reason 
     from flows import approval as approvals
     from flows.display import governance as display
 
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
     display.show_outcome(done, as_json=json)
 
@@ -108,19 +108,19 @@ def audit(
     from flows.reconciliation import verified
 
     place = Place(context.obj, tolerant=not repair).existing()
-    day = options.optional_day(since, "--since")
+    day, home = options.optional_day(since, "--since"), place.settings.home
     if repair:
         from flows import repair as repairs
 
         place.writable()
         made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
-        display.show_repaired(made, as_json=json)
+        display.show_repaired(made, home, as_json=json)
         return
     if not (verify or head is not None):
-        display.show_records(Audit(place.lake).records(), unit, day, as_json=json)
+        display.show_records(Audit(place.lake).records(), unit, day, home, as_json=json)
         return
     found, champions = verified(place.lake, place.registry, head)
-    display.show_verified(found, champions, as_json=json)
+    display.show_verified(found, champions, home, as_json=json)
     if found.faults:
         raise DaypartError(
             "the audit is not as it was written: restore it from a copy and ask who could write to it, or record what "

@@ -30,7 +30,7 @@ def train(
     from flows.display import models as display
     from flows.train import train as run
 
-    place = Place(context.obj, engine, scheduler).writable()
+    place = Place(context.obj, engine, scheduler).existing().writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     asked = [] if engine else place.portfolio.engines()
@@ -59,7 +59,7 @@ def tune(
     from flows import tune as tunes
     from flows.display import models as display
 
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     if minutes is not None and not math.isfinite(minutes):
         raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")
@@ -89,7 +89,7 @@ def backtest(
     from flows import backtest as backtests
     from flows.display import models as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     first, last = options.day(start, "--start"), options.day(end, "--end")
     recipe = options.recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)

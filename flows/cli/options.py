@@ -20,6 +20,7 @@ Units = Annotated[
 ]
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
+HOME = "Folder that holds everything; default the nearest .daypart, here or in a folder above, else one made here."
 MOST, MOST_DAYS = 2**31 - 1, 3_660
 """The greatest version, and the longest span of days that an option takes."""
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
@@ -98,14 +99,13 @@ class Place:
 @app.callback()
 def place(
     context: typer.Context,
-    home: Annotated[
-        Path, typer.Option(envvar="DAYPART_HOME", readable=False, help="Folder that holds everything.")
-    ] = Path(".daypart"),
+    home: Annotated[Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, help=HOME)] = None,
 ) -> None:
     from flows.adapters.failures import readable
+    from flows.adapters.homes import absolute, nearest_home
 
-    context.obj = home
-    context.with_resource(readable(home.expanduser().absolute()))
+    context.obj = nearest_home() if home is None else home
+    context.with_resource(readable(absolute(context.obj)))
 
 
 def day(text: str, option: str) -> date:

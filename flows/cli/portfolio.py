@@ -13,7 +13,7 @@ def portfolio(context: typer.Context, json: Json = False) -> None:
     from flows.display.portfolio import show_portfolio
     from flows.portfolio import portfolio as run
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     waiting = pending(Audit(place.lake, place.registry).records())
     notes = {each.unit: f"v{each.version} waits for an approval (request {each.number})" for each in waiting}
     show_portfolio(run(place.lake, place.registry, notes), as_json=json)

@@ -28,7 +28,7 @@ def replay(
     from flows import replay as replays
     from flows.display import replay as display
 
-    place = Place(context.obj)
+    place = Place(context.obj).existing()
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     policies = replays.named([*(policy or []), *(more or [])])

@@ -31,7 +31,7 @@ def monitor(
     wrong = [name for name in by or () if name not in GROUPS]
     if wrong:
         raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
-    place = Place(context.obj).writable()
+    place = Place(context.obj).existing().writable()
     watch = monitors.monitor(place.lake, place.registry, place.policies, datetime.now(UTC))
     if by and not watch.scores.is_empty():
         watch = replace(watch, scores=monitors.accuracy(place.lake, [GROUPS[name] for name in dict.fromkeys(by)]))
@@ -52,20 +52,20 @@ def status(
     from flows import status as statuses
     from flows.display import governance, watch
 
-    place = Place(context.obj, tolerant=True)
+    place = Place(context.obj, tolerant=True).existing()
+    home = place.settings.home
     if verify:
         from features.errors import DaypartError
         from flows import verify as verifying
 
-        verification = verifying.verify(place.existing().lake)
-        watch.show_verification(verification, as_json=json)
+        verification = verifying.verify(place.lake)
+        watch.show_verification(verification, home, as_json=json)
         if verification.damages:
             raise DaypartError(f"{len(verification.damages)} files of the lake are not as they were written")
         return
     if at is not None:
-        place.existing()
         found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
-        governance.show_day(found, as_json=json)
+        governance.show_day(found, home, as_json=json)
         return
     found_now = statuses.status(place.lake, place.registry, datetime.now(UTC), place.notices)
-    watch.show_status(found_now, as_json=json)
+    watch.show_status(found_now, home, as_json=json)

@@ -4,6 +4,7 @@ import json as encoding
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -44,7 +45,9 @@ def show_declared(changes: Sequence["Change"], role: str, *, as_json: bool) -> N
         print("nothing to declare: the files are as they were declared")
 
 
-def show_records(records: pl.DataFrame, unit: str | None, since: date | None, *, as_json: bool) -> None:
+def show_records(
+    records: pl.DataFrame, unit: str | None, since: date | None, home: Path, *, as_json: bool
+) -> None:  # fmt: skip
     """The records of a unit or all, from a date on. Raises NotKnownError for a unit that no record is of."""
     known = sorted(set(records["unit"]) - {""})
     if unit is not None and known and unit not in known:
@@ -55,8 +58,9 @@ def show_records(records: pl.DataFrame, unit: str | None, since: date | None, *,
     )
     rows = [{**row, "details": encoding.loads(row["details"])} for row in chosen.to_dicts()]
     if as_json:
-        print_json({"records": rows})
+        print_json({"home": home, "records": rows})
         return
+    print(f"home {home}")
     if not rows:
         print("nothing was recorded")
     print_table([
@@ -74,11 +78,12 @@ def _in_words(details: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in told.items())
 
 
-def show_verified(found: "Verified", champions: Sequence[str], *, as_json: bool) -> None:
+def show_verified(found: "Verified", champions: Sequence[str], home: Path, *, as_json: bool) -> None:
     """Every fault in a line, or that there is none; champions that are not as recorded; and the head to keep."""
     if as_json:
-        print_json({**asdict(found), "champions": champions})
+        print_json({"home": home, **asdict(found), "champions": champions})
         return
+    print(f"home {home}")
     for fault in (*found.faults, *champions):
         print(fault)
     for repaired in found.repaired:
@@ -90,11 +95,12 @@ def show_verified(found: "Verified", champions: Sequence[str], *, as_json: bool)
         print(f"head {found.head}")
 
 
-def show_repaired(made: "Record | None", *, as_json: bool) -> None:
+def show_repaired(made: "Record | None", home: Path, *, as_json: bool) -> None:
     """What a repair put on record, or that there was nothing to repair."""
     if as_json:
-        print_json({"repair": made and {**asdict(made), "details": encoding.loads(made.details)}})
+        print_json({"home": home, "repair": made and {**asdict(made), "details": encoding.loads(made.details)}})
         return
+    print(f"home {home}")
     if made is None:
         print("nothing to repair: the records are as they were written")
         return
@@ -103,14 +109,15 @@ def show_repaired(made: "Record | None", *, as_json: bool) -> None:
     print(f"record {made.sequence} acknowledges this, by {made.role}; keep the new head: {made.sequence}:{made.hash}")
 
 
-def show_day(found: "Day", *, as_json: bool) -> None:
+def show_day(found: "Day", home: Path, *, as_json: bool) -> None:
     """Who served, and whether the publication of the day can be made again."""
     again = found.rebuilt
     if as_json:
         rebuilt = {**asdict(again), "same": again.same} if again else None
-        day = {"date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
+        day = {"home": home, "date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
         print_json({**day, "rebuildable_since": found.rebuildable_since, "notices": found.notices})
         return
+    print(f"home {home}")
     if not found.served:
         print(f"nothing served on {found.date}")
     print_table([

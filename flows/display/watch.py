@@ -1,6 +1,7 @@
 """What is printed of the watch over what was published, and of a home."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.drift import moved
@@ -31,11 +32,12 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
         print(f"{unit}: {decision['reason']}")
 
 
-def show_verification(verification: "Verification", *, as_json: bool) -> None:
+def show_verification(verification: "Verification", home: Path, *, as_json: bool) -> None:
     """A line per damaged file, and how many files were read."""
     if as_json:
-        print_json(asdict(verification))
+        print_json({"home": home, **asdict(verification)})
         return
+    print(f"home {home}")
     for damage in verification.damages:
         print(damage)
     files, unverified = verification.files, verification.unverified
@@ -44,11 +46,12 @@ def show_verification(verification: "Verification", *, as_json: bool) -> None:
         print(f"{unverified:,} have none, as they were written before checksums were kept: only sizes are compared")
 
 
-def show_status(found: "Status", *, as_json: bool) -> None:
+def show_status(found: "Status", home: Path, *, as_json: bool) -> None:
     """Tables, models, the last publication, what waits for an approval, and what does not fit."""
     if as_json:
-        print_json(asdict(found))
+        print_json({"home": home, **asdict(found)})
         return
+    print(f"home {home}")
     if not found.tables:
         print("an empty home: start with `daypart ingest stores FILE`, or `daypart demo`")
     print_table(found.tables, "tables")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.money import UNIT
 from forecasting.accuracy import CELL, Level, score
 
 BAND = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
@@ -109,9 +110,13 @@ def coverage_by_daypart(scored: pl.DataFrame) -> pl.DataFrame:
 
 
 def coverage_by_size(scored: pl.DataFrame) -> pl.DataFrame:
-    """One row per target and tenth of its hours by forecast size: coverage, hours and range of forecasts."""
+    """One row per target and tenth of its hours by forecast size: coverage, hours and range of forecasts.
+
+    Money of several currencies is in units (`features.money`).
+    """
     # Equal forecasts share a tenth, so that the row order decides nothing.
-    tenth = ((pl.col("forecast").rank("min") - 1) * 10 // pl.len() + 1).over("target").cast(pl.Int64)
+    size = pl.col("forecast") / pl.col(UNIT) if UNIT in scored.columns else pl.col("forecast")
+    tenth = ((size.rank("min") - 1) * 10 // pl.len() + 1).over("target").cast(pl.Int64)
     return (
         _banded(scored)
         .with_columns(tenth=tenth)
@@ -119,8 +124,8 @@ def coverage_by_size(scored: pl.DataFrame) -> pl.DataFrame:
         .agg(
             coverage=pl.col("actual").is_between("q10", "q90").mean(),
             hours=pl.len(),
-            smallest=pl.col("forecast").min(),
-            largest=pl.col("forecast").max(),
+            smallest=size.min(),
+            largest=size.max(),
         )
         .sort("target", "tenth")
     )

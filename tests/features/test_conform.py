@@ -216,7 +216,7 @@ def test_opening_hours_are_written_one_way(opens: str, closes: Any, becomes: str
         ("weekday", "0", "is below 1"),
         ("weekday", "8", "is above 7"),
         ("weekday", "1.5", "is not a whole number"),
-        ("weekday", "Monday", "is not a whole number"),
+        ("weekday", "Moonday", "is not a whole number"),
         ("weekday", "300", "is not a whole number"),
         ("valid_from", "01.05.2024", "is not a date written YYYY-MM-DD"),
     ],

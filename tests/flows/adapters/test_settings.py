@@ -77,7 +77,7 @@ def test_a_wrong_variable_or_argument_is_named(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="taken.*is a file, expected a folder"):
         Settings(home=tmp_path / "taken")
-    with pytest.raises(InputError, match=r"cannot have \? or % in its path"):
+    with pytest.raises(InputError, match=r"cannot have \? in its path"):
         Settings(home="why?")
     with pytest.raises(InputError, match="timezone is 'Paris': no such time zone; expected an IANA name"):
         Settings(timezone="Paris")

@@ -1,0 +1,165 @@
+"""A chain in two currencies: how a currency writes its amounts changes no other store's forecast and no decision."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features import segments
+from features.money import UNIT, Money, has_several, in_units, with_currency, with_unit
+from features.records import Records
+from features.simulator import ChainSpec, simulate
+from forecasting import accuracy, levels
+from forecasting.card import Origin, card
+from forecasting.gate import Verdict, gate
+from forecasting.model import Model
+from forecasting.nights import Nights
+from forecasting.publication import as_published
+from forecasting.recipe import Recipe
+from forecasting.tuning import Judge
+from forecasting.workshop import Workshop
+
+START, DAYS, OPENED = date(2024, 1, 1), 110, 100
+AS_OF = START + timedelta(days=DAYS)
+RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS, members=("ratio", "level", "linear"))
+FOREIGN, YOUNG = "S0002", "S0004"
+YEN = 150.0
+FIGURES = ("forecast", "q10", "q50", "q90", "incumbent")
+
+
+@cache
+def records(currency: str, factor: float) -> Records:
+    """Five stores in dollars, one of them new, but for one in another currency, whose amounts have a factor."""
+    told = Records.of(simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+    abroad, opened_on = pl.col("store_id") == FOREIGN, START + timedelta(days=OPENED)
+    young = pl.col("store_id") == YOUNG
+    stores = told.stores.with_columns(
+        currency=pl.when(abroad).then(pl.lit(currency)).otherwise(pl.lit("USD")), format=pl.lit("kiosk"),
+        opened_on=pl.when(young).then(pl.lit(opened_on)).otherwise("opened_on"),
+    )  # fmt: skip
+    demand = told.demand.filter(~young | (pl.col("hour_local").dt.date() >= opened_on))
+    sales = pl.when(abroad).then(pl.col("sales") * factor).otherwise("sales")
+    return replace(told, stores=stores, demand=demand.with_columns(sales=sales))
+
+
+@cache
+def shop(currency: str, factor: float) -> Workshop:
+    return Workshop(records(currency, factor), "sales", RECIPE, AS_OF)
+
+
+@cache
+def model(currency: str, factor: float, step: int = DAYS) -> Model:
+    return shop(currency, factor).train(START + timedelta(days=step))
+
+
+EURO, IN_YEN = ("EUR", 1.0), ("JPY", YEN)
+
+
+def published(currency: str, factor: float) -> pl.DataFrame:
+    told = as_published(shop(currency, factor), records(currency, factor), model(currency, factor), AS_OF, "sales-v1")
+    abroad = pl.col("store_id") == FOREIGN
+    names = (*FIGURES, "scale")
+    return told.with_columns(pl.when(abroad).then(pl.col(name) / factor).otherwise(name) for name in names)
+
+
+def alike(found: pl.DataFrame, expected: pl.DataFrame, names: tuple[str, ...] = FIGURES) -> None:
+    for name in names:
+        np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), rtol=1e-6, atol=1e-6)
+
+
+def test_no_store_s_forecast_depends_on_how_another_currency_writes_its_amounts() -> None:
+    found, expected = published(*IN_YEN), published(*EURO)
+    assert found["store_id"].n_unique() == 5
+    alike(found, expected)
+    assert found.filter(pl.col("store_id") == YOUNG)["forecast"].sum() > 0
+
+
+def test_what_is_learned_weighed_and_promised_does_not_either() -> None:
+    found, expected = model(*IN_YEN), model(*EURO)
+    assert found.units == pytest.approx({"USD": 1.0, "JPY": YEN * expected.units["EUR"]}, rel=1e-9)
+    assert found.weights["weight"].to_list() == pytest.approx(expected.weights["weight"].to_list(), abs=1e-6)
+    figures = {name: value for name, value in found.trained_on.items() if not name.startswith("money_unit_")}
+    assert figures == pytest.approx({name: expected.trained_on[name] for name in figures}, rel=1e-5)
+    assert Model.from_files(found.files()).units == found.units
+
+
+def test_the_gate_decides_the_same() -> None:
+    def verdict(chain: tuple[str, float]) -> Verdict:
+        return gate(model(*chain), model(*chain, step=DAYS - 28), shop(*chain))
+
+    found, expected = verdict(IN_YEN), verdict(EURO)
+    assert (found.promote, found.reason) == (expected.promote, expected.reason)
+    assert found.figures["gain_bps"] == pytest.approx(expected.figures["gain_bps"], abs=1e-3)
+
+
+def test_tuning_nights_and_the_card_judge_the_same() -> None:
+    assert _judged(IN_YEN) == pytest.approx(_judged(EURO), rel=1e-6)
+    night = AS_OF - timedelta(days=14)
+    errors = [Nights(shop(*chain), [night]).scored(model(*chain, step=DAYS - 14), night) for chain in (IN_YEN, EURO)]
+    alike(errors[0].errors, errors[1].errors, ("actual", "forecast_hour", "incumbent_day"))
+    alike(errors[0].rows.drop_nulls("actual"), errors[1].rows.drop_nulls("actual"), ("actual", "forecast", "incumbent"))
+    cards = [card("sales", model(*chain), _origin(chain)).split("## Accuracy")[1] for chain in (IN_YEN, EURO)]
+    assert cards[0] == cards[1]
+
+
+def _judged(chain: tuple[str, float]) -> dict[str, float]:
+    judge = Judge(shop(*chain), AS_OF)
+    return judge.wape_bps(RECIPE, judge.folds)
+
+
+def _origin(chain: tuple[str, float]) -> Origin:
+    return Origin({}, START, shop(*chain).stores, shop(*chain).judged(model(*chain)), False, "-")
+
+
+def test_scores_over_two_currencies_are_of_units() -> None:
+    def scored(chain: tuple[str, float]) -> pl.DataFrame:
+        told = as_published(
+            shop(*chain), records(*chain), model(*chain, step=DAYS - 14), AS_OF - timedelta(days=14), "-"
+        )
+        hours = records(*chain).demand.select("store_id", "hour_utc", actual="sales")
+        rows = told.join(hours, on=["store_id", "hour_utc"], how="left").with_columns(pl.col("actual").fill_null(0.0))
+        units = Money.of(records(*chain), "sales").units(AS_OF)
+        return accuracy.score(with_unit(rows, records(*chain).stores, units), "hour")
+
+    found, expected = scored(IN_YEN), scored(EURO)
+    assert found["accuracy_bps"].item() == pytest.approx(expected["accuracy_bps"].item(), abs=1e-3)
+    assert found["actual"].item() == pytest.approx(expected["actual"].item())
+
+
+def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
+    def weeks(chain: tuple[str, float]) -> pl.DataFrame:
+        rows = as_published(shop(*chain), records(*chain), model(*chain), AS_OF, "sales-v1")
+        stores = with_currency(records(*chain).stores)
+        told = levels.summed(rows, model(*chain), stores, "week")
+        return in_units(told, stores, model(*chain).units, FIGURES).sort("store_id", "lead_days")
+
+    alike(weeks(IN_YEN), weeks(EURO))
+
+    def volumes(chain: tuple[str, float]) -> pl.DataFrame:
+        sold = segments.mean_daily(records(*chain).scan_demand(), "sales", AS_OF)
+        return in_units(sold, records(*chain).stores, Money.of(records(*chain), "sales").units(AS_OF), ["volume"])
+
+    alike(volumes(IN_YEN), volumes(EURO), ("volume",))
+
+
+def test_a_chain_of_one_currency_has_no_units_and_the_bits_that_it_had() -> None:
+    declared, derived = records("USD", 1.0), records("USD", 1.0)
+    derived = replace(derived, stores=derived.stores.with_columns(currency=None, country=pl.lit("US")))
+    assert not has_several(declared.stores)
+    assert not has_several(derived.stores)
+    assert Money.of(declared, "sales").units(AS_OF) == {}
+    rows = pl.DataFrame({"store_id": [FOREIGN], "forecast": [1.0]})
+    assert with_unit(rows, declared.stores, {}) is rows
+    assert UNIT not in in_units(rows, declared.stores, {}, ["forecast"]).columns
+    assert model("USD", 1.0).units == {}
+
+
+def test_orders_have_no_units() -> None:
+    chain = records(*IN_YEN)
+    assert Workshop(chain, "orders", RECIPE, AS_OF).units(AS_OF) == {}
+    rows = pl.DataFrame({"store_id": [FOREIGN] * 2, "target": ["orders", "sales"], "forecast": [3.0, 300.0]})
+    told = in_units(rows, chain.stores, {"USD": 1.0, "JPY": YEN}, ["forecast"])
+    assert told["forecast"].to_list() == [3.0, 2.0]
