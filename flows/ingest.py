@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from features.cells import clean
 from features.clock import NO_CHOICE, ClockChanges
 from features.conform import Conformed, conform
 from features.errors import InputError, SchemaError, ValueRefused
 from features.lines import read_lines
 from features.mapping import Mapping
-from features.pos import Summary, count_lines
+from features.pos import Summary, count_lines, without_prices
 from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
+from flows import pos_lines, pos_sources
 from flows.adapters import files, refusals, toml
-from flows.adapters.lake import Lake
+from flows.adapters.lake import Lake, Upserted
 from flows.adapters.staging import Staging
+from flows.pos_report import PosReport
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,17 @@ def ingest_pos(
     mapping_path: Path | str,
     skip_bad: bool = False,
     changes: ClockChanges = NO_CHOICE,
+    replace_hours: bool = False,
+    now: datetime | None = None,
 ) -> IngestReport:
-    """Counts the point-of-sale lines of all files together and upserts them as demand in one commit.
+    """Keep the point-of-sale lines that count, by file, and make demand the sum of all kept lines in their hours.
 
-    A store-hour's lines may lie in several files, and so may a ticket's. A line that two files hold, as
-    `features.repeats.repeated_lines` has it, is an InputError. `changes` come before the choices of the mapping.
-    What is refused, written and raised is otherwise as in `ingest_table`.
+    A store-hour's lines may lie in several files, and so may a ticket's, whether they are ingested together or apart. A
+    line that a file ingested before holds too counts once. A line that two files of one call hold, as
+    `features.repeats.repeated_lines` has it, is an InputError. A file again, or its name with new content, replaces
+    what it brought (`flows.pos_sources.arrival`); with `replace_hours` its store-hours replace all earlier lines
+    of these hours. `now` is when the files are ingested. `changes` come before the choices of the mapping. What is
+    refused, written and raised is otherwise as in `ingest_table`.
     """
     mapping, found, zones = read_mapping(mapping_path).with_changes(changes), files.find(paths), _zones(lake)
     if zones is None:
@@ -99,7 +108,8 @@ def ingest_pos(
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones)
-    _refuse_repeats(_by_file(lines.kept, starts), found, mapping)
+    kept = _by_file(lines.kept, starts)
+    _refuse_repeats(kept, found, mapping)
     counted = count_lines(lines, mapping.priced)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
@@ -110,8 +120,18 @@ def ingest_pos(
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
-    report = _upsert(lake, "demand", found, conformed.rows.select(conformed.given), cells, listed)
-    return replace(report, summary=_told(counted.summary), pos=counted.summary.as_dict())
+    read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
+    kept = kept if mapping.priced else without_prices(kept)
+    described = pos_sources.described(found, kept, read, mapping, now or datetime.now(UTC))
+    with pos_lines.writing(lake) as finished:
+        change = pos_sources.arrival(lake, described, kept, replace_hours)
+        done = pos_lines.apply(lake, change)
+    stored = Upserted(done.taken, done.replaced, done.unchanged, done.version)
+    report = _report("demand", found, stored, cells, listed)
+    names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
+    told = PosReport.of(described, change, done, names, finished, mapping)
+    summary = [*_told(counted.summary), *told.lines()]
+    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
 
 
 def read_mapping(path: Path | str) -> Mapping:
@@ -186,7 +206,10 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
 def _upsert(
     lake: Lake, table: str, found: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
 ) -> IngestReport:
-    done = lake.upsert(table, rows)
+    return _report(table, found, lake.upsert(table, rows), cells, listed)
+
+
+def _report(table: str, found: list[Path], done: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
     return IngestReport(
         table=table,
         files=[str(path) for path in found],
