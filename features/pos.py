@@ -84,7 +84,7 @@ def without_prices(lines: pl.DataFrame) -> pl.DataFrame:
 def hourly(lines: pl.DataFrame, line_tickets: pl.DataFrame) -> pl.DataFrame:
     """One row per store and hour with a line: HOUR, orders, sales, millionths (refunds net, not clipped); sorted.
 
-    `line_tickets` are the `tickets` of the lines. Money is null in an hour that has no line with a price (`millionths` null).
+    `line_tickets` are the `tickets` of the lines. Money is null in an hour where no line has a price (`millionths`).
     """
     orders = line_tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
     total = pl.when(pl.col("millionths").is_not_null().any()).then(pl.col("millionths").sum())

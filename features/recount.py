@@ -1,7 +1,7 @@
 """Recount: the demand of the store-hours that a change of stored point-of-sale lines touches."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
@@ -23,10 +23,11 @@ SPAN = (
 class Recount:
     """The touched store-hours after a change.
 
-    `demand` has one row per touched hour with a line: HOUR, orders, sales (null without prices), and whether the
-    hour was `counted` before. `emptied` has HOUR of those that have no line any more. `reach` are dates without which
-    a ticket may be cut off, so that the count is not sure; empty where it is. `shared` has the changed lines that another
-    source holds too, one row per line and source: SAME_LINE and source.
+    `demand` has one row per touched hour with a line: HOUR, orders, sales (null without prices), whether it
+    `gives_sales` (else sales stay as they are), and whether the hour was `counted` before. `emptied` has HOUR of those
+    that have no line any more. `reach` are dates without which a ticket may be cut off, so that the count is not sure;
+    empty where it is. `shared` has the changed lines that another source holds too, one row per line and source:
+    SAME_LINE and source.
     """
 
     demand: pl.DataFrame
@@ -39,8 +40,8 @@ def recount(before: pl.DataFrame, after: pl.DataFrame, window: frozenset[date]) 
     """Count the hours that a change touches, as `features.pos` counts those of one file with all lines.
 
     `before` and `after` are the stored lines of the stores at hand on all local dates of the window, with `source` and
-    `changed`: whether that source is part of the change. Touched are the hours of changed lines and those in which a ticket
-    of theirs begins or began.
+    `changed`: whether that source is part of the change. Touched are the hours of changed lines and those in which a
+    ticket of theirs begins or began.
     """
     changed = pl.concat([before, after]).filter("changed")
     earlier, later = _counted(before, changed), _counted(after, changed)

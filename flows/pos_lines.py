@@ -8,7 +8,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -56,9 +56,9 @@ class LineChange:
 class DemandChange:
     """What became of demand: rows new, replaced and there already, and the table's version since.
 
-    `emptied` counts the hours that went as no file holds a line of them. `unexplained` counts the replaced rows of hours
-    that had no stored line before: of an hourly table, or of lines that are not kept any more. `shared` are the lines of
-    the change that another source holds too, as in `features.recount.Recount`.
+    `emptied` counts the hours that went as no file holds a line of them. `unexplained` counts the replaced rows of
+    hours that had no stored line before: of an hourly table, or of lines that are not kept any more. `shared` are the
+    lines of the change that another source holds too, as in `features.recount.Recount`.
     """
 
     taken: int
@@ -132,8 +132,8 @@ def _recounted(lake: Lake, entry: Mapping[str, Any], before: int | None, version
     dates = frozenset(map(date.fromisoformat, entry["dates"]))
     window, step = dates | {day + DAY for day in dates} | {day - DAY for day in dates}, 1
     while True:
-        parts = [_window(lake, entry, dates, window, number) for number in (before, version)]
-        found = recount(*parts, window)
+        earlier, later = (_window(lake, entry, dates, window, number) for number in (before, version))
+        found = recount(earlier, later, window)
         if not found.reach:
             return found
         window |= {day + n * DAY for day in found.reach for n in range(-step, step + 1)}

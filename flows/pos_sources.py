@@ -75,7 +75,7 @@ def arrival(lake: Lake, files: pl.DataFrame, kept: pl.DataFrame, replace_hours: 
     of_file = files.select("file", "source").join(sources.select("file"), on="file", how="semi")
     placed = with_occurrence(kept).join(of_file, on="file", how="inner", maintain_order="left")
     lines = placed.with_columns(date=pl.col("at_local").dt.date()).select(LAKE["pos_lines"].empty().columns)
-    lines = lines.cast(dict(LAKE["pos_lines"].schema))
+    lines = lines.cast({"row": pl.Int64, "occurrence": pl.Int64})
     stored = stored_sources(lake)
     own = _of_sources(lake, stored.filter(pl.col("source").is_in(sources["source"].implode())))
     others = _of_hours(lake, lines) if replace_hours else _of_name(lake, stored, sources, lines)
@@ -86,6 +86,12 @@ def arrival(lake: Lake, files: pl.DataFrame, kept: pl.DataFrame, replace_hours: 
     columns = [name for name in POS_SOURCES if name != "lines_version"]
     since = pl.concat([sources.select(columns), less.select(columns)])
     return LineChange(added, removed, since, pl.concat([lines, going]), forgotten)
+
+
+def listed(lake: Lake) -> list[dict[str, Any]]:
+    """Every source, the latest first: the columns of `pos_sources`, stores as a list, without the version."""
+    rows = stored_sources(lake).drop("lines_version").to_dicts()
+    return [{**row, "stores": json.loads(row["stores"])} for row in rows]
 
 
 def take_back(lake: Lake, name: str, now: datetime) -> TakenBack:
@@ -102,7 +108,7 @@ def take_back(lake: Lake, name: str, now: datetime) -> TakenBack:
         gone_before = _gone_before(lake, row, lines.height)
         if lines.is_empty() and row["lines_kept"]:
             raise InputError(
-                f"{row['name']} cannot be taken back: its lines are gone, `daypart maintain` removed them by lines_days; "
+                f"{row['name']} cannot be taken back: its lines are gone, removed by `daypart maintain` (lines_days); "
                 "give the right demand of its hours with `daypart ingest demand`"
             )
         since = source.drop("lines_version").with_columns(taken_back_utc=pl.lit(at, pl.Datetime("us")))
@@ -186,8 +192,8 @@ def _named(stored: pl.DataFrame, name: str) -> pl.DataFrame:
         hashes = ", ".join(f"{row['source']} ({row['name']})" for row in held.head(5).to_dicts())
         raise InputError(f"{name!r} names {held.height} sources; give the hash of one: {hashes}")
     if found.height:
-        at = found["taken_back_utc"].max()
-        raise InputError(f"{name!r} was taken back at {at:%Y-%m-%d %H:%M} UTC; `daypart sources` lists what is held")
+        at = str(found["taken_back_utc"].max())[:16]
+        raise InputError(f"{name!r} was taken back at {at} UTC; `daypart sources` lists what is held")
     raise InputError(f"{name!r} names no source; `daypart sources` lists the {stored.height} that there are")
 
 

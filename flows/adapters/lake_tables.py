@@ -221,8 +221,8 @@ LAKE: dict[str, LakeTable] = {
 """Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run or a record says.
 
 `pos_lines` has one row per line of a point of sale that counts, `date` the store's local date; `pos_sources` one per
-file that they came from, `source` the first characters of its SHA-256, `stores` a JSON list, `lines_version` the version
-of `pos_lines` since which it is as it says and demand is the sum of the lines.
+file that they came from, `source` the first characters of its SHA-256, `stores` a JSON list, `lines_version` the
+version of `pos_lines` that it speaks of: demand is the sum of the lines of the greatest one.
 """
 
 

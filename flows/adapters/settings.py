@@ -16,7 +16,7 @@ from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
 DEFAULT_HOME = Path(".daypart")
-RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days")
+RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days", "lines_days")
 COUNTS = ("seed", "workers", *RETENTIONS)
 LEAST_DAYS, MOST_DAYS = 2, 36_500
 """A reader may hold what it has begun to read for hours: nothing younger than LEAST_DAYS is ever removed."""
@@ -33,7 +33,9 @@ class Settings(BaseSettings):
 
     `daypart maintain` keeps for so many days: `versions_days` earlier versions of tables, from which published
     forecasts can be made again; `refusals_days` lists of refused rows; `runs_days` MLflow's runs; `forecasts_days` and
-    `scores_days` origins before the latest one. Monitoring and health reports read the last three months of both.
+    `scores_days` origins before the latest one; `lines_days` dates of point-of-sale lines before the latest one that is
+    not ahead of the clock. Demand stays, but a file without lines can no longer be taken back. Monitoring and health
+    reports read the last three months of forecasts and scores.
 
     Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
@@ -56,6 +58,7 @@ class Settings(BaseSettings):
     scores_days: int = Field(1096, ge=90, le=MOST_DAYS)
     refusals_days: int = Field(90, ge=LEAST_DAYS, le=MOST_DAYS)
     runs_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
+    lines_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
 
     def __init__(self, **given: Any) -> None:
         check_readable(_file(given).parent.absolute())
