@@ -18,6 +18,7 @@ from features.pos import Summary, count_lines, without_prices
 from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows import pos_lines, pos_sources
+from flows import resettle as moves
 from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake, Upserted
 from flows.adapters.staging import Staging
@@ -57,29 +58,40 @@ def ingest_table(
     paths: Sequence[Path | str],
     skip_bad: bool = False,
     changes: ClockChanges = NO_CHOICE,
+    resettle: bool = False,
 ) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
     Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
     file lacks leaves it as it is. Local times that a store's clock shows twice or never are read as `changes` say, file
     by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
-    way. Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
+    way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves its rows first
+    (`flows.resettle`). Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
     spec, found = TABLES[table], files.find(paths)
     zones = _zones(lake) if spec is not STORES else None
-    faults, good, collapsed = [], 0, 0
+    faults, good, collapsed, told = [], 0, 0, []
+    came: dict[str, set[str]] = {"local": set(), "utc": set()}
     with Staging(table, lake.root.parent) as staged:
         for path in found:
-            each = _conform_file(path, spec, zones, changes)
+            frame = files.read(path)
+            each = _conform(path, frame, spec, zones, changes)
+            if spec.clocks:
+                came[_clock_of(frame, spec)].update(each.rows["store_id"].unique())
             staged.add(each.rows.select(each.given))
             faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + each.rows.height, collapsed + each.collapsed
         cells = pl.concat(faults)
         listed = _refuse(lake, table, cells, skip_bad and good > 0)
+        if spec is STORES:
+            told = _move_stores(lake, staged, resettle)
+        for clock, stores in came.items():
+            if stores:
+                moves.note_clocks(lake, table, sorted(stores), clock)
         report = _upsert(lake, table, found, staged, cells, listed)
-    return replace(report, rows_collapsed=collapsed)
+    return replace(report, rows_collapsed=collapsed, summary=told)
 
 
 def ingest_pos(
@@ -150,12 +162,33 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
     return lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
 
 
-def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None, changes: ClockChanges) -> Conformed:
-    frame = files.read(path)
+def _conform(
+    path: Path, frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None, changes: ClockChanges
+) -> Conformed:
     try:
         return conform(frame, table, zones, changes)
     except SchemaError as error:
         raise SchemaError(f"{path}: {error}") from None
+
+
+def _clock_of(frame: pl.DataFrame, table: Table) -> str:
+    """The clock by which a file's rows come: `utc` where only that says when, or local times carry their zone."""
+    local = f"{table.clocks[0]}_local"
+    dtype = frame.schema.get(local)
+    zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    return "utc" if local not in frame.columns or zoned else "local"
+
+
+def _move_stores(lake: Lake, staged: Staging, resettle: bool) -> list[str]:
+    """Moves the rows of stores whose time zone the file corrects, or refuses; what was done, for people."""
+    stores = pl.concat([part.select("store_id", "timezone") for part in staged])
+    moved = moves.moved_stores(lake, stores)
+    if moved.is_empty():
+        return []
+    if not resettle:
+        moves.refuse(moved)
+    with pos_lines.writing(lake):
+        return moves.resettle(lake, moved)
 
 
 def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:

@@ -188,6 +188,7 @@ POS_SOURCES = {
     **{"taken_back_utc": MOMENT},
 }
 FROM_POS = "daypart ingest pos FILE --mapping FILE.toml"
+CLOCKS = {"table": TEXT, "store_id": TEXT, "clock": TEXT}
 ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
 TALLIED = LakeTable(
     "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
@@ -216,13 +217,15 @@ LAKE: dict[str, LakeTable] = {
         FROM_POS,
         frozenset({"first_hour_local", "last_hour_local", "taken_back_utc"}),
     ),
+    "clocks": LakeTable("clocks", CLOCKS, ("table", "store_id", "clock"), "daypart ingest demand FILE"),
     "announced": LakeTable("announced", ANNOUNCED, ("unit", "decided_on"), "daypart deploy"),
 }
 """Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run or a record says.
 
 `pos_lines` has one row per line of a point of sale that counts, `date` the store's local date; `pos_sources` one per
 file that they came from, `source` the first characters of its SHA-256, `stores` a JSON list, `lines_version` the
-version of `pos_lines` that it speaks of: demand is the sum of the lines of the greatest one.
+version of `pos_lines` that it speaks of: demand is the sum of the lines of the greatest one. `clocks` has one row per
+table, store and clock, `local` or `utc`, by which rows came in.
 """
 
 

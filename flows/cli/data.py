@@ -77,6 +77,12 @@ def ingest(
             "--replace-hours", help="Pos: the files' store-hours replace what other files hold of these hours."
         ),
     ] = False,
+    resettle: Annotated[
+        bool,
+        typer.Option(
+            "--resettle", help="Stores: where a time zone is corrected, move the store's rows to the new clock."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check files and upsert their rows into a table.
@@ -90,6 +96,8 @@ def ingest(
     from flows.display import data as display
 
     changes = options.clock_changes(repeated_hour, missing_hour)
+    if resettle and table != "stores":
+        raise InputError(f"--resettle is for stores, not for {table}: leave it out")
     lake = Place(context.obj).writable().lake
     if table == "pos":
         if mapping is None:
@@ -98,7 +106,7 @@ def ingest(
     else:
         if replace_hours:
             raise InputError(f"--replace-hours is for pos lines, and {table} is none: leave it out")
-        report = ingests.ingest_table(lake, table, paths, skip_bad, changes)
+        report = ingests.ingest_table(lake, table, paths, skip_bad, changes, resettle)
     display.show_ingest(report, as_json=json)
 
 
