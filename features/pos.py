@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from features.exact import begins
 from features.lines import MILLIONTHS, Lines, read_lines
 from features.mapping import Mapping
 
@@ -105,14 +106,13 @@ def tickets(lines: pl.DataFrame, *also: pl.Expr) -> pl.DataFrame:
     """
     number = ["store_id", "ticket"]
     at, day = pl.col("at_utc"), pl.col("at_local").dt.date()
-    pause = (at - at.shift().over(number)) > pl.duration(hours=SAME_TICKET_HOURS)
-    another = pause & (day != day.shift().over(number))
-    counted = lines.sort(*number, "at_utc", maintain_order=True).with_columns(another=another.fill_null(value=False))
+    pause = (at - at.shift()) > pl.duration(hours=SAME_TICKET_HOURS)
+    first = begins(*number) | (pause & (day != day.shift()))
+    counted = lines.sort(*number, "at_utc", maintain_order=True).with_columns(use=first.cum_sum())
     return (
-        counted.with_columns(use=pl.col("another").cum_sum().over(number))
-        .group_by(*number, "use", maintain_order=True)
+        counted.group_by("use", maintain_order=True)
         .agg(
-            pl.col("hour_utc", "hour_local").first(),
+            pl.col(*number, "hour_utc", "hour_local").first(),
             *also,
             is_order=(pl.col("millionths").sum() > 0) | pl.col("millionths").is_null().any(),
         )
