@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import InputError
-from flows import pos_lines
+from flows import pos_lines, pos_sources
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
 from flows.adapters.settings import Settings
@@ -318,3 +318,29 @@ def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> Non
     assert (done.lines, done.kept_before) == (1, "2024-01-05")
     assert [day for _, day, *_ in till.demand()] == ["05 08", "06 08", "06 08"]
     assert date(2023, 1, 5) not in house.lake.scan("pos_lines").collect()["date"].to_list()
+
+
+def test_a_file_of_which_no_line_counts_is_a_source_too(till: Till) -> None:
+    till.mapping.write_text(MAPPING + '[[drop]]\ncolumn = "No"\nequals = ["VOID"]\n')
+    till.again(till.write("a.csv", COFFEE), till.write("void.csv", ROLL.replace(",2,", ",VOID,")))
+    rows = {Path(row["name"]).name: row for row in listed(till.lake)}
+    assert (rows["void.csv"]["lines_read"], rows["void.csv"]["lines_kept"], rows["void.csv"]["stores"]) == (1, 0, [])
+    done = take_back(till.lake, "void.csv", NOW)
+    assert (done.lines, done.demand.emptied, done.kept_before) == (0, 0, None)
+    assert till.demand() == [("NY", "05 08", 1.0, 3.0)]
+
+
+def test_a_night_reads_only_the_dates_that_it_touches(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    till.ingest("old.csv", *(f"NY,2024-01-{day:02} 08:05:00,1,3" for day in range(1, 20)))
+    read: list[int] = []
+    stored_lines = pos_lines.stored_lines
+
+    def noted(*given: Any) -> pl.DataFrame:
+        found = stored_lines(*given)
+        read.append(found.height)
+        return found
+
+    monkeypatch.setattr(pos_lines, "stored_lines", noted)
+    monkeypatch.setattr(pos_sources, "stored_lines", noted)
+    till.ingest("night.csv", "NY,2024-01-19 18:05:00,2,3")
+    assert max(read) <= 3
