@@ -14,7 +14,7 @@ from features.conform import Conformed, conform
 from features.errors import InputError, SchemaError, ValueRefused
 from features.lines import read_lines
 from features.mapping import Mapping
-from features.pos import Summary, count_lines, without_prices
+from features.pos import count_lines, without_prices
 from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows import pos_lines, pos_sources
@@ -22,7 +22,7 @@ from flows import resettle as moves
 from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake, Upserted
 from flows.adapters.staging import Staging
-from flows.pos_report import PosReport
+from flows.pos_report import PosReport, summary_lines
 
 
 @dataclass(frozen=True)
@@ -135,15 +135,22 @@ def ingest_pos(
     read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
     kept = kept if mapping.priced else without_prices(kept)
     described = pos_sources.described(found, kept, read, mapping, now or datetime.now(UTC))
+    done, told = _keep(lake, described, kept, mapping, replace_hours)
+    report = _report("demand", found, done, cells, listed)
+    summary = [*summary_lines(counted.summary), *told.lines()]
+    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
+
+
+def _keep(
+    lake: Lake, described: pl.DataFrame, kept: pl.DataFrame, mapping: Mapping, replace_hours: bool
+) -> tuple[Upserted, PosReport]:
+    """Stores the lines of files, and with them demand; what became of its rows, and of the lines of other files."""
     with pos_lines.writing(lake) as finished:
         change = pos_sources.arrival(lake, described, kept, replace_hours)
         done = pos_lines.apply(lake, change)
-    stored = Upserted(done.taken, done.replaced, done.unchanged, done.version)
-    report = _report("demand", found, stored, cells, listed)
     names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
     told = PosReport.of(described, change, done, names, finished, mapping)
-    summary = [*_told(counted.summary), *told.lines()]
-    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
+    return Upserted(done.taken, done.replaced, done.unchanged, done.version), told
 
 
 def read_mapping(path: Path | str) -> Mapping:
@@ -255,19 +262,3 @@ def _report(table: str, found: list[Path], done: Upserted, cells: pl.DataFrame, 
         refused_file=str(listed) if listed else None,
         version=done.version,
     )
-
-
-def _told(summary: Summary) -> list[str]:
-    """The summary in a few lines for people."""
-    dropped = "".join(f", {count:,} dropped as {rule}" for rule, count in summary.lines_dropped.items() if count)
-    lines = [
-        f"{summary.lines_read:,} lines read{dropped}",
-        f"{summary.tickets_kept:,} orders of {summary.tickets:,} tickets",
-        f"{summary.first_day} to {summary.last_day}, {summary.open_days:,} open store-days",
-    ]
-    if summary.sales_before_clipping is None or summary.clipped_sales is None:
-        return [*lines, "no prices, so no sales"]
-    lines.append(f"sales {summary.sales_before_clipping:,.2f} with refunds net")
-    if summary.clipped_hours:
-        lines.append(f"{summary.clipped_hours:,} store-hours below 0 clipped by {summary.clipped_sales:,.2f}")
-    return lines

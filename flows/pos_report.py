@@ -1,4 +1,4 @@
-"""What `ingest pos` says of lines that other files hold, replace or left behind."""
+"""What `ingest pos` says: of the lines of a call, and of those that other files hold or lose."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,6 +6,7 @@ from typing import Self
 import polars as pl
 
 from features.mapping import Mapping
+from features.pos import Summary
 from features.repeats import SAME_LINE
 from flows.pos_lines import DemandChange, LineChange
 
@@ -70,6 +71,22 @@ NOT_NUMBERED = (
     "the export has no ticket number: equal lines of two files may be two customers, so give files that do not repeat "
     "each other in one command"
 )
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The summary of a call's lines in a few lines for people."""
+    dropped = "".join(f", {count:,} dropped as {rule}" for rule, count in summary.lines_dropped.items() if count)
+    lines = [
+        f"{summary.lines_read:,} lines read{dropped}",
+        f"{summary.tickets_kept:,} orders of {summary.tickets:,} tickets",
+        f"{summary.first_day} to {summary.last_day}, {summary.open_days:,} open store-days",
+    ]
+    if summary.sales_before_clipping is None or summary.clipped_sales is None:
+        return [*lines, "no prices, so no sales"]
+    lines.append(f"sales {summary.sales_before_clipping:,.2f} with refunds net")
+    if summary.clipped_hours:
+        lines.append(f"{summary.clipped_hours:,} store-hours below 0 clipped by {summary.clipped_sales:,.2f}")
+    return lines
 
 
 def _numbers_tickets(mapping: Mapping) -> bool:
