@@ -1,7 +1,9 @@
 """Recount: the demand of the store-hours that a change of stored point-of-sale lines touches."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Self
 
 import polars as pl
 
@@ -34,6 +36,14 @@ class Recount:
     emptied: pl.DataFrame
     reach: frozenset[date]
     shared: pl.DataFrame
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the recounts of several stores, at least one of them, as one."""
+        demand, emptied, shared = (
+            pl.concat([getattr(part, name) for part in parts]) for name in ("demand", "emptied", "shared")
+        )
+        return cls(demand, emptied, frozenset().union(*(part.reach for part in parts)), shared)
 
 
 def recount(before: pl.DataFrame, after: pl.DataFrame, window: frozenset[date]) -> Recount:

@@ -23,6 +23,8 @@ from flows.adapters.lock import held
 ENTRY = "pos"
 """The name, in a commit of `pos_lines`, of what is to follow on it."""
 DAY = timedelta(days=1)
+BLOCK_LINES = 500_000
+"""So many lines of a change are counted at a time, by blocks of stores."""
 UNCHANGING = ("lines_version", "ingested_utc")
 """Columns of a source in which it may differ although nothing of it changed."""
 
@@ -49,6 +51,7 @@ class LineChange:
         return {
             **{"sources": rows, "forgotten": list(self.forgotten), "touched": sorted(touched)},
             **{"dates": [day.isoformat() for day in dates], "stores": stores.to_list()},
+            "lines": self.lines.height + self.removed.height,
         }
 
 
@@ -121,8 +124,10 @@ def stored_sources(lake: Lake) -> pl.DataFrame:
 
 def _follow(lake: Lake, entry: Mapping[str, Any], before: int | None, version: int | None) -> DemandChange:
     """Bring demand and sources to what the lines of a version are."""
-    counted = _recounted(lake, entry, before, version)
-    done = _write_demand(lake, counted)
+    size = -(-len(entry["stores"]) // (1 + entry["lines"] // BLOCK_LINES)) or 1
+    blocks = [entry["stores"][first : first + size] for first in range(0, len(entry["stores"]), size)]
+    counted = [_recounted(lake, {**entry, "stores": stores}, before, version) for stores in blocks or [[]]]
+    done = _write_demand(lake, Recount.joined(counted))
     _write_sources(lake, entry, before, version)
     return done
 

@@ -344,3 +344,11 @@ def test_a_night_reads_only_the_dates_that_it_touches(till: Till, monkeypatch: p
     monkeypatch.setattr(pos_sources, "stored_lines", noted)
     till.ingest("night.csv", "NY,2024-01-19 18:05:00,2,3")
     assert max(read) <= 3
+
+
+def test_blocks_of_stores_give_what_all_stores_give(till: Till, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{store},2024-01-05 08:05:00,{n},{n}" for n, store in enumerate(["NY", "LA"] * 3, 1)]
+    till.ingest("a.csv", *lines[:4])
+    monkeypatch.setattr(pos_lines, "BLOCK_LINES", 1)
+    till.ingest("b.csv", *lines[3:])
+    assert till.demand() == [("LA", "05 08", 3.0, 12.0), ("NY", "05 08", 3.0, 9.0)]
