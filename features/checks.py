@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -32,6 +33,10 @@ TWICE: dict[RepeatedHour | None, str] = {
     "second": "and more than twice in the file: give {utc}",
 }
 """Why a local time that exists twice is refused, by the choice for the repeated hour."""
+
+
+AHEAD = "correct the clock that wrote it, or the format of the date"
+"""What to do about a moment that has not come yet."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,15 @@ def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | 
         if local in table.names and utc in table.names:
             full = pl.col(local) == pl.col(local).dt.truncate("1h")
             yield Check(told[0], ~full, "is not on the full hour of the store's clock")
+
+
+def of_the_future(table: Table, given: Sequence[str], now: datetime) -> Iterator[Check]:
+    """What happened later than `now`, UTC: in tables of which every row tells what came."""
+    for stem in moments(table):
+        told = [name for name in (f"{stem}_local", f"{stem}_utc") if name in given]
+        if told and f"{stem}_utc" in table.names:
+            late = pl.col(f"{stem}_utc") > pl.lit(now.replace(tzinfo=None), pl.Datetime("us"))
+            yield Check(told[0], late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
 
 
 def to_settle(table: Table, given: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 
@@ -29,7 +30,11 @@ class Conformed:
 
 
 def conform(
-    frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None = None, changes: ClockChanges = NO_CHOICE
+    frame: pl.DataFrame,
+    table: Table,
+    zones: pl.DataFrame | None = None,
+    changes: ClockChanges = NO_CHOICE,
+    now: datetime | None = None,
 ) -> Conformed:
     """The frame as the canonical table; cells may be text or typed.
 
@@ -37,7 +42,7 @@ def conform(
     any fault is refused as a whole. Cells of a list are kept in one spelling (`spellings.spelled`).
     `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local`
     alone that the store's clock shows twice or never is read as `changes` say. Conforming conformed rows
-    changes nothing. Raises SchemaError for a column that is missing, unknown or of a type that
+    changes nothing. With `now`, UTC, a row of a later moment is at fault. Raises SchemaError for a column that is missing, unknown or of a type that
     cannot be, and for a frame without rows.
     """
     spelled = spellings.spelled(cells.clean(frame), table)
@@ -50,7 +55,8 @@ def conform(
     given = [column.name for column in columns]
     known = _settle(_with_zone(_read(arrived, columns), table, zones), table, given, changes)
     clocks = checks.of_clocks(table, given, changes.repeated_hour)
-    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), clocks)
+    ahead = checks.of_the_future(table, given, now) if now else ()
+    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), clocks, ahead)
     refused = checks.refusals(known, [check for group in reasons for check in group])
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
     kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)

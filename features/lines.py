@@ -27,7 +27,8 @@ class Lines:
     """The lines of an export that count, and how many did not.
 
     `kept` has one row per line, in the export's order: row, store_id, ticket, item (null where none is mapped),
-    hour_local, hour_utc, at_local, at_utc, millionths (of the currency; 0 where the export has no prices).
+    hour_local, hour_utc, at_local, at_utc, millionths (of the currency; 0 where the export has no prices), instant
+    (the export says the moment, so that at_local follows from it and the store's time zone).
     `refused` has the export's names of columns.
     `read` counts lines, blank ones apart; `dropped` counts them by rule.
     """
@@ -54,7 +55,7 @@ def read_lines(export: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) -> L
     refused = checks.refusals(read, _checks(read, mapping)).with_columns(pl.col("column").replace(labels))
     good = read.join(refused, on=ROW, how="anti", maintain_order="left")
     placed = clock.with_hour(good, "at_local", "at_utc")
-    names = [ROW, "store_id", "ticket", "item", "hour_local", "hour_utc", "at_local", "at_utc", "millionths"]
+    names = [ROW, "store_id", "ticket", "item", "hour_local", "hour_utc", "at_local", "at_utc", "millionths", "instant"]
     return Lines(placed.select(names), refused, arrived.height, dropped)
 
 
@@ -166,7 +167,8 @@ def _settle(read: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Fills at_local and at_utc; a time that the clock shows twice or never is settled as the mapping says."""
     if "at_utc" in read.columns:
         settled = clock.with_local(read, "at_utc", "at_local")
-        return settled.with_columns(first_utc="at_utc", last_utc="at_utc")
+        return settled.with_columns(first_utc="at_utc", last_utc="at_utc", instant=pl.lit(value=True))
+    read = read.with_columns(instant=pl.lit(value=False))
     read = clock.with_moments(clock.with_existing(read, "at_local", mapping.missing_hour), "at_local")
     only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
     chosen = {"first": pl.col("first_utc"), "second": pl.col("last_utc"), "refuse": only}

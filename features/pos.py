@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from features.exact import begins
 from features.lines import MILLIONTHS, Lines, read_lines
 from features.mapping import Mapping
 
@@ -69,33 +70,53 @@ def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) 
 
 def count_lines(read: Lines, priced: bool) -> PosDemand:
     """Lines that are read as hourly demand, as in `lines_to_demand`; sales only where the export is `priced`."""
-    tickets = _tickets(read.kept, priced)
-    orders = tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
+    lines = read.kept if priced else without_prices(read.kept)
+    counted = tickets(lines)
+    hours = hourly(lines, counted)
+    names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if priced else [])]
+    return PosDemand(hours.select(names), read.refused, _summary(read, counted, hours["millionths"], priced))
+
+
+def without_prices(lines: pl.DataFrame) -> pl.DataFrame:
+    """The lines of an export that has no prices: their money is null."""
+    return lines.with_columns(millionths=pl.lit(None, pl.Int64))
+
+
+def hourly(lines: pl.DataFrame, line_tickets: pl.DataFrame) -> pl.DataFrame:
+    """One row per store and hour with a line: HOUR, orders, sales, millionths (refunds net, not clipped); sorted.
+
+    `line_tickets` are the `tickets` of the lines. Money is null in an hour where no line has a price (`millionths`).
+    """
+    orders = line_tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
+    total = pl.when(pl.col("millionths").is_not_null().any()).then(pl.col("millionths").sum())
     money = (pl.col("millionths") / MILLIONTHS).round(6)  # the float nearest to the exact sum
-    hours = (
-        read.kept.group_by(HOUR)
-        .agg(pl.col("millionths").sum())
+    return (
+        lines.group_by(HOUR)
+        .agg(millionths=total)
         .join(orders, on=HOUR, how="left", validate="1:1")
         .with_columns(pl.col("orders").fill_null(0.0), sales=money.clip(0))
         .sort("store_id", "hour_utc")
     )
-    names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if priced else [])]
-    summary = _summary(read, tickets, hours["millionths"], priced)
-    return PosDemand(hours.select(names), read.refused, summary)
 
 
-def _tickets(kept: pl.DataFrame, priced: bool) -> pl.DataFrame:
-    """One row per ticket: the hour of its first line and whether it is an order."""
+def tickets(lines: pl.DataFrame, *also: pl.Expr) -> pl.DataFrame:
+    """One row per ticket: store_id, ticket, HOUR of its first line, is_order, and `also` what is asked of its lines.
+
+    It is an order if its lines sum to more than 0, or if one of them has no price (`millionths` is null).
+    """
     number = ["store_id", "ticket"]
     at, day = pl.col("at_utc"), pl.col("at_local").dt.date()
-    pause = (at - at.shift().over(number)) > pl.duration(hours=SAME_TICKET_HOURS)
-    another = pause & (day != day.shift().over(number))
-    counted = kept.sort(*number, "at_utc", "row").with_columns(another=another.fill_null(value=False))
+    pause = (at - at.shift()) > pl.duration(hours=SAME_TICKET_HOURS)
+    first = begins(*number) | (pause & (day != day.shift()))
+    counted = lines.sort(*number, "at_utc", maintain_order=True).with_columns(use=first.cum_sum())
     return (
-        counted.with_columns(use=pl.col("another").cum_sum().over(number))
-        .group_by(*number, "use", maintain_order=True)
-        .agg(pl.col("hour_utc", "hour_local").first(), pl.col("millionths").sum())
-        .with_columns(is_order=(pl.col("millionths") > 0) if priced else pl.lit(value=True))
+        counted.group_by("use", maintain_order=True)
+        .agg(
+            pl.col(*number, "hour_utc", "hour_local").first(),
+            *also,
+            is_order=(pl.col("millionths").sum() > 0) | pl.col("millionths").is_null().any(),
+        )
+        .drop("use")
     )
 
 

@@ -1,9 +1,26 @@
-"""Lines of a point of sale that more than one file holds."""
+"""Lines of a point of sale that more than one file holds: refused in one call, counted once over several."""
 
 import polars as pl
 
 LINE = ["store_id", "ticket", "at_local", "item", "millionths"]
 """What makes two lines equal. A ticket may hold equal lines: two croissants."""
+
+SAME_LINE = ["store_id", "ticket", "at_utc", "item", "millionths", "occurrence"]
+"""What makes two lines of different sources one line, once `with_occurrence` has told equal lines of a source apart."""
+
+
+def with_occurrence(kept: pl.DataFrame) -> pl.DataFrame:
+    """Add `occurrence`: how many equal lines come before each line, in the lines of one call."""
+    equal = SAME_LINE[:-1]
+    return kept.with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.Int32).over(equal))
+
+
+def taken_once(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of several sources without repeats: of equal lines, as many as the source with most of them has.
+
+    So two equal lines in two sources are one line, and two equal lines in one source are two.
+    """
+    return lines.unique(SAME_LINE, keep="any")
 
 
 def repeated_lines(kept: pl.DataFrame) -> pl.DataFrame:

@@ -2,23 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from features.cells import clean
 from features.clock import NO_CHOICE, ClockChanges
 from features.conform import Conformed, conform
 from features.errors import InputError, SchemaError, ValueRefused
 from features.lines import read_lines
 from features.mapping import Mapping
-from features.pos import Summary, count_lines
+from features.pos import count_lines, without_prices
 from features.repeats import LINE, repeated_lines
 from features.spellings import notices
 from features.tables import DEMAND, STORES, TABLES, Table
+from flows import pos_lines, pos_sources
+from flows import resettle as moves
 from flows.adapters import files, refusals, toml
-from flows.adapters.lake import Lake
+from flows.adapters.lake import Lake, Upserted
 from flows.adapters.staging import Staging
+from flows.day_starts import settle
+from flows.pos_report import PosReport, summary_lines
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,45 @@ def ingest_table(
     paths: Sequence[Path | str],
     skip_bad: bool = False,
     changes: ClockChanges = NO_CHOICE,
+    resettle: bool = False,
+    now: datetime | None = None,
+    day_starts: int | None = None,
 ) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
     Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
     file lacks leaves it as it is. Local times that a store's clock shows twice or never are read as `changes` say, file
     by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
-    way. Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
+    way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves its rows first
+    (`flows.resettle`). Demand of hours later than `now`, where that is given, is refused. What comes in may show that a
+    store trades past midnight (`flows.day_starts.settle`, whose default is `day_starts`). Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
     spec, found = TABLES[table], files.find(paths)
     zones = _zones(lake) if spec is not STORES else None
-    faults, good, collapsed = [], 0, 0
+    faults, good, collapsed, told = [], 0, 0, []
+    came: dict[str, set[str]] = {"local": set(), "utc": set()}
     with Staging(table, lake.root.parent) as staged:
         for path in found:
-            each = _conform_file(path, spec, zones, changes)
+            frame = files.read(path)
+            each = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
+            if spec.clocks:
+                came[_clock_of(frame, spec)].update(each.rows["store_id"].unique())
             staged.add(each.rows.select(each.given))
             faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + each.rows.height, collapsed + each.collapsed
         cells = pl.concat(faults)
         listed = _refuse(lake, table, cells, skip_bad and good > 0)
+        if spec is STORES:
+            told = _move_stores(lake, staged, resettle)
+        for clock, stores in came.items():
+            if stores:
+                moves.note_clocks(lake, table, sorted(stores), clock)
         report = _upsert(lake, table, found, staged, cells, listed)
-    return replace(report, rows_collapsed=collapsed, summary=_derived(lake) if spec is STORES else [])
+    derived = _derived(lake) if spec is STORES else []
+    starts = settle(lake, day_starts) if table in ("stores", "hours", "demand") else []
+    return replace(report, rows_collapsed=collapsed, summary=[*told, *derived, *starts])
 
 
 def ingest_pos(
@@ -85,12 +107,18 @@ def ingest_pos(
     mapping_path: Path | str,
     skip_bad: bool = False,
     changes: ClockChanges = NO_CHOICE,
+    replace_hours: bool = False,
+    now: datetime | None = None,
+    day_starts: int | None = None,
 ) -> IngestReport:
-    """Counts the point-of-sale lines of all files together and upserts them as demand in one commit.
+    """Keep the point-of-sale lines that count, by file, and make demand the sum of all kept lines in their hours.
 
-    A store-hour's lines may lie in several files, and so may a ticket's. A line that two files hold, as
-    `features.repeats.repeated_lines` has it, is an InputError. `changes` come before the choices of the mapping.
-    What is refused, written and raised is otherwise as in `ingest_table`.
+    A store-hour's lines may lie in several files, and so may a ticket's, whether they are ingested together or apart. A
+    line that a file ingested before holds too counts once. A line that two files of one call hold, as
+    `features.repeats.repeated_lines` has it, is an InputError. A file again, or its name with new content, replaces
+    what it brought (`flows.pos_sources.arrival`); with `replace_hours` its store-hours replace all earlier lines
+    of these hours. `now` is when the files are ingested. `changes` come before the choices of the mapping. What is
+    refused, written and raised is otherwise as in `ingest_table`.
     """
     mapping, found, zones = read_mapping(mapping_path).with_changes(changes), files.find(paths), _zones(lake)
     if zones is None:
@@ -100,7 +128,8 @@ def ingest_pos(
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones)
-    _refuse_repeats(_by_file(lines.kept, starts), found, mapping)
+    kept = _by_file(lines.kept, starts)
+    _refuse_repeats(kept, found, mapping)
     counted = count_lines(lines, mapping.priced)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
@@ -111,8 +140,25 @@ def ingest_pos(
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
-    report = _upsert(lake, "demand", found, conformed.rows.select(conformed.given), cells, listed)
-    return replace(report, summary=_told(counted.summary), pos=counted.summary.as_dict())
+    read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
+    kept = kept if mapping.priced else without_prices(kept)
+    described = pos_sources.described(found, kept, read, mapping, now or datetime.now(UTC))
+    done, told = _keep(lake, described, kept, mapping, replace_hours)
+    report = _report("demand", found, done, cells, listed)
+    summary = [*summary_lines(counted.summary), *told.lines(), *settle(lake, day_starts)]
+    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
+
+
+def _keep(
+    lake: Lake, described: pl.DataFrame, kept: pl.DataFrame, mapping: Mapping, replace_hours: bool
+) -> tuple[Upserted, PosReport]:
+    """Stores the lines of files, and with them demand; what became of its rows, and of the lines of other files."""
+    with pos_lines.writing(lake) as finished:
+        change = pos_sources.arrival(lake, described, kept, replace_hours)
+        done = pos_lines.apply(lake, change)
+    names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
+    told = PosReport.of(described, change, done, names, finished, mapping)
+    return Upserted(done.taken, done.replaced, done.unchanged, done.version), told
 
 
 def _derived(lake: Lake) -> list[str]:
@@ -136,12 +182,34 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
     return lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
 
 
-def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None, changes: ClockChanges) -> Conformed:
-    frame = files.read(path)
+def _conform(
+    path: Path, frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None, changes: ClockChanges,
+    now: datetime | None,
+) -> Conformed:  # fmt: skip
     try:
-        return conform(frame, table, zones, changes)
+        return conform(frame, table, zones, changes, now)
     except SchemaError as error:
         raise SchemaError(f"{path}: {error}") from None
+
+
+def _clock_of(frame: pl.DataFrame, table: Table) -> str:
+    """The clock by which a file's rows come: `utc` where only that says when, or local times carry their zone."""
+    local = f"{table.clocks[0]}_local"
+    dtype = frame.schema.get(local)
+    zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
+    return "utc" if local not in frame.columns or zoned else "local"
+
+
+def _move_stores(lake: Lake, staged: Staging, resettle: bool) -> list[str]:
+    """Moves the rows of stores whose time zone the file corrects, or refuses; what was done, for people."""
+    stores = pl.concat([part.select("store_id", "timezone") for part in staged])
+    moved = moves.moved_stores(lake, stores)
+    if moved.is_empty():
+        return []
+    if not resettle:
+        moves.refuse(moved)
+    with pos_lines.writing(lake):
+        return moves.resettle(lake, moved)
 
 
 def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:
@@ -192,7 +260,10 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
 def _upsert(
     lake: Lake, table: str, found: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
 ) -> IngestReport:
-    done = lake.upsert(table, rows)
+    return _report(table, found, lake.upsert(table, rows), cells, listed)
+
+
+def _report(table: str, found: list[Path], done: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
     return IngestReport(
         table=table,
         files=[str(path) for path in found],
@@ -205,19 +276,3 @@ def _upsert(
         refused_file=str(listed) if listed else None,
         version=done.version,
     )
-
-
-def _told(summary: Summary) -> list[str]:
-    """The summary in a few lines for people."""
-    dropped = "".join(f", {count:,} dropped as {rule}" for rule, count in summary.lines_dropped.items() if count)
-    lines = [
-        f"{summary.lines_read:,} lines read{dropped}",
-        f"{summary.tickets_kept:,} orders of {summary.tickets:,} tickets",
-        f"{summary.first_day} to {summary.last_day}, {summary.open_days:,} open store-days",
-    ]
-    if summary.sales_before_clipping is None or summary.clipped_sales is None:
-        return [*lines, "no prices, so no sales"]
-    lines.append(f"sales {summary.sales_before_clipping:,.2f} with refunds net")
-    if summary.clipped_hours:
-        lines.append(f"{summary.clipped_hours:,} store-hours below 0 clipped by {summary.clipped_sales:,.2f}")
-    return lines

@@ -76,7 +76,7 @@ class Maintained:
 class _Plan:
     """What is to be removed, as of one moment; false where nothing is. Whatever is written later is not in it.
 
-    `origins` are the first date that stays and how many go, by table.
+    `origins` are the first date that stays and how many go, by table: of lines their dates.
     """
 
     tables: list[TableCleanup]
@@ -150,7 +150,8 @@ def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:
     waiting = {request.unit: request.version for request in pending(Audit(lake).records())}
     pinned = _trained_on(registry, waiting)
     found = (TableCleanup.plan(lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED)
-    tables, old = [table for table in found if table is not None], _old_origins(lake, registry)
+    tables = [table for table in found if table is not None]
+    old = {**_old_origins(lake, registry), **_old_lines(lake, registry, moment)}
     kept_from = {table.table: table.keep_from for table in tables}
     first = old["forecasts"][0] if "forecasts" in old else date.min
 
@@ -212,6 +213,16 @@ def _old_origins(lake: Lake, registry: Registry) -> dict[str, tuple[date, int]]:
     firsts = {table: newest - timedelta(days=days[table]) for table in BY_ORIGIN}
     counts = {table: len(upkeep.partitions(lake, table, first)) for table, first in firsts.items()}
     return {table: (firsts[table], count) for table, count in counts.items() if count}
+
+
+def _old_lines(lake: Lake, registry: Registry, moment: datetime) -> dict[str, tuple[date, int]]:
+    """The first date whose point-of-sale lines stay and how many are older; a date ahead of the clock counts not."""
+    newest = max((day for day in upkeep.partitions(lake, "pos_lines") if day <= moment.date()), default=None)
+    if newest is None:
+        return {}
+    first = newest - timedelta(days=min(registry.settings.lines_days, (newest - date.min).days))
+    count = len(upkeep.partitions(lake, "pos_lines", first))
+    return {"pos_lines": (first, count)} if count else {}
 
 
 def _compacted(lake: Lake) -> dict[str, int]:

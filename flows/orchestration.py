@@ -68,7 +68,11 @@ def ingest(settings: Settings, tables: dict[str, list[Any]]) -> list[ingests.Ing
     """Ingests each table's files, stores first."""
     lake, _ = places(settings)
     first_stores = sorted(tables, key=lambda name: name != "stores")
-    return [job(f"ingest {name}", ingests.ingest_table)(lake, name, tables[name]) for name in first_stores]
+    starts = settings.day_starts
+    return [
+        job(f"ingest {name}", ingests.ingest_table)(lake, name, tables[name], day_starts=starts)
+        for name in first_stores
+    ]
 
 
 @flow(name="train", validate_parameters=False)

@@ -21,7 +21,7 @@ from flows.rebuild import Rebuilt, rebuild
 from flows.reconciliation import differences
 from flows.trail import Move, Request, Spell, Trail, units, unrecorded
 
-CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc")
+CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc", "ingested_utc")
 """The column that says which time a table spans; stores and declared hours have none."""
 
 
@@ -64,7 +64,7 @@ def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str]
     What cannot be read is left out, with the reason among the notices.
     """
     seen = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
-    for name in (*TABLES, "forecasts", "scores"):
+    for name in (*TABLES, "pos_lines", "pos_sources", "forecasts", "scores"):
         with _noted(seen):
             seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
     recorded = _audit(lake, registry, seen)

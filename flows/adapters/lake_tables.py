@@ -176,6 +176,19 @@ AUDIT = {
     **{"sequence": pl.Int64(), "at_utc": MOMENT},
     **dict.fromkeys(("role", "activity", "unit", "details", "previous", "hash"), TEXT),
 }
+POS_LINES = {
+    **{"store_id": TEXT, "date": DATE, "source": TEXT, "row": pl.Int64(), "occurrence": pl.Int64()},
+    **{"ticket": TEXT, "item": TEXT, "at_local": MOMENT, "at_utc": MOMENT, "hour_local": MOMENT, "hour_utc": MOMENT},
+    **{"millionths": pl.Int64(), "instant": pl.Boolean()},
+}
+POS_SOURCES = {
+    **dict.fromkeys(("source", "sha256", "name", "mapping_sha256"), TEXT),
+    **{"ingested_utc": MOMENT, "lines_read": pl.Int64(), "lines_kept": pl.Int64()},
+    **{"first_hour_local": MOMENT, "last_hour_local": MOMENT, "stores": TEXT, "lines_version": pl.Int64()},
+    **{"taken_back_utc": MOMENT},
+}
+FROM_POS = "daypart ingest pos FILE --mapping FILE.toml"
+CLOCKS = {"table": TEXT, "store_id": TEXT, "clock": TEXT}
 ANNOUNCED = {"unit": TEXT, "decided_on": DATE, "reason": TEXT, "event_id": TEXT}
 TALLIED = LakeTable(
     "tallies", TALLIES, ("store_id", "target", "origin_date", "date", "daypart"), "daypart monitor",
@@ -189,9 +202,31 @@ LAKE: dict[str, LakeTable] = {
     "decisions": LakeTable("decisions", DECISIONS, ("unit", "decided_on"), "daypart monitor", frozenset({"inputs"})),
     "runs": LakeTable("runs", RUNS, ("run_id",), "daypart train", frozenset({"finished_utc", "outcome"})),
     "audit": LakeTable("audit", AUDIT, ("sequence",), "daypart train"),
+    "pos_lines": LakeTable(
+        "pos_lines",
+        POS_LINES,
+        ("store_id", "date", "source", "row"),
+        FROM_POS,
+        frozenset({"item", "millionths"}),
+        "date",
+    ),
+    "pos_sources": LakeTable(
+        "pos_sources",
+        POS_SOURCES,
+        ("source",),
+        FROM_POS,
+        frozenset({"first_hour_local", "last_hour_local", "taken_back_utc"}),
+    ),
+    "clocks": LakeTable("clocks", CLOCKS, ("table", "store_id", "clock"), "daypart ingest demand FILE"),
     "announced": LakeTable("announced", ANNOUNCED, ("unit", "decided_on"), "daypart deploy"),
 }
-"""Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run or a record says."""
+"""Every table by name. A decision's figures, policy and faults are JSON as text, as is what a run or a record says.
+
+`pos_lines` has one row per line of a point of sale that counts, `date` the store's local date; `pos_sources` one per
+file that they came from, `source` the first characters of its SHA-256, `stores` a JSON list, `lines_version` the
+version of `pos_lines` that it speaks of: demand is the sum of the lines of the greatest one. `clocks` has one row per
+table, store and clock, `local` or `utc`, by which rows came in.
+"""
 
 
 def lake_table(name: str) -> LakeTable:

@@ -15,8 +15,8 @@ from flows.adapters.homes import absolute, check_readable, fault_of_name, neares
 from flows.adapters.meter import Prices
 
 PREFIX = "DAYPART_"
-RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days")
-COUNTS = ("seed", "workers", *RETENTIONS)
+RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days", "lines_days")
+COUNTS = ("seed", "workers", "day_starts", *RETENTIONS)
 LEAST_DAYS, MOST_DAYS = 2, 36_500
 """A reader may hold what it has begun to read for hours: nothing younger than LEAST_DAYS is ever removed."""
 NUMBERS = (*COUNTS, "cpu_hour_dollars", "gib_hour_dollars")
@@ -28,11 +28,14 @@ class Settings(BaseSettings):
     What a job costs is told at `cpu_hour_dollars` for each processor's hour of work and `gib_hour_dollars` for each
     hour of a GiB of memory. `engine` says where training and forecasting run, `scheduler` at which address the
     Dask cluster is; without one a cluster of so many `workers` (default: one a core) is started for the run.
-    Deployments run by the clock of `timezone`, an IANA name (default: that of most stores).
+    Deployments run by the clock of `timezone`, an IANA name (default: that of most stores). `day_starts` is the clock
+    hour at which the business days of stores begin that say none themselves (default: after their last hour of trade).
 
     `daypart maintain` keeps for so many days: `versions_days` earlier versions of tables, from which published
     forecasts can be made again; `refusals_days` lists of refused rows; `runs_days` MLflow's runs; `forecasts_days` and
-    `scores_days` origins before the latest one. Monitoring and health reports read the last three months of both.
+    `scores_days` origins before the latest one; `lines_days` dates of point-of-sale lines before the latest one that is
+    not ahead of the clock. Demand stays, but a file without lines can no longer be taken back. Monitoring and health
+    reports read the last three months of forecasts and scores.
 
     Arguments win over the environment (DAYPART_HOME, DAYPART_SEED, ...), that over `settings.toml` in the home,
     and that over the defaults. Nothing is created. Raises InputError for a key or a value that cannot be.
@@ -50,11 +53,13 @@ class Settings(BaseSettings):
     scheduler: str | None = Field(None, min_length=1)
     workers: int | None = Field(None, ge=1, le=10_000)
     timezone: str | None = None
+    day_starts: int | None = Field(None, ge=0, le=23)
     versions_days: int = Field(90, ge=LEAST_DAYS, le=MOST_DAYS)
     forecasts_days: int = Field(1096, ge=90, le=MOST_DAYS)
     scores_days: int = Field(1096, ge=90, le=MOST_DAYS)
     refusals_days: int = Field(90, ge=LEAST_DAYS, le=MOST_DAYS)
     runs_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
+    lines_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
 
     def __init__(self, **given: Any) -> None:
         check_readable(_file(given).parent.absolute())

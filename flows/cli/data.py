@@ -1,4 +1,4 @@
-"""Commands that bring data in: demo, simulate, ingest."""
+"""Commands that bring data in and take it back: demo, simulate, ingest, sources."""
 
 import time
 from datetime import UTC, datetime
@@ -71,22 +71,61 @@ def ingest(
             "not yet put forward) or earlier (01:30)."
         ),
     ] = None,
+    replace_hours: Annotated[
+        bool,
+        typer.Option(
+            "--replace-hours", help="Pos: the files' store-hours replace what other files hold of these hours."
+        ),
+    ] = False,
+    resettle: Annotated[
+        bool,
+        typer.Option(
+            "--resettle", help="Stores: where a time zone is corrected, move the store's rows to the new clock."
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check files and upsert their rows into a table.
 
-    A pos ticket may go on in the next file; a line that two files hold is refused.
+    Pos lines are kept by file, and demand is their sum: a store-hour or a ticket may lie in several files, ingested
+    together or apart, and a line that an earlier file holds too counts once. A line that two files of one call hold is
+    refused. A file again, or its name with new content, replaces only what it brought.
     """
     from features.errors import InputError
     from flows import ingest as ingests
     from flows.display import data as display
 
     changes = options.clock_changes(repeated_hour, missing_hour)
-    lake = Place(context.obj).writable().lake
+    if resettle and table != "stores":
+        raise InputError(f"--resettle is for stores, not for {table}: leave it out")
+    place = Place(context.obj).writable()
+    lake, now, starts = place.lake, datetime.now(UTC), place.settings.day_starts
     if table == "pos":
         if mapping is None:
             raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
-        report = ingests.ingest_pos(lake, paths, mapping, skip_bad, changes)
+        report = ingests.ingest_pos(lake, paths, mapping, skip_bad, changes, replace_hours, now, starts)
     else:
-        report = ingests.ingest_table(lake, table, paths, skip_bad, changes)
+        if replace_hours:
+            raise InputError(f"--replace-hours is for pos lines, and {table} is none: leave it out")
+        report = ingests.ingest_table(lake, table, paths, skip_bad, changes, resettle, now, starts)
     display.show_ingest(report, as_json=json)
+
+
+@app.command()
+def sources(
+    context: typer.Context,
+    take_back: Annotated[
+        str | None, typer.Option(metavar="NAME|HASH", help="Remove this file's lines and count its hours again.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the files that point-of-sale lines came from, or take one back."""
+    from flows import pos_sources
+    from flows.display import sources as display
+
+    place = Place(context.obj).existing()
+    if take_back is None:
+        display.show_sources(pos_sources.listed(place.lake), as_json=json)
+        return
+    taken_back = pos_sources.take_back(place.writable().lake, take_back, datetime.now(UTC))
+    display.show_taken_back(taken_back, as_json=json)
