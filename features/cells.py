@@ -8,6 +8,9 @@ from features.tables import Column, Kind
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 """Dates outside these years are slips of the pen, such as 0024 for 2024."""
 
+ZONED = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?\s*([Zz]|UTC|GMT|[+\-\u2212]\d\d(:?\d\d)?)$"
+"""A time in ISO 8601 that says its zone, and so is an instant."""
+
 WRITTEN: dict[Kind, str] = {
     "text": "is not text",
     "zone": "is not text",
@@ -68,6 +71,16 @@ def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
     return pl.when(signed.str.contains(written) & number.is_finite()).then(number)
 
 
+def read_instant(cell: pl.Expr) -> pl.Expr:
+    """Expression that reads text as in ZONED: the same instant in UTC, null where a cell is not written so."""
+    written = cell.str.replace(r"^(\S{10})[Tt]", "${1} ").str.replace(r"\s*(UTC|GMT)$", "Z")
+    at = pl.coalesce(
+        written.str.to_datetime(form, time_unit="us", strict=False)
+        for form in ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
+    )
+    return pl.when(cell.str.contains(ZONED)).then(at.dt.convert_time_zone("UTC").dt.replace_time_zone(None))
+
+
 def _text(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype.is_float():  # a spreadsheet's or pandas' idea of an integer with blanks
         whole = cell.cast(pl.Int64, strict=False)
@@ -124,9 +137,7 @@ def _utc(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
         return _moment(cell.dt.convert_time_zone("UTC"), dtype)
     if dtype != pl.String:
         return _moment(cell, dtype)
-    spaced = cell.str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
-    offset = spaced.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=False)
-    return pl.coalesce(_moment(cell, dtype), offset.dt.convert_time_zone("UTC").dt.replace_time_zone(None))
+    return pl.coalesce(_moment(cell, dtype), read_instant(cell))
 
 
 _READERS = {

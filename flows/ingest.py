@@ -168,7 +168,7 @@ def _refuse_repeats(kept: pl.DataFrame, found: Sequence[Path], mapping: Mapping)
     count = repeated.select(LINE).n_unique()
     raise InputError(
         f"pos: {count} {'line is' if count == 1 else 'lines are'} in more than one of {', '.join(paths[:5])}{more} and "
-        f"would count twice, such as {mapping.columns.ticket} {line['ticket']} of store {line['store_id']} at "
+        f"would count twice, such as {mapping.columns.ticket_label} {line['ticket']} of store {line['store_id']} at "
         f"{line['at_local']}: {example}; give each line once, and all lines of a ticket that has equal ones in one file"
     )
 
