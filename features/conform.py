@@ -59,14 +59,44 @@ def conform(
 
 
 def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:
-    """Adds `*_utc` where a typed `*_local` column carries a time zone and so says the instant too."""
+    """Adds `*_utc` where a `*_local` column says the instant too: by the zone of its type, or by an offset in its text.
+
+    Cells of text that have an offset say nothing else, and the store's clock is filled from the instant. Beside a
+    `*_utc` column they count without their offset: both must agree.
+    """
     for column in columns:
         utc, dtype = f"{moment(column.name)}_utc", arrived.schema[column.name]
-        zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
-        if column.kind == "local" and zoned and utc not in arrived.columns:
-            arrived = arrived.with_columns(pl.col(column.name).alias(utc))
+        if column.kind != "local" or not _says_zone(arrived[column.name]):
+            continue
+        if utc not in arrived.columns:
+            cell = pl.col(column.name)
+            arrived = arrived.with_columns((cell if dtype != pl.String else _zoned(cell)).alias(utc))
             columns = [*columns, Column(utc, "utc", column.meaning, required=column.required)]
+        elif dtype == pl.String:
+            arrived = _with_agreeing(arrived, column.name, utc)
     return arrived, columns
+
+
+def _says_zone(values: pl.Series) -> bool:
+    """Whether a column of local times says instants."""
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dtype.time_zone is not None
+    return values.dtype == pl.String and bool(values.str.contains(cells.ZONED).any())
+
+
+def _zoned(cell: pl.Expr) -> pl.Expr:
+    return pl.when(cell.str.contains(cells.ZONED)).then(cell)
+
+
+def _with_agreeing(arrived: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
+    """Fills empty cells of `utc` from offsets in `local`, whose cells then are what the store's clock must show."""
+    given, instant = pl.col(utc), _zoned(pl.col(local))
+    if arrived.schema[utc] != pl.String:
+        given, instant = cells.read(Column(utc, "utc", ""), arrived.schema[utc]), cells.read_instant(pl.col(local))
+    shown = pl.col(local).str.replace(cells.ZONE_AT_END, "")
+    return arrived.with_columns(
+        pl.coalesce(given, instant).alias(utc), pl.when(instant.is_null()).then(local).otherwise(shown).alias(local)
+    )
 
 
 def _read(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
