@@ -13,6 +13,9 @@ STEP_BACK = pl.duration(minutes=15)
 
 ROW = "row"
 
+EMPTY = 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""] in the mapping'
+"""Why a line without a ticket, a store or a time is refused."""
+
 NEVER = "does not exist on {whose} clock, which goes forward: correct it, or set missing_hour in the mapping or "
 TWICE = "exists twice on {whose} clock, which goes back: set repeated_hour in the mapping or --repeated-hour to "
 UNORDERED = "exists twice on {whose} clock, and the order of lines does not show where it goes back: set "
@@ -104,8 +107,8 @@ def time_checks(mapping: Mapping) -> Iterator[Check]:
     """What can be wrong with the time of a line, once it is settled."""
     formats, columns = mapping.formats.model_dump(), mapping.columns
     for word in time_words(mapping):
-        reason = f"is not written {formats[word] or 'as in 2024-03-31 14:05:00'}"
-        yield Check(word, pl.col(RAW + word).is_null(), "is empty")
+        reason = f"is not written {formats[word] or 'as in 2024-03-31 14:05:00'}; drop lines of totals with [[drop]]"
+        yield Check(word, pl.col(RAW + word).is_null(), EMPTY)
         yield Check(word, pl.col(word).is_null(), reason)
     on_clock = pl.col("at_local").is_not_null() & pl.col("timezone").is_not_null()
     if columns.timezone:

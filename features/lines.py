@@ -8,7 +8,7 @@ import polars as pl
 from features import cells, checks, clock
 from features.checks import RAW, Check
 from features.errors import InputError, SchemaError
-from features.line_times import ROW, settle, time_checks, time_label, with_times
+from features.line_times import EMPTY, ROW, settle, time_checks, time_label, with_times
 from features.mapping import Mapping
 from features.tables import Column
 
@@ -158,7 +158,8 @@ def _checks(read: pl.DataFrame, mapping: Mapping) -> Iterator[Check]:
     reasons |= {"store": "is not text"} if columns.store else {}
     reasons |= dict.fromkeys(money, f"is not a number with decimal mark {mapping.decimal!r}")
     for word, reason in reasons.items():
-        yield Check(word, pl.col(RAW + word).is_null(), "is empty")
+        empty = EMPTY if word not in money else "is empty"
+        yield Check(word, pl.col(RAW + word).is_null(), empty)
         yield Check(word, pl.col(word).is_null(), reason)
     yield from _ticket_checks(read, columns.ticket_words)
     yield from time_checks(mapping)

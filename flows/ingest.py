@@ -17,6 +17,7 @@ from features.repeats import LINE, repeated_lines
 from features.tables import DEMAND, STORES, TABLES, Table
 from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake
+from flows.adapters.pos_files import read_export
 from flows.adapters.staging import Staging
 
 
@@ -94,7 +95,7 @@ def ingest_pos(
     mapping, found, zones = read_mapping(mapping_path).with_changes(changes), files.find(paths), _zones(lake)
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
-    parts = [_read_lines(path, mapping) for path in found]
+    parts = [read_export(path, mapping) for path in found]
     if any(part.schema != parts[0].schema for part in parts):
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
@@ -136,17 +137,6 @@ def _conform_file(path: Path, table: Table, zones: pl.DataFrame | None, changes:
         return conform(frame, table, zones, changes)
     except SchemaError as error:
         raise SchemaError(f"{path}: {error}") from None
-
-
-def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:
-    frame = files.read(path, mapping.delimiter, mapping.encoding)
-    absent = [name for name in mapping.named if name not in frame.columns]
-    if absent:
-        given = ", ".join(frame.columns)
-        raise SchemaError(f"{path}: no column {', '.join(absent)}, which the mapping names; it has {given}")
-    if frame.is_empty():
-        raise SchemaError(f"{path}: found no lines, expected at least one")
-    return frame.select(mapping.named)
 
 
 def _by_file(rows: pl.DataFrame, starts: pl.Series) -> pl.DataFrame:

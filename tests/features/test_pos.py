@@ -127,7 +127,8 @@ def test_a_ticket_without_one_of_its_numbers_is_refused() -> None:
     lines = pl.DataFrame({"At": ["2024-01-05 08:00:00"] * 2, "Till": ["A", ""], "No": ["", "2"]})
     columns = {"timestamp": "At", "ticket": ["Till", "No"]}
     found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
-    assert why(found) == [(1, "No", None, "is empty"), (2, "Till", None, "is empty")]
+    assert [(row, column, value) for row, column, value, _ in why(found)] == [(1, "No", None), (2, "Till", None)]
+    assert 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""]' in why(found)[0][3]
 
 
 @pytest.mark.parametrize("ids", [["1.3E+18"], ["1,3e+18"], [1300000015734303115.0]])
