@@ -78,7 +78,7 @@ def head(path: Path, delimiter: str, encoding: str, lines: int) -> list[tuple[in
     """The first rows of a CSV file, as far as it can be read, and the lines on which they begin, counted from 1."""
     rows, at = [], 1
     try:
-        with _open(path) as file, io.TextIOWrapper(file, _with_mark(encoding), "strict", newline="") as text:
+        with open_binary(path) as file, io.TextIOWrapper(file, _with_mark(encoding), "strict", newline="") as text:
             reader = csv.reader(text, delimiter=delimiter)
             for row in reader:
                 rows.append((at, row))
@@ -144,7 +144,8 @@ def _of_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
+def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, unpacked where it ends in .gz."""
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
 
 
@@ -160,7 +161,7 @@ def _is_utf8(encoding: str) -> bool:
 def _source(path: Path, encoding: str) -> Path | bytes:
     if _is_utf8(encoding):
         return path
-    with _open(path) as file:
+    with open_binary(path) as file:
         data = file.read()
     try:
         return data.decode(encoding).encode()
@@ -173,7 +174,7 @@ def _source(path: Path, encoding: str) -> Path | bytes:
 
 
 def _encoding_error(path: Path, encoding: str) -> InputError:
-    with _open(path) as file:
+    with open_binary(path) as file:
         start = file.read(2)
     likely = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "windows-1252"
     if likely == encoding:

@@ -19,6 +19,11 @@ EPOCH = date(1900, 1, 1)
 TIME_OF_DAY = r"^1899-12-3[01] (\d\d:\d\d:\d\d)"
 
 
+def names(path: Path) -> list[str]:
+    """The sheets of a file, in order. Raises InputError for one that cannot be read."""
+    return list(_open(path).sheet_names)
+
+
 def head(path: Path, sheet: str | None, rows: int) -> list[list[str]]:
     """The first rows of a sheet as text, blank ones without cells. Raises InputError as `read`."""
     book = _open(path)
@@ -39,12 +44,12 @@ def read(path: Path, sheet: str | None = None, skip_lines: int = 0) -> pl.DataFr
     first = next((n for n, row in enumerate(top.rows()) if n >= skip_lines and any(row)), None)
     if first is None:
         raise InputError(f"{path}: sheet {name} is empty; expected a header and rows")
-    names = [text and text.strip() for text in top.row(first)]
-    twice = next((text for text in names if text and names.count(text) > 1), None)
+    header = [text and text.strip() for text in top.row(first)]
+    twice = next((text for text in header if text and header.count(text) > 1), None)
     if twice:
         raise InputError(f"{path}: column {twice!r} is there twice; keep one of them, or rename the other")
     cells = _load(path, book, name, header_row=first, schema_sample_rows=None)
-    return cells.select(_timed(column).alias(text) for text, column in zip(names, cells, strict=False) if text)
+    return cells.select(_timed(column).alias(text) for text, column in zip(header, cells, strict=False) if text)
 
 
 def _open(path: Path) -> "ExcelReader":
@@ -59,11 +64,11 @@ def _open(path: Path) -> "ExcelReader":
 
 
 def _name(path: Path, book: "ExcelReader", sheet: str | None) -> str:
-    names = ", ".join(book.sheet_names)
+    listed = ", ".join(book.sheet_names)
     if sheet is None and len(book.sheet_names) > 1:
-        raise InputError(f"{path}: has sheets {names}; name one as sheet in the mapping, or save it as a file")
+        raise InputError(f"{path}: has sheets {listed}; name one as sheet in the mapping, or save it as a file")
     if sheet is not None and sheet not in book.sheet_names:
-        raise InputError(f"{path}: has no sheet {sheet!r}; it has {names}: correct sheet in the mapping")
+        raise InputError(f"{path}: has no sheet {sheet!r}; it has {listed}: correct sheet in the mapping")
     return sheet or book.sheet_names[0]
 
 
