@@ -1,5 +1,6 @@
 """How times are written in a column of text, told from its cells."""
 
+import re
 from dataclasses import dataclass
 from itertools import product
 
@@ -21,7 +22,9 @@ PLAIN_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d-%b-%Y", "%d-%b-%
               "%B %d, %Y")  # fmt: skip
 TIMES = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%H.%M", "%H%M%S")
 BETWEEN = (" ", "T", ", ", "  ")
-ZONES = ("", "%z", " %z", "Z", " %Z")
+ZONES = ("", "%z", " %z", "Z")
+ABBREVIATION = re.compile(r"\d( [AaPp][Mm])? (?![AaPp][Mm]$)[A-Z]{2,5}$")
+"""A zone's abbreviation after the time, such as EST."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def told_stamp(column: pl.Series, day_first: bool | None) -> Written | None:
     if _reads(sample, stamps.read_stamp(column.name, sample, "%s")[1]):
         return Written("%s")
     first = str(sample[0])
-    rests = [f"{mark}{time}{zone}" for mark, time, zone in product(BETWEEN, TIMES, ZONES) if mark.strip() in first]
+    ends = (" %Z",) if ABBREVIATION.search(first) else ZONES
+    rests = [f"{mark}{time}{zone}" for mark, time, zone in product(BETWEEN, TIMES, ends) if mark.strip() in first]
     return _told_day(sample, day_first, rests)
 
 

@@ -10,7 +10,8 @@ import polars as pl
 
 from features import zones
 from features.errors import InputError
-from features.guess import Guess, guess_mapping
+from features.guess import guess_mapping
+from features.guess_names import Guess
 from features.lines import Lines, read_lines
 from features.mapping import Mapping
 from flows.adapters import files
