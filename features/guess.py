@@ -8,7 +8,7 @@ import polars as pl
 from features import cells, stamps, zones
 from features.export_shapes import Shape, find_shape
 from features.guess_lines import add_drops, add_ticket
-from features.guess_names import Guess, often_empty, named
+from features.guess_names import Guess, named, often_empty
 from features.guess_times import Written, told_date, told_stamp, told_time
 
 WORDS = ("store", "timestamp", "date", "time", "timezone", "ticket", "item", "quantity", "unit_price", "line_total")

@@ -5,7 +5,7 @@ import re
 import polars as pl
 
 from features.export_shapes import VOIDED, Shape
-from features.guess_names import Guess, often_empty, named
+from features.guess_names import Guess, named, often_empty
 
 FLAG = r"(void|cancel|deleted)"
 
@@ -46,18 +46,21 @@ def add_drops(guess: Guess, frame: pl.DataFrame, shape: Shape | None, times: lis
         if void and len(void) < len(values) + frame[name].null_count():
             rules[name] = tuple(void)
             guess.doubts.append(f"lines whose {name} is {' or '.join(void)} are dropped as void")
-    for name in dict.fromkeys([*guess.columns["ticket"], *times, *filter(None, [guess.columns.get("store")])]):
-        empty = frame.filter(pl.col(name).is_null() & ~pl.all_horizontal(pl.all().is_null()))
-        if 0 < empty.height <= max(5, frame.height // 100):
-            rules[name] = (*rules.get(name, ()), "")
-            guess.doubts.append(f"{empty.height} lines without {name} are dropped, as those of totals")
-            break
-    else:
-        last = (
-            frame.drop_nulls(times[:1]).tail(1)[times[0]].cast(pl.String) if times else pl.Series([], dtype=pl.String)
-        )
-        if last.len() and re.match(r"\D+$", str(last[0])):
-            rules[times[0]] = (*rules.get(times[0], ()), str(last[0]))
-            guess.doubts.append(f"lines whose {times[0]} is {last[0]} are dropped, as those of totals")
+    rules |= _totals(guess, frame, times)
     if rules:
         guess.settings["drop"] = [{"column": name, "equals": list(values)} for name, values in rules.items()]
+
+
+def _totals(guess: Guess, frame: pl.DataFrame, times: list[str]) -> dict[str, tuple[str, ...]]:
+    """What tells lines of totals: an empty cell where others have a ticket, or a word for a time."""
+    filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+    for name in dict.fromkeys([*guess.columns["ticket"], *times, *filter(None, [guess.columns.get("store")])]):
+        empty = filled[name].null_count()
+        if empty and filled[name].tail(empty).is_null().all() and empty < filled.height:
+            guess.doubts.append(f"the last {empty} lines, without {name}, are dropped as those of totals")
+            return {name: ("",)}
+    last = filled[times[0]].tail(1).cast(pl.String).to_list() if times else []
+    if last and last[0] and re.match(r"\D+$", last[0]):
+        guess.doubts.append(f"lines whose {times[0]} is {last[0]} are dropped as those of totals")
+        return {times[0]: (last[0],)}
+    return {}

@@ -105,7 +105,7 @@ def test_a_file_in_another_layout_is_read_too(tmp_path: Path) -> None:
     mapping, doubts, path = guess(tmp_path, content.encode("windows-1252"), "EXPORT.CSV")
     assert (mapping.skip_lines, mapping.delimiter, mapping.decimal, mapping.encoding) == (2, ";", ",", "windows-1252")
     assert demand(path, mapping) == [("Café", datetime(2026, 12, 24, 8), 2.0, 1238.0)]
-    assert any("1 lines without Beleg are dropped, as those of totals" in doubt for doubt in doubts)
+    assert any("the last 1 lines, without Beleg, are dropped as those of totals" in doubt for doubt in doubts)
 
 
 def test_a_sheet_is_proposed_too(tmp_path: Path) -> None:
