@@ -2,11 +2,16 @@
 
 import polars as pl
 
+from features import currencies
 from features.errors import SchemaError
 from features.tables import Column, Kind
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 """Dates outside these years are slips of the pen, such as 0024 for 2024."""
+
+ZONE_AT_END = r"\s*([Zz]|UTC|GMT|[+\-\u2212]\d\d(:?\d\d)?)$"
+ZONED = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d+)?)?" + ZONE_AT_END
+"""A time in ISO 8601 that says its zone, and so is an instant."""
 
 WRITTEN: dict[Kind, str] = {
     "text": "is not text",
@@ -50,8 +55,9 @@ def read(column: Column, dtype: pl.DataType) -> pl.Expr:
 def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
     """Expression that reads a cleaned column of money or quantities; null where it does not say a finite one.
 
-    Currency signs go. Groups of three digits may be set apart by the other mark, a space or an
-    apostrophe. A minus may come first, last, or as an accountant's parentheses.
+    A mark of `currencies` may stand before and after the number. Groups of three digits (or of two and three, as in
+    India) may be set apart by the other decimal mark, a space or an apostrophe. A minus may come first, last, or as an
+    accountant's parentheses; `5,-` is 5. Other letters say no amount.
     """
     cell = pl.col(name)
     if dtype.is_numeric() or dtype == pl.Null:
@@ -59,13 +65,28 @@ def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
         return pl.when(number.is_finite()).then(number)
     if dtype != pl.String:
         raise SchemaError(f"column {name} holds {dtype}, expected numbers: convert it")
-    group = "," if decimal_mark == "." else "."
-    bare = cell.str.replace_all(r"[\p{Sc}\s']", "").str.replace("\u2212", "-", literal=True)
-    signed = bare.str.replace(r"^\((.*)\)$", "-${1}").str.replace(r"^([^-]*)-$", "-${1}")
-    written = rf"^[+-]?(\d{{1,3}}([{group}]\d{{3}})+|\d*)([{decimal_mark}]\d*)?([eE][+-]?\d+)?$"
-    plain = signed.str.replace_all(group, "", literal=True).str.replace(decimal_mark, ".", literal=True)
+    group = ("," if decimal_mark == "." else ".") + r"\s'\u2019\u02bc"
+    bare = cell.str.replace_all(r"\p{Cf}", "").str.replace("\u2212", "-", literal=True)
+    for _ in range(2):  # marks stand outside of parentheses, or inside
+        bare = bare.str.replace(rf"^([+\-(\s]*){currencies.MARK}\s*", "${1}")
+        bare = bare.str.replace(rf"\s*{currencies.MARK}([)\-\s]*)$", "${1}")
+    whole = bare.str.strip_chars().str.replace(rf"(\d)[{decimal_mark}][-\u2013\u2014]+$", "${1}")
+    signed = whole.str.replace(r"^\(\s*(.*?)\s*\)$", "-${1}").str.replace(r"^([^-]*?)\s*-$", "-${1}")
+    grouped = rf"\d{{1,3}}([{group}]\d{{3}})+|\d{{1,2}}([{group}]\d\d)+[{group}]\d{{3}}|\d*"
+    written = rf"^[+-]?\s*({grouped})([{decimal_mark}]\d*)?([eE][+-]?\d+)?$"
+    plain = signed.str.replace_all(rf"[{group}]", "").str.replace(decimal_mark, ".", literal=True)
     number = plain.cast(pl.Float64, strict=False)
     return pl.when(signed.str.contains(written) & number.is_finite()).then(number)
+
+
+def read_instant(cell: pl.Expr) -> pl.Expr:
+    """Expression that reads text as in ZONED: the same instant in UTC, null where a cell is not written so."""
+    written = cell.str.replace(r"^(\S{10})[Tt]", "${1} ").str.replace(r"\s*(UTC|GMT)$", "Z")
+    at = pl.coalesce(
+        written.str.to_datetime(form, time_unit="us", strict=False)
+        for form in ("%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%d %H:%M%#z")
+    )
+    return pl.when(cell.str.contains(ZONED)).then(at.dt.convert_time_zone("UTC").dt.replace_time_zone(None))
 
 
 def _text(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
@@ -124,9 +145,7 @@ def _utc(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
         return _moment(cell.dt.convert_time_zone("UTC"), dtype)
     if dtype != pl.String:
         return _moment(cell, dtype)
-    spaced = cell.str.replace("T", " ", literal=True).str.replace("Z$", "+00:00")
-    offset = spaced.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="us", strict=False)
-    return pl.coalesce(_moment(cell, dtype), offset.dt.convert_time_zone("UTC").dt.replace_time_zone(None))
+    return pl.coalesce(_moment(cell, dtype), read_instant(cell))
 
 
 _READERS = {

@@ -136,13 +136,18 @@ def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | 
             yield Check(told[0], ~full, "is not on the full hour of the store's clock")
 
 
-def of_the_future(table: Table, given: Sequence[str], now: datetime) -> Iterator[Check]:
-    """What happened later than `now`, UTC: in tables of which every row tells what came."""
+def of_the_future(table: Table, given: Sequence[str], now: datetime | None) -> Iterator[Check]:
+    """What happened later than `now`, UTC: in tables of which every row tells what came. Nothing without a `now`."""
     for stem in moments(table):
         told = [name for name in (f"{stem}_local", f"{stem}_utc") if name in given]
-        if told and f"{stem}_utc" in table.names:
-            late = pl.col(f"{stem}_utc") > pl.lit(now.replace(tzinfo=None), pl.Datetime("us"))
-            yield Check(told[0], late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
+        if told and f"{stem}_utc" in table.names and now is not None:
+            yield ahead(told[0], f"{stem}_utc", now)
+
+
+def ahead(shown: str, utc: str, now: datetime) -> Check:
+    """The check that column `utc` is not later than `now`; `shown` is the column that a message names."""
+    late = pl.col(utc) > pl.lit(now.replace(tzinfo=None), pl.Datetime("us"))
+    return Check(shown, late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
 
 
 def to_settle(table: Table, given: Sequence[str]) -> list[str]:

@@ -40,10 +40,10 @@ def conform(
 
     `zones` has one row (store_id, timezone) per known store; tables that speak of stores need it. A row with
     any fault is refused as a whole. Cells of a list are kept in one spelling (`spellings.spelled`).
-    `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local`
-    alone that the store's clock shows twice or never is read as `changes` say. Conforming conformed rows
-    changes nothing. With `now`, UTC, a row of a later moment is at fault. Raises SchemaError for a column that is missing, unknown or of a type that
-    cannot be, and for a frame without rows.
+    `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local` alone that the store's clock shows twice
+    or never is read as `changes` say. Conforming conformed rows changes nothing. With `now`, UTC, a row of a later
+    moment is at fault. Raises SchemaError for a column that is missing, unknown or of a type that cannot be, and for a
+    frame without rows.
     """
     spelled = spellings.spelled(cells.clean(frame), table)
     columns = match(spelled, table)
@@ -55,7 +55,7 @@ def conform(
     given = [column.name for column in columns]
     known = _settle(_with_zone(_read(arrived, columns), table, zones), table, given, changes)
     clocks = checks.of_clocks(table, given, changes.repeated_hour)
-    ahead = checks.of_the_future(table, given, now) if now else ()
+    ahead = checks.of_the_future(table, given, now)
     reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), clocks, ahead)
     refused = checks.refusals(known, [check for group in reasons for check in group])
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
@@ -67,14 +67,44 @@ def conform(
 
 
 def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:
-    """Adds `*_utc` where a typed `*_local` column carries a time zone and so says the instant too."""
+    """Adds `*_utc` where a `*_local` column says the instant too: by the zone of its type, or by an offset in its text.
+
+    Cells of text that have an offset say nothing else, and the store's clock is filled from the instant. Beside a
+    `*_utc` column they count without their offset: both must agree.
+    """
     for column in columns:
         utc, dtype = f"{moment(column.name)}_utc", arrived.schema[column.name]
-        zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
-        if column.kind == "local" and zoned and utc not in arrived.columns:
-            arrived = arrived.with_columns(pl.col(column.name).alias(utc))
+        if column.kind != "local" or not says_zone(arrived[column.name]):
+            continue
+        if utc not in arrived.columns:
+            cell = pl.col(column.name)
+            arrived = arrived.with_columns((cell if dtype != pl.String else _zoned(cell)).alias(utc))
             columns = [*columns, Column(utc, "utc", column.meaning, required=column.required)]
+        elif dtype == pl.String:
+            arrived = _with_agreeing(arrived, column.name, utc)
     return arrived, columns
+
+
+def says_zone(values: pl.Series) -> bool:
+    """Whether a column of local times says instants."""
+    if isinstance(values.dtype, pl.Datetime):
+        return values.dtype.time_zone is not None
+    return values.dtype == pl.String and bool(values.str.contains(cells.ZONED).any())
+
+
+def _zoned(cell: pl.Expr) -> pl.Expr:
+    return pl.when(cell.str.contains(cells.ZONED)).then(cell)
+
+
+def _with_agreeing(arrived: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
+    """Fills empty cells of `utc` from offsets in `local`, whose cells then are what the store's clock must show."""
+    given, instant = pl.col(utc), _zoned(pl.col(local))
+    if arrived.schema[utc] != pl.String:
+        given, instant = cells.read(Column(utc, "utc", ""), arrived.schema[utc]), cells.read_instant(pl.col(local))
+    shown = pl.col(local).str.replace(cells.ZONE_AT_END, "")
+    return arrived.with_columns(
+        pl.coalesce(given, instant).alias(utc), pl.when(instant.is_null()).then(local).otherwise(shown).alias(local)
+    )
 
 
 def _read(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:

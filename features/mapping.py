@@ -4,12 +4,17 @@ from collections.abc import Mapping as Mappable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from features import stamps, zones
 from features.clock import ClockChanges, MissingHour, RepeatedHour
 from features.errors import InputError
 
 Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[
+    tuple[Name, ...], BeforeValidator(lambda names: names if isinstance(names, list | tuple) else (names,))
+]
+"""One name or a list of them."""
 
 
 class _Part(BaseModel):
@@ -19,15 +24,18 @@ class _Part(BaseModel):
 class Columns(_Part):
     """Names of the export's columns.
 
-    The time of a line is `timestamp`, or `date` and `time`. Its money is `line_total`, or `unit_price` times
-    `quantity` (1 where no quantity is named); an export without prices gives orders only. A line whose `item`
-    is empty is no item and is dropped.
+    The time of a line is `timestamp`, or `date` and `time`; `timezone` is the column with the zone that it is
+    written in. The number of a ticket is that of one column or of several together, such as till and receipt; where
+    an export has none, the column of the time stands for it. Two words may name one column. Money is `line_total`,
+    or `unit_price` times `quantity` (1 where no quantity is named); an export without prices gives orders only. A
+    line whose `item` is empty is no item and is dropped.
     """
 
-    ticket: Name
+    ticket: Annotated[Names, Field(min_length=1)]
     date: Name | None = None
     time: Name | None = None
     timestamp: Name | None = None
+    timezone: Name | None = None
     quantity: Name | None = None
     unit_price: Name | None = None
     line_total: Name | None = None
@@ -41,19 +49,50 @@ class Columns(_Part):
             raise ValueError("name either timestamp or both date and time")
         if self.unit_price and self.line_total:
             raise ValueError("name either unit_price or line_total")
+        if len(set(self.ticket)) < len(self.ticket):
+            raise ValueError(f"ticket names one column twice: {', '.join(self.ticket)}")
         return self
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The export's column by word: `ticket`, `ticket 2`, ... where several make up the number of a ticket."""
+        words = self.model_dump(exclude_none=True, exclude={"ticket"})
+        return {**dict(zip(self.ticket_words, self.ticket, strict=True)), **words}
+
+    @property
+    def ticket_words(self) -> list[str]:
+        """The words of `words` that make up the number of a ticket, in order."""
+        return ["ticket", *(f"ticket {n}" for n in range(2, len(self.ticket) + 1))]
+
+    @property
+    def ticket_label(self) -> str:
+        """The columns of the ticket's number, for messages."""
+        return ", ".join(self.ticket)
 
 
 class Formats(_Part):
-    """How times are written, as strftime directives. Absent = ISO 8601. `%z` makes a timestamp an instant."""
+    """How times are written, as strftime directives. Absent = ISO 8601.
+
+    A time with an offset (`%z`, `%:z`, `%#z`), a literal `Z` at its end or a Unix epoch (`%s`) is an instant.
+    """
 
     date: Name | None = None
     time: Name | None = None
     timestamp: Name | None = None
 
+    @field_validator("date")
+    @classmethod
+    def _no_zone(cls, written: str | None) -> str | None:
+        if written and stamps.says_instant(written):
+            raise ValueError(f"{written!r} has an offset, which a date alone has not; map the column as timestamp")
+        return written
+
 
 class Drop(_Part):
-    """Lines whose `column` equals one of the values, as written, are voids or no items and are dropped."""
+    """Lines whose `column` equals one of the values, as written, are voids or no items and are dropped.
+
+    The value `""` is an empty cell, as lines of totals have where others have a ticket.
+    """
 
     column: Name
     equals: tuple[str, ...] = Field(min_length=1)
@@ -62,15 +101,20 @@ class Drop(_Part):
 class Mapping(_Part):
     """One export's columns and habits.
 
-    `store_id` is the store of all lines where no column says it. `decimal` is the decimal mark. Local times that
-    the store's clock shows twice in autumn are read as `repeated_hour` says, those that it skips in spring as
-    `missing_hour` says; see `features.clock.ClockChanges`.
+    `store_id` is the store of all lines where no column says it. `skip_lines` is the number of lines above the header,
+    `sheet` the sheet of an Excel file that has several. `decimal` is the decimal mark. Times without an offset are on
+    the clock of `timezone` (a name of IANA or of Rails), by default the store's own. Those that this clock shows twice
+    in autumn are read as `repeated_hour` says, those that it skips in spring as `missing_hour` says; see
+    `features.clock.ClockChanges`.
     """
 
     columns: Columns
     formats: Formats = Formats()
     drop: tuple[Drop, ...] = ()
     store_id: Name | None = None
+    timezone: Name | None = None
+    skip_lines: Annotated[int, Field(ge=0, le=1000)] = 0
+    sheet: Name | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     encoding: Name = "utf-8"
     decimal: Literal[".", ","] = "."
@@ -83,6 +127,19 @@ class Mapping(_Part):
         if not delimiter.isascii() or delimiter in '"\r\n\0':
             raise ValueError(f"{delimiter!r} divides no columns; expected such as , or ; or a tab")
         return delimiter
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, timezone: str | None) -> str | None:
+        if timezone and not zones.known([timezone]):
+            raise ValueError(f"{timezone!r} {zones.UNKNOWN}")
+        return timezone
+
+    @model_validator(mode="after")
+    def _one_zone(self) -> Self:
+        if self.timezone and self.columns.timezone:
+            raise ValueError("give either timezone or columns.timezone")
+        return self
 
     @model_validator(mode="after")
     def _one_store(self) -> Self:
@@ -99,6 +156,8 @@ class Mapping(_Part):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             wrong = first["msg"].removeprefix("Value error, ")
+            if where == "columns.ticket" and first["type"] == "missing":
+                wrong += "; where the export has no numbers, name the column of the time"
             raise InputError(f"mapping: {f'{where}: ' if where else ''}{wrong}") from None
 
     def with_changes(self, changes: ClockChanges) -> Self:
@@ -109,8 +168,7 @@ class Mapping(_Part):
     @property
     def named(self) -> list[str]:
         """The export's columns that it names, each once, in order."""
-        told = [name for name in self.columns.model_dump().values() if name is not None]
-        return list(dict.fromkeys([*told, *(drop.column for drop in self.drop)]))
+        return list(dict.fromkeys([*self.columns.words.values(), *(drop.column for drop in self.drop)]))
 
     @property
     def priced(self) -> bool:

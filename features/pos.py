@@ -11,7 +11,7 @@ from features.lines import MILLIONTHS, Lines, read_lines
 from features.mapping import Mapping
 
 SAME_TICKET_HOURS = 6
-"""A number that comes back on a later date is another ticket, unless its last line is at most so old."""
+"""A number that comes back after a longer pause is another ticket, unless it gives money back on the same date."""
 
 HOUR = ["store_id", "hour_utc", "hour_local"]
 
@@ -60,10 +60,11 @@ def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) 
     """Lines of an export, one row per line of a ticket, as hourly demand.
 
     orders = tickets with a positive sum of lines (with any line, where the export has no prices), each in the
-    hour of its first line. A ticket is a number in a store on a local date, and what follows past midnight
-    within SAME_TICKET_HOURS. sales = sum of line totals, each in its line's own hour, refunds net, never
-    below 0. `zones` has one row (store_id, timezone) per known store. Raises SchemaError for columns that
-    `lines` lacks and InputError for stores that are not known.
+    hour of its first line. A ticket is a number in a store: lines between which no pause is longer than
+    SAME_TICKET_HOURS, and what follows later on the same local date with a sum of 0 or below, as a refund has. So
+    numbers may start anew each day or within it, and a refund on a later date takes no order back. sales = sum of
+    line totals, each in its line's own hour, refunds net, never below 0. `zones` has one row (store_id, timezone)
+    per known store. Raises SchemaError for columns that `lines` lacks and InputError for stores that are not known.
     """
     return count_lines(read_lines(lines, mapping, zones), mapping.priced)
 
@@ -107,15 +108,14 @@ def tickets(lines: pl.DataFrame, *also: pl.Expr) -> pl.DataFrame:
     number = ["store_id", "ticket"]
     at, day = pl.col("at_utc"), pl.col("at_local").dt.date()
     pause = (at - at.shift()) > pl.duration(hours=SAME_TICKET_HOURS)
-    first = begins(*number) | (pause & (day != day.shift()))
-    counted = lines.sort(*number, "at_utc", maintain_order=True).with_columns(use=first.cum_sum())
+    ordered = lines.sort(*number, "at_utc", maintain_order=True).with_columns(new=begins(*number), pause=pause)
+    runs = ordered.with_columns(run=(pl.col("new") | pl.col("pause")).cum_sum())
+    sells = (pl.col("millionths").sum() > 0) | pl.col("millionths").is_null().any()
+    first = pl.col("new") | (pl.col("pause") & ((day != day.shift()) | sells.over("run")))
     return (
-        counted.group_by("use", maintain_order=True)
-        .agg(
-            pl.col(*number, "hour_utc", "hour_local").first(),
-            *also,
-            is_order=(pl.col("millionths").sum() > 0) | pl.col("millionths").is_null().any(),
-        )
+        runs.with_columns(use=first.cum_sum())
+        .group_by("use", maintain_order=True)
+        .agg(pl.col(*number, "hour_utc", "hour_local").first(), *also, is_order=sells)
         .drop("use")
     )
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from features.cells import clean
 from features.clock import NO_CHOICE, ClockChanges
-from features.conform import Conformed, conform
+from features.conform import Conformed, conform, says_zone
 from features.errors import InputError, SchemaError, ValueRefused
 from features.lines import read_lines
 from features.mapping import Mapping
@@ -22,6 +22,7 @@ from flows import pos_lines, pos_sources
 from flows import resettle as moves
 from flows.adapters import files, refusals, toml
 from flows.adapters.lake import Lake, Upserted
+from flows.adapters.pos_files import read_export
 from flows.adapters.staging import Staging
 from flows.day_starts import settle
 from flows.pos_report import PosReport, summary_lines
@@ -71,7 +72,8 @@ def ingest_table(
     by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
     way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves its rows first
     (`flows.resettle`). Demand of hours later than `now`, where that is given, is refused. What comes in may show that a
-    store trades past midnight (`flows.day_starts.settle`, whose default is `day_starts`). Raises InputError for what is wrong with names, files and columns, ValueRefused for rows.
+    store trades past midnight (`flows.day_starts.settle`, whose default is `day_starts`). Raises InputError for what is
+    wrong with names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
@@ -123,11 +125,11 @@ def ingest_pos(
     mapping, found, zones = read_mapping(mapping_path).with_changes(changes), files.find(paths), _zones(lake)
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
-    parts = [_read_lines(path, mapping) for path in found]
+    parts = [read_export(path, mapping) for path in found]
     if any(part.schema != parts[0].schema for part in parts):
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
-    lines = read_lines(pl.concat(parts), mapping, zones)
+    lines = read_lines(pl.concat(parts), mapping, zones, now)
     kept = _by_file(lines.kept, starts)
     _refuse_repeats(kept, found, mapping)
     counted = count_lines(lines, mapping.priced)
@@ -195,9 +197,7 @@ def _conform(
 def _clock_of(frame: pl.DataFrame, table: Table) -> str:
     """The clock by which a file's rows come: `utc` where only that says when, or local times carry their zone."""
     local = f"{table.clocks[0]}_local"
-    dtype = frame.schema.get(local)
-    zoned = isinstance(dtype, pl.Datetime) and dtype.time_zone is not None
-    return "utc" if local not in frame.columns or zoned else "local"
+    return "utc" if local not in frame.columns or says_zone(frame[local]) else "local"
 
 
 def _move_stores(lake: Lake, staged: Staging, resettle: bool) -> list[str]:
@@ -210,17 +210,6 @@ def _move_stores(lake: Lake, staged: Staging, resettle: bool) -> list[str]:
         moves.refuse(moved)
     with pos_lines.writing(lake):
         return moves.resettle(lake, moved)
-
-
-def _read_lines(path: Path, mapping: Mapping) -> pl.DataFrame:
-    frame = files.read(path, mapping.delimiter, mapping.encoding)
-    absent = [name for name in mapping.named if name not in frame.columns]
-    if absent:
-        given = ", ".join(frame.columns)
-        raise SchemaError(f"{path}: no column {', '.join(absent)}, which the mapping names; it has {given}")
-    if frame.is_empty():
-        raise SchemaError(f"{path}: found no lines, expected at least one")
-    return frame.select(mapping.named)
 
 
 def _by_file(rows: pl.DataFrame, starts: pl.Series) -> pl.DataFrame:
@@ -242,7 +231,7 @@ def _refuse_repeats(kept: pl.DataFrame, found: Sequence[Path], mapping: Mapping)
     count = repeated.select(LINE).n_unique()
     raise InputError(
         f"pos: {count} {'line is' if count == 1 else 'lines are'} in more than one of {', '.join(paths[:5])}{more} and "
-        f"would count twice, such as {mapping.columns.ticket} {line['ticket']} of store {line['store_id']} at "
+        f"would count twice, such as {mapping.columns.ticket_label} {line['ticket']} of store {line['store_id']} at "
         f"{line['at_local']}: {example}; give each line once, and all lines of a ticket that has equal ones in one file"
     )
 

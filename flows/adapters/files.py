@@ -1,6 +1,8 @@
-"""Files that people hand in: CSV (plain or gzipped) and Parquet, alone or in folders."""
+"""Files that people hand in: CSV (plain or gzipped), Parquet and Excel, alone or in folders."""
 
+import csv
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from datetime import date
@@ -9,12 +11,14 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import InputError
-from flows.adapters import exports
+from flows.adapters import exports, sheets
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
+ENDINGS = (".csv", ".csv.gz", ".parquet", sheets.ENDING)
 PER_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 CALENDAR_DAYS = (date.min - date(1970, 1, 1)).days, (date.max - date(1970, 1, 1)).days
 DELIMITERS = ",;\t|"
+MOST_EXTRA = 256
+"""Cells of a line beyond those of the header that are looked at."""
 
 
 def find(paths: Sequence[Path | str]) -> list[Path]:
@@ -38,28 +42,82 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
     return list({path.resolve(): path for path in found}.values())
 
 
-def read(path: Path, delimiter: str = ",", encoding: str = "utf-8") -> pl.DataFrame:
-    """The file's cells: all text from CSV, as they are from Parquet. Raises InputError naming the file.
+def read(
+    path: Path, delimiter: str = ",", encoding: str = "utf-8", skip_lines: int = 0, sheet: str | None = None
+) -> pl.DataFrame:
+    """The file's cells: all text from CSV, as they are from Parquet and Excel. Raises InputError naming the file.
 
-    Text of CSV that an export has `neutralised` is as it was before, so that a store's id comes back as itself.
+    The header of CSV and Excel comes after `skip_lines` lines; `sheet` is that of an Excel file with several. Text that
+    an export has `neutralised` is as it was before, so that a store's id comes back as itself. A line of CSV may end in
+    more delimiters than the header.
     """
+    ending, kind = path.name.lower(), "CSV"
+    if ending.endswith(sheets.ENDING):
+        return exports.restored(sheets.read(path, sheet, skip_lines))
     try:
-        if path.name.lower().endswith(".parquet"):
+        if ending.endswith(".parquet"):
+            kind = "Parquet"
             return _of_calendar(path, pl.read_parquet(path.absolute(), glob=False))
-        frame = pl.read_csv(_source(path, encoding), separator=delimiter, infer_schema=False, glob=False)
+        frame = _read_csv(path, _source(path, encoding), delimiter, skip_lines)
     except pl.exceptions.NoDataError:
-        raise InputError(f"{path}: is empty; expected a header and rows") from None
+        below = f" below line {skip_lines}" if skip_lines else ""
+        raise InputError(f"{path}: is empty{below}; expected a header and rows") from None
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         if "utf-8" in str(error):
             raise _encoding_error(path, encoding) from None
         found = str(error).splitlines()[0]
-        kind = "Parquet" if path.suffix == ".parquet" else "CSV"
         raise InputError(f"{path}: cannot be read as {kind} ({found}); export it anew") from None
     if any("\ufffd" in name or "\x00" in name for name in frame.columns):
         raise _encoding_error(path, encoding)
     _refuse_other_delimiter(path, frame.columns, delimiter)
     _refuse_repeated(path, frame.columns)
     return exports.restored(frame)
+
+
+def head(path: Path, delimiter: str, encoding: str, lines: int) -> list[tuple[int, list[str]]]:
+    """The first rows of a CSV file, as far as it can be read, and the lines on which they begin, counted from 1."""
+    rows, at = [], 1
+    try:
+        with open_binary(path) as file, io.TextIOWrapper(file, _with_mark(encoding), "strict", newline="") as text:
+            reader = csv.reader(text, delimiter=delimiter)
+            for row in reader:
+                rows.append((at, row))
+                at = reader.line_num + 1
+                if at > lines:
+                    break
+    except (csv.Error, ValueError, LookupError, OSError, EOFError, zlib.error):
+        return rows  # to read it as a table says what is wrong
+    return rows
+
+
+def _read_csv(path: Path, source: Path | bytes, delimiter: str, skip_lines: int) -> pl.DataFrame:
+    try:
+        return pl.read_csv(source, separator=delimiter, infer_schema=False, glob=False, skip_lines=skip_lines)
+    except pl.exceptions.ComputeError as error:
+        if "more fields" not in str(error):
+            raise
+    named = pl.read_csv(
+        source, separator=delimiter, infer_schema=False, glob=False, skip_lines=skip_lines, n_rows=0
+    ).columns
+    extra = [f"\0{n}" for n in range(MOST_EXTRA)]
+    frame = pl.read_csv(
+        source,
+        separator=delimiter,
+        has_header=False,
+        skip_lines=skip_lines + 1,
+        schema=dict.fromkeys([*named, *extra], pl.String()),
+        missing_columns="insert",
+        truncate_ragged_lines=True,
+        glob=False,
+    )
+    held = frame.with_row_index("\0row").filter(pl.any_horizontal(pl.col(extra).str.strip_chars() != ""))
+    if held.height:
+        line, cell = held["\0row"][0] + skip_lines + 2, next(filter(None, held.select(extra).row(0)))
+        raise InputError(
+            f"{path}: cannot be read as CSV: line {line} has more cells than the header on line {skip_lines + 1}, such "
+            f"as {cell!r}; correct the line, or set delimiter or skip_lines in the mapping"
+        )
+    return frame.select(named)
 
 
 def _is_folder(path: Path) -> bool:
@@ -89,10 +147,25 @@ def _of_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
+def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    """The bytes of a file, unpacked where it ends in .gz."""
+    return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _with_mark(encoding: str) -> str:
+    """The encoding that takes a byte order mark off."""
+    return "utf-8-sig" if _is_utf8(encoding) else encoding
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
+
+
 def _source(path: Path, encoding: str) -> Path | bytes:
-    if encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
+    if _is_utf8(encoding):
         return path.absolute()
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    with open_binary(path) as file:
+        data = file.read()
     try:
         return data.decode(encoding).encode()
     except LookupError:
@@ -104,7 +177,7 @@ def _source(path: Path, encoding: str) -> Path | bytes:
 
 
 def _encoding_error(path: Path, encoding: str) -> InputError:
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+    with open_binary(path) as file:
         start = file.read(2)
     likely = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "windows-1252"
     if likely == encoding:

@@ -54,8 +54,16 @@ def simulate(
 def ingest(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
-    paths: Annotated[list[Path], typer.Argument(help="CSV or Parquet files, or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="CSV, Parquet or Excel files, or folders of them.")],
     mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
+    guess: Annotated[
+        bool,
+        typer.Option(
+            "--guess",
+            help="Propose a mapping of pos files as TOML, show the first lines as it reads them, and ingest nothing. "
+            "The TOML goes to --mapping, a new file, or to standard output.",
+        ),
+    ] = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Take the good rows, leave the refused out.")] = False,
     repeated_hour: Annotated[
         str | None,
@@ -95,6 +103,13 @@ def ingest(
     from flows import ingest as ingests
     from flows.display import data as display
 
+    if guess:
+        from flows.guess import guess_pos
+
+        if table != "pos":
+            raise InputError(f"--guess is for pos lines, not for {table}: leave it out")
+        display.show_guess(guess_pos(Place(context.obj).lake, paths, mapping), as_json=json)
+        return
     changes = options.clock_changes(repeated_hour, missing_hour)
     if resettle and table != "stores":
         raise InputError(f"--resettle is for stores, not for {table}: leave it out")
@@ -102,7 +117,9 @@ def ingest(
     lake, now, starts = place.lake, datetime.now(UTC), place.settings.day_starts
     if table == "pos":
         if mapping is None:
-            raise InputError("pos lines need --mapping FILE.toml that says what their columns are; see the README")
+            raise InputError(
+                "pos lines need --mapping FILE.toml that says what their columns are: --guess proposes one"
+            )
         report = ingests.ingest_pos(lake, paths, mapping, skip_bad, changes, replace_hours, now, starts)
     else:
         if replace_hours:

@@ -1,5 +1,7 @@
 """What is printed of data that came in, and of the demo."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from flows.display.watch import show_monitor
 
 if TYPE_CHECKING:
     from flows.demo import Demo
+    from flows.guess import Proposal
     from flows.ingest import IngestReport
     from flows.simulate import Simulated
 
@@ -34,6 +37,30 @@ def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
     for name, value in report.as_dict().items():
         if value not in (None, [], {}, ""):
             print(f"{name:>16}  {value if not isinstance(value, list) else '; '.join(map(str, value))}")
+
+
+def show_guess(proposal: "Proposal", *, as_json: bool) -> None:
+    """The proposed mapping, the first lines that it reads, and what is unsure.
+
+    A mapping that was not written to a file is all that goes to standard output, so that it can be redirected.
+    """
+    if as_json:
+        print_json(asdict(proposal))
+        return
+    with redirect_stdout(sys.stderr if proposal.path is None else sys.stdout):
+        print(f"shape      {proposal.shape or 'none that is known; told from names and contents'}")
+        if proposal.lines:
+            print_table([{**line, "amount": _money(line["amount"])} for line in proposal.lines])
+        for doubt in proposal.doubts:
+            print(f"unsure     {doubt}")
+        if proposal.path:
+            print(f"mapping    {proposal.path}")
+    if proposal.path is None:
+        print(proposal.toml, end="")
+
+
+def _money(amount: float | None) -> str:
+    return "-" if amount is None else f"{amount:,.2f}"
 
 
 def show_demo(done: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:

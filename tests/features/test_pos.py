@@ -1,8 +1,10 @@
 import csv
 import gzip
 from collections import defaultdict
+from collections.abc import Mapping as Mappable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from features.errors import InputError, SchemaError
+from features.lines import MOST_LINES
 from features.mapping import Mapping
 from features.pos import SAME_TICKET_HOURS, PosDemand, lines_to_demand
 
@@ -24,7 +27,7 @@ ZONES = pl.DataFrame({
 COLUMNS = {"store": "Store", "timestamp": "At", "ticket": "No", "quantity": "Qty", "unit_price": "Price"}
 
 
-def mapping(columns: dict[str, str] = COLUMNS, **settings: Any) -> Mapping:
+def mapping(columns: Mappable[str, Any] = COLUMNS, **settings: Any) -> Mapping:
     return Mapping.of({"columns": columns, **settings})
 
 
@@ -90,6 +93,95 @@ def test_numbers_that_start_anew_each_day_are_other_tickets_but_midnight_cuts_no
     assert (summary["first_day"], summary["last_day"], summary["open_days"]) == ("2024-01-05", "2024-01-07", 2)
 
 
+def test_numbers_that_start_anew_within_a_day_are_other_tickets_but_a_refund_is_not() -> None:
+    found = count(
+        ("NY", "2024-01-05 07:00:00", "1", "1", "2"),
+        ("NY", "2024-01-05 13:00:00", "1", "1", "2"),
+        ("NY", "2024-01-05 19:30:00", "1", "0", "2"),
+        ("NY", "2024-01-05 19:30:00", "1", "1", "3"),
+        ("NY", "2024-01-05 07:00:00", "2", "1", "2"),
+        ("NY", "2024-01-05 22:00:00", "2", "-1", "2"),
+        ("NY", "2024-01-06 07:00:00", "2", "1", "4"),
+        ("NY", "2024-01-06 19:00:00", "3", "1", "4"),
+        ("NY", "2024-01-07 07:00:00", "3", "-1", "4"),
+    )
+    assert [(hour, orders) for _, hour, orders, _ in hours(found)] == [
+        (7, 1.0), (13, 0.0), (19, 1.0), (22, 0.0), (7, 1.0), (19, 1.0), (7, 0.0)
+    ]  # fmt: skip
+    assert (found.summary.tickets, found.summary.tickets_kept) == (6, 4)
+
+
+TICKETS = st.lists(st.tuples(st.text("A |1", max_size=4), st.text("A |1", max_size=4)), min_size=1, max_size=8)
+
+
+@given(TICKETS)
+def test_several_columns_number_a_ticket_together(numbers: list[tuple[str, str]]) -> None:
+    rows = [(f"{till}x", f"{number}x", f"2024-01-05 08:{n:02}:00", "1") for n, (till, number) in enumerate(numbers)]
+    lines = pl.DataFrame(rows, schema=["Till", "No", "At", "Net"], orient="row")
+    columns = {"timestamp": "At", "ticket": ["Till", "No"], "line_total": "Net"}
+    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert found.demand["orders"].sum() == len({(till.strip(" "), no.strip(" ")) for till, no, *_ in rows})
+
+
+def test_a_ticket_without_one_of_its_numbers_is_refused() -> None:
+    lines = pl.DataFrame({"At": ["2024-01-05 08:00:00"] * 2, "Till": ["A", ""], "No": ["", "2"]})
+    columns = {"timestamp": "At", "ticket": ["Till", "No"]}
+    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert [(row, column, value) for row, column, value, _ in why(found)] == [(1, "No", None), (2, "Till", None)]
+    assert 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""]' in why(found)[0][3]
+
+
+@pytest.mark.parametrize("ids", [["1.3E+18"], ["1,3e+18"], [1300000015734303115.0]])
+def test_an_id_that_a_spreadsheet_cut_short_is_refused(ids: list[Any]) -> None:
+    lines = pl.DataFrame({"At": ["2024-01-05 08:00:00"], "No": ids})
+    found = lines_to_demand(lines, mapping({"timestamp": "At", "ticket": "No"}, store_id="NY"), ZONES)
+    assert "a spreadsheet has cut short: export it anew, as text" in why(found)[0][3]
+
+
+def test_a_column_that_numbers_no_tickets_is_refused() -> None:
+    at = pl.Series("At", ["2024-01-05 08:00:00"] * MOST_LINES + ["2024-01-06 08:00:00"])
+    lines = pl.DataFrame([at, pl.Series("No", ["1"] * (MOST_LINES + 1))])
+    columns = {"timestamp": "At", "ticket": "No"}
+    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert (found.demand["orders"].sum(), found.summary.lines_refused) == (1.0, MOST_LINES)
+    assert "is on 1,000 lines or more of one day: map the column" in why(found)[0][3]
+    assert lines_to_demand(lines[1:], mapping(columns, store_id="NY"), ZONES).refused.is_empty()
+
+
+WORDS = {"ticket": "No", "date": "Day", "time": "At", "quantity": "Qty", "unit_price": "Price", "item": "What",
+         "store": "Store", "timezone": "Zone"}  # fmt: skip
+CELLS = {"No": "1", "Day": "2024-01-05", "At": "08:10", "Qty": "2", "Price": "3", "What": "Tea", "Store": "NY",
+         "Zone": "America/New_York"}  # fmt: skip
+
+
+@pytest.mark.parametrize("typed", [False, True])
+@pytest.mark.parametrize("pair", [pair for pair in combinations(WORDS, 2) if "store" not in pair])
+def test_two_words_may_name_one_column(pair: tuple[str, str], typed: bool) -> None:
+    columns = {**WORDS, pair[0]: WORDS[pair[1]]}
+    lines = pl.DataFrame({name: [cell] * 2 for name, cell in CELLS.items()})
+    if typed:
+        times = [pl.col("Day").str.to_date(), pl.col("At").str.to_time("%H:%M")]
+        lines = lines.with_columns(pl.col("No", "Qty", "Price").cast(pl.Int64), *times)
+    try:
+        found = lines_to_demand(lines, mapping(columns), ZONES)
+    except SchemaError:  # such as prices of dates: refused by the column's name
+        return
+    assert found.summary.lines_read == 2
+    assert found.demand["orders"].sum() == (0.0 if found.refused.height else 1.0)
+    if pair[0] == "ticket":
+        assert found.refused.is_empty()
+
+
+def test_a_line_of_totals_is_dropped_by_its_empty_cell() -> None:
+    lines = pl.DataFrame({"At": ["2024-01-05 08:00:00", "Total"], "No": [1.0, None], "Net": ["2", "2"]})
+    columns = {"timestamp": "At", "ticket": "No", "line_total": "Net"}
+    settings: dict[str, Any] = {"columns": columns, "store_id": "NY"}
+    found = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": [""]}]}), ZONES)
+    assert (found.summary.lines_dropped, found.demand["sales"].to_list()) == ({"No is empty": 1}, [2.0])
+    found = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": ["1", "7"]}]}), ZONES)
+    assert found.summary.lines_dropped == {"No is 1 or 7": 1}, "a number is as people write it"
+
+
 def test_dropped_lines_are_not_read_at_all() -> None:
     drop = [{"column": "No", "equals": ["VOID", 7]}]
     found = count(
@@ -131,7 +223,28 @@ def test_without_prices_any_kept_line_makes_an_order() -> None:
         (",", "1.234,50", 1234.5),
         (",", "1 234,5", 1234.5),
         (".", "$1,234.50", 1234.5),
-        (".", "CHF 2", None),
+        (".", "CHF 2", 2.0),
+        (".", "CHF 1\u2019234.50", 1234.5),
+        (".", "12.-", 12.0),
+        (".", "CA$5.00", 5.0),
+        (".", "-A$5.00", -5.0),
+        (".", "R$(2.50)", -2.5),
+        (".", "Rs. 1,00,000.00", 100000.0),
+        (".", "US$ 5.00 USD", 5.0),
+        (".", "5.00 kr.", 5.0),
+        (",", "kr. 1.234,50", 1234.5),
+        (",", "-kr 5", -5.0),
+        (",", "4,50 zł", 4.5),
+        (",", "5,-", 5.0),
+        (",", "1\u202f234,50 €", 1234.5),
+        (".", "\u200e5", 5.0),
+        (".", "5€50", None),
+        (".", "12 50", None),
+        (".", "12,34", None),
+        (".", "5 pcs", None),
+        (".", "1.5K", None),
+        (".", "krona 5", None),
+        (".", "R$", None),
         (".", "(2.50)", -2.5),
         (".", "2.50-", -2.5),
         (".", "\u22122.5", -2.5),
@@ -235,6 +348,13 @@ def test_columns_and_stores_that_are_not_there_are_named() -> None:
         ({"columns": COLUMNS, "repeated_hour": "third"}, "repeated_hour: "),
         ({"columns": COLUMNS, "missing_hour": "first"}, "missing_hour: "),
         ({"columns": COLUMNS, "drop": [{"column": "No", "equals": []}]}, "drop.0.equals: "),
+        ({"columns": {**COLUMNS, "ticket": []}}, "columns.ticket: "),
+        ({"columns": {**COLUMNS, "ticket": ["No", "No"]}}, "ticket names one column twice"),
+        ({"columns": {"timestamp": "At"}, "store_id": "NY"}, "columns.ticket: .* name the column of the time"),
+        ({"columns": COLUMNS, "timezone": "Nowhere"}, "timezone: 'Nowhere' is no time zone such as"),
+        ({"columns": {**COLUMNS, "timezone": "Z"}, "timezone": "UTC"}, "either timezone or columns.timezone"),
+        ({"columns": COLUMNS, "formats": {"date": "%F%z"}}, "formats.date: .* has an offset"),
+        ({"columns": COLUMNS, "skip_lines": -1}, "skip_lines: "),
         ({}, "columns: Field required"),
     ],
 )
@@ -262,23 +382,28 @@ START = datetime(2024, 5, 5, 12)  # noqa: DTZ001
 def reference(lines: list[tuple[str, int, str, int, int]]) -> dict[tuple[str, datetime], list[int]]:
     """Orders and cents by store and local hour: the plain reading, one line after the other."""
     cells: dict[tuple[str, datetime], list[int]] = defaultdict(lambda: [0, 0])
-    tickets: dict[tuple[str, str], list[list[tuple[datetime, int]]]] = defaultdict(list)
+    runs: dict[tuple[str, str], list[list[tuple[datetime, int]]]] = defaultdict(list)
     for store, minutes, number, quantity, cents in sorted(lines, key=lambda line: line[1]):
         if number == "VOID":
             continue
         at = START + timedelta(minutes=minutes)
         cells[store, at.replace(minute=0)][1] += quantity * cents
-        same = tickets[store, number]
-        if same:
-            last = same[-1][-1][0]
-            if last.date() == at.date() or at - last <= timedelta(hours=SAME_TICKET_HOURS):
-                same[-1].append((at, quantity * cents))
-                continue
-        same.append([(at, quantity * cents)])
-    for (store, _), uses in tickets.items():
-        for use in uses:
-            if sum(cents for _, cents in use) > 0:
-                cells[store, use[0][0].replace(minute=0)][0] += 1
+        same = runs[store, number]
+        if same and at - same[-1][-1][0] <= timedelta(hours=SAME_TICKET_HOURS):
+            same[-1].append((at, quantity * cents))
+        else:
+            same.append([(at, quantity * cents)])
+    for (store, _), of_number in runs.items():
+        tickets: list[list[tuple[datetime, int]]] = []
+        for run in of_number:
+            refund = sum(cents for _, cents in run) <= 0
+            if tickets and refund and tickets[-1][-1][0].date() == run[0][0].date():
+                tickets[-1] += run
+            else:
+                tickets.append(run)
+        for ticket in tickets:
+            if sum(cents for _, cents in ticket) > 0:
+                cells[store, ticket[0][0].replace(minute=0)][0] += 1
     return cells
 
 
