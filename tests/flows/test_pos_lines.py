@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.errors import InputError
+from features.errors import InputError, ValueRefused
 from flows import pos_lines, pos_sources
 from flows.adapters.lake import Lake
 from flows.adapters.registry import Registry
@@ -305,7 +305,8 @@ def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> Non
     ingest_table(till.lake, "stores", [till.folder / "stores.csv"])
     till.ingest("old.csv", "NY,2023-01-05 08:05:00,1,3")
     till.ingest("both.csv", "NY,2023-01-06 08:05:00,1,3", COFFEE)
-    till.ingest("ahead.csv", "NY,2031-01-06 08:05:00,1,3")
+    # From before lines of hours to come were refused.
+    ingest_pos(till.lake, [till.write("ahead.csv", "NY,2031-01-06 08:05:00,1,3")], till.mapping)
     registry = Registry(Settings(home=house.home, lines_days=300))
     removed = maintain(house.lake, registry, NOW).removed
     assert [(table.table, table.origins) for table in removed.tables if table.table == "pos_lines"] == [
@@ -352,3 +353,8 @@ def test_blocks_of_stores_give_what_all_stores_give(till: Till, monkeypatch: pyt
     monkeypatch.setattr(pos_lines, "BLOCK_LINES", 1)
     till.ingest("b.csv", *lines[3:])
     assert till.demand() == [("LA", "05 08", 3.0, 12.0), ("NY", "05 08", 3.0, 9.0)]
+
+
+def test_a_line_of_an_hour_to_come_is_refused(till: Till) -> None:
+    with pytest.raises(ValueRefused, match=r"At '2031-01-06 08:05:00' lies ahead of now, 2024-02-01 04:00 UTC"):
+        till.ingest("ahead.csv", "NY,2031-01-06 08:05:00,1,3")

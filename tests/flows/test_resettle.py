@@ -19,7 +19,7 @@ from flows.adapters.lake import Lake
 from flows.ingest import ingest_pos, ingest_table
 
 OLD, NEW = "America/Los_Angeles", "America/New_York"
-START = datetime(2024, 1, 5)
+START, NOW = datetime(2024, 1, 5), datetime(2025, 1, 5)
 TABLES = ("demand", "labor", "weather", "pos_lines", "stores")
 MAPPING = 'store_id = "S"\n[columns]\ntimestamp = "at"\nticket = "no"\nline_total = "total"\n'
 
@@ -40,7 +40,7 @@ class Shop:
             return ingest_table(self.lake, table, [path], **named)
         mapping = self.folder / "m.toml"
         mapping.write_text(MAPPING + named.pop("more", ""))
-        return ingest_pos(self.lake, [path], mapping, now=START, **named)
+        return ingest_pos(self.lake, [path], mapping, now=NOW, **named)
 
     def zone(self, zone: str, **named: Any) -> Any:
         return self.ingest("stores", f"store_id,timezone,country\nS,{zone},US\nT,{OLD},US\n", **named)
