@@ -84,6 +84,8 @@ def _add_times(guess: Guess, frame: pl.DataFrame, shape: Shape | None) -> list[s
             guess.doubts.append(f"no format reads column {columns[word]}: set formats.{word}")
         elif way and way.either:
             guess.doubts.append(f"day and month of {columns[word]} could be exchanged: formats.{word} is {way.format}")
+    if any(written.endswith("%Z") for written in formats.values()):
+        guess.doubts.append("abbreviations of zones such as EST are not read: set timezone to the zone that they mean")
     _add_zone(guess, frame)
     return [columns[word] for word in words]
 

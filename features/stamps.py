@@ -12,6 +12,9 @@ OFFSET_DIRECTIVE = re.compile(r"%[:#]*z")
 INSTANT_DIRECTIVE = re.compile(r"%[:#]*z|%s|%\+")
 LITERAL_Z = re.compile(r"(?<!%)Z$")
 
+UTC_AT_END = r"\s(UTC|GMT|Z)$"
+"""The abbreviations of zones that mean one offset everywhere. Others do not: CST is Chicago's, Havana's, Shanghai's."""
+
 TIMES_OF_DAY = ("%H:%M:%S%.f", "%H:%M")
 """How times of day are written where no format says so."""
 
@@ -31,24 +34,23 @@ def read_stamp(name: str, values: pl.Series, written: str | None) -> tuple[pl.Ex
 
     A cell is one of the two, and null in the other; null in both where it is not written so. Without a format a cell of
     text is ISO 8601, and an instant if an offset or `Z` follows. In a format, every notation of an offset stands for
-    every other. Raises SchemaError for a column of a type that holds no times.
+    every other. Under `%Z` at its end, UTC and GMT make instants; other abbreviations are not read. Raises SchemaError
+    for a column of a type that holds no times.
     """
     dtype, nothing = values.dtype, pl.lit(None, pl.Datetime("us"))
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return nothing, cells.read(Column(name, "utc", ""), dtype)
     if written and (dtype == pl.String or dtype.is_numeric()):
         text = cells.read(Column(name, "text", ""), dtype)
-        return (
-            (nothing, _read_instant(text, written)) if says_instant(written) else (_read_local(text, written), nothing)
-        )
+        if says_instant(written):
+            return nothing, _read_instant(text, written)
+        at = text.str.to_datetime(written, time_unit="us", strict=False)
+        utc = text.str.contains(UTC_AT_END) if written.endswith("%Z") else pl.lit(value=False)
+        return pl.when(~utc).then(at), pl.when(utc).then(at)
     local = cells.read(Column(name, "local", ""), dtype)
     if dtype != pl.String or not values.str.contains(cells.ZONED).any():
         return local, nothing
     return local, cells.read_instant(pl.col(name))
-
-
-def _read_local(text: pl.Expr, written: str) -> pl.Expr:
-    return text.str.to_datetime(written, time_unit="us", strict=False)
 
 
 def _read_instant(text: pl.Expr, written: str) -> pl.Expr:

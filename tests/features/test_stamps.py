@@ -112,6 +112,12 @@ def test_a_format_says_whether_it_is_an_instant(written: str, instant: bool) -> 
     assert stamps.says_instant(written) == instant
 
 
+def test_abbreviations_of_zones_are_instants_where_they_mean_one_offset() -> None:
+    lines = {"At": ["2025-07-18 12:30:00 UTC", "2025-07-18 12:30:00 GMT", "2025-07-18 08:30:00 EDT"]}
+    found = read({"timestamp": "At"}, lines, formats={"timestamp": "%Y-%m-%d %H:%M:%S %Z"})
+    assert [at.hour for at in moments(found)[1]] == [8, 8, 8]
+
+
 def test_cells_with_and_without_an_offset_may_stand_in_one_column() -> None:
     found = read({"timestamp": "At"}, {"At": ["2025-10-18 08:00:00", "2025-10-18T12:30:00Z", "2025-10-18 08:45"]})
     assert [at.strftime("%H:%M") for at in moments(found)[1]] == ["08:00", "08:30", "08:45"]

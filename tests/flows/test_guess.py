@@ -190,3 +190,17 @@ def test_a_proposal_is_written_where_nothing_is_yet_and_can_be_ingested(tmp_path
         guess_pos(lake, [tmp_path / "a"], out)
     assert not lake.exists("demand")
     assert ingest_pos(lake, [tmp_path / "a"], out).pos["tickets_kept"] == 2  # type: ignore[index]
+
+
+def test_without_a_file_the_mapping_alone_goes_to_standard_output(daypart: Any, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text(SQUARE)
+    said = daypart(tmp_path / "home", "ingest", "pos", tmp_path / "items.csv", "--guess")
+    assert said.status == 0
+    assert tomllib.loads(said.out)["columns"]["timezone"] == "Time Zone"
+    assert "Square items" in said.err
+    assert "2026-07-18 12:59:30" in said.err
+    assert not (tmp_path / "home").exists()
+    as_json = daypart(tmp_path / "home", "ingest", "pos", tmp_path / "items.csv", "--guess", "--json").json
+    assert (as_json["shape"], len(as_json["lines"])) == ("Square items", 3)
+    wrong = daypart(tmp_path / "home", "ingest", "demand", tmp_path / "items.csv", "--guess")
+    assert (wrong.status, wrong.err) == (2, "daypart: --guess is for pos lines, not for demand: leave it out\n")
