@@ -58,7 +58,10 @@ def check_exists(home: Path) -> None:
     """Raises NotKnownError where the home is not there, InputError where this user cannot enter it."""
     check_readable(home)
     if not home.is_dir():
-        raise NotKnownError(f"no home {home}: check --home or DAYPART_HOME, it may have been moved or deleted")
+        raise NotKnownError(
+            f"no home {home}: check --home or DAYPART_HOME, it may have been moved or deleted; "
+            "`daypart ingest stores FILE` makes a new one"
+        )
 
 
 def check_readable(home: Path) -> None:

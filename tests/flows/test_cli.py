@@ -210,17 +210,21 @@ def test_a_store_without_history_is_forecast_from_its_like(world, daypart, tmp_p
 
 def test_nothing_can_be_made_before_any_demand(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     home = tmp_path / "home"
-    for command in (("train",), ("forecast",)):
-        refuse(daypart(home, *command), "ingest stores")
+    for command in ("train", "forecast", "monitor", "status"):
+        refuse(daypart(home, command), f"no home {home}")
+    assert not home.exists(), "asking leaves nothing behind"
+    home.mkdir()
+    for command in ("train", "forecast"):
+        refuse(daypart(home, command), "ingest stores")
     refuse(daypart(home, "monitor"), "no forecast")
     refuse(
         daypart(home, "backtest", "--start", "2024-01-01", "--end", "2024-02-01", "--out", tmp_path / "b.csv"),
         "ingest",
     )
     empty = {"tables": [], "models": [], "published": {}, "pending": [], "undeclared": [], "notices": []}
-    assert daypart(home, "status", "--json").json == empty
+    assert daypart(home, "status", "--json").json == {"home": str(home), **empty}
     assert "empty home" in daypart(home, "status").out
-    assert not home.exists(), "asking leaves nothing behind"
+    assert not list(home.iterdir()), "asking leaves nothing behind"
 
 
 def test_there_is_no_forecast_without_a_champion(untrained, daypart) -> None:  # type: ignore[no-untyped-def]
@@ -240,7 +244,7 @@ def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: igno
     assert [(row["target"], row["champion"]) for row in found["models"]] == [("orders", 1), ("sales", 1)]
     assert found["published"]["origin"] == world.origin.isoformat()
     human = daypart(world.home, "status")
-    assert human.out.splitlines()[1].split() == ["table", "version", "rows", "first", "last"]
+    assert human.out.splitlines()[2].split() == ["table", "version", "rows", "first", "last"]
     assert all(name in human.out for name in (*tables, "orders", "sales", str(world.origin)))
     assert "{" not in human.out
 

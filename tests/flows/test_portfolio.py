@@ -8,10 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from features.money import Money, with_unit
 from flows.adapters.portfolio import Unit
 from flows.adapters.recipes import Recipes
 from flows.forecast import publish
 from flows.portfolio import health
+from flows.reading import Chain
 from flows.train import train
 from forecasting import accuracy
 from forecasting.recipe import Recipe
@@ -180,7 +182,10 @@ def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any)
     said = daypart(world.home, "portfolio", "--json").json
     assert [row["unit"] for row in said["units"]] == list(TIERS)
     assert said["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
-    scores = world.lake.scan("scores").collect()
+    chain = Chain.of(world.lake)
+    # Stores in the United States and in Canada: sales count in orders.
+    units = Money.of(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
+    scores = with_unit(world.lake.scan("scores").collect(), chain.stores, units)
     for row in said["units"]:
         mine = accuracy.score(scores.filter(unit_of(scores) == row["unit"]), "hour").row(0, named=True)
         for name in ("accuracy_bps", "gain_bps", "bias_bps"):
