@@ -60,10 +60,13 @@ lock: install ## Choose the newest versions that install together, with the hash
 	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
 	echo cosmic-ray | $(LOCK) - --constraint requirements.lock -o requirements-mutants.lock
 
-faults: install ## Repeat the slow tests of faults: kills, full disks, damaged files (takes minutes)
+faults: install ## Kill, fill up, race, edit and misfeed a small home hundreds of times, and print one table
+	$(BIN)/python -m tests.faults
+
+faults-tests: install ## Repeat the slow tests of faults with a thousand examples (takes minutes)
 	HYPOTHESIS_PROFILE=faults $(BIN)/pytest -m faults
 
 clean: ## Remove the environment and the demo's home
 	rm -rf .venv .daypart build *.egg-info
 
-.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop soak lock faults clean
+.PHONY: help install demo check test bench bench-accuracy bench-ablation bench-loop soak mutants lock faults faults-tests clean
