@@ -112,7 +112,7 @@ def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.Dat
     told = lake.scan("forecasts").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
     fresh = (
         told.join(latest.lazy(), on=["origin_date", "date"], how="semi")
-        .select(*CELL, "hour_local", "forecast")
+        .select(*CELL, "hour_local", "business_date", "forecast")
         .collect()
     )
     now = actuals.beside(fresh).with_columns(DAY)

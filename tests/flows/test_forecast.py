@@ -151,7 +151,8 @@ def test_late_data_does_not_stop_a_forecast(world: Any, daypart: Any) -> None:
 
 def test_targets_that_end_on_different_days_share_an_origin(world: Any, daypart: Any, tmp_path: Path) -> None:
     file = tmp_path / "orders.csv"
-    file.write_text("store_id,hour_local,orders\nS0001,2024-03-05 12:00:00,5\nS0001,2024-03-06 12:00:00,0\n")
+    hours = "".join(f"S0001,2024-03-05 {hour:02}:00:00,5\n" for hour in range(5, 24))
+    file.write_text(f"store_id,hour_local,orders\n{hours}S0001,2024-03-06 12:00:00,0\n")
     assert daypart(world.home, "ingest", "demand", file).status == 0
     rows = daypart(world.home, "forecast", "--json").json["forecasts"]
     found = {(row["target"], row["origin_date"]) for row in rows}
