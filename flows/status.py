@@ -64,7 +64,7 @@ def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str]
     What cannot be read is left out, with the reason among the notices.
     """
     seen = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
-    for name in (*TABLES, "pos_lines", "pos_sources", "forecasts", "scores"):
+    for name in (*TABLES, "clocks", "pos_lines", "pos_sources", "forecasts", "scores"):
         with _noted(seen):
             seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
     recorded = _audit(lake, registry, seen)

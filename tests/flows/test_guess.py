@@ -152,7 +152,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), ma
 @given(
     format=STAMPS, delimiter=st.sampled_from(",;\t|"), names=st.permutations(range(4)), item=TEXT, ragged=st.booleans()
 )
-@settings(max_examples=30)
+@settings(max_examples=6)
 def test_a_proposal_reads_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, format: str, delimiter: str, names: list[int], item: str, ragged: bool
 ) -> None:

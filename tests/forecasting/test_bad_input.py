@@ -141,13 +141,13 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
     (_, past), *_ = shop.blocks()
     rows = pl.DataFrame({
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
-        "open_days": [500, 500, 7], "borrows": [False, False, True],
+        "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
     found = basis.held(rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END)
     assert found["forecast"].to_list() == found["q90"].to_list() == [20.0, 60.0, 300.0]
     assert found.select(basis.in_words().alias("basis"))["basis"].to_list() == [
         None,
-        "held to 3 times its busiest hour",
+        "stale: its demand ends on 2024-03-01; held to 3 times its busiest hour",
         "rests on 7 open days of its own, on stores like it and on the model of all stores; held to 3 times its "
         "busiest hour",
     ]

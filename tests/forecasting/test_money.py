@@ -139,7 +139,7 @@ def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
     alike(weeks(IN_YEN), weeks(EURO))
 
     def volumes(chain: tuple[str, float]) -> pl.DataFrame:
-        sold = segments.mean_daily(records(*chain).scan_demand(), "sales", AS_OF)
+        sold = segments.mean_daily(records(*chain).scan_demand(), records(*chain).stores, "sales", AS_OF)
         return in_units(sold, records(*chain).stores, Money.of(records(*chain), "sales").units(AS_OF), ["volume"])
 
     alike(volumes(IN_YEN), volumes(EURO), ("volume",))
