@@ -60,7 +60,7 @@ def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: H
     assert CUT in said.err
     for _ in range(2):
         verified = daypart(home, "audit", "--verify")
-        assert (verified.status, verified.out.splitlines()[0]) == (
+        assert (verified.status, verified.out.splitlines()[1]) == (
             1, "records 3 to 4 are gone from the end: the registry knows of 4",
         )  # fmt: skip
     reason = ("--reason", "the disk broke")
@@ -75,19 +75,19 @@ def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: H
     assert (blank.status, "--reason is empty" in blank.err) == (2, True)
     assert daypart(home, "audit", "--verify").status == 1
     repaired = daypart(home, "audit", "--repair", "--role", "lead", *reason)
-    assert (repaired.status, repaired.out.splitlines()[0]) == (
+    assert (repaired.status, repaired.out.splitlines()[1]) == (
         0, "records 3 to 4 are gone from the end: the registry knows of 4",
     )  # fmt: skip
     assert "record 5 acknowledges this, by lead" in repaired.out
     verified = daypart(home, "audit", "--verify")
     assert verified.status == 0
-    first, second, head = verified.out.splitlines()
+    _, first, second, head = verified.out.splitlines()
     assert first.startswith("records 3 to 4 are missing; repaired by record 5 by lead on ")
     assert first.endswith(": the disk broke")
     assert second == "the other 3 records are as they were written; the registry knows of 5"
     assert head.startswith("head 5:")
     again = daypart(home, "audit", "--repair", "--role", "lead", *reason, "--json").json
-    assert again == {"repair": None}
+    assert again == {"home": str(home), "repair": None}
     assert daypart(home, "promote", "orders", "--version", 3, "--role", "lead").status == 0
     assert cut.audit.verify().records == 5
 
