@@ -19,10 +19,10 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
     Of two holidays on one day the first name counts; substitutes
     ("observed") share the name of their holiday.
     """
-    places = stores.select("country", "subdivision").unique().sort("country", "subdivision")
+    pairs = stores.select("country", "subdivision").unique().sort("country", "subdivision")
     found = [
         (country, subdivision, day, name)
-        for country, subdivision in places.iter_rows()
+        for country, subdivision in pairs.iter_rows()
         for day, name in _of_years(country, subdivision, range(first.year, last.year + 1))
         if first <= day <= last
     ]

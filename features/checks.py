@@ -146,7 +146,7 @@ def of_the_future(table: Table, given: Sequence[str], now: datetime | None) -> I
 
 def ahead(shown: str, utc: str, now: datetime) -> Check:
     """The check that column `utc` is not later than `now`; `shown` is the column that a message names."""
-    late = pl.col(utc) > pl.lit(now.replace(tzinfo=None), pl.Datetime("us"))
+    late = pl.col(utc) > pl.lit(clock.utc_moment(now), pl.Datetime("us"))
     return Check(shown, late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
 
 

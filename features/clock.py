@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 import polars as pl
 
-from features.business_day import late_stores
+from features.business_day import business_date, late_stores
 
 RepeatedHour = Literal["refuse", "first", "second", "both"]
 MissingHour = Literal["refuse", "earlier", "later"]
@@ -73,17 +73,11 @@ def hour_grid(stores: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
     `date` is the business date by the stores' `day_starts`, where they have that column.
     """
     late = not late_stores(stores).is_empty()
+    # The last business day of a store that trades past midnight ends on the next date.
     hours = zone_hours(stores["timezone"].unique(), first, last + timedelta(days=1) if late else last).drop("repeated")
-    if not late:
-        placed = stores.lazy().select("store_id", "timezone").join(hours.lazy(), on="timezone")
-        return placed.select("store_id", "hour_utc", "hour_local", "date")
-    placed = stores.lazy().select("store_id", "timezone", "day_starts").join(hours.lazy(), on="timezone")
-    in_days = placed.with_columns(date=_business_date("day_starts")).filter(pl.col("date").is_between(first, last))
+    placed = stores.lazy().select("store_id", "timezone").join(hours.lazy(), on="timezone")
+    in_days = placed.with_columns(date=business_date(stores)).filter(pl.col("date").is_between(first, last))
     return in_days.select("store_id", "hour_utc", "hour_local", "date")
-
-
-def _business_date(day_starts: str) -> pl.Expr:
-    return (pl.col("hour_local") - pl.duration(hours=pl.col(day_starts).fill_null(0).cast(pl.Int64))).dt.date()
 
 
 def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
@@ -97,8 +91,9 @@ def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
     by = ["timezone", "day_starts"] if "day_starts" in origins.columns else ["timezone"]
     hours = zone_hours(origins["timezone"].unique(), first, last + timedelta(days=1))
     days = origins.select(by).unique().join(hours, on="timezone")
-    shown = _business_date("day_starts") if len(by) > 1 else pl.col("date")
-    starts = days.group_by(*by, origin_date=shown).agg(origin_utc=pl.col("hour_utc").min())
+    start = pl.col("day_starts").fill_null(0).cast(pl.Int64) if len(by) > 1 else pl.lit(0, pl.Int64)
+    business_day = (pl.col("hour_local") - pl.duration(hours=start)).dt.date()
+    starts = days.group_by(*by, origin_date=business_day).agg(origin_utc=pl.col("hour_utc").min())
     return origins.join(starts, on=[*by, "origin_date"], how="left", nulls_equal=True)
 
 
@@ -158,6 +153,11 @@ def with_local(frame: pl.DataFrame, utc: str, name: str) -> pl.DataFrame:
         return [at.dt.replace_time_zone(None).alias(name)]
 
     return _by_zone(frame, utc, shown, [name])
+
+
+def utc_moment(at: datetime) -> datetime:
+    """Return a moment in UTC, naive; a moment without a zone is in UTC already."""
+    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
 
 
 def known_zones(zones: Iterable[str]) -> list[str]:

@@ -109,7 +109,7 @@ def _fault(kind: str, rows: pl.DataFrame, told: str) -> list[Fault]:
     if not isinstance(since, date):
         return []
     ids = tuple(rows["store_id"].unique().sort())
-    return [Fault(kind, ids, since, told.format(stores=_named(ids), since=since))]
+    return [Fault(kind, ids, since, told.format(stores=some_stores(ids), since=since))]
 
 
 def stale_weather(latest: pl.DataFrame, on: date) -> list[Fault]:
@@ -145,6 +145,7 @@ def stores_at_fault(faults: Collection[Fault], on: date) -> set[str]:
     }
 
 
-def _named(ids: Collection[str]) -> str:
-    some = ", ".join(sorted(ids)[:3])
-    return some if len(ids) <= 3 else f"{some} and {len(ids) - 3} more stores"
+def some_stores(ids: Collection[str], most: int = 3) -> str:
+    """Return the first names of stores for a message: `A, B, C and 2 more stores`."""
+    some = ", ".join(sorted(ids)[:most])
+    return some if len(ids) <= most else f"{some} and {len(ids) - most} more stores"

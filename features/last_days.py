@@ -1,5 +1,6 @@
 """Where a chain's demand ends: the last day of its bulk, rows dated ahead of it, and last days that are incomplete."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Self
@@ -7,6 +8,7 @@ from typing import Self
 import polars as pl
 
 from features.business_day import business_clock, business_date
+from features.health import some_stores
 
 WINDOW_DAYS = 70
 """So many of the last days are looked at."""
@@ -39,7 +41,7 @@ class LastDays:
         day is compared with days before it, so nothing that comes later changes what an earlier day is.
         """
         days = _store_days(demand, stores)
-        chain_on = _chain_end(days)
+        chain_on = chain_end(days.group_by("date").agg(stores=pl.len()))
         latest = days.group_by("store_id").agg(ahead_on=pl.col("date").max())
         ahead = latest.filter(pl.col("ahead_on") > pl.lit(chain_on, pl.Date))
         counted = days.filter(pl.col("date") <= pl.lit(chain_on, pl.Date))
@@ -52,12 +54,6 @@ class LastDays:
         known = counted.select("store_id").unique().join(last, on="store_id", how="left")
         known = known.join(cut.select("store_id", cut_on="date"), on="store_id", how="left")
         return cls(chain_on, known.join(ahead, on="store_id", how="left").sort("store_id"))
-
-    @property
-    def last_on(self) -> date | None:
-        """The last business date that counts in any store."""
-        last = self.stores["last_on"].max()
-        return last if isinstance(last, date) else None
 
     def counts(self, stores: pl.DataFrame) -> pl.Expr:
         """Return whether a row of demand counts: its date is not cut and not ahead of the chain's."""
@@ -73,14 +69,14 @@ class LastDays:
         """Return a line for each kind of last day that does not count, with the stores and what to do."""
         cut = self.stores.drop_nulls("cut_on").sort("cut_on", "store_id")
         lines = [
-            f"{_named(ids)}: the demand of {day} stops long before its usual end, so the day is left out: "
+            f"{named_stores(ids)}: the demand of {day} stops long before its usual end, so the day is left out: "
             "ingest the rest of it"
             for (day,), ids in _by_date(cut, "cut_on")
         ]
         for (day,), ids in _by_date(self.stores.drop_nulls("ahead_on"), "ahead_on"):
             lines.append(
-                f"{_named(ids)}: demand is dated up to {day}, the chain's ends on {self.chain_on}: what is dated later "
-                "is left out; check the clock of the till and ingest the hours again"
+                f"{named_stores(ids)}: demand is dated up to {day}, the chain's ends on {self.chain_on}: "
+                "what is dated later is left out; check the clock of the till and ingest the hours again"
             )
         return lines
 
@@ -90,10 +86,9 @@ def _by_date(rows: pl.DataFrame, name: str) -> list[tuple[tuple[object, ...], li
     return [(key, part["store_id"].to_list()) for key, part in parts.items()]
 
 
-def _named(ids: list[str]) -> str:
-    some = ", ".join(ids[:3])
-    more = f" and {len(ids) - 3} more stores" if len(ids) > 3 else ""
-    return f"{'store' if len(ids) == 1 else 'stores'} {some}{more}"
+def named_stores(ids: Sequence[str], most: int = 3) -> str:
+    """Return the first names of stores as the subject of a message: `store A`, or `stores A, B and 2 more stores`."""
+    return f"{'store' if len(ids) == 1 else 'stores'} {some_stores(ids, most)}"
 
 
 def _store_days(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
@@ -105,13 +100,11 @@ def _store_days(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     return hours.filter(pl.col("amount") > 0).group_by(by).agg(pl.col("hour", "amount")).sort(by)
 
 
-def _chain_end(days: pl.DataFrame) -> date | None:
-    """Return the last date of the last stretch of days that belongs to the chain: see GAP_DAYS."""
-    return chain_end(days.group_by("date").agg(stores=pl.len()))
-
-
 def chain_end(support: pl.DataFrame) -> date | None:
-    """Return the last date of the chain's bulk from rows of (date, stores), the stores with demand on each date."""
+    """Return the last date of the last stretch of days that belongs to the chain (see GAP_DAYS); null without rows.
+
+    `support` has one row per date with demand: date, and `stores`, how many stores trade on it.
+    """
     if support.is_empty():
         return None
     support = support.sort("date")

@@ -1,15 +1,18 @@
 """When the business day of each store starts: learned from its hours and demand, and kept in the stores table."""
 
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
+from features.last_days import named_stores
 from features.tables import TABLES
 from features.trading import EVIDENCE_DAYS, learned_day_starts
 from flows.adapters.lake import Lake
 from flows.reading import Chain
 
 NAMED = 5
+"""How many stores a line names."""
 
 
 def settle(lake: Lake, default: int | None = None) -> list[str]:
@@ -46,24 +49,22 @@ def _recent(lake: Lake) -> pl.DataFrame:
 
 
 def _started(stores: pl.DataFrame) -> list[str]:
-    parts = stores.sort("day_starts", "store_id").partition_by("day_starts", as_dict=True, maintain_order=True)
-    return [
-        f"{_named(part)} trade{'s' * (part.height == 1)} past midnight: the business day starts at {hour:02d}:00 "
-        "(column day_starts of stores)"
-        for (hour,), part in parts.items()
-    ]
+    lines = []
+    for hour, ids in _by(stores, "day_starts"):
+        verb = "trades" if len(ids) == 1 else "trade"
+        start = f"the business day starts at {hour:02d}:00 (column day_starts of stores)"
+        lines.append(f"{named_stores(ids, NAMED)} {verb} past midnight: {start}")
+    return lines
 
 
 def _crossed(stores: pl.DataFrame) -> list[str]:
-    rows = stores.sort("learned", "store_id").partition_by("day_starts", "learned", as_dict=True, maintain_order=True)
     return [
-        f"{_named(part)}: the business day starts at {hour:02d}:00, in the middle of trade: ingest stores with "
-        f"day_starts {learned}"
-        for (hour, learned), part in rows.items()
+        f"{named_stores(ids, NAMED)}: the business day starts at {hour:02d}:00, in the middle of trade: ingest stores "
+        f"with day_starts {learned}"
+        for hour, learned, ids in _by(stores, "day_starts", "learned")
     ]
 
 
-def _named(stores: pl.DataFrame) -> str:
-    names = ", ".join(stores["store_id"].head(NAMED))
-    more = f" and {stores.height - NAMED} more" if stores.height > NAMED else ""
-    return f"{'store' if stores.height == 1 else 'stores'} {names}{more}"
+def _by(stores: pl.DataFrame, *names: str) -> list[tuple[Any, ...]]:
+    """Return the values of some columns, and the ids of the stores that share them, in their order."""
+    return stores.sort("store_id").group_by(names).agg("store_id").sort(names).rows()

@@ -12,7 +12,7 @@ from features import zones
 from features.errors import InputError
 from features.guess import guess_mapping
 from features.guess_names import Guess
-from features.lines import Lines, read_lines
+from features.lines import MILLIONTHS, Lines, read_lines
 from features.mapping import Mapping
 from flows.adapters import files
 from flows.adapters.drafts import drafted
@@ -86,7 +86,7 @@ def _read(guess: Guess, found: Sequence[Path], stores: pl.DataFrame | None) -> l
     export = parts[0]
     read = read_lines(export, mapping, _zones(guess, export, mapping, stores))
     _doubt_refused(guess, read)
-    amount = (pl.col("millionths") / 1_000_000) if mapping.priced else pl.lit(None, pl.Float64)
+    amount = (pl.col("millionths") / MILLIONTHS) if mapping.priced else pl.lit(None, pl.Float64)
     shown = read.kept.head(SHOWN).select("store_id", "ticket", "at_local", amount=amount)
     return shown.with_columns(pl.col("at_local").dt.strftime("%Y-%m-%d %H:%M:%S")).to_dicts()
 

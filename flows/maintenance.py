@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
+from features.clock import utc_moment
 from features.errors import NotKnownError
 from features.tables import TABLES
 from flows.adapters import leftovers, upkeep
@@ -115,7 +116,7 @@ def maintain(lake: Lake, registry: Registry, now: datetime) -> Maintained:
     call at the same time waits for the first. Raises DamagedError where the audit or a table's log cannot be read;
     nothing is removed then.
     """
-    moment = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    moment = utc_moment(now)
     with held(registry.settings.home / "maintain.lock"):
         Audit(lake, registry).check()
         plan = _planned(lake, registry, moment)

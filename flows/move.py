@@ -11,11 +11,12 @@ then adds is refused, and decided anew, where another came first. So they have t
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
 import polars as pl
 
+from features.clock import utc_moment
 from features.errors import DaypartError
 from flows.adapters import process
 from flows.adapters.audit import Audit
@@ -154,7 +155,7 @@ def mended(audit: Audit, registry: Registry, basis: UnitRecords, now: datetime) 
     move = basis.trail.under_way
     if move is None:
         return basis, None
-    at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    at = utc_moment(now)
     if process.lives(move.process) and at - move.at_utc < LONGEST:
         raise _busy(move)
     _settle(audit, registry, move.number, Act(basis.unit, move.version, move.role, cast(Activity, move.does), "", now))

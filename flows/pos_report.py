@@ -91,6 +91,5 @@ def summary_lines(summary: Summary) -> list[str]:
 
 def _numbers_tickets(mapping: Mapping) -> bool:
     """Whether the ticket is more than the time of the line."""
-    columns, ticket = mapping.columns, mapping.columns.ticket
-    named = {ticket} if isinstance(ticket, str) else set(ticket or ())
-    return not named <= {columns.timestamp, columns.date, columns.time}
+    columns = mapping.columns
+    return not set(columns.ticket) <= {columns.timestamp, columns.date, columns.time}

@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from features.clock import utc_moment
 from features.errors import InputError
 from features.mapping import Mapping as PosMapping
 from features.repeats import with_occurrence
@@ -43,7 +44,7 @@ def described(
     paths: Sequence[Path], lines: pl.DataFrame, read: Sequence[int], mapping: PosMapping, now: datetime
 ) -> pl.DataFrame:
     """One row per file of a call, of those with the same content one; `lines` have the number of their `file`."""
-    at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    at = utc_moment(now)
     hashes = [_sha256(path) for path in paths]
     files = pl.DataFrame({
         "file": range(len(paths)), "source": [text[:ID_CHARACTERS] for text in hashes], "sha256": hashes,
@@ -100,7 +101,7 @@ def take_back(lake: Lake, name: str, now: datetime) -> TakenBack:
     `name` is a file's path or last part, or the first characters of its SHA-256. Raises InputError where it names none
     or several, where that one was taken back before, and where its lines are gone.
     """
-    at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    at = utc_moment(now)
     with pos_lines.writing(lake):
         source = _named(stored_sources(lake), name)
         row = source.row(0, named=True)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from features.clock import utc_moment
 from features.errors import DamagedError, InputError
 from flows.adapters import chain
 from flows.adapters.lake import Lake
@@ -178,7 +179,7 @@ def _chained(
     now: datetime, role: str, entries: Iterable[Entry], number: int, previous: str
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """Records that follow on a number and hash, and the head that their commit is to name."""
-    at = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    at = utc_moment(now)
     rows = []
     for activity, unit, details in entries:
         number += 1
