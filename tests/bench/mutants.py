@@ -34,8 +34,9 @@ PRELOADED = ["polars", "pandas", "lightgbm", "scipy.optimize", "scipy.stats"]
 LEFT_OUT = "tests/flows/adapters/test_cluster.py"
 """It kills processes and waits for others, which no busy machine does in time."""
 MODULES = {
-    "features": "calendar clock drift effects events exact grid health history horizon issues keys kinship labor lookback "
-    "macro masking matrix outliers outside pos repeats segments smooth totals trading vocabulary weather youth",
+    "features": "business_day calendar clock currencies drift effects events exact grid health history horizon issues "
+    "keys kinship labor last_days line_times lookback macro masking matrix money outliers outside places pos "
+    "recount repeats resettle segments smooth spellings stamps totals trading vocabulary weather youth zones",
     "forecasting": "accuracy actuals bands bias comparison contributions ensemble gate levels linear members misses "
     "model paths promise publication resampling retrain tallies",
     "flows/adapters": "chain lake lake_tables merge staging verification",

@@ -18,8 +18,10 @@ Jobs = Mapping[str, homes.Job]
 CAMPAIGNS: dict[str, Callable[[Jobs, int], list[Trial]]] = {
     "random kills": lambda jobs, seed: kills.random_kills(list(jobs.values()), KILLS_A_JOB, seed),
     "crash points": lambda jobs, seed: kills.step_kills(list(jobs.values())),
-    "full disks": lambda jobs, seed: disks.full_disks([jobs[name] for name in ("ingest", "train", "forecast")]),
-    "eight at once": lambda jobs, seed: writers.at_once([jobs[name] for name in ("ingest", "forecast", "approve")]),
+    "full disks": lambda jobs, seed: disks.full_disks([jobs[name] for name in ("pos", "ingest", "train", "forecast")]),
+    "eight at once": lambda jobs, seed: writers.at_once(
+        [jobs[name] for name in ("pos", "ingest", "forecast", "approve")]
+    ),
     "audit edits": lambda jobs, seed: audit_edits.edits(jobs["promote"], EDITS, seed),
     "bad inputs": lambda jobs, seed: bad_inputs.inputs(jobs["ingest"], INPUTS, seed),
 }

@@ -37,6 +37,7 @@ PRELOADED = [
         "flows.approval",
         "flows.forecast",
         "flows.ingest",
+        "flows.pos_lines",
         "flows.promote",
         "flows.train",
         "forecasting.gate",
@@ -45,6 +46,16 @@ PRELOADED = [
 """Imported once, in the process from which commands are forked: no thread of theirs runs before their first use."""
 UNCOMPARED = ("audit",)
 """Tables whose rows hold the moment of writing."""
+UNCOMPARED_COLUMNS = ("ingested_utc", "lines_version")
+"""Columns that hold it, or how often a command was tried."""
+STORES = "store_id,timezone,country\nNY,America/New_York,US\nLA,America/Los_Angeles,US\n"
+MAPPING = '[columns]\nstore = "Store"\ntimestamp = "At"\nticket = "No"\nline_total = "Total"\n'
+LINES = [
+    "".join(f"{store},2024-01-{day:02} {hour:02}:{minute},{first}{day}{hour},{hour}.50\n"
+            for store in ("NY", "LA") for day in range(first, first + 5) for hour in range(7, 20))
+    for first, minute in ((1, 10), (4, 40))
+]  # fmt: skip
+"""Lines of two files of a till that share the hours of two days."""
 State = dict[str, str]
 
 
@@ -148,7 +159,7 @@ def state(home: Path) -> State:
     found = {}
     for table in LAKE:
         if table not in UNCOMPARED and lake.exists(table):
-            rows = lake.scan(table).collect()
+            rows = lake.scan(table).drop(UNCOMPARED_COLUMNS, strict=False).collect()
             found[table] = str(rows.sort(list(LAKE[table].key)).hash_rows().implode().hash()[0]) + f" {rows.height}"
     for unit in ("orders", "sales"):
         version = registry.version_of(unit, "champion")
@@ -193,7 +204,9 @@ def made(folder: Path) -> dict[str, Job]:
     (waiting / "governance.toml").write_text(RULES)
     promote = ("promote", "orders", "--version", other, "--reason", "a trial", "--role")
     _done(waiting, *promote, "analyst")
+    sold, second, mapping = _sold(folder)
     jobs = {
+        "pos": (sold, ("ingest", "pos", str(second), "--mapping", str(mapping))),
         "ingest": (published, ("ingest", "demand", str(simulated["later"]))),
         "train": (fresh, ("train", "--targets", "orders")),
         "forecast": (trained, ("forecast",)),
@@ -212,6 +225,17 @@ def _simulated(folder: Path) -> dict[str, Path]:
     for name, rows in tables.items():
         rows.write_parquet(folder / "files" / f"{name}.parquet")
     return {name: folder / "files" / f"{name}.parquet" for name, rows in tables.items() if rows.height}
+
+
+def _sold(folder: Path) -> tuple[Path, Path, Path]:
+    """A home with the lines of one file of a till, a second file, and the mapping of both."""
+    paths = [folder / "files" / name for name in ("stores.csv", "first.csv", "second.csv", "pos.toml")]
+    for path, text in zip(paths, (STORES, *(f"Store,At,No,Total\n{lines}" for lines in LINES), MAPPING), strict=True):
+        path.write_text(text)
+    home = folder / "sold"
+    _done(home, "ingest", "stores", paths[0])
+    _done(home, "ingest", "pos", paths[1], "--mapping", paths[3])
+    return home, paths[2], paths[3]
 
 
 def _like(home: Path, name: str, *arguments: object) -> Path:
