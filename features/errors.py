@@ -1,5 +1,7 @@
 """What can be wrong with what daypart is given. Every message is one line: found, expected, what to do."""
 
+from collections.abc import Collection
+
 
 class DaypartError(Exception):
     """Base of every error that daypart raises on purpose."""
@@ -27,3 +29,9 @@ class ValueRefused(InputError):
 
 class NotKnownError(InputError):
     """A store, origin or period was asked for about which nothing is known."""
+
+
+def some_stores(ids: Collection[str], most: int = 3) -> str:
+    """Return the first names of stores for a message: `A, B, C and 2 more stores`."""
+    some = ", ".join(sorted(ids)[:most])
+    return some if len(ids) <= most else f"{some} and {len(ids) - most} more stores"

@@ -5,10 +5,8 @@ from datetime import date
 import polars as pl
 
 from features.business_day import business_clock, day_start
-from features.tables import known_before
+from features.tables import EVENT_KINDS, known_before
 
-KINDS = ("promotion", "local event")
-"""Kinds that get a feature of their own; every other kind of event shares one."""
 ACTIVE = "active_events"
 """The column of the matrix that names the events which are active in an hour; a model's vocabulary codes them."""
 
@@ -75,12 +73,12 @@ def _column(kind: str) -> str:
     return "event_" + kind.replace(" ", "_")
 
 
-COLUMNS = [*(_column(kind) for kind in KINDS), "event_other"]
+COLUMNS = [*(_column(kind) for kind in EVENT_KINDS), "event_other"]
 
 
 def _kind_column() -> pl.Expr:
     column = pl.lit("event_other")
-    for kind in KINDS:
+    for kind in EVENT_KINDS:
         column = pl.when(pl.col("kind") == kind).then(pl.lit(_column(kind))).otherwise(column)
     return column
 

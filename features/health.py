@@ -7,6 +7,8 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from features.errors import some_stores
+
 MISSING_SHARE = 0.25
 """Share of a day's forecast in hours that came as 0 against all odds from which hours are missing."""
 MISSING_HOURS = 3
@@ -143,9 +145,3 @@ def stores_at_fault(faults: Collection[Fault], on: date) -> set[str]:
     return {
         store for fault in of_stores if fault.kind != "stale weather" or fault.since > lately for store in fault.where
     }
-
-
-def some_stores(ids: Collection[str], most: int = 3) -> str:
-    """Return the first names of stores for a message: `A, B, C and 2 more stores`."""
-    some = ", ".join(sorted(ids)[:most])
-    return some if len(ids) <= most else f"{some} and {len(ids) - most} more stores"

@@ -8,7 +8,7 @@ from typing import Self
 import polars as pl
 
 from features.business_day import business_clock, business_date
-from features.health import some_stores
+from features.errors import some_stores
 
 WINDOW_DAYS = 70
 """So many of the last days are looked at."""

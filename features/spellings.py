@@ -8,11 +8,10 @@ from zoneinfo import available_timezones
 import polars as pl
 
 from features import places
-from features.events import KINDS
-from features.tables import EVENTS, HOURS, STORES, Table
+from features.tables import EVENT_KINDS, EVENTS, HOURS, STORES, Table
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MEANINGFUL_KINDS = (*KINDS, "price")
+MEANINGFUL_KINDS = (*EVENT_KINDS, "price")
 """Kinds of events that forecasts tell apart; others may have any name."""
 PLACE = ["country", "subdivision"]
 CODE_LENGTH = 3

@@ -193,6 +193,9 @@ LABOR = Table(
     clocks=("hour",),
 )
 
+EVENT_KINDS = ("promotion", "local event")
+"""Kinds of events that get a feature of their own; every other kind shares one."""
+
 EVENTS = Table(
     "events",
     "one row per event and the store or region that it touches (neither = the whole chain)",

@@ -1,7 +1,7 @@
 """The names that a model is trained with, so that each keeps its code or its column for as long as the model serves.
 
 Event names become codes and macro series become columns; store ids say who may lend demand to young stores. Kinds of
-events have fixed columns (`events.KINDS`). Formats, regions and holidays are compared as text and have no codes.
+events have fixed columns (`tables.EVENT_KINDS`). Formats, regions and holidays are compared as text and have no codes.
 """
 
 import json

@@ -11,8 +11,8 @@ from features.errors import InputError
 from features.records import Records
 from flows.adapters.drafts import check_out
 from flows.adapters.lake import Lake
-from flows.adapters.meter import Prices
 from flows.adapters.policies import Policies
+from flows.adapters.prices import Prices
 from flows.adapters.recipes import STANDARD, USUAL, Recipes
 from flows.hindsight import OBSERVED_WEATHER
 from flows.reading import read_records, with_demand

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.dayparts import daypart
 from features.exact import exact_sum
 from features.money import UNIT
-from forecasting.ensemble import LEAD_WEEKS, lead_week
+from forecasting.leads import LEAD_WEEKS, lead_week
 
 Array = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from features.dayparts import daypart
 from features.kinship import YOUNG_DAYS
 from features.money import FIGURE
 from forecasting import accuracy, bias
-from forecasting.ensemble import lead_week
 from forecasting.families import FAMILIES, family
+from forecasting.leads import lead_week
 from forecasting.model import Model
 
 SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")

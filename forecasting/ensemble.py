@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.exact import exact_sum, ordered_sum
+from forecasting.leads import LEAD_WEEKS, lead_week
 
 Array = NDArray[np.float64]
 
-LEAD_WEEKS = (1, 2)
 HOLD = 8.0
 """How strongly weights are held to the prior's: by so much over the store-days of evidence."""
 
@@ -25,11 +25,6 @@ LONG_STORE_DAYS = 200
 """Store-days of history at which the two count alike."""
 
 LEAST_SHARE = 0.05
-
-
-def lead_week() -> pl.Expr:
-    """1 for leads of 0 to 6 days, 2 for 7 to 13."""
-    return (pl.col("lead_days") // 7 + 1).cast(pl.Int32).alias("lead_week")
 
 
 def prior_weights(members: Sequence[str], store_days: int) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.errors import InputError
 from features.money import with_unit
 from forecasting.bands import Array
-from forecasting.ensemble import lead_week
+from forecasting.leads import lead_week
 from forecasting.model import Model
 from forecasting.paths import DRAWS, WEEK, Draws, Paths
 

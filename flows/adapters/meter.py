@@ -8,21 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from flows.adapters.prices import Prices
 from forecasting.stages import Count
 
 GIB_UNITS = 2**30 if sys.platform == "darwin" else 2**20
 """In which the system tells the most memory that a process has held: bytes there, KiB elsewhere."""
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a processor and memory cost by the hour, in dollars.
-
-    The defaults are about what a small cloud machine costs on demand; they are no provider's list prices.
-    """
-
-    cpu_hour: float = 0.0218
-    gib_hour: float = 0.0029
 
 
 @dataclass

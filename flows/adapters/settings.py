@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from features.errors import InputError
 from flows.adapters import toml
 from flows.adapters.homes import absolute, check_readable, fault_of_name, nearest_home
-from flows.adapters.meter import Prices
+from flows.adapters.prices import Prices
 
 PREFIX = "DAYPART_"
 RETENTIONS = ("versions_days", "forecasts_days", "scores_days", "refusals_days", "runs_days", "lines_days")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from features.records import Records
 from features.simulator import ChainSpec, simulate
-from flows.adapters.meter import Prices
+from flows.adapters.prices import Prices
 from flows.display.replay import show_replay
 from flows.replay import priced
 from flows.report import replays

@@ -8,7 +8,7 @@ from features.records import Records
 from features.weather import WeatherView
 from flows.backtest import level_scores, scorable
 from forecasting.accuracy import score
-from forecasting.ensemble import lead_week
+from forecasting.leads import lead_week
 
 QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 OURS, INCUMBENT = "daypart", "incumbent"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forecasting import ensemble
+from forecasting.leads import lead_week
 
 MEMBERS = ["ratio", "level", "statistical", "incumbent"]
 EVERY = settings(max_examples=20)
@@ -162,7 +163,7 @@ def test_where_all_with_a_weight_are_silent_the_incumbent_speaks() -> None:
 
 @pytest.mark.parametrize(("lead", "week"), [(0, 1), (6, 1), (7, 2), (13, 2)])
 def test_lead_weeks(lead: int, week: int) -> None:
-    assert pl.select(pl.lit(lead).alias("lead_days")).select(ensemble.lead_week()).item() == week
+    assert pl.select(pl.lit(lead).alias("lead_days")).select(lead_week()).item() == week
 
 
 def test_a_member_that_earns_nothing_in_either_week_is_left_out_and_the_incumbent_never_is() -> None:

@@ -13,6 +13,7 @@ from features.dayparts import daypart
 from features.errors import InputError
 from forecasting import bands, ensemble
 from forecasting.accuracy import band_score
+from forecasting.leads import lead_week
 from forecasting.levels import CELL, COLUMNS, LEVELS, Level, small_sample, summed
 from forecasting.model import Model
 from forecasting.paths import Paths
@@ -108,7 +109,7 @@ def test_sums_are_those_of_loops(level: Level, target: str) -> None:
         sums = expected.setdefault(tuple(values[name] for name in CELL[level]), [0.0, 0.0, 0.0])
         for at, name in enumerate(("forecast", "incumbent", "actual")):
             sums[at] += row[name]
-    found = summed(rows, model(target), STORES, level).with_columns(ensemble.lead_week())
+    found = summed(rows, model(target), STORES, level).with_columns(lead_week())
     assert found.height == len(expected)
     for row in found.to_dicts():
         sums = [row[name] for name in ("forecast", "incumbent", "actual")]

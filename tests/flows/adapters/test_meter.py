@@ -5,7 +5,8 @@ from contextlib import ExitStack
 import pytest
 
 from flows.adapters import meter as module
-from flows.adapters.meter import Meter, Prices, Usage
+from flows.adapters.meter import Meter, Usage
+from flows.adapters.prices import Prices
 
 
 class Clock:
