@@ -7,7 +7,7 @@ from typing import Literal
 
 import polars as pl
 
-from features.business_day import business_date, late_stores
+from daypart.features.business_day import business_date, late_stores
 
 RepeatedHour = Literal["refuse", "first", "second", "both"]
 MissingHour = Literal["refuse", "earlier", "later"]

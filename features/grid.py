@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.business_day import business_clock, business_date, day_start, late_stores
+from daypart.features.business_day import business_clock, business_date, day_start, late_stores
 
 Column = NDArray[np.float64]
 """One value for every place of a grid."""

@@ -9,12 +9,14 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from features import calendar, effects, events, history, horizon, kinship, macro, smooth, trading, weather, youth
-from features.errors import NotKnownError
-from features.exact import exact_sum
-from features.outside import Outside
-from features.records import Records
-from features.weather import WeatherView
+from daypart.features.chain_data import Records
+from daypart.features.cold_start import similar_stores, young_stores
+from daypart.features.deterministic_sum import exact_sum
+from daypart.features.errors import NotKnownError
+from daypart.features.history import demand_history, holiday_effects, horizon, smoothed_baseline, trading_hours
+from daypart.features.signals import calendar, events, macro, weather
+from daypart.features.signals.covariates import Outside
+from daypart.features.signals.weather import WeatherView
 
 KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
@@ -41,7 +43,7 @@ class View:
 def past(
     records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None,
     sums: pl.DataFrame | None = None,
-) -> history.Past:  # fmt: skip
+) -> demand_history.Past:  # fmt: skip
     """All states of a target's history, with what went on outside from the first day of demand to `last`.
 
     `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
@@ -52,16 +54,16 @@ def past(
     codes = horizon.store_codes(records.stores if chain is None else chain)
     if sums is None:
         first = outside.grid.first
-        sums = effects.holiday_sums(records.scan_demand(), records.stores, view.target, first, max(first, last))
-    declared = trading.declared_clock_hours(records.hours)
-    return history.Past.of(records.demand, view.target, outside, declared, codes, sums)
+        sums = holiday_effects.holiday_sums(records.scan_demand(), records.stores, view.target, first, max(first, last))
+    declared = trading_hours.declared_clock_hours(records.hours)
+    return demand_history.Past.of(records.demand, view.target, outside, declared, codes, sums)
 
 
 def build(
     records: Records,
     view: View,
     origins: Sequence[date],
-    known: history.Past | None = None,
+    known: demand_history.Past | None = None,
     one_in: int = 1,
     hindsight: bool = False,
 ) -> pl.DataFrame:
@@ -87,7 +89,7 @@ def build(
     at_origin = horizon.store_origins(records.stores, known, origins)
     parts = []
     if known.like is not None:
-        young = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+        young = young_stores.young_origins(records, known, at_origin, origins, view.horizon_days)
         if young.height:
             parts.append(
                 _told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like, hindsight)
@@ -102,42 +104,46 @@ def build(
     return rows.select(*KEY_COLUMNS, *beside, *feature_names(rows))
 
 
-def any_known(records: Records, known: history.Past, view: View, origins: Sequence[date]) -> bool:
+def any_known(records: Records, known: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
     """Whether `build` has rows of a block at some of the origins."""
     at_origin = horizon.store_origins(records.stores, known, origins)
     if at_origin.is_empty() and known.like is not None:
-        at_origin = youth.young_origins(records, known, at_origin, origins, view.horizon_days)
+        at_origin = young_stores.young_origins(records, known, at_origin, origins, view.horizon_days)
     return not at_origin.is_empty()
 
 
-def _alone(records: Records, view: View, last: date) -> history.Past:
-    return kinship.with_like(past(records, view, last), records, records, view.target, view.weather, last)
+def _alone(records: Records, view: View, last: date) -> demand_history.Past:
+    return similar_stores.with_like(past(records, view, last), records, records, view.target, view.weather, last)
 
 
-def _rows(records: Records, view: View, known: history.Past, at_origin: pl.DataFrame, one_in: int) -> pl.DataFrame:
+def _rows(
+    records: Records, view: View, known: demand_history.Past, at_origin: pl.DataFrame, one_in: int
+) -> pl.DataFrame:
     dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
     regions = dates.join(records.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
-    effect = effects.holiday_effects(regions, known.holiday_sums)
+    effect = holiday_effects.holiday_effects(regions, known.holiday_sums)
     dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
     return horizon.open_hours(records, known, at_origin, dates).with_columns(youth=pl.lit(0.0))
 
 
 def _young_rows(
-    records: Records, view: View, known: history.Past, young: pl.DataFrame, own: pl.DataFrame, one_in: int
+    records: Records, view: View, known: demand_history.Past, young: pl.DataFrame, own: pl.DataFrame, one_in: int
 ) -> pl.DataFrame:
     """Rows of young stores, from those of their like and their own where they have any."""
     assert known.like is not None
     lent = _rows(records, view, known.like, young.select(own.columns), one_in)
     begun = own.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
     mine = _rows(records, view, known, begun, one_in) if begun.height else lent.clear()
-    return youth.blended(lent, mine, young, youth.Shares.of(known))
+    return young_stores.blended(lent, mine, young, young_stores.Shares.of(known))
 
 
-def _told(rows: pl.DataFrame, records: Records, view: View, known: history.Past, hindsight: bool) -> pl.DataFrame:
+def _told(
+    rows: pl.DataFrame, records: Records, view: View, known: demand_history.Past, hindsight: bool
+) -> pl.DataFrame:
     """Rows of open hours with all families, sorted."""
     released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
     rows = _with_outside(rows, records, view, known, hindsight).join(released, on="origin_date", how="left")
-    rows = smooth.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
+    rows = smoothed_baseline.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
     return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
 
@@ -158,7 +164,7 @@ def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str
     return f"no {view.target} before {max(origins)}: {since}; ingest demand or choose a later origin"
 
 
-def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
+def _dated(dates: pl.DataFrame, known: demand_history.Past) -> pl.DataFrame:
     """Adds calendar, holiday and last-year features to rows of (store, origin, date).
 
     `history_last_year`: last year's week about the date over the four weeks that its incumbent rested on;
@@ -182,7 +188,7 @@ def _dated(dates: pl.DataFrame, known: history.Past) -> pl.DataFrame:
 
 
 def _with_outside(
-    rows: pl.DataFrame, records: Records, view: View, known: history.Past, hindsight: bool
+    rows: pl.DataFrame, records: Records, view: View, known: demand_history.Past, hindsight: bool
 ) -> pl.DataFrame:
     """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
     if hindsight and view.weather == "issued" and records.weather.height:

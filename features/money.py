@@ -14,10 +14,10 @@ from typing import Self, TypeVar
 
 import polars as pl
 
-from features import places
-from features.business_day import business_date
-from features.exact import exact_sum
-from features.records import Source
+from daypart.features import places
+from daypart.features.business_day import business_date
+from daypart.features.chain_data import Source
+from daypart.features.deterministic_sum import exact_sum
 
 Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
 

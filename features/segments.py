@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 import polars as pl
 
-from features.business_day import business_date
-from features.errors import InputError
-from features.exact import exact_sum
+from daypart.features.business_day import business_date
+from daypart.features.deterministic_sum import exact_sum
+from daypart.features.errors import InputError
 
 By = Literal["chain", "region", "format", "subdivision", "volume"]
 WAYS: tuple[By, ...] = get_args(By)

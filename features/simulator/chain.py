@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.simulator import demand, labor
-from features.simulator.clocks import Clocks, read_clocks
-from features.simulator.economy import economy
-from features.simulator.events import happenings
-from features.simulator.faults import planted
-from features.simulator.noise import Array, Mask
-from features.simulator.places import ZONE_OF_PLACE, ZONES
-from features.simulator.spec import HORIZON_DAYS, ChainSpec
-from features.simulator.stores import Stores, build_stores, closed_days, holiday_days, hours_table, open_hours
-from features.simulator.weather import FORECAST_HOURS, Issues, issue, true_weather, weather_table
-from features.tables import TABLES
+from daypart.features.simulator import demand, labor
+from daypart.features.simulator.clocks import Clocks, read_clocks
+from daypart.features.simulator.economy import economy
+from daypart.features.simulator.events import happenings
+from daypart.features.simulator.faults import planted
+from daypart.features.simulator.noise import Array, Mask
+from daypart.features.simulator.places import ZONE_OF_PLACE, ZONES
+from daypart.features.simulator.spec import HORIZON_DAYS, ChainSpec
+from daypart.features.simulator.stores import Stores, build_stores, closed_days, holiday_days, hours_table, open_hours
+from daypart.features.simulator.weather import FORECAST_HOURS, Issues, issue, true_weather, weather_table
+from daypart.features.tables.schemas import TABLES
 
 BLOCK_ROWS = 1_750_000
 """Hours and weather of the stores in a block, about: 50 stores of three years with 28 days of issues."""
@@ -26,7 +26,7 @@ BLOCK_ROWS = 1_750_000
 class Chain:
     """A simulated chain.
 
-    `tables`: every canonical table by name, as features.tables has it, holding only what was known at the end
+    `tables`: every canonical table by name, as features.tables.schemas has it, holding only what was known at the end
     of the span. `truth`: one row per store and trading hour of the span and the 14 days beyond, with
     store_id, hour_local, hour_utc, orders_mean and sales_mean: the means given everything but the day's
     shocks and the draw itself; no forecast can be better but by luck. `planted`: one row per fault and store,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.simulator.noise import Index, Mask
+from daypart.features.simulator.noise import Index, Mask
 
 HOURS_WEST = 12
 """Zones of whole hours up to so far west of Greenwich fit on the grid."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.simulator.clocks import Clocks
-from features.simulator.events import Happenings, local_orders
-from features.simulator.noise import Array, Index, Mask, paths, stream
-from features.simulator.places import DAYPART_OF_HOUR, FORMATS, REGION_OF_PLACE, REGIONS, ZONE_OF_PLACE
-from features.simulator.spec import ChainSpec
-from features.simulator.stores import Days, Stores
-from features.simulator.weather import Measures
+from daypart.features.simulator.clocks import Clocks
+from daypart.features.simulator.events import Happenings, local_orders
+from daypart.features.simulator.noise import Array, Index, Mask, paths, stream
+from daypart.features.simulator.places import DAYPART_OF_HOUR, FORMATS, REGION_OF_PLACE, REGIONS, ZONE_OF_PLACE
+from daypart.features.simulator.spec import ChainSpec
+from daypart.features.simulator.stores import Days, Stores
+from daypart.features.simulator.weather import Measures
 
 WANDER_SD, WANDER_DAYS = 0.05, 45
 REGION_DAY_SD, STORE_DAY_SD = 0.025, 0.03

@@ -5,9 +5,9 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from features.simulator.noise import Array, paths, stream
-from features.simulator.spec import ChainSpec
-from features.tables import MACRO
+from daypart.features.simulator.noise import Array, paths, stream
+from daypart.features.simulator.spec import ChainSpec
+from daypart.features.tables.schemas import MACRO
 
 BEFORE_DAYS = 500
 """The series are known so long before the first demand."""

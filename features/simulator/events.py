@@ -7,10 +7,10 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from features.simulator.noise import Array, Index, stream
-from features.simulator.places import REGIONS
-from features.simulator.spec import ChainSpec
-from features.tables import EVENTS
+from daypart.features.simulator.noise import Array, Index, stream
+from daypart.features.simulator.places import REGIONS
+from daypart.features.simulator.spec import ChainSpec
+from daypart.features.tables.schemas import EVENTS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from features.simulator.noise import stream
+from daypart.features.simulator.noise import stream
 
 
 @dataclass(frozen=True)

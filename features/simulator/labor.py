@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from features.simulator.noise import Array, Index, stream
-from features.simulator.spec import ChainSpec
+from daypart.features.simulator.noise import Array, Index, stream
+from daypart.features.simulator.spec import ChainSpec
 
 ORDERS_A_PERSON = 12.0
 """Orders that one person serves in an hour."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.simulator.noise import Index
+from daypart.features.simulator.noise import Index
 
 
 @dataclass(frozen=True)

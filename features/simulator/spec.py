@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from features.errors import InputError
-from features.simulator.faults import Fault, Outage
+from daypart.features.errors import InputError
+from daypart.features.simulator.faults import Fault, Outage
 
 HORIZON_DAYS = 14
 """Days after the last demand for which the future is known: truth, schedules, events, closures, forecasts."""

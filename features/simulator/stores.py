@@ -6,13 +6,13 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from features.calendar import public_holidays
-from features.simulator.clocks import Clocks
-from features.simulator.events import draw_spells
-from features.simulator.noise import Array, Index, Mask, stream
-from features.simulator.places import FORMATS, PLACES, ZONE_OF_PLACE
-from features.simulator.spec import ChainSpec
-from features.tables import CLOSURES, HOURS, STORES
+from daypart.features.signals.calendar import public_holidays
+from daypart.features.simulator.clocks import Clocks
+from daypart.features.simulator.events import draw_spells
+from daypart.features.simulator.noise import Array, Index, Mask, stream
+from daypart.features.simulator.places import FORMATS, PLACES, ZONE_OF_PLACE
+from daypart.features.simulator.spec import ChainSpec
+from daypart.features.tables.schemas import CLOSURES, HOURS, STORES
 
 OPENED_SHARE = 0.12
 """Share of the stores that open during the span."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.simulator.clocks import Clocks
-from features.simulator.noise import Array, Index, paths, stream
-from features.simulator.places import PLACES, ZONE_OF_PLACE
-from features.simulator.spec import HORIZON_DAYS, ChainSpec
-from features.tables import WEATHER
+from daypart.features.simulator.clocks import Clocks
+from daypart.features.simulator.noise import Array, Index, paths, stream
+from daypart.features.simulator.places import PLACES, ZONE_OF_PLACE
+from daypart.features.simulator.spec import HORIZON_DAYS, ChainSpec
+from daypart.features.tables.schemas import WEATHER
 
 ISSUE_HOUR = 5
 FORECAST_HOURS = np.arange(5, 24)

@@ -1,3 +1,3 @@
-from flows.cli.entry import main
+from daypart.flows.cli.entry import main
 
 main()

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Json, Place, app
 
 
 @app.command()
 def demo(context: typer.Context, json: Json = False) -> None:
     """Simulate a chain, then ingest, train, backtest, forecast, monitor and report on it."""
-    from flows.demo import demo as run
-    from flows.display import data as display
+    from daypart.flows.deployment.demo import demo as run
+    from daypart.flows.display import data as display
 
     started = time.monotonic()
     place = Place(context.obj).writable()
@@ -42,8 +42,8 @@ def simulate(
 
     The weather of the last weeks is enough for a night's forecast; training on it, or a backtest, wants more.
     """
-    from flows import simulate as simulates
-    from flows.display import data as display
+    from daypart.flows.display import data as display
+    from daypart.flows.jobs import simulate as simulates
 
     done = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, options.say)
     options.say("")
@@ -99,12 +99,12 @@ def ingest(
     together or apart, and a line that an earlier file holds too counts once. A line that two files of one call hold is
     refused. A file again, or its name with new content, replaces only what it brought.
     """
-    from features.errors import InputError
-    from flows import ingest as ingests
-    from flows.display import data as display
+    from daypart.features.errors import InputError
+    from daypart.flows.display import data as display
+    from daypart.flows.ingest import ingest as ingests
 
     if guess:
-        from flows.guess import guess_pos
+        from daypart.flows.ingest.mapping_proposal import guess_pos
 
         if table != "pos":
             raise InputError(f"--guess is for pos lines, not for {table}: leave it out")
@@ -137,8 +137,8 @@ def sources(
     json: Json = False,
 ) -> None:
     """List the files that point-of-sale lines came from, or take one back."""
-    from flows import pos_sources
-    from flows.display import sources as display
+    from daypart.flows.display import sources as display
+    from daypart.flows.ingest import pos_sources
 
     place = Place(context.obj).existing()
     if take_back is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, Place, app
 
 
 @app.command()
@@ -21,11 +21,11 @@ def deploy(
     json: Json = False,
 ) -> None:
     """Have a Prefect server run the nightly forecast, monitoring, retraining and weekly tuning."""
-    from features.errors import InputError
-    from flows.adapters import server
-    from flows.deploy import deploy as run
-    from flows.deployments import deployments, zone
-    from flows.display import deploy as display
+    from daypart.features.errors import InputError
+    from daypart.flows.deployment import server
+    from daypart.flows.deployment.registration import deploy as run
+    from daypart.flows.deployment.schedule import deployments, zone
+    from daypart.flows.display import deploy as display
 
     if local and api_url:
         raise InputError(f"--api-url {api_url} and --local are given: expected one server, leave one of them out")
@@ -45,9 +45,9 @@ def deploy(
 
 def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
     """Deploys to a server of the home's own, and stays until it is stopped or a child ends."""
-    from flows.adapters import server
-    from flows.deploy import deploy as run
-    from flows.display import deploy as display
+    from daypart.flows.deployment import server
+    from daypart.flows.deployment.registration import deploy as run
+    from daypart.flows.display import deploy as display
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as made:
@@ -64,8 +64,8 @@ def maintain(context: typer.Context, json: Json = False) -> None:
     """Compact tables and remove old versions, origins, runs and files, by the days in settings.toml."""
     from datetime import UTC, datetime
 
-    from flows import maintenance
-    from flows.display import upkeep as display
+    from daypart.flows.display import upkeep as display
+    from daypart.flows.maintenance import maintain as maintenance
 
     place = Place(context.obj).existing().writable()
     display.show_maintained(maintenance.maintain(place.lake, place.registry, datetime.now(UTC)), as_json=json)

@@ -10,10 +10,10 @@ import typer
 from typer.exceptions import TyperException
 
 # Each of them adds its commands.
-from flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, replay, watch  # noqa: F401
-from flows.cli.native import quiet_panics
-from flows.cli.options import app
-from flows.cli.wording import one_line
+from daypart.flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, replay, watch  # noqa: F401
+from daypart.flows.cli.native import quiet_panics
+from daypart.flows.cli.options import app
+from daypart.flows.cli.wording import one_line
 
 STOPPED = "stopped; nothing was half-written"
 
@@ -72,7 +72,7 @@ def _run() -> None:
         _close_stdout()
         raise SystemExit(1) from None
     except Exception as failed:
-        from features.errors import DaypartError, InputError
+        from daypart.features.errors import DaypartError, InputError
 
         if os.environ.get("DAYPART_DEBUG"):
             raise

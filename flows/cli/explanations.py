@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Json, Place, app
 
 
 @app.command()
@@ -21,8 +21,8 @@ def explain(
     json: Json = False,
 ) -> None:
     """Say why a published forecast is what it is: what moves it from what the last four weeks sold."""
-    from flows import explain as explains
-    from flows.display import explanations as display
+    from daypart.flows.display import explanations as display
+    from daypart.flows.jobs import explain as explains
 
     place = Place(context.obj).existing()
     made = options.optional_day(origin, "--origin")
@@ -41,8 +41,8 @@ def card(
     json: Json = False,
 ) -> None:
     """Show a model's card: data, features, accuracy by segment, biases, limits, who agreed."""
-    from flows import card as cards
-    from flows.display import explanations as display
+    from daypart.flows.display import explanations as display
+    from daypart.flows.jobs import card as cards
 
     place = Place(context.obj).existing()
     done = cards.card(place.lake, place.registry, unit, version, out)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Engine, Json, Place, Scheduler, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Engine, Json, Place, Scheduler, app
 
 LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
 
@@ -24,13 +24,13 @@ def forecast(
     json: Json = False,
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
-    from features.errors import NotKnownError
-    from flows import forecast as forecasts
-    from flows.adapters import exports
-    from flows.adapters.drafts import check_out
-    from flows.adapters.engine import opened
-    from flows.adapters.meter import Meter
-    from flows.display import forecasts as display
+    from daypart.features.errors import NotKnownError
+    from daypart.flows.compute.engine import opened
+    from daypart.flows.compute.meter import Meter
+    from daypart.flows.display import forecasts as display
+    from daypart.flows.files import exports
+    from daypart.flows.files.atomic_files import check_out
+    from daypart.flows.jobs import forecast as forecasts
 
     place = Place(context.obj, engine, scheduler).existing()
     if out is not None:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Json, Place, app
 
 Unit = Annotated[str, typer.Argument(help="A model: orders, or orders.west for a segment's.")]
 Request = Annotated[str, typer.Argument(metavar="UNIT|ID", help="The request, by its unit or its number.")]
@@ -23,8 +23,8 @@ def promote(
     context: typer.Context, unit: Unit, role: Role, version: Version = None, reason: Reason = "", json: Json = False
 ) -> None:
     """Let a version serve from the next forecast on, or ask for it where somebody else must agree."""
-    from flows import promote as promotions
-    from flows.display import governance as display
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance import promotion as promotions
 
     place = Place(context.obj).existing().writable()
     done = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
@@ -36,8 +36,8 @@ def rollback(
     context: typer.Context, unit: Unit, role: Role, version: Earlier = None, reason: Reason = "", json: Json = False
 ) -> None:
     """Let the version that served before serve again from the next forecast on."""
-    from flows import promote as promotions
-    from flows.display import governance as display
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance import promotion as promotions
 
     place = Place(context.obj).existing().writable()
     done = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
@@ -47,8 +47,8 @@ def rollback(
 @app.command()
 def approve(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Agree to what a request asks for, which is then done."""
-    from flows import approval as approvals
-    from flows.display import governance as display
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance import approval as approvals
 
     place = Place(context.obj).existing().writable()
     done = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
@@ -58,8 +58,8 @@ def approve(context: typer.Context, request: Request, role: Role, reason: Reason
 @app.command()
 def reject(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Refuse what a request asks for."""
-    from flows import approval as approvals
-    from flows.display import governance as display
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance import approval as approvals
 
     place = Place(context.obj).existing().writable()
     done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
@@ -77,11 +77,11 @@ def declare(
     json: Json = False,
 ) -> None:
     """Put on record what the home's files of settings say now, and show what of it is new."""
-    from flows import declared
-    from flows.display import governance as display
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance import settings_audit
 
     place = Place(context.obj).existing().writable()
-    done = declared.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
+    done = settings_audit.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
     display.show_declared(done, role, as_json=json)
 
 
@@ -102,15 +102,15 @@ def audit(
     json: Json = False,
 ) -> None:
     """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""
-    from features.errors import DaypartError
-    from flows.adapters.audit import Audit
-    from flows.display import governance as display
-    from flows.reconciliation import verified
+    from daypart.features.errors import DaypartError
+    from daypart.flows.audit.records import Audit
+    from daypart.flows.display import governance as display
+    from daypart.flows.governance.alias_reconciliation import verified
 
     place = Place(context.obj, tolerant=not repair).existing()
     day, home = options.optional_day(since, "--since"), place.settings.home
     if repair:
-        from flows import repair as repairs
+        from daypart.flows.governance import audit_repair as repairs
 
         place.writable()
         made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)

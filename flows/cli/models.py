@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Engine, Json, Place, Scheduler, Targets, Units, Weather, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Engine, Json, Place, Scheduler, Targets, Units, Weather, app
 
 TRIALS = "Trials a target, those of earlier calls included; default the tier's, or 30."
 
@@ -26,9 +26,9 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a challenger for each unit of the portfolio, register it and gate it."""
-    from flows.adapters.engine import by_name, opened
-    from flows.display import models as display
-    from flows.train import train as run
+    from daypart.flows.compute.engine import by_name, opened
+    from daypart.flows.display import models as display
+    from daypart.flows.jobs.train import train as run
 
     place = Place(context.obj, engine, scheduler).existing().writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
@@ -55,9 +55,9 @@ def tune(
     json: Json = False,
 ) -> None:
     """Search rolling origins of the past for better settings, and propose them in a file."""
-    from features.errors import InputError
-    from flows import tune as tunes
-    from flows.display import models as display
+    from daypart.features.errors import InputError
+    from daypart.flows.display import models as display
+    from daypart.flows.jobs import tune as tunes
 
     place = Place(context.obj).existing().writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
@@ -86,8 +86,8 @@ def backtest(
     json: Json = False,
 ) -> None:
     """Forecast from rolling origins of the past, as it would have been published, and score it."""
-    from flows import backtest as backtests
-    from flows.display import models as display
+    from daypart.flows.display import models as display
+    from daypart.flows.jobs import backtest as backtests
 
     place = Place(context.obj).existing()
     first, last = options.day(start, "--start"), options.day(end, "--end")

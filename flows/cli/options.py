@@ -36,8 +36,8 @@ class Place:
         self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None,
         *, tolerant: bool = False,
     ) -> None:  # fmt: skip
-        from features.errors import InputError
-        from flows.adapters.settings import Settings, WithoutFile
+        from daypart.features.errors import InputError
+        from daypart.flows.config.settings import Settings, WithoutFile
 
         asked = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
         self.notices: list[str] = []
@@ -53,45 +53,45 @@ class Place:
 
     def existing(self) -> "Place":
         """The same place. Raises NotKnownError where the home is not there: what is absent can show nothing."""
-        from flows.adapters.homes import check_exists
+        from daypart.flows.config.home_access import check_exists
 
         check_exists(self.settings.home)
         return self
 
     def writable(self) -> "Place":
         """The same place. Raises InputError where this user cannot write to it."""
-        from flows.adapters.homes import check_writable
+        from daypart.flows.config.home_access import check_writable
 
         check_writable(self.settings.home)
         return self
 
     @property
     def lake(self) -> Any:
-        from flows.adapters.lake import Lake
+        from daypart.flows.lake.lake import Lake
 
         return Lake(self.settings.lake)
 
     @property
     def registry(self) -> Any:
-        from flows.adapters.registry import Registry
+        from daypart.flows.registry.registry import Registry
 
         return Registry(self.settings)
 
     @property
     def policies(self) -> Any:
-        from flows.adapters.policies import Policies
+        from daypart.flows.config.policies import Policies
 
         return Policies.of_home(self.settings.policy)
 
     @property
     def recipes(self) -> Any:
-        from flows.adapters.recipes import Recipes
+        from daypart.flows.config.recipes import Recipes
 
         return Recipes.read(self.settings.recipes)
 
     @property
     def portfolio(self) -> Any:
-        from flows.adapters.portfolio import Portfolio
+        from daypart.flows.config.portfolio import Portfolio
 
         return Portfolio.read(self.settings.portfolio)
 
@@ -101,8 +101,8 @@ def place(
     context: typer.Context,
     home: Annotated[Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, help=HOME)] = None,
 ) -> None:
-    from flows.adapters.failures import readable
-    from flows.adapters.homes import absolute, nearest_home
+    from daypart.flows.config.home_access import absolute, nearest_home
+    from daypart.flows.failures import readable
 
     context.obj = nearest_home() if home is None else home
     context.with_resource(readable(absolute(context.obj)))
@@ -110,8 +110,8 @@ def place(
 
 def day(text: str, option: str) -> date:
     """The date of an option. Raises InputError for what is none, or lies outside the years that tables take."""
-    from features.cells import EARLIEST_YEAR, LATEST_YEAR
-    from features.errors import InputError
+    from daypart.features.errors import InputError
+    from daypart.features.tables.parsing import EARLIEST_YEAR, LATEST_YEAR
 
     try:
         found = date.fromisoformat(text)
@@ -128,8 +128,8 @@ def optional_day(text: str | None, option: str) -> date | None:
 
 
 def targets(text: str | None) -> tuple[str, ...] | None:
-    from features.errors import InputError
-    from features.tables import TARGETS
+    from daypart.features.errors import InputError
+    from daypart.features.tables.schemas import TARGETS
 
     names = tuple(dict.fromkeys(part.strip() for part in text.split(","))) if text is not None else None
     if names and set(names) - set(TARGETS):
@@ -145,8 +145,8 @@ def units(texts: list[str] | None) -> list[str] | None:
 def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
     from typing import get_args
 
-    from features.clock import ClockChanges, MissingHour, RepeatedHour
-    from features.errors import InputError
+    from daypart.features.clock import ClockChanges, MissingHour, RepeatedHour
+    from daypart.features.errors import InputError
 
     chosen = {"repeated-hour": (repeated_hour, RepeatedHour), "missing-hour": (missing_hour, MissingHour)}
     for name, (text, choices) in chosen.items():
@@ -156,8 +156,8 @@ def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
 
 
 def recipe(weather: str, seed: int) -> Any:
-    from features.errors import InputError
-    from forecasting.recipe import Recipe
+    from daypart.features.errors import InputError
+    from daypart.forecasting.models.recipe import Recipe
 
     if weather not in ("issued", "observed", "none"):
         raise InputError(f"--weather is {weather!r}: expected issued, observed or none")

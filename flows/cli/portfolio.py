@@ -2,16 +2,16 @@
 
 import typer
 
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, Place, app
 
 
 @app.command()
 def portfolio(context: typer.Context, json: Json = False) -> None:
     """List every unit: owner, champion, accuracy, excess over the floor, bias, last training, cost and health."""
-    from flows.adapters.audit import Audit
-    from flows.approval import pending
-    from flows.display.portfolio import show_portfolio
-    from flows.portfolio import portfolio as run
+    from daypart.flows.audit.records import Audit
+    from daypart.flows.display.portfolio import show_portfolio
+    from daypart.flows.governance.approval import pending
+    from daypart.flows.monitoring.portfolio import portfolio as run
 
     place = Place(context.obj).existing()
     waiting = pending(Audit(place.lake, place.registry).records())

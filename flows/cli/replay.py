@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Json, Place, Targets, Weather, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Json, Place, Targets, Weather, app
 
 POLICY = "never, weekly, triggered, or a policy.toml; more of them may follow. Default: those three."
 
@@ -25,8 +25,8 @@ def replay(
     json: Json = False,
 ) -> None:
     """Live the nights of the past again under each policy, and compare accuracy, retrains and cost."""
-    from flows import replay as replays
-    from flows.display import replay as display
+    from daypart.flows.display import replay as display
+    from daypart.flows.jobs import replay as replays
 
     place = Place(context.obj).existing()
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import options
-from flows.cli.options import Json, Place, app
+from daypart.flows.cli import options
+from daypart.flows.cli.options import Json, Place, app
 
 GROUPS = {
     **{"store": "store_id", "region": "region", "format": "format", "country": "country"},
@@ -24,9 +24,9 @@ def monitor(
     json: Json = False,
 ) -> None:
     """Score published forecasts whose actuals have arrived; say what data are at fault, whether to retrain and why."""
-    from features.errors import InputError
-    from flows import monitor as monitors
-    from flows.display import watch as display
+    from daypart.features.errors import InputError
+    from daypart.flows.display import watch as display
+    from daypart.flows.monitoring import monitor as monitors
 
     wrong = [name for name in by or () if name not in GROUPS]
     if wrong:
@@ -49,14 +49,14 @@ def status(
     json: Json = False,
 ) -> None:
     """Show what the home holds and what waits for an approval, what served on a day, or which files are damaged."""
-    from flows import status as statuses
-    from flows.display import governance, watch
+    from daypart.flows.display import governance, watch
+    from daypart.flows.jobs import status as statuses
 
     place = Place(context.obj, tolerant=True).existing()
     home = place.settings.home
     if verify:
-        from features.errors import DaypartError
-        from flows import verify as verifying
+        from daypart.features.errors import DaypartError
+        from daypart.flows.jobs import verify as verifying
 
         verification = verifying.verify(place.lake)
         watch.show_verification(verification, home, as_json=json)

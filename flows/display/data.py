@@ -6,15 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.display.models import show_train
-from flows.display.tables import level_rows, print_json, print_left_out, print_table
-from flows.display.watch import show_monitor
+from daypart.flows.display.models import show_train
+from daypart.flows.display.tables import level_rows, print_json, print_left_out, print_table
+from daypart.flows.display.watch import show_monitor
 
 if TYPE_CHECKING:
-    from flows.demo import Demo
-    from flows.guess import Proposal
-    from flows.ingest import IngestReport
-    from flows.simulate import Simulated
+    from daypart.flows.deployment.demo import Demo
+    from daypart.flows.ingest.ingest import IngestReport
+    from daypart.flows.ingest.mapping_proposal import Proposal
+    from daypart.flows.jobs.simulate import Simulated
 
 
 def show_simulate(done: "Simulated", *, as_json: bool) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.deploy import Deployed
+    from daypart.flows.deployment.registration import Deployed
 
 
 def show_deploy(

@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.card import Card
-    from flows.explain import Explained
+    from daypart.flows.jobs.card import Card
+    from daypart.flows.jobs.explain import Explained
 
 
 def show_explained(found: "Explained", *, as_json: bool) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from flows.display.models import show_usage, usage_rows
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.models import show_usage, usage_rows
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.adapters.meter import Meter
+    from daypart.flows.compute.meter import Meter
 
 
 MOST_ROWS = 60

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.errors import NotKnownError
-from flows.display.tables import print_json, print_table
-from flows.display.upkeep import rebuildable
+from daypart.features.errors import NotKnownError
+from daypart.flows.display.tables import print_json, print_table
+from daypart.flows.display.upkeep import rebuildable
 
 if TYPE_CHECKING:
-    from flows.adapters.audit import Record
-    from flows.adapters.verification import Verified
-    from flows.declared import Change
-    from flows.move import Outcome
-    from flows.status import Day
+    from daypart.flows.audit.records import Record
+    from daypart.flows.audit.verification import Verified
+    from daypart.flows.governance.champion_switch import Outcome
+    from daypart.flows.governance.settings_audit import Change
+    from daypart.flows.jobs.status import Day
 
 LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before", "content", "champions")
 """Details that a person reads elsewhere."""

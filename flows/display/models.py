@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.display.tables import level_rows, print_json, print_left_out, print_table
+from daypart.flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
-    from flows.adapters.meter import Usage
-    from flows.backtest import Backtested
-    from flows.train import Trained
-    from flows.tune import Tunings
+    from daypart.flows.compute.meter import Usage
+    from daypart.flows.jobs.backtest import Backtested
+    from daypart.flows.jobs.train import Trained
+    from daypart.flows.jobs.tune import Tunings
 
 MOST_BY_STAGE = 4
 """Of more units than these the usage is told in all, not by stage."""

@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.portfolio import Listed, Standing
+    from daypart.flows.monitoring.portfolio import Listed, Standing
 
 
 def show_portfolio(found: "Listed", *, as_json: bool) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.report.replays import Replays
+    from daypart.flows.report.replays import Replays
 
 BPS = ("accuracy_hour_bps", "accuracy_day_bps", "gain_hour_bps", "gain_day_bps")
 

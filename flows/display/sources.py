@@ -5,10 +5,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.pos_sources import TakenBack
+    from daypart.flows.ingest.pos_sources import TakenBack
 
 MOST_STORES = 3
 

@@ -4,10 +4,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from flows.display.tables import print_json, print_table
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from flows.maintenance import Maintained
+    from daypart.flows.maintenance.maintain import Maintained
 
 
 def show_maintained(done: "Maintained", *, as_json: bool) -> None:

@@ -4,13 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.drift import moved
-from flows.display.tables import level_rows, print_json, print_left_out, print_table
+from daypart.features.quality.input_drift import moved
+from daypart.flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
-    from flows.adapters.integrity import Verification
-    from flows.monitor import Watch
-    from flows.status import Status
+    from daypart.flows.jobs.status import Status
+    from daypart.flows.lake.integrity import Verification
+    from daypart.flows.monitoring.monitor import Watch
 
 
 def show_monitor(watch: "Watch", *, as_json: bool) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from features.errors import InputError
-from flows.adapters.drafts import drafted
+from daypart.features.errors import InputError
+from daypart.flows.files.atomic_files import drafted
 
 IMPORTANCE: dict[str, type[pl.DataType]] = {
     "target": pl.String,
@@ -22,7 +22,7 @@ IMPORTANCE: dict[str, type[pl.DataType]] = {
 class Report:
     """What a report tells.
 
-    `scored` is a backtest frame: one row per store, target, origin and hour (`forecasting.accuracy.score`).
+    `scored` is a backtest frame: one row per store, target, origin and hour (`forecasting.metrics.accuracy.score`).
     `importance` has one row per target, member and feature; `gain_share` of one member adds up to 1.
     `lineage` says where the figures come from: text, numbers, or mappings and lists of them. `notices` are
     sentences that must not be overlooked, such as that the weather was observed. `created` is shown as given.
@@ -47,7 +47,7 @@ def write_report(path: Path, report: Report) -> None:
     """
     if report.scored["actual"].null_count() == report.scored.height:
         raise InputError("nothing to report: no forecast hour has an actual yet; choose an earlier backtest period")
-    from flows.report.page import render
+    from daypart.flows.report.page import render
 
     page = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from flows.report import figures
-from flows.report.palette import COLOUR, INK, colour, lines, shape
-from forecasting.accuracy import score
+from daypart.flows.report import figures
+from daypart.flows.report.palette import COLOUR, INK, colour, lines, shape
+from daypart.forecasting.metrics.accuracy import score
 
 FIGURE = {
     "accuracy_bps": "Forecast",

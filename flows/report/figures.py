@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.money import UNIT
-from forecasting.accuracy import CELL, Level, score
+from daypart.features.money import UNIT
+from daypart.forecasting.metrics.accuracy import CELL, Level, score
 
 BAND = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 LISTED = 5
@@ -112,7 +112,7 @@ def coverage_by_daypart(scored: pl.DataFrame) -> pl.DataFrame:
 def coverage_by_size(scored: pl.DataFrame) -> pl.DataFrame:
     """One row per target and tenth of its hours by forecast size: coverage, hours and range of forecasts.
 
-    Money of several currencies is in units (`features.money`).
+    Money of several currencies is in units (`daypart.features.money`).
     """
     # Equal forecasts share a tenth, so that the row order decides nothing.
     size = pl.col("forecast") / pl.col(UNIT) if UNIT in scored.columns else pl.col("forecast")

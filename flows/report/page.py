@@ -11,9 +11,9 @@ import altair as alt
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from flows.report import Report, charts, figures
-from flows.report.palette import CONFIG
-from forecasting.actuals import left_out
+from daypart.flows.report import Report, charts, figures
+from daypart.flows.report.palette import CONFIG
+from daypart.forecasting.metrics.actuals import left_out
 
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"

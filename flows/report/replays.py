@@ -8,9 +8,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from flows.adapters.drafts import drafted
-from flows.report.page import MINUS, bundle, count, environment
-from flows.report.palette import CONFIG
+from daypart.flows.files.atomic_files import drafted
+from daypart.flows.report.page import MINUS, bundle, count, environment
+from daypart.flows.report.palette import CONFIG
 
 ENDINGS = (".html", ".md")
 # Okabe and Ito's palette, in an order that keeps neighbours apart; dash says it again.
@@ -28,7 +28,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Replays:
-    """What is told of a replay: the tables of `forecasting.replay.Replayed`, the summary with `cost_dollars`."""
+    """What is told of a replay: the tables of `replay.Replayed`, the summary with `cost_dollars`."""
 
     title: str
     summary: pl.DataFrame

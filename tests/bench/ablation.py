@@ -13,12 +13,12 @@ from pathlib import Path
 
 import polars as pl
 
-from features import matrix
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.accuracy import Level, score
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.recipe import Recipe
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.metrics.accuracy import Level, score
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from tests.bench.accuracy_peers import RETRAIN_EVERY_DAYS
 from tests.bench.scale import show, write
 from tests.bench.sets import SETS, RealSet

@@ -18,10 +18,10 @@ from typing import get_args
 
 import polars as pl
 
-from features.records import Records
-from features.weather import WeatherView
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.recipe import Recipe
+from daypart.features.chain_data import Records
+from daypart.features.signals.weather import WeatherView
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from tests.bench import hindsight
 from tests.bench.accuracy_peers import PEERS, RETRAIN_EVERY_DAYS
 from tests.bench.accuracy_picture import draw, markdown

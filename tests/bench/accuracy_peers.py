@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from features.calendar import public_holidays
-from features.clock import hour_grid
-from features.records import Records
+from daypart.features.chain_data import Records
+from daypart.features.clock import hour_grid
+from daypart.features.signals.calendar import public_holidays
 from tests.bench.series import gapless
 
 RETRAIN_EVERY_DAYS = 28

@@ -8,8 +8,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from features.weather import WeatherView
-from flows.report.palette import COLOUR, CONFIG
+from daypart.features.signals.weather import WeatherView
+from daypart.flows.report.palette import COLOUR, CONFIG
 from tests.bench.score import INCUMBENT, OURS, Score
 
 INK, SOFT = "#1c2430", "#5b6675"

@@ -4,7 +4,7 @@ import argparse
 import os
 from dataclasses import replace
 
-from features.simulator import ChainSpec
+from daypart.features.simulator import ChainSpec
 
 
 def asked(told: str | None, usual: ChainSpec) -> ChainSpec:

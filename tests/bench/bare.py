@@ -8,13 +8,13 @@ from unittest.mock import patch
 
 import polars as pl
 
-from features.matrix import feature_names
-from features.records import days
-from flows.adapters.lake import Lake
-from flows.reading import Chain
-from forecasting.members import BOOSTED, Learned, fit
-from forecasting.recipe import USUAL_HOURS, Recipe
-from forecasting.workshop import BLOCK_STORES, Workshop
+from daypart.features.chain_data import days
+from daypart.features.matrix import feature_names
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.lake.lake import Lake
+from daypart.forecasting.models.members import BOOSTED, Learned, fit
+from daypart.forecasting.models.recipe import USUAL_HOURS, Recipe
+from daypart.forecasting.models.trainer import BLOCK_STORES, Workshop
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, measured
 from tests.bench.row import Row, short

@@ -12,11 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from features.simulator import ChainSpec
-from features.tables import TABLES
-from flows.adapters.lake import Lake
-from flows.ingest import ingest_table
-from flows.simulate import chain_of, simulate
+from daypart.features.simulator import ChainSpec
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.simulate import chain_of, simulate
+from daypart.flows.lake.lake import Lake
 from tests.bench.job import apart
 
 SEED, ISSUES_DAYS, OBSERVED_DAYS = 7, 28, 56

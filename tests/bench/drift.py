@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.health import demand_faults, stores_at_fault
-from features.simulator import ChainSpec, simulate
-from forecasting import misses
-from forecasting.policy import TRIGGERED, Policy
-from forecasting.promise import Promise
-from forecasting.retrain import LASTING_WEEKS, Decision, decide
+from daypart.features.quality.data_health import demand_faults, stores_at_fault
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.lifecycle.policy import TRIGGERED, Policy
+from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, decide
+from daypart.forecasting.metrics import persistent_error
+from daypart.forecasting.metrics.expected_accuracy import Promise
 
 Array = NDArray[np.float64]
 
@@ -152,8 +152,8 @@ def night(whole: World, promised: Promise, day: int, policy: Policy, faulty: set
     """What is decided at the start of a day; a champion that is 100 days old."""
     on = START + timedelta(days=day)
     longer = rows(whole, max(day - 7 * LASTING_WEEKS, SERVED), day, faulty).lazy()
-    weeks = misses.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
-    trained, lasting = [on - timedelta(days=100)], misses.week_errors(longer, on)
+    weeks = persistent_error.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
+    trained, lasting = [on - timedelta(days=100)], persistent_error.week_errors(longer, on)
     return decide(weeks, promised, policy, on, trained, len(faulty), len(whole.names), lasting)
 
 

@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.records import Records, days
-from features.simulator import ChainSpec, simulate
-from forecasting.comparison import SIDES, Comparison
-from forecasting.gate import judged
-from forecasting.model import Model
-from forecasting.policy import Policy
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records, days
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
+from daypart.forecasting.lifecycle.gate import judged
+from daypart.forecasting.lifecycle.policy import Policy
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
 
 Array = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.weather import WeatherView
-from forecasting.accuracy import Level, score
+from daypart.features.signals.weather import WeatherView
+from daypart.forecasting.metrics.accuracy import Level, score
 
 LEADS = ((0, 2), (3, 6), (7, 13))
 LEVELS: tuple[Level, ...] = ("hour", "day")

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows.adapters.meter import GIB_UNITS
+from daypart.flows.compute.meter import GIB_UNITS
 
 Result = TypeVar("Result")
 Work = Callable[[], Mapping[str, Any] | None]

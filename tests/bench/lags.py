@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from features.exact import STEPS, ordered_sum, rank
-from forecasting.engine import WORKERS
+from daypart.features.deterministic_sum import STEPS, ordered_sum, rank
+from daypart.forecasting.models.engine import WORKERS
 from tests.bench.job import Work
 
 WEEK = 168

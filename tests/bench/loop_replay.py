@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from flows.adapters.prices import Prices
-from flows.display.replay import show_replay
-from flows.replay import priced
-from flows.report import replays
-from forecasting.policy import BUILT_IN
-from forecasting.recipe import Recipe
-from forecasting.replay import replay
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.flows.config.prices import Prices
+from daypart.flows.display.replay import show_replay
+from daypart.flows.jobs.replay import priced
+from daypart.flows.report import replays
+from daypart.forecasting.lifecycle.policy import BUILT_IN
+from daypart.forecasting.lifecycle.replay import replay
+from daypart.forecasting.models.recipe import Recipe
 from tests.bench.sets import aarhus_shut
 
 YEAR_DAYS = 365

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.monitor import monitor
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.flows.config.settings import Settings
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.recipe import Recipe
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Took, Work, apart, measured
 from tests.bench.row import Limit, Row, beside

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import polars as pl
 
-from features.matrix import View
-from features.memory import since
-from flows.forecast import publish
-from flows.reading import Chain
-from forecasting.engine import WORKERS
-from forecasting.model import Model
-from forecasting.publication import of_block
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.history.read_window import since
+from daypart.features.matrix import View
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
+from daypart.forecasting.models.engine import WORKERS
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.publication import of_block
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work
 from tests.bench.night import place

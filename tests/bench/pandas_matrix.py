@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from features.records import Records
+from daypart.features.chain_data import Records
 from tests.bench import pandas_effects
 from tests.bench import pandas_states as states
 
@@ -14,7 +14,7 @@ ORIGIN, LEAD = ["store_id", "origin_date"], ["store_id", "origin_date", "lead_da
 
 
 def build(demand: pd.DataFrame, stores: pd.DataFrame, target: str, origins: Sequence[date]) -> pd.DataFrame:
-    """Every column of `features.matrix.build` for a chain that records demand alone, in no order of columns."""
+    """Every column of `daypart.features.matrix.build` for a chain that records demand alone, in no order of columns."""
     cells = states.hourly_cells(demand, target)
     wanted = pd.Series(sorted(origins)).astype("datetime64[ns]")
     near = pd.Timedelta(days=10)

@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from features import matrix, memory
-from features.records import Records, days
-from flows.adapters.lake import Lake
-from flows.reading import Chain
+from daypart.features import matrix
+from daypart.features.chain_data import Records, days
+from daypart.features.history import read_window
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.lake.lake import Lake
 from tests.bench import pandas_matrix
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, apart, measured
@@ -78,7 +79,7 @@ def ours(told: Records, origins: Sequence[date]) -> pl.DataFrame:
 
 
 def _window(told: Records, origin: date) -> Records:
-    since = memory.since(origin)["demand"]
+    since = read_window.since(origin)["demand"]
     return replace(told, demand=told.demand.filter(pl.col("hour_local") >= since))
 
 

@@ -11,18 +11,18 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from features.calendar import public_holidays
-from features.events import event_days
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from features.simulator.demand import weather_effect
-from features.simulator.events import LOCAL_EVENTS, PROMOTIONS
-from features.simulator.places import DAYPART_OF_HOUR, FORMATS
-from features.simulator.stores import HOLIDAY_ORDERS, OTHER_HOLIDAY
-from features.weather import before
-from forecasting.publication import as_published
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.signals.calendar import public_holidays
+from daypart.features.signals.events import event_days
+from daypart.features.signals.weather import before
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.features.simulator.demand import weather_effect
+from daypart.features.simulator.events import LOCAL_EVENTS, PROMOTIONS
+from daypart.features.simulator.places import DAYPART_OF_HOUR, FORMATS
+from daypart.features.simulator.stores import HOLIDAY_ORDERS, OTHER_HOLIDAY
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.publication import as_published
 from tests.bench.asked import asked
 
 RECIPE = Recipe(weather="issued", rounds=150, max_rows=150_000, folds=1)

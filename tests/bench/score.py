@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.records import Records
-from features.weather import WeatherView
-from flows.backtest import level_scores, scorable
-from forecasting.accuracy import score
-from forecasting.leads import lead_week
+from daypart.features.chain_data import Records
+from daypart.features.signals.weather import WeatherView
+from daypart.flows.jobs.backtest import level_scores, scorable
+from daypart.forecasting.leads import lead_week
+from daypart.forecasting.metrics.accuracy import score
 
 QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 OURS, INCUMBENT = "daypart", "incumbent"

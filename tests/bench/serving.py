@@ -8,20 +8,22 @@ from pathlib import Path
 
 import polars as pl
 
-from features import history, matrix, memory, weather
-from features.outside import Outside
-from features.records import Records, Source
-from features.tables import TARGETS
-from flows.adapters.lake import Lake
-from flows.reading import Chain
-from forecasting.engine import WORKERS
-from forecasting.publication import holiday_sums, night_states
-from forecasting.workshop import in_blocks
+from daypart.features import matrix
+from daypart.features.chain_data import Records, Source
+from daypart.features.history import demand_history, read_window
+from daypart.features.signals import weather
+from daypart.features.signals.covariates import Outside
+from daypart.features.tables.schemas import TARGETS
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.lake.lake import Lake
+from daypart.forecasting.models.engine import WORKERS
+from daypart.forecasting.models.trainer import in_blocks
+from daypart.forecasting.serving.publication import holiday_sums, night_states
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Work, measured
 from tests.bench.row import Limit, Row, beside
 
-Made = tuple[Records, history.Past]
+Made = tuple[Records, demand_history.Past]
 Read = Callable[[Sequence[str]], Records]
 
 
@@ -51,7 +53,7 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
 
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
-    window = chain.block(ids, memory.since(origin))
+    window = chain.block(ids, read_window.since(origin))
     window = replace(window, weather=weather.before(window.weather, window.stores, origin))
     world = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0

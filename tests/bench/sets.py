@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from features.conform import conform
-from features.mapping import Mapping
-from features.pos import lines_to_demand
-from features.records import Records
-from features.tables import DEMAND, STORES, WEATHER
-from features.weather import WeatherView
+from daypart.features.chain_data import Records
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import lines_to_demand
+from daypart.features.signals.weather import WeatherView
+from daypart.features.tables.conform import conform
+from daypart.features.tables.schemas import DEMAND, STORES, WEATHER
 
 Store = tuple[str, str, str, str | None]
 

@@ -20,18 +20,18 @@ from statistics import median
 
 import polars as pl
 
-from features.simulator import ChainSpec, simulate
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.maintenance import maintain
-from flows.monitor import monitor
-from flows.rebuild import rebuild
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.settings import Settings
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.rebuild import rebuild
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.maintenance.maintain import maintain
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.aging import age, files
 
 RECIPE = Recipe(weather="none", rounds=10, max_rows=4000, folds=1)

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from features import matrix
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.recipe import Recipe
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from tests.bench.ablation import CHAIN, FAMILIES, earned, variants
 from tests.bench.sets import RealSet
 

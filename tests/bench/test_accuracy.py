@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import InputError
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from features.weather import WeatherView
-from forecasting.backtest import backtest
-from forecasting.recipe import Recipe
+from daypart.features.chain_data import Records
+from daypart.features.errors import InputError
+from daypart.features.signals.weather import WeatherView
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest
 from tests.bench.accuracy import in_place, peer_score
 from tests.bench.accuracy_peers import PEERS, regular
 from tests.bench.accuracy_picture import draw, markdown, told

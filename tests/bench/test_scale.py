@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.records import Records, days
-from features.simulator import ChainSpec, simulate
+from daypart.features.chain_data import Records, days
+from daypart.features.simulator import ChainSpec, simulate
 from tests.bench import lags, pandas_matrix, peers
 from tests.bench.job import Took, Work, measured
 from tests.bench.night import slope

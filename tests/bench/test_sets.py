@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.records import Records
+from daypart.features.chain_data import Records
 from tests.bench.sets import SETS, RealSet
 
 

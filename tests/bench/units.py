@@ -21,28 +21,28 @@ from typing import Any
 
 import polars as pl
 
-from features.dayparts import daypart
-from features.records import Records
-from features.segments import Rule, mean_daily
-from features.simulator import ChainSpec, simulate
-from flows import units
-from flows.adapters.lake import Lake
-from flows.adapters.meter import Meter
-from flows.adapters.portfolio import Portfolio, Unit
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.champions import champions
-from flows.forecast import publish
-from flows.monitor import monitor
-from flows.portfolio import portfolio
-from flows.reading import Chain
-from flows.train import train
-from forecasting import tallies
-from forecasting.actuals import idle_days, with_actuals
-from forecasting.engine import Local
-from forecasting.publication import of_block
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop, chain_sums
+from daypart.features.chain_data import Records
+from daypart.features.dayparts import daypart
+from daypart.features.segments import Rule, mean_daily
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.flows.compute.meter import Meter
+from daypart.flows.config.portfolio import Portfolio, Unit
+from daypart.flows.config.settings import Settings
+from daypart.flows.governance import units
+from daypart.flows.governance.champions import champions
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.monitoring.portfolio import portfolio
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.metrics import score_tallies
+from daypart.forecasting.metrics.actuals import idle_days, with_actuals
+from daypart.forecasting.models.engine import Local
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop, chain_sums
+from daypart.forecasting.serving.publication import of_block
 from tests.bench.job import Work, apart, measured
 from tests.bench.scale import write_text
 
@@ -178,7 +178,7 @@ def _tally(lake: Lake, origin: date) -> None:
         origin_date=pl.lit(origin), business_date=pl.col("hour_local").dt.date(), daypart=daypart(pl.col("hour_local").dt.hour()),
         lead_days=(pl.col("hour_local").dt.date() - pl.lit(origin)).dt.total_days(), model_version=pl.lit("bench"),
     )  # fmt: skip
-    lake.upsert("tallies", tallies.tally(told.with_columns(tier=pl.lit("standard"))))
+    lake.upsert("tallies", score_tallies.tally(told.with_columns(tier=pl.lit("standard"))))
 
 
 def _list(home: Path) -> Work:

@@ -11,23 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from features.matrix import View
-from features.records import days
-from features.tables import TARGETS
-from flows import units
-from flows.adapters.cluster import Dask
-from flows.adapters.engine import opened
-from flows.adapters.meter import Meter
-from flows.adapters.portfolio import ONE
-from flows.adapters.settings import Settings
-from flows.champions import champions
-from flows.forecast import block_forecast
-from flows.reading import Chain
-from forecasting.engine import Engine
-from forecasting.publication import holiday_sums
-from forecasting.recipe import Recipe
-from forecasting.stages import unmeasured
-from forecasting.workshop import in_blocks, sampled_from
+from daypart.features.chain_data import days
+from daypart.features.matrix import View
+from daypart.features.tables.schemas import TARGETS
+from daypart.flows.compute.cluster import Dask
+from daypart.flows.compute.engine import opened
+from daypart.flows.compute.meter import Meter
+from daypart.flows.config.portfolio import ONE
+from daypart.flows.config.settings import Settings
+from daypart.flows.governance import units
+from daypart.flows.governance.champions import champions
+from daypart.flows.jobs.forecast import block_forecast
+from daypart.flows.jobs.snapshot import Chain
+from daypart.forecasting.models.engine import Engine
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import in_blocks, sampled_from
+from daypart.forecasting.serving.publication import holiday_sums
+from daypart.forecasting.stages import unmeasured
 from tests.bench.chain import SimulatedChain
 from tests.bench.job import Took, apart
 from tests.bench.night import models, place

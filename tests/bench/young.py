@@ -10,10 +10,10 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.recipe import Recipe
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from tests.bench.asked import asked
 
 START = date(2024, 9, 1)

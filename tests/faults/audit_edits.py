@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.adapters.lake import Lake
-from flows.adapters.ledger import Ledger
+from daypart.flows.audit.ledger import Ledger
+from daypart.flows.lake.lake import Lake
 from tests.faults.homes import Job, copied, run
 from tests.faults.trials import Trial, Verdict, has_traceback
 from tests.flows.adapters.test_audit import flipped, forge

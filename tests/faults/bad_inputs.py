@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from flows.cli.options import app
+from daypart.flows.cli.options import app
 from tests.faults.homes import Job, copied, run, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
 from tests.flows.test_odd_inputs import DATES, NEEDED

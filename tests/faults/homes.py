@@ -16,12 +16,12 @@ from typing import Any
 
 import polars as pl
 
-from features.simulator import ChainSpec, simulate
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.lake_tables import LAKE
-from flows.adapters.registry import Registry, digest
-from flows.adapters.settings import Settings
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.settings import Settings
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.tables import LAKE
+from daypart.flows.registry.registry import Registry, digest
 
 WAIT_SECONDS = 600
 SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
@@ -33,14 +33,14 @@ RULES = "".join(f"[raci.default.{activity}]\n{RULE}" for activity in ("promote",
 PRELOADED = [
     *("lightgbm", "mlflow.store.tracking.sqlalchemy_store", "polars", "pyarrow", "deltalake", "statsforecast"),
     *(
-        "flows.cli",
-        "flows.approval",
-        "flows.forecast",
-        "flows.ingest",
-        "flows.pos_lines",
-        "flows.promote",
-        "flows.train",
-        "forecasting.gate",
+        "daypart.flows.cli",
+        "daypart.flows.governance.approval",
+        "daypart.flows.jobs.forecast",
+        "daypart.flows.ingest.ingest",
+        "daypart.flows.ingest.pos_lines",
+        "daypart.flows.governance.promotion",
+        "daypart.flows.jobs.train",
+        "daypart.forecasting.lifecycle.gate",
     ),
 ]
 """Imported once, in the process from which commands are forked: no thread of theirs runs before their first use."""
@@ -112,7 +112,7 @@ def _command(folder: Path, home: Path, arguments: Sequence[str], before: str) ->
     for stream, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT), stream)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1) for stream in (1, 2))
-    from flows.cli import main, options
+    from daypart.flows.cli import main, options
 
     standard = options.recipe
     options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)
@@ -134,7 +134,7 @@ def start(home: Path, arguments: Sequence[str], before: str = "") -> Command:
 
 def run(home: Path, *arguments: object) -> Result:
     """Runs a command in this process, as `main` would be called."""
-    from flows.cli import main, options
+    from daypart.flows.cli import main, options
 
     standard, arguments_before = options.recipe, sys.argv
     options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)

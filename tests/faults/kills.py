@@ -12,7 +12,8 @@ from tests.faults.trials import Trial, Verdict, has_traceback
 
 STEPS = """
 import os, signal
-from flows.adapters import commits, registry
+from daypart.flows.lake import commits
+from daypart.flows.registry import registry
 step, at = 0, {at}
 
 def strike():

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import calendar
+from daypart.features.signals import calendar
 
 
 def store(country: str, subdivision: str | None = None, store_id: str = "A") -> pl.DataFrame:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import clock
+from daypart.features import clock
 
 ZONES = ["America/New_York", "America/St_Johns", "Pacific/Auckland", "Australia/Lord_Howe", "Asia/Kathmandu",
          "Etc/GMT+5", "UTC"]  # fmt: skip

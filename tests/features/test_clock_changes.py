@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from features import clock
-from features.clock import ClockChanges
-from features.conform import Conformed, conform
-from features.mapping import Mapping
-from features.pos import PosDemand, lines_to_demand
-from features.tables import TABLES
+from daypart.features import clock
+from daypart.features.clock import ClockChanges
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import PosDemand, lines_to_demand
+from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.schemas import TABLES
 
 ZONES = [
     *("America/New_York", "Europe/Berlin", "Europe/Dublin", "Atlantic/Azores", "America/St_Johns", "Pacific/Auckland"),

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.conform import Conformed, conform
-from features.errors import InputError, SchemaError
-from features.tables import TABLES
+from daypart.features.errors import InputError, SchemaError
+from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.schemas import TABLES
 
 ZONES = pl.DataFrame({
     "store_id": ["NY", "SJ", "101"],

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features import drift
+from daypart.features.quality import input_drift
 
 ON = date(2025, 6, 2)
 
@@ -24,13 +24,13 @@ def by_hand(now: list[float], before: list[float]) -> float:
 def test_the_index_is_that_counted_by_hand(shift: float) -> None:
     rng = np.random.default_rng(1)
     now, before = (rng.normal(mean, 1.0, 300).tolist() for mean in (shift, 0.0))
-    assert drift.stability(pl.Series(now), pl.Series(before)) == pytest.approx(by_hand(now, before), rel=1e-12)
+    assert input_drift.stability(pl.Series(now), pl.Series(before)) == pytest.approx(by_hand(now, before), rel=1e-12)
 
 
 def test_what_is_mostly_zero_has_fewer_classes() -> None:
     before = [0.0] * 280 + [float(k) for k in range(1, 21)]
-    assert drift.stability(pl.Series(before), pl.Series(before)) == 0.0
-    assert drift.stability(pl.Series([3.0] * 300), pl.Series(before)) > drift.MUCH
+    assert input_drift.stability(pl.Series(before), pl.Series(before)) == 0.0
+    assert input_drift.stability(pl.Series([3.0] * 300), pl.Series(before)) > input_drift.MUCH
 
 
 def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
@@ -39,10 +39,10 @@ def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
 
 
 def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None:
-    same = drift.drifts(frame(15.0, seed=1), frame(15.0))
-    assert [each.name for each in drift.moved(same)] == []
-    warmer = drift.drifts(frame(20.0, seed=1), frame(15.0))
-    assert [each.name for each in drift.moved(warmer)] == ["temperature_c"]
+    same = input_drift.drifts(frame(15.0, seed=1), frame(15.0))
+    assert [each.name for each in input_drift.moved(same)] == []
+    warmer = input_drift.drifts(frame(20.0, seed=1), frame(15.0))
+    assert [each.name for each in input_drift.moved(warmer)] == ["temperature_c"]
     assert warmer[0].told.startswith("temperature has moved by much beside the same weeks a year ago: 2")
     assert "stability index" in warmer[0].told
 
@@ -53,7 +53,7 @@ def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None
 )
 def test_a_drift_is_told_by_its_index(degrees: float, words: str) -> None:
     now, before = (frame(mean, days=2000, seed=int(mean)) for mean in (15.0 + degrees, 15.0))
-    told = {each.name: each for each in drift.drifts(now, before)}["temperature_c"]
+    told = {each.name: each for each in input_drift.drifts(now, before)}["temperature_c"]
     assert words == ("is as it was" if told.psi < 0.1 else "has moved" if told.psi < 0.25 else "has moved by much")
     means = f"{now['temperature_c'].mean():.1f} C after {before['temperature_c'].mean():.1f} C"
     assert told.told == (
@@ -64,21 +64,21 @@ def test_a_drift_is_told_by_its_index(degrees: float, words: str) -> None:
 
 def test_the_input_that_moved_most_comes_first() -> None:
     now = frame(17.0, seed=1).with_columns(pl.col("demand") + 1)
-    found = drift.drifts(now, frame(15.0))
+    found = input_drift.drifts(now, frame(15.0))
     assert [each.name for each in found] == ["demand", "temperature_c"]
     assert "199.0% after 99.6%" in found[0].told
-    assert [each.name for each in drift.drifts(frame(17.0, seed=1), frame(15.0))] == ["temperature_c", "demand"]
+    assert [each.name for each in input_drift.drifts(frame(17.0, seed=1), frame(15.0))] == ["temperature_c", "demand"]
 
 
 def test_too_few_days_say_nothing() -> None:
-    assert drift.drifts(frame(20.0), frame(15.0, days=199)) == []
-    assert len(drift.drifts(frame(20.0), frame(15.0, days=200))) == 2
+    assert input_drift.drifts(frame(20.0), frame(15.0, days=199)) == []
+    assert len(input_drift.drifts(frame(20.0), frame(15.0, days=200))) == 2
     holes = frame(20.0).with_columns(temperature_c=pl.when(pl.int_range(pl.len()) >= 199).then(None).otherwise(20.0))
-    assert [each.name for each in drift.drifts(holes, frame(15.0))] == ["demand"]
+    assert [each.name for each in input_drift.drifts(holes, frame(15.0))] == ["demand"]
 
 
 def test_the_same_weeks_a_year_ago_meet_the_weekdays() -> None:
-    (first, last), (from_then, to_then) = drift.seasons(ON)
+    (first, last), (from_then, to_then) = input_drift.seasons(ON)
     assert last == ON - timedelta(days=1)
     assert (first - from_then).days == 371
     assert (to_then - from_then).days == (last - first).days + 14

@@ -10,8 +10,9 @@ from math import exp, log
 import polars as pl
 import pytest
 
-from features import effects, matrix
-from features.records import Records, days
+from daypart.features import matrix
+from daypart.features.chain_data import Records, days
+from daypart.features.history import holiday_effects
 
 NEW_YEAR, JULY_4, LABOR_DAY = date(2024, 1, 1), date(2024, 7, 4), date(2024, 9, 2)
 STORES = {"A": "north", "B": "north", "C": "south", "D": "south"}
@@ -41,7 +42,7 @@ def chain() -> Records:
 
 def sums() -> pl.DataFrame:
     records = chain()
-    return effects.holiday_sums(records.scan_demand(), records.stores, "orders", NEW_YEAR, date(2024, 12, 31))
+    return holiday_effects.holiday_sums(records.scan_demand(), records.stores, "orders", NEW_YEAR, date(2024, 12, 31))
 
 
 def test_sums_are_of_the_stores_that_traded() -> None:
@@ -57,7 +58,7 @@ def effect(region: str, holiday: str | None, own: float | None, origin: date) ->
         schema={"origin_date": pl.Date, "region": pl.String, "holiday": pl.String, "holiday_ratio": pl.Float64},
         orient="row",
     )
-    return effects.holiday_effects(rows, sums().filter(pl.col("date") <= JULY_4)).item()
+    return holiday_effects.holiday_effects(rows, sums().filter(pl.col("date") <= JULY_4)).item()
 
 
 def test_each_mean_is_shrunk_to_the_next_wider_one() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.exact import begins, exact_sum, last_mean, last_sum, ordered_mean, ordered_sum, rank
+from daypart.features.deterministic_sum import begins, exact_sum, last_mean, last_sum, ordered_mean, ordered_sum, rank
 
 values = st.floats(-1e6, 1e6)
 keyed = st.lists(st.tuples(st.sampled_from("ABC"), st.none() | st.integers(1, 2), values), min_size=1, max_size=30).map(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import weather
-from features.grid import Grid
+from daypart.features.grid import Grid
+from daypart.features.signals import weather
 
 FIRST = date(2024, 3, 1)
 LAST = FIRST + timedelta(days=2)

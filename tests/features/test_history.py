@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import history, matrix
-from features import totals as day_totals
-from features.records import Records
-from features.tables import EVENTS
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.history import day_statistics as day_totals
+from daypart.features.history import demand_history
+from daypart.features.tables.schemas import EVENTS
 
 FIRST = date(2024, 1, 1)
 HOURS = (8, 9, 12)
@@ -42,7 +43,7 @@ def stores(*names: str) -> pl.DataFrame:
 
 def past(
     rows: pl.DataFrame, busy: Collection[int] = (), names: tuple[str, ...] = ("A",), last: int = 100
-) -> history.Past:
+) -> demand_history.Past:
     """The past of orders up to day `last`, where the days numbered `busy` have an event; no hours are declared."""
     events = [
         {"name": "fair", "kind": "local event", "starts_local": datetime.combine(day, time()),
@@ -59,7 +60,7 @@ def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
     return past(demand(days), busy).totals
 
 
-def state(known: history.Past) -> pl.DataFrame:
+def state(known: demand_history.Past) -> pl.DataFrame:
     """All hourly states, one row per open day and hour ever traded."""
     return known.hour_states(known.weekdays.join(known.hours, on="store_id")).sort("store_id", "date", "hour")
 

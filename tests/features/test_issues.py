@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import matrix
-from features.issues import FALLING, RAIN_MM, SNOW_CM, Issued, degraded
-from features.records import Records, days
-from features.simulator import ChainSpec, simulate
-from features.tables import WEATHER
-from features.weather import DEPARTING, MEASURES, observed
-from forecasting import workshop
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features import matrix
+from daypart.features.chain_data import Records, days
+from daypart.features.signals.weather import DEPARTING, MEASURES, observed
+from daypart.features.signals.weather_issues import FALLING, RAIN_MM, SNOW_CM, Issued, degraded
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.features.tables.schemas import WEATHER
+from daypart.forecasting.models import trainer
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
 
 START, DAYS, ISSUES = date(2023, 12, 4), 90, 45
 FIRST_TOLD = START + timedelta(days=DAYS - ISSUES + 1)
@@ -142,7 +142,7 @@ def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.M
     records = replace(chain(), weather=chain().weather.filter(pl.col("store_id") != "S0002"))
     recipe = Recipe(rounds=5, folds=1, members=("level",))
     whole = Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
-    monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
+    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
     assert Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files() == whole
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.keys import are_unique, in_order, rise
+from daypart.features.tables.keys import are_unique, in_order, rise
 
 PAIRS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.sampled_from([None, 1, 2, 3])), max_size=6)
 KEY = ("store_id", "hour")

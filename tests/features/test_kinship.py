@@ -11,9 +11,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import kinship, matrix, youth
-from features.records import Records
-from features.simulator import ChainSpec, simulate
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.cold_start import similar_stores, young_stores
+from daypart.features.simulator import ChainSpec, simulate
 
 START, DAYS = date(2024, 1, 1), 130
 HOURS = (8, 9, 12)
@@ -35,7 +36,7 @@ def place(
 def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_established(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kinship, "LIKE_STORES", 5)
+    monkeypatch.setattr(similar_stores, "LIKE_STORES", 5)
     young = place("young", "kiosk", "north", 10.0, date(2024, 6, 1))
     others = [
         place("far", "kiosk", "north", 30.0), place("near", "kiosk", "north", 11.0),
@@ -45,7 +46,7 @@ def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_e
     ]  # fmt: skip
     schema = {"opened_on": pl.Date, "closed_on": pl.Date}
     frames = (pl.DataFrame(rows, schema_overrides=schema) for rows in ([young], [young, *others]))
-    told = kinship.like_stores(*frames)["like_id"].to_list()
+    told = similar_stores.like_stores(*frames)["like_id"].to_list()
     assert told == ["near", "far", "other region", "other format", "grown"]
 
 
@@ -74,9 +75,9 @@ def level(store: int, step: int) -> float | None:
 
 def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
     like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
-    days = kinship.lending_days(hours())
-    levels = kinship.like_levels(like, days)
-    lent = kinship.borrowed(like, hours(), days, levels, like)
+    days = similar_stores.lending_days(hours())
+    levels = similar_stores.like_levels(like, days)
+    lent = similar_stores.borrowed(like, hours(), days, levels, like)
     told = dict(lent.select("hour_local", "lent").iter_rows())
     expected = {}
     for step in range(70):
@@ -93,7 +94,7 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
 
 def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
     like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
-    told = kinship.like_levels(like, kinship.lending_days(hours())).filter(pl.col("date") == day(60))
+    told = similar_stores.like_levels(like, similar_stores.lending_days(hours())).filter(pl.col("date") == day(60))
     logs = [log(at) for store in range(3) if (at := level(store, 60)) is not None]
     scatter = sum((value - mean(logs)) ** 2 for value in logs) + 4 * 0.25**2
     assert told["spread"].to_list() == [pytest.approx(sqrt(scatter / (3 - 1 + 4) * (1 + 1 / 3)), rel=1e-4)]
@@ -157,7 +158,7 @@ def test_rows_do_not_depend_on_the_block(store: str) -> None:
     records, origins, last = chain(1), [day(OPENS + 9), day(OPENS - 3)], day(DAYS + 14)
     block = records.block([store])
     past = matrix.past(block, VIEW, last, records.stores)
-    known = kinship.with_like(past, block, records, VIEW.target, VIEW.weather, last)
+    known = similar_stores.with_like(past, block, records, VIEW.target, VIEW.weather, last)
     told = matrix.build(block, VIEW, origins, known)
     same(told, matrix.build(records, VIEW, origins).filter(pl.col("store_id") == store))
 
@@ -184,7 +185,7 @@ def test_hours_are_declared_or_those_of_the_like() -> None:
     declared = records.hours.filter(pl.col("store_id") == YOUNG).row(0, named=True)
     opens, closes = (int(declared[name][:2]) for name in ("opens", "closes"))
     assert set(hours[YOUNG]) >= set(range(opens, max(closes, opens + 1)))
-    like = kinship.like_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["like_id"]
+    like = similar_stores.like_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["like_id"]
     assert set(hours[NEW]) <= {hour for store in like if store in hours for hour in hours[store]}
     assert len(hours[NEW]) >= 10
 
@@ -201,14 +202,14 @@ def test_a_store_that_records_another_target_alone_does_not_borrow() -> None:
 def test_shares_are_own_over_lent_and_move_to_the_stores_own_as_days_come() -> None:
     records = chain(1)
     past = matrix.past(records, VIEW, day(DAYS))
-    known = kinship.with_like(past, records, records, VIEW.target, VIEW.weather, day(DAYS))
+    known = similar_stores.with_like(past, records, records, VIEW.target, VIEW.weather, day(DAYS))
     assert known.like is not None
     lent, place = known.like.sold.copy(), known.like.grid.store_ids.to_list().index(YOUNG)
     days = lent.reshape(2, -1, 24)[place]
     first = (day(OPENS) - known.like.grid.first).days
     mine = known.sold.reshape(6, -1, 24)[2]
     begin = (day(OPENS) - known.grid.first).days
-    shares = youth.Shares.of(known)
+    shares = young_stores.Shares.of(known)
     own, theirs, counts = 0.0, 0.0, 0
     for step in range(12):
         own, theirs, counts = own + mine[begin + step].sum(), theirs + days[first + step].sum(), counts + 1

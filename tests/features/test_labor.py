@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import labor
-from features.tables import LABOR
+from daypart.features.signals import labor
+from daypart.features.tables.schemas import LABOR
 
 STORES = pl.DataFrame({"store_id": ["A", "B"]})
 LAST = date(2024, 5, 31)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.last_days import LastDays
+from daypart.features.history.last_days import LastDays
 
 FIRST = date(2025, 8, 1)
 LAST = FIRST + timedelta(days=41)

@@ -8,9 +8,10 @@ from statistics import mean
 import polars as pl
 import pytest
 
-from features import history, matrix
-from features.records import Records
-from features.tables import TABLES
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.history import demand_history
+from daypart.features.tables.schemas import TABLES
 from tests.features.test_history import FIRST, HOURS, demand, past
 
 LAST = date(2025, 3, 2)
@@ -107,7 +108,7 @@ def test_one_origin_says_the_same_of_last_year_beside_others(records: Records, o
 
 def busiest(days: Sequence[Sequence[int]], origin: int) -> int | None:
     """The largest hour of the year before day number `origin`, or of all days before it where there is none."""
-    near = [max(values) for step, values in enumerate(days) if origin - history.YEAR_DAYS <= step < origin]
+    near = [max(values) for step, values in enumerate(days) if origin - demand_history.YEAR_DAYS <= step < origin]
     ever = [max(values) for step, values in enumerate(days) if step < origin]
     return max(near, default=0) or max(ever, default=0) or None
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.macro import LOOK_BACK_DAYS, macro_features
-from features.tables import TABLES
+from daypart.features.signals.macro import LOOK_BACK_DAYS, macro_features
+from daypart.features.tables.schemas import TABLES
 
 FIRST = date(2024, 1, 1)
 SERIES = ("CPI", "UNRATE")

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.masking import ONE_IN, masked
+from daypart.features.signals.covariate_masking import ONE_IN, masked
 
 FAMILIES = {"weather": ["weather_temperature_c", "weather_temperature_c_departure"], "labor": ["labor_day_change"]}
 PAIR = ["origin_date", "lead_days"]

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features import matrix
-from features.errors import NotKnownError
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting import workshop
-from forecasting.recipe import Recipe
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.errors import NotKnownError
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models import trainer
+from daypart.forecasting.models.recipe import Recipe
 
 DAYS = 100
 START = date(2023, 11, 6)
@@ -191,7 +191,7 @@ def test_many_origins_at_once_equal_each_alone(seed: int, steps: set[int], targe
 def test_training_rows_equal_serving_rows(seed: int, steps: set[int], target: str) -> None:
     records = chain(seed)
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    trained = workshop.Workshop(records, target, recipe, day(DAYS)).rows([day(step) for step in sorted(steps)])
+    trained = trainer.Workshop(records, target, recipe, day(DAYS)).rows([day(step) for step in sorted(steps)])
     for origin in (day(step) for step in steps):
         served = rows(records.until(origin - timedelta(days=1)), target, [origin])
         same(trained.filter(pl.col("origin_date") == origin), served)
@@ -238,9 +238,9 @@ def test_another_store_moves_no_store_in_or_out_of_a_sample_and_a_smaller_one_is
 def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
     origins = [day(60), day(90)]
-    whole = workshop.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins)
-    monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
-    same(workshop.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins), whole)
+    whole = trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins)
+    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
+    same(trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins), whole)
 
 
 @pytest.mark.parametrize("table", ["weather", "labor"])
@@ -249,9 +249,9 @@ def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.Mo
     part = getattr(records, table).filter(pl.col("store_id") != "S0002")
     records = replace(records, **{table: part})
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    whole = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
-    monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
-    found = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
+    whole = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
+    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
+    found = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
     same(found, whole)
 
 
@@ -286,9 +286,9 @@ def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytes
     young = (pl.col("store_id") == "S0003") & (pl.col("hour_local").dt.date() < day(80))
     records = replace(records, demand=records.demand.filter(~young))
     recipe, origins = Recipe(rounds=10, max_rows=5000, folds=1), [day(20), day(60), day(90)]
-    whole = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
-    monkeypatch.setattr(workshop, "BLOCK_STORES", 1)
-    found = workshop.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    whole = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
+    found = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
     same(found, whole)
     # No store is established yet on the twentieth day.
     assert set(found.filter(pl.col("store_id") == "S0003")["origin_date"]) == set(origins[1:])

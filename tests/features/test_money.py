@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import matrix
-from features.money import Money, has_several, with_currency
-from features.records import Records
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.money import Money, has_several, with_currency
 from tests.features.test_kinship import DAYS, NEW, OPENS, YOUNG, chain, day, same
 
 SALES = matrix.View("sales")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import outliers
-from features.grid import Grid
+from daypart.features.grid import Grid
+from daypart.features.history import outliers
 
 values = st.one_of(st.just(0.0), st.integers(1, 30).map(float), st.integers(500, 2000).map(float))
 days = st.lists(st.lists(values, min_size=2, max_size=2), min_size=1, max_size=45)

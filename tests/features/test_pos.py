@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.errors import InputError, SchemaError
-from features.lines import MOST_LINES
-from features.mapping import Mapping
-from features.pos import SAME_TICKET_HOURS, PosDemand, lines_to_demand
+from daypart.features.errors import InputError, SchemaError
+from daypart.features.pos.lines import MOST_LINES
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import SAME_TICKET_HOURS, PosDemand, lines_to_demand
 
 ZONES = pl.DataFrame({
     "store_id": ["NY", "SJ"],

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.pos import HOUR, hourly, tickets
-from features.recount import recount
-from features.repeats import taken_once, with_occurrence
+from daypart.features.pos.duplicates import taken_once, with_occurrence
+from daypart.features.pos.recount import recount
+from daypart.features.pos.store_hours import HOUR, hourly, tickets
 
 START = datetime(2024, 5, 5)
 SCHEMA = {

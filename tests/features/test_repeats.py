@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.lines import read_lines
-from features.mapping import Mapping
-from features.pos import count_lines, lines_to_demand
-from features.repeats import repeated_lines
+from daypart.features.pos.duplicates import repeated_lines
+from daypart.features.pos.lines import read_lines
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import count_lines, lines_to_demand
 
 Line = tuple[str, str, str, str]
 """Number of the ticket, time, item, price."""

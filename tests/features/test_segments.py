@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.errors import InputError
-from features.segments import NO_VOLUMES, VOLUME_DAYS, WAYS, Rule, mean_daily, segments
+from daypart.features.errors import InputError
+from daypart.features.segments import NO_VOLUMES, VOLUME_DAYS, WAYS, Rule, mean_daily, segments
 
 TEXT = st.one_of(st.none(), st.sampled_from(["West", "New York", "café", "", "a"]))
 

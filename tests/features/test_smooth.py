@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from polars.testing import assert_series_equal
 
-from features.smooth import moves, smoothed
+from daypart.features.history.smoothed_baseline import moves, smoothed
 
 LEVELS = ("day_level_7", "day_level_14")
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import places, spellings
-from features.calendar import public_holidays
-from features.conform import Conformed, conform
-from features.tables import EVENTS, HOURS, STORES
+from daypart.features import places
+from daypart.features.signals.calendar import public_holidays
+from daypart.features.tables import spellings
+from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.schemas import EVENTS, HOURS, STORES
 from tests.features.test_conform import one_reason
 
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["UTC"]})

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import stamps, zones
-from features.conform import conform
-from features.errors import SchemaError
-from features.lines import Lines, read_lines
-from features.mapping import Mapping
-from features.tables import DEMAND, WEATHER
+from daypart.features.errors import SchemaError
+from daypart.features.pos import time_zones, timestamps
+from daypart.features.pos.lines import Lines, read_lines
+from daypart.features.pos.mapping import Mapping
+from daypart.features.tables.conform import conform
+from daypart.features.tables.schemas import DEMAND, WEATHER
 
 STORES = pl.DataFrame({"store_id": ["NY", "LDN"], "timezone": ["America/New_York", "Europe/London"]})
 
@@ -109,7 +109,7 @@ def test_fractions_and_words_of_an_epoch_count() -> None:
      ("%s", True), ("%F%%s", False), ("%+", True), ("%a %z %Y", True), ("%F %I:%M %p", False)],
 )  # fmt: skip
 def test_a_format_says_whether_it_is_an_instant(written: str, instant: bool) -> None:
-    assert stamps.says_instant(written) == instant
+    assert timestamps.says_instant(written) == instant
 
 
 def test_abbreviations_of_zones_are_instants_where_they_mean_one_offset() -> None:
@@ -161,8 +161,8 @@ def test_the_hour_that_repeats_is_that_of_the_clock_a_time_is_written_on() -> No
 
 
 def test_every_name_of_rails_is_a_zone() -> None:
-    assert len(zones.RAILS) > 150
-    assert zones.known(zones.RAILS) == zones.RAILS
+    assert len(time_zones.RAILS) > 150
+    assert time_zones.known(time_zones.RAILS) == time_zones.RAILS
 
 
 def test_stamps_as_numbers_without_a_format_are_refused() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import trading
-from features.tables import CLOSURES, HOURS
+from daypart.features.history import trading_hours
+from daypart.features.tables.schemas import CLOSURES, HOURS
 
 MONDAY = date(2024, 4, 1)
 clocks = st.tuples(st.integers(0, 23), st.sampled_from([0, 15, 30, 59])).map(lambda t: f"{t[0]:02d}:{t[1]:02d}")
@@ -39,7 +39,7 @@ def minutes(clock: str) -> int:
 @given(st.dictionaries(st.integers(1, 7), st.tuples(clocks, clocks), max_size=7))
 def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[int, tuple[str, str]]) -> None:
     hours = declared(*[("A", weekday, opens, closes) for weekday, (opens, closes) in spans.items()])
-    found = trading.declared_trade(hours, week(), AT_MIDNIGHT)
+    found = trading_hours.declared_trade(hours, week(), AT_MIDNIGHT)
     expected: set[tuple[date, int]] = set()
     for step in range(-1, 7):
         business = MONDAY + timedelta(days=step)
@@ -55,10 +55,10 @@ def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[i
 
 def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
     friday = MONDAY + timedelta(days=4)
-    found = trading.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(2))
+    found = trading_hours.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(2))
     assert set(found["date"]) == {friday}
     assert sorted(found["hour"]) == [0, 1, 18, 19, 20, 21, 22, 23]
-    late = trading.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(1))
+    late = trading_hours.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(1))
     assert late.filter(pl.col("date") > friday)["hour"].to_list() == [1]
 
 
@@ -68,7 +68,7 @@ def test_hours_are_declared_on_the_dates_of_their_validity_alone() -> None:
         ("A", 1, "08:00", "20:00", tuesday, thursday), ("A", 2, "09:00", "20:00", tuesday, None),
         ("B", 1, "08:00", "20:00", None, MONDAY), ("C", 1, "08:00", "20:00", sunday, None),
     )  # fmt: skip
-    found = trading.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
+    found = trading_hours.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
     steps = {"A": range(1, 7), "B": range(1)}
     expected = {(store, MONDAY + timedelta(days=step)) for store, days in steps.items() for step in days}
     assert set(found.iter_rows()) == expected
@@ -86,29 +86,29 @@ def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
     ):
         origin = known_on + timedelta(days=days)
         rows = trade.with_columns(origin_date=pl.lit(origin), date=pl.lit(MONDAY))
-        found = trading.without_known_closures(rows, dated, AT_MIDNIGHT)
+        found = trading_hours.without_known_closures(rows, dated, AT_MIDNIGHT)
         assert found.columns == rows.columns
         assert sorted(found.select("store_id", "hour").iter_rows()) == expected
-        assert trading.known_closures(dated, origin).height == (2 if days == 1 else 0)
+        assert trading_hours.known_closures(dated, origin).height == (2 if days == 1 else 0)
 
 
 def test_a_closure_told_twice_is_known_from_the_earlier_day() -> None:
     twice = closures(("A", MONDAY, None, None), ("A", MONDAY, None, None))
     dated = twice.with_columns(known_on=pl.Series([MONDAY, MONDAY - timedelta(days=9)]))
-    assert trading.closed_days(dated).rows() == [("A", MONDAY, MONDAY - timedelta(days=9))]
-    assert trading.closed_days(twice)["known_on"].to_list() == [trading.ALWAYS]
+    assert trading_hours.closed_days(dated).rows() == [("A", MONDAY, MONDAY - timedelta(days=9))]
+    assert trading_hours.closed_days(twice)["known_on"].to_list() == [trading_hours.ALWAYS]
 
 
 def test_a_night_that_began_before_the_dates_reaches_into_them() -> None:
-    found = trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), AT_MIDNIGHT)
+    found = trading_hours.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), AT_MIDNIGHT)
     assert sorted(found.select("date", "hour").iter_rows()) == [(MONDAY, hour) for hour in (0, 1, 2)]
-    assert trading.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), starting_at(3)).is_empty()
+    assert trading_hours.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), starting_at(3)).is_empty()
 
 
 def test_hours_hold_only_within_their_period() -> None:
     tuesday = MONDAY + timedelta(days=1)
     hours = declared(*[("A", weekday, "08:00", "10:00", tuesday, tuesday) for weekday in range(1, 8)])
-    assert set(trading.declared_trade(hours, week(), AT_MIDNIGHT)["date"]) == {tuesday}
+    assert set(trading_hours.declared_trade(hours, week(), AT_MIDNIGHT)["date"]) == {tuesday}
 
 
 def starts(means: dict[int, float], hours: pl.DataFrame | None = None, days: int = 30) -> int | None:
@@ -116,7 +116,7 @@ def starts(means: dict[int, float], hours: pl.DataFrame | None = None, days: int
     rows = [("A", datetime(2024, 3, 1 + day, hour), mean) for day in range(days) for hour, mean in means.items()]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64}
     demand = pl.DataFrame(rows, schema, orient="row")
-    found = trading.learned_day_starts(declared() if hours is None else hours, demand)
+    found = trading_hours.learned_day_starts(declared() if hours is None else hours, demand)
     return found["day_starts"].item() if found.height else None
 
 
@@ -169,7 +169,7 @@ def closures(*rows: Sequence[object]) -> pl.DataFrame:
 
 def test_a_closure_without_hours_is_of_the_whole_day() -> None:
     table = closures(("A", MONDAY, None, None), ("B", MONDAY, 10, None))
-    assert trading.closed_days(table).rows() == [("A", MONDAY, trading.ALWAYS)]
+    assert trading_hours.closed_days(table).rows() == [("A", MONDAY, trading_hours.ALWAYS)]
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ def test_a_closure_without_hours_is_of_the_whole_day() -> None:
     [(10, 12, [10, 11, 12]), (22, None, [22, 23]), (None, 1, [0, 1]), (23, 1, [0, 1, 23]), (7, 7, [7])],
 )
 def test_a_closure_with_hours_is_of_those_only(first: int | None, last: int | None, hours: list[int]) -> None:
-    found = trading.closed_hours(closures(("A", MONDAY, first, last)), AT_MIDNIGHT)
+    found = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), AT_MIDNIGHT)
     assert sorted(found["hour"]) == hours
     assert set(found["date"]) == {MONDAY}
-    assert trading.closed_days(closures(("A", MONDAY, first, last))).is_empty()
+    assert trading_hours.closed_days(closures(("A", MONDAY, first, last))).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -188,5 +188,5 @@ def test_a_closure_with_hours_is_of_those_only(first: int | None, last: int | No
     [(22, None, [0, 1, 22, 23]), (None, 3, [2, 3]), (23, 0, [0, 23]), (1, None, [1]), (10, 11, [10, 11])],
 )
 def test_a_closure_ends_and_begins_with_the_business_day(first: int | None, last: int | None, hours: list[int]) -> None:
-    found = trading.closed_hours(closures(("A", MONDAY, first, last)), starting_at(2))
+    found = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), starting_at(2))
     assert sorted(found["hour"]) == hours

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features import macro
-from features.tables import TABLES
-from features.vocabulary import Vocabulary, encoded
+from daypart.features.signals import macro
+from daypart.features.signals.category_codes import Vocabulary, encoded
+from daypart.features.tables.schemas import TABLES
 
 AS_OF = date(2024, 7, 1)
 VOCABULARY = Vocabulary(("fair", "10% off", "parade"), ("CPI", "UNRATE"), ("A", "B"))

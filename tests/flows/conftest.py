@@ -14,18 +14,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.simulator import Chain, ChainSpec, simulate
-from flows.adapters import process as processes
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.lock import held
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.cli import main, options
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.features.simulator import Chain, ChainSpec, simulate
+from daypart.flows.audit.records import Audit
+from daypart.flows.cli import main, options
+from daypart.flows.config.settings import Settings
+from daypart.flows.files import process as processes
+from daypart.flows.files.lock import held
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.recipe import Recipe
 
 for name, text in {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -41,7 +41,7 @@ MADE_BY = "made-by.json"
 ORIGIN = SPEC.end - timedelta(days=14)
 """The demand of the last 14 days is not ingested: it comes later."""
 ENTRY = f"""
-from flows.cli import main, options
+from daypart.flows.cli import main, options
 asked = options.recipe
 options.recipe = lambda weather, seed: asked(weather, seed).model_copy(update={SMALL})
 """

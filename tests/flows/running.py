@@ -17,17 +17,17 @@ import polars as pl
 import psutil
 import pytest
 
-from features.simulator import Chain, ChainSpec
-from flows.adapters.lake import Lake
-from flows.adapters.login import read_login
-from flows.adapters.recipes import Recipes
-from flows.adapters.registry import Registry
-from flows.adapters.server import connected
-from flows.adapters.settings import Settings
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.features.simulator import Chain, ChainSpec
+from daypart.flows.config.recipes import Recipes
+from daypart.flows.config.settings import Settings
+from daypart.flows.deployment.login import read_login
+from daypart.flows.deployment.server import connected
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.strangers import Sender
 
 SPEC = ChainSpec(stores=6, days=130, seed=5, issues_days=60)

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from flows.announcement import EVENT, Announcement
+from daypart.flows.monitoring.retrain_event import EVENT, Announcement
 
 EVIL = "http://evil.example"
 REFUSED = (400, 401, 403)

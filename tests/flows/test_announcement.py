@@ -3,8 +3,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.announcement import Announcement, announce
-from forecasting.retrain import Decision
+from daypart.flows.monitoring.retrain_event import Announcement, announce
+from daypart.forecasting.lifecycle.retrain import Decision
 
 YES, NO = Decision(True, "retrain: slipped by 700 bps"), Decision(False, "no retrain: slip of 3 bps")
 

@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.money import Money, in_units
-from flows.reading import read_records
-from forecasting import accuracy
+from daypart.features.money import Money, in_units
+from daypart.flows.jobs.snapshot import read_records
+from daypart.forecasting.metrics import accuracy
 from tests.bench.protocol import assert_agrees, judged
 
 SPAN = ("--start", "2024-02-05", "--end", "2024-03-04")

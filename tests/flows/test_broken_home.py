@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.adapters import registry
-from flows.promote import promote
+from daypart.flows.governance.promotion import promote
+from daypart.flows.registry import registry
 from tests.flows.conftest import House, World
 
 NOW = datetime(2025, 3, 1, 4)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import NotKnownError
-from flows import card as cards
-from flows.adapters.audit import Audit
+from daypart.features.errors import NotKnownError
+from daypart.flows.audit.records import Audit
+from daypart.flows.jobs import card as cards
 from tests.flows.conftest import ORIGIN, SMALL, Daypart, World
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.adapters.lake import Lake
+from daypart.flows.lake.lake import Lake
 
 COMMANDS = (
     *("demo", "simulate", "ingest", "train", "tune", "forecast", "backtest", "monitor", "portfolio", "status"),
@@ -126,7 +126,7 @@ def refuse(said, found: str) -> None:  # type: ignore[no-untyped-def]
 def loaded(*arguments: object) -> set[str]:
     """Which heavy libraries a command has imported by its end."""
     code = (
-        "import sys\nfrom flows.cli import main\ntry:\n    main()\nfinally:\n"
+        "import sys\nfrom daypart.flows.cli import main\ntry:\n    main()\nfinally:\n"
         f"    print(*[name for name in {HEAVY!r} if name in sys.modules], sep=',', file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -250,7 +250,7 @@ def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: igno
 
 
 def test_a_fault_of_ours_ends_with_status_1(world, daypart, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("flows.status.status", lambda *_: 1 / 0)
+    monkeypatch.setattr("daypart.flows.jobs.status.status", lambda *_: 1 / 0)
     said = daypart(world.home, "status", "--json")
     assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
     assert "ZeroDivisionError" in said.err
@@ -263,7 +263,7 @@ def test_an_interrupt_ends_with_status_1(world, daypart, monkeypatch: pytest.Mon
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.status.status", interrupted)
+    monkeypatch.setattr("daypart.flows.jobs.status.status", interrupted)
     said = daypart(world.home, "status")
     assert (said.status, said.err) == (1, "daypart: stopped; nothing was half-written\n")
 
@@ -334,7 +334,7 @@ def test_two_ingests_at_once_leave_both_in(
 
 def test_the_home_comes_from_the_environment_too(published_world, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = subprocess.run(
-        [sys.executable, "-c", "from flows.cli import main; main()", "status", "--json"],
+        [sys.executable, "-c", "from daypart.flows.cli import main; main()", "status", "--json"],
         env={**os.environ, "DAYPART_HOME": str(published_world.home)}, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.adapters.lake import Lake
-from flows.day_starts import settle
+from daypart.flows.ingest.day_starts import settle
+from daypart.flows.lake.lake import Lake
 
 STORES = pl.DataFrame({
     "store_id": ["BAR", "CAFE"], "timezone": ["UTC"] * 2, "country": ["US"] * 2,

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from features.errors import DaypartError, InputError
-from flows.adapters.audit import Audit
-from flows.declared import declare, undeclared
-from flows.monitor import monitor
-from flows.status import status
+from daypart.features.errors import DaypartError, InputError
+from daypart.flows.audit.records import Audit
+from daypart.flows.governance.settings_audit import declare, undeclared
+from daypart.flows.jobs.status import status
+from daypart.flows.monitoring.monitor import monitor
 from tests.flows.conftest import House
 
 NOW = datetime(2025, 3, 1, 4)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import demo
+from daypart.flows.deployment import demo
 from tests.flows.strangers import REFUSED, SOCKETS, event, strangers
 
 ROOT = Path(__file__).resolve().parents[2]

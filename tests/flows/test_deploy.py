@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 import yaml
 
-from flows.adapters.lake import Lake
-from flows.adapters.login import ensure_login
-from flows.adapters.server import readable_on_the_way
-from flows.adapters.settings import Settings
-from flows.deployments import deployments, zone
-from flows.display.deploy import show_deploy
+from daypart.flows.config.settings import Settings
+from daypart.flows.deployment.login import ensure_login
+from daypart.flows.deployment.schedule import deployments, zone
+from daypart.flows.deployment.server import readable_on_the_way
+from daypart.flows.display.deploy import show_deploy
+from daypart.flows.lake.lake import Lake
 
 FILE = Path(__file__).resolve().parents[2] / "infra" / "prefect.yaml"
 CHANGES = {

@@ -20,16 +20,16 @@ import polars as pl
 import psutil
 import pytest
 
-from features.errors import InputError
-from features.simulator import simulate
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.login import read_login
-from flows.adapters.server import ENDED, connected
-from flows.announcement import EVENT
-from flows.deploy import deploy
-from flows.deployments import deployments
-from flows.forecast import publish
+from daypart.features.errors import InputError
+from daypart.features.simulator import simulate
+from daypart.flows.audit.records import Audit
+from daypart.flows.deployment.login import read_login
+from daypart.flows.deployment.registration import deploy
+from daypart.flows.deployment.schedule import deployments
+from daypart.flows.deployment.server import ENDED, connected
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.retrain_event import EVENT
 from tests.flows.running import HASTE, RECIPE, SPEC, ZONE, Running, degraded, ended
 from tests.flows.strangers import EVIL, REFUSED, SOCKETS, event, strangers
 

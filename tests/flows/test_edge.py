@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.cli.wording import one_line
+from daypart.flows.cli.wording import one_line
 from tests.flows.conftest import ENTRY, ROOT
 
 FAULTS = pytest.mark.faults
@@ -112,7 +112,7 @@ def test_a_panic_leaves_one_line_on_the_screen(world: Any, process: Any) -> None
 
 
 def test_output_that_cannot_be_written_is_told(published_world: Any) -> None:
-    command = [sys.executable, "-m", "flows.cli", "--home", str(published_world.home), "status"]
+    command = [sys.executable, "-m", "daypart.flows.cli", "--home", str(published_world.home), "status"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.dayparts import DAYPARTS
-from flows.explain import UNEXPLAINED, Asked, explain
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.reading import Chain
+from daypart.features.dayparts import DAYPARTS
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.explain import UNEXPLAINED, Asked, explain
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
 from tests.flows.conftest import ORIGIN, Daypart, World
 
 DAY = ORIGIN + timedelta(days=3)
@@ -61,7 +61,7 @@ def test_what_came_since_changes_nothing(world: World) -> None:
 def test_without_recorded_versions_it_says_so_and_by_how_much_it_is_off(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.explain.reads_of", lambda *given: None)
+    monkeypatch.setattr("daypart.flows.jobs.explain.reads_of", lambda *given: None)
     same = explain(world.lake, world.registry, Asked("S0001", DAY))
     assert len(same.notices) == 1
     assert UNEXPLAINED not in [each.family for each in same.reasons]

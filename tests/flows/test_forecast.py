@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from flows.adapters.lake import Lake
+from daypart.flows.lake.lake import Lake
 
 COLUMNS = [
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart",
@@ -22,7 +22,7 @@ NUMBERS = ["forecast", "q10", "q50", "q90", "incumbent"]
 KEY = ["store_id", "target", "origin_date", "hour_utc"]
 KILL = """
 import os, signal
-import flows.adapters.lake as lake
+import daypart.flows.lake.lake as lake
 commit = lake.Lake.replace
 def struck(self, *arguments, **named):
     if {after}:

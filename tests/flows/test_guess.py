@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from xlsxwriter import Workbook
 
-from features.errors import InputError
-from features.mapping import Mapping
-from features.pos import lines_to_demand
-from flows.adapters.lake import Lake
-from flows.adapters.pos_files import read_export
-from flows.guess import guess_pos
-from flows.ingest import ingest_pos, ingest_table, read_mapping
+from daypart.features.errors import InputError
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import lines_to_demand
+from daypart.flows.files.pos_files import read_export
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table, read_mapping
+from daypart.flows.ingest.mapping_proposal import guess_pos
+from daypart.flows.lake.lake import Lake
 
 ZONE = "America/New_York"
 

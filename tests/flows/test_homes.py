@@ -7,14 +7,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.errors import InputError
-from flows.adapters import exports, files, studies
-from flows.adapters.delta_log import DeltaLog
-from flows.adapters.homes import nearest_home
-from flows.adapters.integrity import verify
-from flows.adapters.lake import Lake
-from flows.adapters.lake_tables import lake_table
-from flows.adapters.settings import Settings
+from daypart.features.errors import InputError
+from daypart.flows.config.home_access import nearest_home
+from daypart.flows.config.settings import Settings
+from daypart.flows.files import exports, table_files
+from daypart.flows.lake.delta_log import DeltaLog
+from daypart.flows.lake.integrity import verify
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.tables import lake_table
+from daypart.flows.registry import tuning_studies
 from tests.flows.conftest import Daypart, World
 
 TAKEN = (
@@ -58,7 +59,7 @@ def test_tables_in_a_home_of_any_taken_name_are_written_read_and_checked(name: s
 def test_studies_in_a_home_of_the_worst_name_are_kept(tmp_path: Path) -> None:
     folder = Settings(home=tmp_path / WORST).studies
     for _ in range(2):
-        with studies.opened(folder, "s") as study:
+        with tuning_studies.opened(folder, "s") as study:
             assert study.trials == []
     assert {path.name for path in folder.iterdir()} == {"s.db", "s.lock"}
 
@@ -82,7 +83,7 @@ def test_a_whole_day_in_the_home_of_the_worst_name(published_world: World, daypa
     assert daypart(home, "train", "--targets", "orders", "--weather", "none", "--json").json
     out = home.parent / "Prévisions [1]*.csv"
     assert daypart(home, "forecast", "--out", out).status == 0
-    assert files.read(out).height > 0
+    assert table_files.read(out).height > 0
     assert daypart(home, "ingest", "demand", published_world.files / "later.parquet").status == 0
     assert daypart(home, "monitor", "--json").json["scores"]
     assert daypart(home, "status", "--json").json["home"] == str(home)
@@ -112,8 +113,8 @@ def test_files_of_any_name_are_read_and_written(name: str, tmp_path: Path, monke
         for path in (tmp_path / name / f"{name}{ending}", Path(name) / f"{name}{ending}"):
             exports.write(rows, path, ending)
             assert path.exists()
-            assert ending == ".xlsx" or files.read(path).height == 2
-    assert len(files.find([Path(name)])) == len(exports.ENDINGS)
+            assert ending == ".xlsx" or table_files.read(path).height == 2
+    assert len(table_files.find([Path(name)])) == len(exports.ENDINGS)
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)

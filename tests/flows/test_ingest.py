@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.clock import ClockChanges
-from features.errors import InputError, SchemaError, ValueRefused
-from flows.adapters.lake import Lake
-from flows.ingest import ingest_pos, ingest_table
+from daypart.features.clock import ClockChanges
+from daypart.features.errors import InputError, SchemaError, ValueRefused
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table
+from daypart.flows.lake.lake import Lake
 
 STORES = "store_id,timezone,country\nNY,America/New_York,US\nSJ,America/St_Johns,CA\n"
 HEADER = "store_id,hour_local,orders\n"

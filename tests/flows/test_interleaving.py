@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from features.errors import DaypartError, NotKnownError
-from flows.adapters import process
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.approval import approve, pending, reject
-from flows.move import Outcome
-from flows.promote import promote, rollback
-from flows.status import status
-from flows.trail import Trail
+from daypart.features.errors import DaypartError, NotKnownError
+from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.records import Audit
+from daypart.flows.files import process
+from daypart.flows.governance.approval import approve, pending, reject
+from daypart.flows.governance.champion_switch import Outcome
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.jobs.status import status
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
 from tests.flows.conftest import House
 
 ROOT = Path(__file__).resolve().parents[2]

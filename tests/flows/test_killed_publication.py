@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows import lineage
-from flows.explain import Asked, explain
-from flows.lineage import publications
-from flows.monitor import monitor
-from flows.rebuild import rebuild
+from daypart.flows.jobs import lineage
+from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.lineage import publications
+from daypart.flows.jobs.rebuild import rebuild
+from daypart.flows.monitoring.monitor import monitor
 from tests.flows.conftest import World
 
 TARGETS = ("orders", "sales")
@@ -22,8 +22,8 @@ lineage.record = lambda *given: os.kill(os.getpid(), signal.SIGKILL)
 """
 AT_CALL = """
 import os, signal
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
 replace, call, left = Lake.replace, Registry._call, []
 def replaced(self, *given, **named):
     version = replace(self, *given, **named)

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from forecasting.levels import COLUMNS
+from daypart.forecasting.serving.levels import COLUMNS
 
 LEVELS = ("daypart", "day", "week", "store", "region", "chain")
 KEY = {

@@ -17,25 +17,25 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.dayparts import DAYPARTS
-from features.tables import TABLES, TARGETS
-from flows.adapters.audit import Audit
-from flows.adapters.governance import ROLES
-from flows.adapters.ledger import Ledger
-from flows.adapters.process import SESSION
-from flows.adapters.recipes import Recipes
-from flows.approval import approve, reject
-from flows.declared import declare
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.lineage import publications
-from flows.monitor import monitor
-from flows.promote import promote, rollback
-from flows.rebuild import rebuild
-from flows.repair import repair
-from flows.train import train
-from flows.tune import Budget, tune
-from forecasting.recipe import Recipe
+from daypart.features.dayparts import DAYPARTS
+from daypart.features.tables.schemas import TABLES, TARGETS
+from daypart.flows.audit.ledger import Ledger
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.governance import ROLES
+from daypart.flows.config.recipes import Recipes
+from daypart.flows.files.process import SESSION
+from daypart.flows.governance.approval import approve, reject
+from daypart.flows.governance.audit_repair import repair
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.governance.settings_audit import declare
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.lineage import publications
+from daypart.flows.jobs.rebuild import rebuild
+from daypart.flows.jobs.train import train
+from daypart.flows.jobs.tune import Budget, tune
+from daypart.flows.monitoring.monitor import monitor
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import MADE_BY, SMALL, World
 from tests.flows.test_models import damage, folder, sha256
 

@@ -15,18 +15,18 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.errors import InputError, NotKnownError
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.explain import Asked, explain
-from flows.forecast import publish
-from flows.maintenance import maintain, rebuildable_since
-from flows.monitor import monitor
-from flows.promote import promote, rollback
-from flows.rebuild import rebuild
-from flows.status import at
+from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.settings import Settings
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.rebuild import rebuild
+from daypart.flows.jobs.status import at
+from daypart.flows.lake.lake import Lake
+from daypart.flows.maintenance.maintain import maintain, rebuildable_since
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.registry import Registry
 from tests.flows.aging import age
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,12 +35,12 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
-from flows.adapters import upkeep
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.maintenance import maintain
+from daypart.flows.lake import table_upkeep as upkeep
+from daypart.flows.audit.records import Audit
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+from daypart.flows.config.settings import Settings
+from daypart.flows.maintenance.maintain import maintain
 
 home, last = sys.argv[1], int(sys.argv[2])
 calls = 0

@@ -9,14 +9,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.errors import DamagedError
-from flows.forecast import publish
-from flows.models import ModelStore
-from flows.promote import promote, rollback
-from flows.rebuild import rebuild
-from flows.status import at, status
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.features.errors import DamagedError
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.rebuild import rebuild
+from daypart.flows.jobs.status import at, status
+from daypart.flows.jobs.train import train
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL, House, World
 
 NOW = datetime(2025, 3, 1, 4)

@@ -8,19 +8,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.money import Money, with_unit
-from features.simulator import ChainSpec, simulate
-from flows.adapters.audit import Audit
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.forecast import publish
-from flows.monitor import monitor
-from flows.reading import Chain
-from flows.train import train
-from forecasting import accuracy
-from forecasting.recipe import Recipe
-from forecasting.retrain import Decision
+from daypart.features.money import Money, with_unit
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.settings import Settings
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.jobs.train import train
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.lifecycle.retrain import Decision
+from daypart.forecasting.metrics import accuracy
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL
 
 LEVELS = ("hour", "daypart", "day")

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 import typer
 
-from features.errors import InputError
-from features.tables import TABLES
-from flows.adapters.settings import Settings
-from flows.cli import options
+from daypart.features.errors import InputError
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.cli import options
+from daypart.flows.config.settings import Settings
 
 COMMANDS: dict[str, Any] = typer.main.get_command(options.app).commands  # type: ignore[attr-defined]
 SPAN = ("--start", "2024-02-01", "--end", "2024-03-04")

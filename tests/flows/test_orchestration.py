@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from features.errors import DamagedError, DaypartError, InputError, NotKnownError
-from features.simulator import ChainSpec
-from flows.adapters.settings import Settings
-from flows.tune import Budget
-from forecasting.recipe import Recipe
+from daypart.features.errors import DamagedError, DaypartError, InputError, NotKnownError
+from daypart.features.simulator import ChainSpec
+from daypart.flows.config.settings import Settings
+from daypart.flows.jobs.tune import Budget
+from daypart.forecasting.models.recipe import Recipe
 
 SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
 
@@ -36,10 +36,10 @@ def prefect_server() -> Iterator[None]:
 
 @pytest.fixture
 def flows(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from flows import orchestration
+    from daypart.flows.deployment import tasks
 
-    monkeypatch.setattr(orchestration, "RETRY_DELAYS_SECONDS", [0.01, 0.01, 0.01])
-    return orchestration
+    monkeypatch.setattr(tasks, "RETRY_DELAYS_SECONDS", [0.01, 0.01, 0.01])
+    return tasks
 
 
 def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> None:
@@ -60,16 +60,16 @@ def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> No
 
 
 def test_a_home_that_was_deleted_is_not_made_again_by_the_runs_of_a_server(flows: Any, tmp_path: Path) -> None:
-    from flows import deployed
+    from daypart.flows.deployment import deployment_flows
 
-    for run in (deployed.nightly, deployed.monitor, deployed.retrain, deployed.tuning):
+    for run in (deployment_flows.nightly, deployment_flows.monitor, deployment_flows.retrain, deployment_flows.tuning):
         with pytest.raises(NotKnownError, match=r"no home .*gone: .* it may have been moved or deleted"):
             run(str(tmp_path / "gone"))
     assert not (tmp_path / "gone").exists()
 
 
 def test_a_scheduled_retraining_on_the_same_data_registers_nothing(flows: Any, world: Any) -> None:
-    from flows.deployed import retrain
+    from daypart.flows.deployment.deployment_flows import retrain
 
     (world.home / "recipes.toml").write_text("[recipe.standard]\nrounds = 10\nmax_rows = 4000\nfolds = 1\n")
     before = world.versions()
@@ -121,10 +121,10 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
     flows: Any, untrained: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One unit's disk is away for once, another has no demand: only what may pass is tried again."""
-    from flows import deployed
+    from daypart.flows.deployment import deployment_flows
 
     (untrained.home / "recipes.toml").write_text("[recipe.standard]\nrounds = 10\nmax_rows = 4000\nfolds = 1\n")
-    calls, train = [], deployed.trainings.train
+    calls, train = [], deployment_flows.trainings.train
 
     @functools.wraps(train)
     def once(*arguments: Any, **named: Any) -> Any:
@@ -133,31 +133,31 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
             raise OSError("the disk was away")
         return train(*arguments, **named)
 
-    monkeypatch.setattr(deployed.trainings, "train", once)
+    monkeypatch.setattr(deployment_flows.trainings, "train", once)
     with pytest.raises(DaypartError, match="champions serve on: visits: "):
-        deployed.retrain(str(untrained.home), ["sales", "visits", "orders"], "a test")
+        deployment_flows.retrain(str(untrained.home), ["sales", "visits", "orders"], "a test")
     assert calls == [("sales",), ("sales",), ("visits",), ("orders",)]
     assert [untrained.registry.version_of(target, "champion") for target in ("orders", "sales")] == [1, 1]
-    deployed.tuning(str(untrained.home), trials=1)
+    deployment_flows.tuning(str(untrained.home), trials=1)
     assert (untrained.home / "tune" / "recipes.toml").exists()
-    deployed.maintain(str(untrained.home))
+    deployment_flows.maintain(str(untrained.home))
     assert (untrained.home / "maintain.lock").exists()
 
 
 def test_a_night_of_many_units_is_tens_of_tasks() -> None:
-    from flows import deployed
+    from daypart.flows.deployment import deployment_flows
 
     names = [f"orders.s{k}" for k in range(160)]
-    shares = deployed._shares([*names, *names])
+    shares = deployment_flows._shares([*names, *names])
     assert len(shares) == 20
     assert [name for share in shares for name in share] == names
-    assert deployed._shares(None) == deployed._shares([]) == [None]
+    assert deployment_flows._shares(None) == deployment_flows._shares([]) == [None]
 
 
 def test_the_demo_runs_every_flow(
     prefect_server: None, daypart: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from flows import demo
+    from daypart.flows.deployment import demo
 
     for name, value in {"STORES": 2, "DAYS": 134, "WEEKS": 3, "RECIPE": SMALL}.items():
         monkeypatch.setattr(demo, name, value)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from features.errors import InputError
-from flows.approval import approve, pending
-from flows.promote import promote
-from flows.status import status
-from flows.trail import Trail
+from daypart.features.errors import InputError
+from daypart.flows.audit.audit_history import Trail
+from daypart.flows.governance.approval import approve, pending
+from daypart.flows.governance.promotion import promote
+from daypart.flows.jobs.status import status
 from tests.flows.conftest import House
 
 NOW = datetime(2025, 3, 1, 4)

@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.money import Money, with_unit
-from flows.adapters.portfolio import Unit
-from flows.adapters.recipes import Recipes
-from flows.forecast import publish
-from flows.portfolio import health
-from flows.reading import Chain
-from flows.train import train
-from forecasting import accuracy
-from forecasting.recipe import Recipe
+from daypart.features.money import Money, with_unit
+from daypart.flows.config.portfolio import Unit
+from daypart.flows.config.recipes import Recipes
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.jobs.train import train
+from daypart.flows.monitoring.portfolio import health
+from daypart.forecasting.metrics import accuracy
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL, World
 
 FILE = """

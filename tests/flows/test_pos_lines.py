@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.errors import InputError, ValueRefused
-from flows import pos_lines, pos_sources
-from flows.adapters.lake import Lake
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.ingest import IngestReport, ingest_pos, ingest_table
-from flows.maintenance import maintain
-from flows.pos_sources import listed, take_back
+from daypart.features.errors import InputError, ValueRefused
+from daypart.flows.config.settings import Settings
+from daypart.flows.ingest import pos_lines, pos_sources
+from daypart.flows.ingest.ingest import IngestReport, ingest_pos, ingest_table
+from daypart.flows.ingest.pos_sources import listed, take_back
+from daypart.flows.lake.lake import Lake
+from daypart.flows.maintenance.maintain import maintain
+from daypart.flows.registry.registry import Registry
 
 STORES = "store_id,timezone,country\nNY,America/New_York,US\nLA,America/Los_Angeles,US\n"
 HEADER = "Store,At,No,Total\n"

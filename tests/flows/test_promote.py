@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from features.errors import DaypartError, InputError, NotKnownError
-from flows.adapters.process import identity
-from flows.adapters.registry import Registry
-from flows.approval import approve, pending, reject
-from flows.move import LONGEST, mend
-from flows.promote import promote, rollback
-from flows.status import on, spells, status
-from flows.trail import Trail
+from daypart.features.errors import DaypartError, InputError, NotKnownError
+from daypart.flows.audit.audit_history import Trail
+from daypart.flows.files.process import identity
+from daypart.flows.governance.approval import approve, pending, reject
+from daypart.flows.governance.champion_switch import LONGEST, mend
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.jobs.status import on, spells, status
+from daypart.flows.registry.registry import Registry
 from tests.flows.conftest import House
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,7 +255,7 @@ def test_a_registry_that_fails_in_between_leaves_the_champion_and_says_so(
 KILL = """
 import os, signal, sys
 from datetime import datetime
-from flows.adapters.registry import Registry
+from daypart.flows.registry.registry import Registry
 from tests.flows.conftest import House
 from tests.flows.test_promote import NOW, Path, rollback
 reached = Registry.set_alias
@@ -324,6 +324,6 @@ def test_what_served_on_every_day_is_what_a_list_of_moves_says(house: House) -> 
 
 
 def test_the_longest_that_a_move_may_take_is_more_than_the_registry_waits() -> None:
-    from flows.adapters.registry import BUSY_SECONDS
+    from daypart.flows.registry.registry import BUSY_SECONDS
 
     assert timedelta(seconds=2 * BUSY_SECONDS) < LONGEST

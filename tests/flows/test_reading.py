@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import keys
-from features.errors import NotKnownError
-from features.records import Records
-from features.tables import TABLES
-from flows.adapters.lake import Lake
-from flows.reading import Chain, read_records
+from daypart.features.chain_data import Records
+from daypart.features.errors import NotKnownError
+from daypart.features.tables import keys
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.jobs.snapshot import Chain, read_records
+from daypart.flows.lake.lake import Lake
 
 
 def tables(records: Records) -> dict[str, pl.DataFrame]:

@@ -5,13 +5,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.errors import NotKnownError
-from flows.adapters.audit import Audit
-from flows.explain import Asked, explain
-from flows.forecast import publish
-from flows.promote import promote, rollback
-from flows.rebuild import differing, rebuild
-from flows.status import at
+from daypart.features.errors import NotKnownError
+from daypart.flows.audit.records import Audit
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.rebuild import differing, rebuild
+from daypart.flows.jobs.status import at
 
 NOW = datetime(2024, 4, 1, 5)
 

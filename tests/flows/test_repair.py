@@ -6,20 +6,20 @@ from typing import Any
 
 import pytest
 
-from features.errors import DamagedError, InputError
-from flows.adapters.registry import Registry
-from flows.approval import approve, reject
-from flows.declared import declare
-from flows.forecast import publish
-from flows.ingest import ingest_table
-from flows.monitor import monitor
-from flows.orchestration import in_passing
-from flows.promote import promote, rollback
-from flows.repair import repair
-from flows.status import status
-from flows.trail import Trail
-from flows.train import train
-from forecasting.recipe import Recipe
+from daypart.features.errors import DamagedError, InputError
+from daypart.flows.audit.audit_history import Trail
+from daypart.flows.deployment.tasks import in_passing
+from daypart.flows.governance.approval import approve, reject
+from daypart.flows.governance.audit_repair import repair
+from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.governance.settings_audit import declare
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.status import status
+from daypart.flows.jobs.train import train
+from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.recipe import Recipe
 from tests.flows.adapters.test_verification import cut_end, log, lose_file
 from tests.flows.conftest import SMALL, House, World
 

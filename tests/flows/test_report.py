@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.dayparts import daypart
-from features.errors import InputError
-from flows.report import IMPORTANCE, Report, write_report
-from flows.report import figures as shown
-from forecasting.accuracy import score
+from daypart.features.dayparts import daypart
+from daypart.features.errors import InputError
+from daypart.flows.report import IMPORTANCE, Report, write_report
+from daypart.flows.report import figures as shown
+from daypart.forecasting.metrics.accuracy import score
 
 CREATED = datetime(2025, 6, 1, 6, 30)  # noqa: DTZ001 - shown as given
 START = date(2025, 3, 3)

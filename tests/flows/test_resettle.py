@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.clock import ClockChanges
-from features.errors import InputError
-from flows import resettle as moves
-from flows.adapters.lake import Lake
-from flows.ingest import ingest_pos, ingest_table
+from daypart.features.clock import ClockChanges
+from daypart.features.errors import InputError
+from daypart.flows.ingest import time_zone_correction as moves
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table
+from daypart.flows.lake.lake import Lake
 
 OLD, NEW = "America/Los_Angeles", "America/New_York"
 START, NOW = datetime(2024, 1, 5), datetime(2025, 1, 5)

@@ -12,18 +12,18 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import InputError
-from features.simulator import Chain, ChainSpec, Drift, simulate
-from features.simulator import chain as chains
-from features.tables import TABLES
-from flows import simulate as simulates
-from flows.adapters import process as processes
-from flows.adapters.lake import Lake
+from daypart.features.errors import InputError
+from daypart.features.simulator import Chain, ChainSpec, Drift, simulate
+from daypart.features.simulator import chain as chains
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.files import process as processes
+from daypart.flows.jobs import simulate as simulates
+from daypart.flows.lake.lake import Lake
 
 SPEC = ChainSpec(stores=5, days=37, seed=3, issues_days=2, observed_days=9)
 ASKED = ("--stores", 5, "--years", 0.1, "--seed", 3, "--issues-days", 2, "--observed-days", 9)
 KILLED = """
-import os, signal, flows.simulate as module
+import os, signal, daypart.flows.jobs.simulate as module
 write = module._write_block
 def killed(folder, number, block):
     write(folder, number, block)
@@ -31,7 +31,7 @@ def killed(folder, number, block):
         os.kill(os.getpid(), signal.SIGKILL)
 module._write_block = killed
 """
-SMALL_BLOCKS = "import features.simulator.chain as chains; chains.BLOCK_ROWS = 4_000\n"
+SMALL_BLOCKS = "import daypart.features.simulator.chain as chains; chains.BLOCK_ROWS = 4_000\n"
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from flows.adapters.lake import Lake
+from daypart.flows.lake.lake import Lake
 
 KILL = """
 import os, signal
-import flows.adapters.registry as registry
+import daypart.flows.registry.registry as registry
 reached, count = registry.Registry.{method}, 0
 def struck(self, *arguments):
     global count
@@ -53,7 +53,7 @@ def test_training_again_registers_nothing(world: Any, daypart: Any) -> None:
 def test_a_challenger_that_was_held_back_is_not_registered_twice(
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting import gate
+    from daypart.forecasting.lifecycle import gate
 
     monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(False, "held back", {}))
     first = daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-20")
@@ -73,7 +73,7 @@ ORDERS = ("train", "--targets", "orders", "--json")
 
 def judged(monkeypatch: pytest.MonkeyPatch, promote: bool) -> None:
     """The gate says the same of every challenger."""
-    from forecasting import gate
+    from daypart.forecasting.lifecycle import gate
 
     monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(promote, "judged", {}))
 
@@ -220,7 +220,7 @@ def test_a_killed_training_can_be_done_again(
 def test_a_promotion_that_wants_an_approval_is_asked_for(
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting import gate
+    from daypart.forecasting.lifecycle import gate
 
     monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(True, "better", {}))
     rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"

@@ -14,17 +14,17 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from flows.reading import read_records
-from flows.tune import Budget, Tunings, tune
-from forecasting.backtest import backtest
-from forecasting.recipe import Recipe
+from daypart.flows.jobs.snapshot import read_records
+from daypart.flows.jobs.tune import Budget, Tunings, tune
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest
 from tests.flows.conftest import SMALL, World
 
 TRIALS = 4
 TUNE = ("tune", "--targets", "orders", "--trials", TRIALS, "--json")
 KILL = """
 import os, signal
-from forecasting.tuning import Judge
+from daypart.forecasting.models.tuning import Judge
 judged, count = Judge.excess_bps, 0
 def struck(self, *arguments):
     global count

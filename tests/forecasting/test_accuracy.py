@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import poisson
 
-from features.dayparts import daypart
-from features.errors import InputError, SchemaError
-from forecasting.accuracy import CELL, Level, band_score, deviation, score, wape_bps
+from daypart.features.dayparts import daypart
+from daypart.features.errors import InputError, SchemaError
+from daypart.forecasting.metrics.accuracy import CELL, Level, band_score, deviation, score, wape_bps
 
 START = date(2025, 3, 3)
 Row = dict[str, Any]

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from features.tables import CLOSURES, DEMAND, HOURS, STORES, TARGETS
-from forecasting.actuals import idle_days, left_out, with_actuals
-from forecasting.recipe import Recipe
-from forecasting.tallies import left_out as left_out_of_tallies
-from forecasting.tallies import score, tally
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES, TARGETS
+from daypart.forecasting.metrics.actuals import idle_days, left_out, with_actuals
+from daypart.forecasting.metrics.score_tallies import left_out as left_out_of_tallies
+from daypart.forecasting.metrics.score_tallies import score, tally
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
 
 MONDAY, DAYS = date(2024, 4, 1), 9
 DATES = [MONDAY + timedelta(days=k) for k in range(DAYS)]

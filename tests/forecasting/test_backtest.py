@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.actuals import idle_days, with_actuals
-from forecasting.backtest import at_level, backtest, rolling_origins
-from forecasting.levels import summed
-from forecasting.model import Model
-from forecasting.publication import COLUMNS, as_published
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.metrics.actuals import idle_days, with_actuals
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.backtest import at_level, backtest, rolling_origins
+from daypart.forecasting.serving.levels import summed
+from daypart.forecasting.serving.publication import COLUMNS, as_published
 
 DAYS = 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)

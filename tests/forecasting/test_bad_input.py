@@ -8,12 +8,12 @@ from functools import cache
 import polars as pl
 import pytest
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting import basis
-from forecasting.publication import FORECAST, as_published
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving import forecast_limits
+from daypart.forecasting.serving.publication import FORECAST, as_published
 
 START, DAYS = date(2023, 1, 2), 560
 END = START + timedelta(days=DAYS)
@@ -143,9 +143,11 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
         "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
-    found = basis.held(rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END)
+    found = forecast_limits.held(
+        rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END
+    )
     assert found["forecast"].to_list() == found["q90"].to_list() == [20.0, 60.0, 300.0]
-    assert found.select(basis.in_words().alias("basis"))["basis"].to_list() == [
+    assert found.select(forecast_limits.in_words().alias("basis"))["basis"].to_list() == [
         None,
         "stale: its demand ends on 2024-03-01; held to 3 times its busiest hour",
         "rests on 7 open days of its own, on stores like it and on the model of all stores; held to 3 times its "

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import bands
+from daypart.forecasting.uncertainty import bands
 
 EVERY = settings(max_examples=25)
 NOMINAL = 0.81

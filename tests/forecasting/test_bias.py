@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats import ttest_1samp
 
-from forecasting.bias import COLUMNS, biases
+from daypart.forecasting.metrics.segment_bias import COLUMNS, biases
 
 WEEKS, STORES = 12, 20
 MONDAY = date(2024, 1, 1)

@@ -16,16 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features import history, kinship, matrix
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting import basis, contributions, explanation, publication
-from forecasting.families import LIMITS, USUAL, WEATHER, YOUNG, family
-from forecasting.linear import LINEAR
-from forecasting.members import Learned, fit
-from forecasting.model import Model
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.cold_start import similar_stores
+from daypart.features.history import demand_history
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.explain import contributions, explanation
+from daypart.forecasting.explain.feature_families import LIMITS, USUAL, WEATHER, YOUNG, family
+from daypart.forecasting.models.linear import LINEAR
+from daypart.forecasting.models.members import Learned, fit
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving import forecast_limits, publication
 from tests.forecasting.test_members import rows as plain_rows
 
 SPEC = ChainSpec(stores=6, days=200, seed=3, issues_days=200)
@@ -68,10 +71,10 @@ def model(target: str) -> Model:
 
 
 @cache
-def past(target: str) -> history.Past:
+def past(target: str) -> demand_history.Past:
     view, last = matrix.View(target), ORIGIN + timedelta(days=14)
     known = matrix.past(chain(), view, last)
-    return kinship.with_like(known, chain(), chain(), target, view.weather, last)
+    return similar_stores.with_like(known, chain(), chain(), target, view.weather, last)
 
 
 def of_one(made: Model, member: str) -> Model:
@@ -167,7 +170,7 @@ def test_what_a_young_store_borrows_is_beside_what_it_sold_itself() -> None:
 
 
 def test_what_is_held_to_the_busiest_hour_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(basis, "HELD", 0.3)
+    monkeypatch.setattr(forecast_limits, "HELD", 0.3)
     found = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, ORIGIN)
     held = found.of(pl.col("basis").str.contains("held to"))
     assert held.hours.height > 10

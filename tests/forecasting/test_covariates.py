@@ -8,15 +8,16 @@ from functools import cache
 import polars as pl
 import pytest
 
-from features import labor, matrix
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.accuracy import wape_bps
-from forecasting.actuals import idle_days, with_actuals
-from forecasting.model import Model
-from forecasting.publication import of_block
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.signals import labor
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.metrics.accuracy import wape_bps
+from daypart.forecasting.metrics.actuals import idle_days, with_actuals
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.publication import of_block
 
 SPEC = ChainSpec(stores=12, days=340, seed=7, issues_days=250)
 AS_OF = SPEC.end - timedelta(days=28)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting import ensemble
-from forecasting.leads import lead_week
+from daypart.forecasting.leads import lead_week
+from daypart.forecasting.models import ensemble
 
 MEMBERS = ["ratio", "level", "statistical", "incumbent"]
 EVERY = settings(max_examples=20)

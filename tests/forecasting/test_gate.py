@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.comparison import SIDES, Comparison
-from forecasting.gate import TOLERANCE_BPS, first_day, gate, judged
-from forecasting.members import Learned
-from forecasting.model import Model
-from forecasting.policy import Policy
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
+from daypart.forecasting.lifecycle.gate import TOLERANCE_BPS, first_day, gate, judged
+from daypart.forecasting.lifecycle.policy import Policy
+from daypart.forecasting.models.members import Learned
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
 from tests.bench.gates import promoted
 
 START, DAYS = date(2024, 1, 1), 110

@@ -9,15 +9,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.dayparts import daypart
-from features.errors import InputError
-from forecasting import bands, ensemble
-from forecasting.accuracy import band_score
-from forecasting.leads import lead_week
-from forecasting.levels import CELL, COLUMNS, LEVELS, Level, small_sample, summed
-from forecasting.model import Model
-from forecasting.paths import Paths
-from forecasting.recipe import Recipe
+from daypart.features.dayparts import daypart
+from daypart.features.errors import InputError
+from daypart.forecasting.leads import lead_week
+from daypart.forecasting.metrics.accuracy import band_score
+from daypart.forecasting.models import ensemble
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.levels import CELL, COLUMNS, LEVELS, Level, small_sample, summed
+from daypart.forecasting.uncertainty import bands
+from daypart.forecasting.uncertainty.residual_paths import Paths
 
 FIRST = date(2023, 1, 2)
 HOURS = range(7, 23)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecasting.linear import LINEAR, Linear, fit_linear, regressor_names
+from daypart.forecasting.models.linear import LINEAR, Linear, fit_linear, regressor_names
 
 FIRST = date(2024, 1, 1)
 

@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.matrix import feature_names
-from forecasting import statistical
-from forecasting.members import BOOSTED, Learned, fit
-from forecasting.recipe import Recipe
+from daypart.features.matrix import feature_names
+from daypart.forecasting.models import statistical
+from daypart.forecasting.models.members import BOOSTED, Learned, fit
+from daypart.forecasting.models.recipe import Recipe
 
 RECIPE = Recipe(rounds=20, max_rows=5000, folds=1)
 

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import NotKnownError
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.model import Model
-from forecasting.publication import as_published
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.errors import NotKnownError
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.publication import as_published
 
 START, DAYS = date(2024, 4, 1), 91
 END = START + timedelta(days=DAYS)

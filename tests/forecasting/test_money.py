@@ -8,19 +8,20 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features import segments
-from features.money import UNIT, Money, has_several, in_units, with_currency, with_unit
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting import accuracy, levels
-from forecasting.card import Origin, card
-from forecasting.gate import Verdict, gate
-from forecasting.model import Model
-from forecasting.nights import Nights
-from forecasting.publication import as_published
-from forecasting.recipe import Recipe
-from forecasting.tuning import Judge
-from forecasting.workshop import Workshop
+from daypart.features import segments
+from daypart.features.chain_data import Records
+from daypart.features.money import UNIT, Money, has_several, in_units, with_currency, with_unit
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.explain.model_card import Origin, card
+from daypart.forecasting.lifecycle.gate import Verdict, gate
+from daypart.forecasting.lifecycle.simulated_nights import Nights
+from daypart.forecasting.metrics import accuracy
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.tuning import Judge
+from daypart.forecasting.serving import levels
+from daypart.forecasting.serving.publication import as_published
 
 START, DAYS, OPENED = date(2024, 1, 1), 110, 100
 AS_OF = START + timedelta(days=DAYS)

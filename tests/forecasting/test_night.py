@@ -9,13 +9,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features import history, kinship, matrix, memory
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting.model import Model
-from forecasting.publication import Served, of_block, of_night
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features import matrix
+from daypart.features.chain_data import Records
+from daypart.features.cold_start import similar_stores
+from daypart.features.history import demand_history, read_window
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.publication import Served, of_block, of_night
 
 DAYS = 900
 RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
@@ -60,15 +62,15 @@ def model(seed: int, target: str) -> tuple[Model, date]:
 
 
 def window(records: Records, origin: date) -> Records:
-    since = memory.since(origin)
+    since = read_window.since(origin)
     cut = {name: getattr(records, name).filter(pl.col(CLOCK[name]) >= day) for name, day in since.items()}
     assert all(0 < cut[name].height < getattr(records, name).height for name in ("demand", "labor"))
     return replace(records, **cut)
 
 
-def states(records: Records, view: matrix.View, origin: date) -> history.Past:
+def states(records: Records, view: matrix.View, origin: date) -> demand_history.Past:
     last = origin + timedelta(days=14)
-    return kinship.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
+    return similar_stores.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
 
 
 @pytest.mark.parametrize(

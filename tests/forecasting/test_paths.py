@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from forecasting import bands
-from forecasting.paths import MOST_ORIGINS, MOST_STORES, Draws, Paths
+from daypart.forecasting.uncertainty import bands
+from daypart.forecasting.uncertainty.residual_paths import MOST_ORIGINS, MOST_STORES, Draws, Paths
 
 FIRST = date(2024, 1, 1)
 

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from features.conform import conform
-from features.records import Records, days
-from features.tables import CLOSURES, DEMAND, HOURS, STORES
-from flows.backtest import level_scores
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.publication import as_published
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records, days
+from daypart.features.tables.conform import conform
+from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES
+from daypart.flows.jobs.backtest import level_scores
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
+from daypart.forecasting.serving.publication import as_published
 from tests.bench.protocol import assert_agrees, judged
 from tests.bench.sets import SETS
 

@@ -10,15 +10,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from forecasting import charges
-from forecasting.accuracy import Level, score
-from forecasting.backtest import backtest, rolling_origins
-from forecasting.charges import ChargingWorkshop
-from forecasting.policy import NEVER, TRIGGERED, Policy
-from forecasting.recipe import Recipe
-from forecasting.replay import Replayed, replay
+from daypart.features.chain_data import Records
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.lifecycle import training_cost
+from daypart.forecasting.lifecycle.policy import NEVER, TRIGGERED, Policy
+from daypart.forecasting.lifecycle.replay import Replayed, replay
+from daypart.forecasting.lifecycle.training_cost import ChargingWorkshop
+from daypart.forecasting.metrics.accuracy import Level, score
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.serving.backtest import backtest, rolling_origins
 
 SPEC = ChainSpec(stores=4, days=150, seed=3, issues_days=60)
 END = SPEC.end - timedelta(days=1)
@@ -138,7 +138,7 @@ def test_weeks_add_up_to_the_whole() -> None:
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A processor clock that moves by a second whenever it is read."""
     clock = count()
-    monkeypatch.setattr(charges.time, "process_time", lambda: float(next(clock)))
+    monkeypatch.setattr(training_cost.time, "process_time", lambda: float(next(clock)))
     return clock
 
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats import t
 
-from forecasting.resampling import Interval, ratio
+from daypart.forecasting.metrics.bootstrap import Interval, ratio
 
 
 def frame(values: np.ndarray, volume: float | np.ndarray = 1.0) -> pl.DataFrame:

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from scipy.stats import t as student_t
 
-from forecasting import misses
-from forecasting.policy import NEVER, WEEKLY, Policy
-from forecasting.promise import PRIOR_WEEKS, Promise
-from forecasting.retrain import Decision, decide
+from daypart.forecasting.lifecycle.policy import NEVER, WEEKLY, Policy
+from daypart.forecasting.lifecycle.retrain import Decision, decide
+from daypart.forecasting.metrics import persistent_error
+from daypart.forecasting.metrics.expected_accuracy import PRIOR_WEEKS, Promise
 
 ON = date(2025, 9, 1)
 STORES, WEEKS, OPEN = 48, 12, range(7, 21)
@@ -46,7 +46,7 @@ def published(seed: int, stores: int = STORES, days: int = 7, on: date = ON, wro
 
 
 def weeks_of(rows: pl.DataFrame, on: date = ON) -> pl.DataFrame:
-    return misses.store_weeks(rows.lazy(), on)
+    return persistent_error.store_weeks(rows.lazy(), on)
 
 
 def promised(seed: int, **given: Any) -> Promise:
@@ -164,7 +164,7 @@ def test_slips_and_their_bounds_are_those_by_hand(promise: Promise) -> None:
 def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: Promise) -> None:
     rows = spoiled(4, range(8))
     whole, latest = weeks_of(rows), weeks_of(rows).filter(pl.col("week") < 4)
-    errors = misses.week_errors(rows.lazy(), ON)
+    errors = persistent_error.week_errors(rows.lazy(), ON)
     for weeks, lasting in ((whole, None), (latest, errors)):
         decision = decide(weeks, promise, Policy(), ON, LONG_AGO, stores=STORES, lasting=lasting)
         assert decision.figures == pytest.approx(judged(rows, promise).figures)
@@ -265,7 +265,7 @@ def _steady(rows: pl.DataFrame) -> float:
         ratio = sum(h["actual"] for h in hours) / sum(h["forecast"] for h in hours)
         for h in hours:
             miss[day, h["hour"]] = (h["actual"] - h["forecast"] * ratio) / h["forecast"] ** 0.5
-    bound = misses.CLIP * 1.4826 * float(np.median(np.abs(list(miss.values()))))
+    bound = persistent_error.CLIP * 1.4826 * float(np.median(np.abs(list(miss.values()))))
     miss = {key: float(np.clip(value, -bound, bound)) for key, value in miss.items()}
     lost = 0.0
     for hour in OPEN:

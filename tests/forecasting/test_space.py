@@ -1,9 +1,9 @@
 import optuna
 import pytest
 
-from forecasting import space
-from forecasting.members import BOOSTED
-from forecasting.recipe import Recipe
+from daypart.forecasting.models import tuning_space
+from daypart.forecasting.models.members import BOOSTED
+from daypart.forecasting.models.recipe import Recipe
 
 PRESENT = (
     Recipe(),
@@ -16,22 +16,22 @@ PRESENT = (
 @pytest.mark.parametrize("present", PRESENT)
 def test_the_present_recipe_is_a_point_of_the_space(present: Recipe) -> None:
     study = optuna.create_study()
-    study.enqueue_trial(space.params_of(present))
-    assert space.suggest(study.ask(), present) == present
+    study.enqueue_trial(tuning_space.params_of(present))
+    assert tuning_space.suggest(study.ask(), present) == present
 
 
 @pytest.mark.parametrize("present", PRESENT)
 def test_every_point_is_a_recipe_near_the_present_one(present: Recipe) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
-    tried = [space.suggest(study.ask(), present) for _ in range(60)]
-    fixed = set(Recipe.model_fields) - space.AROUND.keys() - space.PICKED.keys()
+    tried = [tuning_space.suggest(study.ask(), present) for _ in range(60)]
+    fixed = set(Recipe.model_fields) - tuning_space.AROUND.keys() - tuning_space.PICKED.keys()
     for recipe in tried:
         assert recipe == Recipe.model_validate(recipe.model_dump())
         assert all(getattr(recipe, name) == getattr(present, name) for name in fixed)
         assert recipe.members
         assert set(BOOSTED) & set(recipe.members) or not set(BOOSTED) & set(present.members)
-        for name, factor in space.AROUND.items():
+        for name, factor in tuning_space.AROUND.items():
             ratio = getattr(recipe, name) / getattr(present, name)
             assert 0.99 / factor <= ratio <= 1.01 * factor
-    for name in (*space.AROUND, *space.PICKED):
+    for name in (*tuning_space.AROUND, *tuning_space.PICKED):
         assert len({getattr(recipe, name) for recipe in tried}) > 1, name

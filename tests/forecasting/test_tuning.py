@@ -13,14 +13,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import NotKnownError
-from features.records import Records, days
-from features.simulator import ChainSpec, simulate
-from forecasting import accuracy, space, tuning
-from forecasting.backtest import backtest
-from forecasting.recipe import Recipe
-from forecasting.tuning import Judge
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records, days
+from daypart.features.errors import NotKnownError
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.forecasting.metrics import accuracy
+from daypart.forecasting.models import tuning, tuning_space
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.tuning import Judge
+from daypart.forecasting.serving.backtest import backtest
 
 START, DAYS = date(2024, 1, 1), 140
 AS_OF = START + timedelta(days=126)
@@ -62,7 +63,7 @@ def test_the_present_recipe_is_judged_as_a_backtest_judges_it() -> None:
 def test_what_came_after_the_date_changes_nothing() -> None:
     made, tried = searched()
     known = judge(records().until(AS_OF - timedelta(days=1)))
-    other = space.recipe_of(tried[1].params, RECIPE)
+    other = tuning_space.recipe_of(tried[1].params, RECIPE)
     for recipe in (RECIPE, other):
         assert_frame_equal(known.errors(recipe, known.folds), made.errors(recipe, made.folds), check_exact=True)
 
@@ -81,10 +82,10 @@ def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
     made, tried = searched()
     address = f"sqlite:///{tmp_path / 'study.db'}"
     study = tuning.study("cut", optuna.storages.RDBStorage(address))
-    study.enqueue_trial(space.params_of(RECIPE))
+    study.enqueue_trial(tuning_space.params_of(RECIPE))
     for trial in range(TRIALS):
         if trial in (0, 1, 4):
-            space.suggest(study.ask(), RECIPE)
+            tuning_space.suggest(study.ask(), RECIPE)
             study = tuning.study("cut", optuna.storages.RDBStorage(address))
         tuning.step(study, made)
     again = tuning.done(study)
@@ -109,7 +110,7 @@ def test_bad_trials_are_stopped_early() -> None:
 
 def test_the_proposal_is_the_best_trial_and_never_worse_than_the_present_recipe() -> None:
     made, tried = searched()
-    assert space.recipe_of(tried[0].params, RECIPE) == RECIPE
+    assert tuning_space.recipe_of(tried[0].params, RECIPE) == RECIPE
     assert tried[0].value == 0
     for count in (1, 2, TRIALS):
         proposal = tuning.propose(tried[:count], made)
@@ -119,7 +120,7 @@ def test_the_proposal_is_the_best_trial_and_never_worse_than_the_present_recipe(
         assert made.wape_bps(proposal.recipe, made.folds)["mean"] <= proposal.before["mean"]
     assert tuning.propose(tried[:1], made).recipe == RECIPE
     assert proposal.better
-    assert proposal.recipe == space.recipe_of(tried[proposal.trial].params, RECIPE) != RECIPE
+    assert proposal.recipe == tuning_space.recipe_of(tried[proposal.trial].params, RECIPE) != RECIPE
 
 
 class Told:
@@ -147,11 +148,11 @@ class Told:
 )
 def test_what_may_be_chance_is_not_proposed(saved: list[float], better: bool) -> None:
     study = optuna.create_study()
-    other = space.params_of(RECIPE) | {"rounds": 20}
-    for params, value in ((space.params_of(RECIPE), 0.0), (other, -1.0)):
+    other = tuning_space.params_of(RECIPE) | {"rounds": 20}
+    for params, value in ((tuning_space.params_of(RECIPE), 0.0), (other, -1.0)):
         study.enqueue_trial(params)
         trial = study.ask()
-        space.suggest(trial, RECIPE)
+        tuning_space.suggest(trial, RECIPE)
         study.tell(trial, value)
     proposal = tuning.propose(tuning.done(study), Told(saved))  # type: ignore[arg-type]
     assert (proposal.trial, proposal.better) == (1, better)

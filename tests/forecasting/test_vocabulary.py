@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features import kinship
-from features.records import Records
-from features.simulator import ChainSpec, simulate
-from features.tables import TABLES
-from forecasting.backtest import backtest
-from forecasting.explanation import explain
-from forecasting.model import Model
-from forecasting.publication import Served, of_night
-from forecasting.recipe import Recipe
-from forecasting.workshop import Workshop
+from daypart.features.chain_data import Records
+from daypart.features.cold_start import similar_stores
+from daypart.features.simulator import ChainSpec, simulate
+from daypart.features.tables.schemas import TABLES
+from daypart.forecasting.explain.explanation import explain
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.serving.backtest import backtest
+from daypart.forecasting.serving.publication import Served, of_night
 
 SPEC = ChainSpec(stores=6, start=date(2024, 1, 15), days=140, seed=2, issues_days=30)
 START, ORIGIN = SPEC.start, SPEC.end
@@ -42,7 +42,7 @@ Change = tuple[Records, set[str]]
 def _few_lend() -> Iterator[None]:
     """So that one more store may take a lender's place."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(kinship, "LIKE_STORES", 3)
+        patched.setattr(similar_stores, "LIKE_STORES", 3)
         yield
 
 
@@ -300,7 +300,7 @@ def test_a_young_store_borrows_from_the_stores_that_its_own_model_knows() -> Non
     known = model().vocabulary
     assert known is not None
     stores = chain().stores
-    like = kinship.like_stores(stores.filter(pl.col("store_id") == YOUNG), stores)["like_id"]
+    like = similar_stores.like_stores(stores.filter(pl.col("store_id") == YOUNG), stores)["like_id"]
     fewer = replace(known, stores=tuple(name for name in known.stores if name not in set(like)))
     other = replace(model(), vocabulary=fewer)
     young, grown = frozenset({YOUNG}), frozenset(SPEC.store_ids) - {YOUNG}

@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.dayparts import daypart
-from forecasting.explanation import Explanation
-from forecasting.wording import Reason, reasons, sentences
+from daypart.features.dayparts import daypart
+from daypart.forecasting.explain.explanation import Explanation
+from daypart.forecasting.explain.sentences import Reason, reasons, sentences
 
 DAY, ORIGIN = date(2025, 11, 12), date(2025, 11, 10)
 HOLIDAYS = {"store_id": pl.String, "date": pl.Date, "holiday": pl.String}

@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from features.simulator import Chain, ChainSpec, simulate
+from daypart.features.simulator import Chain, ChainSpec, simulate
 
 
 @pytest.fixture(scope="session")

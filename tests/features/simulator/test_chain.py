@@ -7,13 +7,22 @@ import polars.selectors as cs
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.business_day import business_date, local_time
-from features.calendar import public_holidays
-from features.errors import InputError
-from features.simulator import HORIZON_DAYS, Chain, ChainSpec, Drift, LateData, Outage, simulate, simulate_blocks
-from features.simulator import chain as chains
-from features.tables import TABLES
-from features.trading import closed_days, declared_trade, learned_day_starts
+from daypart.features.business_day import business_date, local_time
+from daypart.features.errors import InputError
+from daypart.features.history.trading_hours import closed_days, declared_trade, learned_day_starts
+from daypart.features.signals.calendar import public_holidays
+from daypart.features.simulator import (
+    HORIZON_DAYS,
+    Chain,
+    ChainSpec,
+    Drift,
+    LateData,
+    Outage,
+    simulate,
+    simulate_blocks,
+)
+from daypart.features.simulator import chain as chains
+from daypart.features.tables.schemas import TABLES
 
 PINNED = {
     "stores": "255119c0c7af",

@@ -3,9 +3,9 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from features.simulator import Chain
-from features.simulator.clocks import read_clocks
-from features.simulator.places import ZONES
+from daypart.features.simulator import Chain
+from daypart.features.simulator.clocks import read_clocks
+from daypart.features.simulator.places import ZONES
 
 
 def test_every_local_time_is_what_the_zone_shows() -> None:

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from features.simulator import Chain, ChainSpec, Drift, Fault, LateData, Outage, simulate
+from daypart.features.simulator import Chain, ChainSpec, Drift, Fault, LateData, Outage, simulate
 
 DRIFT = Drift(date(2024, 9, 1), share=0.34, factor=0.7)
 OUTAGE = Outage("S0003", date(2024, 8, 1), date(2024, 8, 4))

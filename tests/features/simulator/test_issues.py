@@ -3,7 +3,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from features.simulator import HORIZON_DAYS, Chain, ChainSpec
+from daypart.features.simulator import HORIZON_DAYS, Chain, ChainSpec
 
 
 @pytest.fixture(scope="module")

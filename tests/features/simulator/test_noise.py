@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.simulator.events import Spells, daily, draw_spells
-from features.simulator.noise import ASPECTS, paths, stream
+from daypart.features.simulator.events import Spells, daily, draw_spells
+from daypart.features.simulator.noise import ASPECTS, paths, stream
 
 RANGES = st.tuples(st.integers(1, 30), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 

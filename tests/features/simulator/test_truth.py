@@ -3,8 +3,8 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from features.simulator import HORIZON_DAYS, Chain, ChainSpec, simulate
-from features.simulator.demand import REGION_DAY_SD, STORE_DAY_SD
+from daypart.features.simulator import HORIZON_DAYS, Chain, ChainSpec, simulate
+from daypart.features.simulator.demand import REGION_DAY_SD, STORE_DAY_SD
 
 KEY = ["store_id", "hour_utc"]
 WEEKS = 8

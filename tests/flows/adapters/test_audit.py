@@ -16,13 +16,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.errors import InputError
-from flows.adapters.audit import ANCHOR, Audit
-from flows.adapters.chain import FIRST, canonical
-from flows.adapters.lake import Lake
-from flows.adapters.ledger import Ledger
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
+from daypart.features.errors import InputError
+from daypart.flows.audit.hash_chain import FIRST, canonical
+from daypart.flows.audit.ledger import Ledger
+from daypart.flows.audit.records import ANCHOR, Audit
+from daypart.flows.config.settings import Settings
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[3]
 START = datetime(2025, 1, 1, 3)

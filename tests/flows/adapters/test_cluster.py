@@ -14,17 +14,17 @@ import pytest
 from distributed import Client
 from lightgbm import Booster, DaskLGBMRegressor
 
-from features.errors import DaypartError, InputError
-from flows import forecast
-from flows.adapters.cluster import Dask
-from flows.adapters.meter import Meter
-from flows.forecast import publish
-from flows.reading import Chain
-from flows.train import train
-from forecasting import workshop
-from forecasting.engine import Local, Sample
-from forecasting.recipe import Recipe
-from forecasting.stages import Stages
+from daypart.features.errors import DaypartError, InputError
+from daypart.flows.compute.cluster import Dask
+from daypart.flows.compute.meter import Meter
+from daypart.flows.jobs import forecast
+from daypart.flows.jobs.forecast import publish
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.jobs.train import train
+from daypart.forecasting.models import trainer
+from daypart.forecasting.models.engine import Local, Sample
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.stages import Stages
 
 SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
 SETTINGS = {"objective": "huber", "alpha": 0.3, "num_leaves": 7, "bagging_fraction": 0.8, "bagging_freq": 1,
@@ -106,7 +106,7 @@ def test_a_worker_that_is_killed_while_forecasting_changes_nothing(
 def test_workers_that_are_killed_while_reading_and_while_boosting_change_nothing(
     world: Any, untrained: Any, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workshop, "in_blocks", by_store)
+    monkeypatch.setattr(trainer, "in_blocks", by_store)
     monkeypatch.setattr("lightgbm.DaskLGBMRegressor", boosting(striking(tmp_path / "boosting")))
     engine = partial(Struck, client, strike=striking(tmp_path / "reading"))
     train(untrained.lake, untrained.registry, SMALL, engine=engine)
@@ -146,8 +146,8 @@ def test_workers_that_are_lost_each_time_end_the_training_in_one_line(
 def test_daily_forecasts_are_the_same_however_many_share_them(
     published_world: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.adapters.cluster.SERIES_STORES", 1)
-    shop = workshop.Workshop(Chain.of(published_world.lake), "orders", SMALL, published_world.origin)
+    monkeypatch.setattr("daypart.flows.compute.cluster.SERIES_STORES", 1)
+    shop = trainer.Workshop(Chain.of(published_world.lake), "orders", SMALL, published_world.origin)
     origins = [published_world.origin, published_world.origin.replace(day=1)]
     here = Local().daily_forecasts(shop.totals, origins, 14)
     meter = Meter()

@@ -10,15 +10,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.errors import InputError
-from flows.adapters import exports
-from flows.adapters.drafts import PREFIX, check_out, drafted
+from daypart.features.errors import InputError
+from daypart.flows.files import exports
+from daypart.flows.files.atomic_files import PREFIX, check_out, drafted
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from flows.adapters.drafts import drafted
+from daypart.flows.files.atomic_files import drafted
 path, letter, meet = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 with drafted(path) as draft, draft.open("w") as file:
     file.write(letter * 1_000_000)

@@ -12,12 +12,12 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from features.errors import InputError
-from flows import forecast
-from flows.adapters.cluster import Dask
-from flows.adapters.engine import opened
-from flows.adapters.meter import Meter
-from flows.adapters.settings import Settings
+from daypart.features.errors import InputError
+from daypart.flows.compute.cluster import Dask
+from daypart.flows.compute.engine import opened
+from daypart.flows.compute.meter import Meter
+from daypart.flows.config.settings import Settings
+from daypart.flows.jobs import forecast
 
 
 def by_store(ids: list[str]) -> list[list[str]]:
@@ -81,7 +81,7 @@ def test_a_cluster_that_is_there_publishes_what_this_process_does(
 def test_an_engine_that_cannot_be_is_refused(
     untrained: Any, daypart: Any, arguments: tuple[str, ...], wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.adapters.cluster.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("daypart.flows.compute.cluster.ANSWER_SECONDS", 1)
     for command in ("train", "forecast"):
         said = daypart(untrained.home, command, *arguments)
         assert (said.status, said.err.count("\n")) == (2, 1)
@@ -111,7 +111,7 @@ def empty() -> Iterator[LocalCluster]:
 def test_a_scheduler_without_workers_is_refused(
     untrained: Any, empty: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.adapters.cluster.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("daypart.flows.compute.cluster.ANSWER_SECONDS", 1)
     assert "has no worker" in refused(untrained.home, empty.scheduler_address)
 
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.errors import ValueRefused
-from flows.adapters import exports, files
-from flows.adapters.lake import Lake
-from flows.forecast import write_out
-from flows.ingest import ingest_table
+from daypart.features.errors import ValueRefused
+from daypart.flows.files import exports, table_files
+from daypart.flows.ingest.ingest import ingest_table
+from daypart.flows.jobs.forecast import write_out
+from daypart.flows.lake.lake import Lake
 
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -72,7 +72,7 @@ def test_csv_has_no_formula_equal_numbers_and_is_read_back_as_it_was(
             assert not shown.startswith(TRIGGERS)
             assert shown.lstrip("'") == text.lstrip("'")
             assert [float(numbers[0]), int(numbers[1])] == [forecast, lead]
-        back = files.read(path)
+        back = table_files.read(path)
         assert back[back.columns[0]].fill_null("").to_list() == [text for text, *_ in rows]
 
 

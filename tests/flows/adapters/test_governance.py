@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import InputError
-from flows.adapters.governance import ACTIVITIES, RACI, ROLES, Governance
+from daypart.features.errors import InputError
+from daypart.flows.config.governance import ACTIVITIES, RACI, ROLES, Governance
 
 TEXT = """
 [roles]

@@ -9,12 +9,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.errors import DamagedError
-from flows.adapters import commits, integrity
-from flows.adapters.audit import Audit
-from flows.adapters.delta_log import HINT
-from flows.adapters.lake import Lake
-from flows.adapters.lake_tables import lake_table
+from daypart.features.errors import DamagedError
+from daypart.flows.audit.records import Audit
+from daypart.flows.lake import commits, integrity
+from daypart.flows.lake.delta_log import HINT
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.tables import lake_table
 
 START = datetime.fromisoformat("2025-01-31 20:00")
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.errors import NotKnownError, SchemaError, ValueRefused
-from features.tables import TABLES
-from flows.adapters import lake as module
-from flows.adapters.lake import Lake, Upserted
-from flows.adapters.lake_tables import LAKE
-from flows.adapters.staging import Staging
+from daypart.features.errors import NotKnownError, SchemaError, ValueRefused
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.lake import lake as module
+from daypart.flows.lake.lake import Lake, Upserted
+from daypart.flows.lake.staging import Staging
+from daypart.flows.lake.tables import LAKE
 
 DAY = date(2025, 1, 30)
 START = datetime.fromisoformat("2025-01-30")

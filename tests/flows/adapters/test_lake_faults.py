@@ -17,9 +17,9 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import DaypartError
-from flows.adapters import lake as module
-from flows.adapters.lake import Lake, Upserted
+from daypart.features.errors import DaypartError
+from daypart.flows.lake import lake as module
+from daypart.flows.lake.lake import Lake, Upserted
 
 BATCHES = 12
 HALF = 20

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import DaypartError
-from flows.adapters.lock import held, is_held
+from daypart.features.errors import DaypartError
+from daypart.flows.files.lock import held, is_held
 
-HOLD = "import sys, time; from pathlib import Path; from flows.adapters.lock import held\n"
+HOLD = "import sys, time; from pathlib import Path; from daypart.flows.files.lock import held\n"
 HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from features.errors import InputError
-from flows.adapters.login import FORM, ensure_login, private_folder, read_login
+from daypart.features.errors import InputError
+from daypart.flows.deployment.login import FORM, ensure_login, private_folder, read_login
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import reading
-from flows.adapters.memory import available_gib
+from daypart.flows.compute.free_memory import available_gib
+from daypart.flows.jobs import snapshot
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_too_little_memory_for_a_block_is_one_line_and_leaves_what_was_published
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, versions = world.forecasts(), world.versions()
-    monkeypatch.setattr(reading, "available_gib", lambda: 0.001)
+    monkeypatch.setattr(snapshot, "available_gib", lambda: 0.001)
     for command in (["forecast", "--refresh"], ["train", "--as-of", "2024-02-20"]):
         said = daypart(world.home, *command)
         assert (said.status, said.err.count("\n")) == (1, 1)

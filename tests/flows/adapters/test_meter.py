@@ -4,9 +4,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from flows.adapters import meter as module
-from flows.adapters.meter import Meter, Usage
-from flows.adapters.prices import Prices
+from daypart.flows.compute import meter as module
+from daypart.flows.compute.meter import Meter, Usage
+from daypart.flows.config.prices import Prices
 
 
 class Clock:

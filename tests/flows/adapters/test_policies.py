@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import InputError
-from flows.adapters.policies import Policies
-from forecasting.policy import Policy
+from daypart.features.errors import InputError
+from daypart.flows.config.policies import Policies
+from daypart.forecasting.lifecycle.policy import Policy
 
 
 def test_without_a_file_the_usual_holds(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.errors import InputError
-from features.segments import Rule
-from flows.adapters.portfolio import Portfolio, Unit
+from daypart.features.errors import InputError
+from daypart.features.segments import Rule
+from daypart.flows.config.portfolio import Portfolio, Unit
 
 TEXT = """# by whom and how
 [segments]

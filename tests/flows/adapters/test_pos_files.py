@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from xlsxwriter import Workbook
 
-from features.errors import InputError, SchemaError
-from features.lines import read_lines
-from features.mapping import Mapping
-from flows.adapters import files
-from flows.adapters.pos_files import read_export
+from daypart.features.errors import InputError, SchemaError
+from daypart.features.pos.lines import read_lines
+from daypart.features.pos.mapping import Mapping
+from daypart.flows.files import table_files
+from daypart.flows.files.pos_files import read_export
 
 COLUMNS = {"timestamp": "at", "ticket": "receipt", "line_total": "net"}
 STORES = pl.DataFrame({"store_id": ["S"], "timezone": ["America/New_York"]})
@@ -67,7 +67,7 @@ def test_endings_may_be_in_any_case(tmp_path: Path, name: str, encoding: str) ->
     data = ("Report\n" + TEXT.replace(",1,", ",Café,")).encode(encoding)
     path = tmp_path / name
     path.write_bytes(gzip.compress(data) if name.lower().endswith("gz") else data)
-    assert files.find([tmp_path]) == [path]
+    assert table_files.find([tmp_path]) == [path]
     assert read_export(path, mapping(skip_lines=1, encoding=encoding)).height == 2
     if encoding != "utf-8":
         with pytest.raises(InputError, match="is not utf-8, more likely windows-1252"):
@@ -140,7 +140,7 @@ def test_a_sheet_that_is_not_named_or_not_there_is_told(tmp_path: Path) -> None:
 def test_times_of_day_in_a_sheet_are_times(tmp_path: Path) -> None:
     for total in (False, True):
         path = sheet(tmp_path / f"{total}.xlsx", total=total)
-        clock = files.read(path, skip_lines=2, sheet="Sales")["clock"]
+        clock = table_files.read(path, skip_lines=2, sheet="Sales")["clock"]
         assert clock.head(2).cast(pl.String).str.slice(0, 8).to_list() == ["08:05:00", "09:05:00"]
 
 
@@ -150,4 +150,4 @@ def test_two_columns_of_one_name_in_a_sheet_are_refused(tmp_path: Path) -> None:
         only.write_row(0, 0, ["at", "net", "net"])
         only.write_row(1, 0, ["x", 1, 2])
     with pytest.raises(InputError, match="column 'net' is there twice"):
-        files.read(tmp_path / "a.xlsx")
+        table_files.read(tmp_path / "a.xlsx")

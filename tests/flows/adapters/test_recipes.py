@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import InputError, NotKnownError
-from flows.adapters.recipes import SAID_ELSEWHERE, SETTINGS, Recipes
-from forecasting.recipe import Recipe
+from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.config.recipes import SAID_ELSEWHERE, SETTINGS, Recipes
+from daypart.forecasting.models.recipe import Recipe
 
 BASE = Recipe(seed=3, weather="none", rounds=50)
 TEXT = """# why

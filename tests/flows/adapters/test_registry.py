@@ -11,11 +11,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.errors import DaypartError, InputError, NotKnownError
-from flows.adapters import registry as module
-from flows.adapters.process import identity
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
+from daypart.features.errors import DaypartError, InputError, NotKnownError
+from daypart.flows.config.settings import Settings
+from daypart.flows.files.process import identity
+from daypart.flows.registry import registry as module
+from daypart.flows.registry.registry import Registry
 
 FILES = {"model.json": b'{"a": 1}', "members/one.txt": b"\x00\xff\r\n" * 100, "empty": b""}
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import InputError
-from flows.adapters.settings import Settings
+from daypart.features.errors import InputError
+from daypart.flows.config.settings import Settings
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from features.errors import ValueRefused
-from flows.adapters.commits import UNFINISHED
-from flows.adapters.lake import Lake
-from flows.adapters.lake_tables import LAKE
-from flows.adapters.staging import Staging
+from daypart.features.errors import ValueRefused
+from daypart.flows.lake.commits import UNFINISHED
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.staging import Staging
+from daypart.flows.lake.tables import LAKE
 
 START = datetime.fromisoformat("2025-01-31 12:00:00")
 VALUE = st.sampled_from([None, 1.0, 2.0])

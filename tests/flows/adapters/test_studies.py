@@ -2,18 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import DaypartError
-from flows.adapters import studies
+from daypart.features.errors import DaypartError
+from daypart.flows.registry import tuning_studies
 
 
 def test_a_study_is_one_process_alone_and_is_found_again(tmp_path: Path) -> None:
-    with studies.opened(tmp_path / "tune", "orders") as study:
+    with tuning_studies.opened(tmp_path / "tune", "orders") as study:
         study.set_user_attr("seen", 1)
-        with pytest.raises(DaypartError, match="used by another process"), studies.opened(tmp_path / "tune", "orders"):
+        with (
+            pytest.raises(DaypartError, match="used by another process"),
+            tuning_studies.opened(tmp_path / "tune", "orders"),
+        ):
             pass
-        with studies.opened(tmp_path / "tune", "sales") as other:
+        with tuning_studies.opened(tmp_path / "tune", "sales") as other:
             assert other.user_attrs == {}
-    with studies.opened(tmp_path / "tune", "orders") as study:
+    with tuning_studies.opened(tmp_path / "tune", "orders") as study:
         assert study.user_attrs == {"seen": 1}
     left = {path.name for path in (tmp_path / "tune").iterdir()}
     assert left == {"orders.db", "orders.lock", "sales.db", "sales.lock"}

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from features.errors import DamagedError, NotKnownError
-from flows.adapters import upkeep
-from flows.adapters.lake import Lake
-from flows.adapters.lake_cleanup import TableCleanup
-from flows.adapters.lake_tables import LAKE
-from flows.adapters.table_log import TableLog
+from daypart.features.errors import DamagedError, NotKnownError
+from daypart.flows.lake import table_upkeep
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.table_log import TableLog
+from daypart.flows.lake.tables import LAKE
+from daypart.flows.maintenance.lake_cleanup import TableCleanup
 from tests.flows.adapters.test_lake import demand, forecasts, rows_of
 from tests.flows.aging import age
 
@@ -55,16 +55,16 @@ def data_files(lake: Lake, table: str = "demand") -> set[str]:
 
 def test_compaction_leaves_one_sorted_file_a_partition_and_every_row(lake: Lake) -> None:
     (*_, rows) = written(lake, 0, 4)
-    assert upkeep.compact(lake, "demand") == 8
+    assert table_upkeep.compact(lake, "demand") == 8
     version = lake.version("demand")
     assert_frame_equal(rows_of(lake, "demand"), rows)
     assert_frame_equal(rows_of(lake, "demand", 7), rows)
-    files = upkeep.files(lake, "demand", version)
+    files = table_upkeep.files(lake, "demand", version)
     assert sorted(Path(file).parent.name for file in files) == ["month=2025-01", "month=2025-02"]
     for file in files:
         assert pl.read_parquet(lake.root / "demand" / file)["store_id"].is_sorted()
     assert lake.history("demand")["change"][0] == "compact"
-    assert upkeep.compact(lake, "demand") == 0
+    assert table_upkeep.compact(lake, "demand") == 0
     assert lake.version("demand") == version
 
 
@@ -73,28 +73,28 @@ def test_compaction_of_a_table_without_partitions(lake: Lake) -> None:
         rows = pl.DataFrame({"unit": "orders", "decided_on": date(2025, 1, day + 1), "reason": "r", "event_id": "e"})
         lake.upsert("announced", rows)
     before = rows_of(lake, "announced")
-    assert upkeep.compact(lake, "announced") == 3
+    assert table_upkeep.compact(lake, "announced") == 3
     assert_frame_equal(rows_of(lake, "announced"), before)
-    assert len(upkeep.files(lake, "announced", 3)) == 1
+    assert len(table_upkeep.files(lake, "announced", 3)) == 1
 
 
 def test_compaction_and_deletion_touch_some_partitions_alone(lake: Lake) -> None:
     for day in (1, 2, 3):
         for target in ("orders", "sales"):
             lake.upsert("forecasts", forecasts(target, date(2025, 1, day)))
-    assert upkeep.compact(lake, "forecasts", {date(2025, 1, 1), date(2025, 1, 2)}) == 4
-    assert len(upkeep.files(lake, "forecasts", 6)) == 4
-    assert upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 1
-    assert upkeep.partitions(lake, "forecasts") == [date(2025, 1, 2), date(2025, 1, 3)]
-    assert upkeep.partitions(lake, "forecasts", date(2025, 1, 3)) == [date(2025, 1, 2)]
-    assert upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 0
+    assert table_upkeep.compact(lake, "forecasts", {date(2025, 1, 1), date(2025, 1, 2)}) == 4
+    assert len(table_upkeep.files(lake, "forecasts", 6)) == 4
+    assert table_upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 1
+    assert table_upkeep.partitions(lake, "forecasts") == [date(2025, 1, 2), date(2025, 1, 3)]
+    assert table_upkeep.partitions(lake, "forecasts", date(2025, 1, 3)) == [date(2025, 1, 2)]
+    assert table_upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 0
     assert (lake.version("forecasts"), rows_of(lake, "forecasts").height) == (7, 12)
 
 
 def test_versions_of_the_retention_and_pinned_ones_stay_and_the_rest_goes(lake: Lake, tmp_path: Path) -> None:
     states = written(lake, 0, 5)
     age(tmp_path, AGO)
-    upkeep.compact(lake, "demand")
+    table_upkeep.compact(lake, "demand")
     states += written(lake, 5, 7)
     plan = cleaned(lake, pinned={3, 12})
     # What was the newest 90 days ago is version 9; the compaction and what follows are later.
@@ -111,20 +111,20 @@ def test_versions_of_the_retention_and_pinned_ones_stay_and_the_rest_goes(lake: 
     later = cleaned(lake, at=now() + 91 * DAYS)
     assert (later.keep_from, later.pinned, len(later.files)) == (14, (), 10)
     assert_frame_equal(rows_of(lake, "demand"), states[6])
-    assert len(data_files(lake)) == len(upkeep.files(lake, "demand", 14))
+    assert len(data_files(lake)) == len(table_upkeep.files(lake, "demand", 14))
 
 
 def test_checkpoints_forget_files_that_were_removed_before_the_retention(lake: Lake, tmp_path: Path) -> None:
     written(lake, 0, 5)
-    upkeep.compact(lake, "demand")
+    table_upkeep.compact(lake, "demand")
     age(tmp_path, AGO)
     for days, removals in ((200, 10), (90, 0)):
-        upkeep.forget_removals(lake, "demand", days)
+        table_upkeep.forget_removals(lake, "demand", days)
         version = lake.version("demand")
-        upkeep.write_checkpoint(lake, "demand", version)
+        table_upkeep.write_checkpoint(lake, "demand", version)
         (path,) = TableLog.read(lake.root / "demand").checkpoints[version]
         assert pl.read_parquet(path)["remove"].struct.field("path").is_not_null().sum() == removals
-    upkeep.forget_removals(lake, "demand", 90)
+    table_upkeep.forget_removals(lake, "demand", 90)
     assert lake.version("demand") == version
 
 
@@ -149,7 +149,7 @@ def test_readers_and_writers_go_on_while_a_table_is_maintained(lake: Lake, tmp_p
     writer = Thread(target=lambda: states.extend(written(Lake(lake.root), 3, 9)))
     writer.start()
     while writer.is_alive():
-        upkeep.compact(lake, "demand")
+        table_upkeep.compact(lake, "demand")
         cleaned(lake)
         assert rows_of(lake, "demand").height >= rows.height
     writer.join()
@@ -161,7 +161,7 @@ def test_readers_and_writers_go_on_while_a_table_is_maintained(lake: Lake, tmp_p
 def test_a_log_that_cannot_be_read_stops_the_plan(lake: Lake, tmp_path: Path) -> None:
     written(lake, 0, 2)
     age(tmp_path, AGO)
-    upkeep.write_checkpoint(lake, "demand", 3)
+    table_upkeep.write_checkpoint(lake, "demand", 3)
     entry = lake.root / "demand" / "_delta_log" / f"{2:020d}.json"
     entry.write_bytes(entry.read_bytes()[:40])
     with pytest.raises(DamagedError, match="log entry of version 2 .* restore"):

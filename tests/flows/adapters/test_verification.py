@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.errors import DamagedError
-from flows.adapters.audit import ANCHOR, Audit
-from flows.adapters.chain import hash_of
-from flows.adapters.lake import Lake
-from flows.adapters.ledger import Ledger
-from flows.adapters.registry import Registry
-from flows.adapters.settings import Settings
-from flows.adapters.verification import gaps, spans
+from daypart.features.errors import DamagedError
+from daypart.flows.audit.hash_chain import hash_of
+from daypart.flows.audit.ledger import Ledger
+from daypart.flows.audit.records import ANCHOR, Audit
+from daypart.flows.audit.verification import gaps, spans
+from daypart.flows.config.settings import Settings
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
 from tests.flows.adapters.test_audit import forge
 
 NOW = datetime(2025, 3, 1, 4)

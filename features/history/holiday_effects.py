@@ -1,0 +1,94 @@
+"""What a holiday does to a day: what it did to this store, else to its region, to the chain, or any holiday did.
+
+Each is the mean of logs of what came over what is usual, shrunk to the next wider one by the store-days behind it.
+"""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import polars as pl
+
+from daypart.features.business_day import business_date
+from daypart.features.deterministic_sum import exact_sum
+from daypart.features.history.demand_history import YEAR_DAYS
+from daypart.features.signals import calendar
+
+USUAL_WEEKS = 4
+SINCE_DAYS = YEAR_DAYS + 7 * USUAL_WEEKS
+"""The effects of one origin rest on no earlier day."""
+LEAST, MOST = 0.2, 3.0
+"""No store's holiday counts as more of a departure than this."""
+TRUST_OWN, TRUST_REGION, TRUST_CHAIN, TRUST_ANY = 2, 4, 6, 10
+"""Store-days of holidays that count as much as the next wider mean; for any holiday that is no effect at all."""
+SUMS = pl.Schema({"region": pl.String(), "holiday": pl.String(), "date": pl.Date(), "logs": pl.Float64(),
+                  "count": pl.Int64()})  # fmt: skip
+
+
+def near(stores: pl.DataFrame, first: date, last: date) -> bool:
+    """Whether any store has a holiday in the span."""
+    return calendar.public_holidays(stores, first, last).height > 0
+
+
+def holiday_sums(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, first: date, last: date) -> pl.DataFrame:
+    """One row per region, holiday and date from first to last on which any store traded, sorted.
+
+    `logs`: sum over stores of the log of the day's total over the median of those of the last four same weekdays that
+    were no holidays; `count`: of how many stores. Only days of holidays and the weeks before them are read.
+    """
+    holidays = calendar.public_holidays(stores, first, last)
+    weeks = [holidays.select("store_id", on="date", date=pl.col("date") - pl.duration(days=7 * week))
+             for week in range(USUAL_WEEKS + 1)]  # fmt: skip
+    asked = pl.concat(weeks)
+    day = business_date(stores)
+    totals = (
+        demand.filter(day.is_in(asked["date"].unique().implode()), pl.col(target) > 0)
+        .group_by("store_id", date=day).agg(total=exact_sum(pl.col(target)))
+        .collect()
+    )  # fmt: skip
+    days = asked.join(totals, on=["store_id", "date"])
+    before = days.filter(pl.col("date") < pl.col("on")).join(holidays, on=["store_id", "date"], how="anti")
+    usual = before.group_by("store_id", "on").agg(usual=pl.col("total").median())
+    log = (pl.col("total") / pl.col("usual")).clip(LEAST, MOST).log()
+    return (
+        holidays.join(totals, on=["store_id", "date"])
+        .join(usual, left_on=["store_id", "date"], right_on=["store_id", "on"])
+        .join(stores.select("store_id", "region"), on="store_id")
+        .group_by("region", "holiday", "date").agg(logs=exact_sum(log), count=pl.len().cast(pl.Int64))
+        .sort("date", "holiday", "region", nulls_last=True)
+        .select(SUMS.names())
+    )  # fmt: skip
+
+
+def holiday_effects(rows: pl.DataFrame, sums: pl.DataFrame) -> pl.Series:
+    """The factor of the holiday on each row's date as known at its origin, null on other dates, in the rows' order.
+
+    Rows have origin_date, region, holiday and holiday_ratio, that of the store's own last one. Sums of dates before
+    the origin count, for YEAR_DAYS.
+    """
+    asked = rows.select("origin_date", "region", "holiday")
+    known = _known(sums, rows["origin_date"].unique().to_list())
+    levels = {
+        "any": ["origin_date"],
+        "chain": ["origin_date", "holiday"],
+        "region": ["origin_date", "holiday", "region"],
+    }
+    for name, by in levels.items():
+        told = known.group_by(by).agg(
+            exact_sum(pl.col("logs")).alias(f"{name}_logs"), pl.col("count").sum().alias(f"{name}_count")
+        )
+        asked = asked.join(told, on=by, how="left", maintain_order="left", nulls_equal=True)
+    wider = pl.lit(0.0)
+    for name, trust in (("any", TRUST_ANY), ("chain", TRUST_CHAIN), ("region", TRUST_REGION)):
+        count = pl.col(f"{name}_count").fill_null(0)
+        wider = (pl.col(f"{name}_logs").fill_null(0.0) + trust * wider) / (count + trust)
+    own = pl.col("holiday_ratio").clip(LEAST, MOST).log()
+    log = pl.when(own.is_not_null()).then((own + TRUST_OWN * wider) / (1 + TRUST_OWN)).otherwise(wider)
+    told = asked.with_columns(rows["holiday_ratio"])
+    return told.select(pl.when(pl.col("holiday").is_not_null()).then(log.exp())).to_series()
+
+
+def _known(sums: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
+    """The sums that each origin knows, of the year before it."""
+    frame = pl.DataFrame({"origin_date": origins}, schema={"origin_date": pl.Date})
+    age = pl.col("origin_date") - pl.col("date")
+    return frame.join(sums, how="cross").filter(age > timedelta(0), age <= timedelta(days=YEAR_DAYS))

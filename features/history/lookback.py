@@ -1,0 +1,61 @@
+"""What was at an hour of the last like days before a day, for many days and hours at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daypart.features.deterministic_sum import STEPS
+from daypart.features.grid import DAY_HOURS, Column
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lookback:
+    """Days in rows, each with so many like days before it: `row` and `rank` say where to begin, rank -1 nowhere."""
+
+    days: Indices
+    row: Indices
+    rank: Indices
+    hour: Indices
+
+    def known(self, back: int) -> NDArray[np.bool_]:
+        """Whether there is a like day so many days back."""
+        return self.rank >= back
+
+    def place(self, back: int) -> Indices:
+        """The place of the hour on that day; any place where it is not known."""
+        day = self.days[np.where(self.known(back), self.row - back, 0)]
+        found: Indices = day * DAY_HOURS + self.hour
+        return found
+
+    def mean(self, column: Column, days: int) -> Column:
+        """The mean of the last so many values that are known, added up in one order; NaN without any."""
+        total, known = np.zeros(len(self.row)), np.zeros(len(self.row))
+        for back in range(days):
+            value = column[self.place(back)]
+            counts = self.known(back) & ~np.isnan(value)
+            total += np.where(counts, value, 0.0)
+            known += counts
+        return ratio(total, known)
+
+    def exact_means(self, steps: Indices, *spans: int) -> list[Column]:
+        """The mean of the last values over each span, in rising order, of a column in whole millionths."""
+        total, found = np.zeros(len(self.row), dtype=np.int64), []
+        for back in range(spans[-1]):
+            total += np.where(self.known(back), steps[self.place(back)], 0)
+            if back + 1 in spans:
+                found.append(ratio(total / STEPS, np.minimum(self.rank + 1, back + 1)))
+        return found
+
+
+def ratio(values: Column, base: Column | Indices) -> Column:
+    """Quotients; NaN unless the base is above 0."""
+    found: Column = np.divide(values, base, out=np.full(len(values), np.nan), where=base > 0)
+    return found
+
+
+def millionths(values: Column) -> Indices:
+    """Values as whole millionths, which add up to the same in any order."""
+    return np.rint(values * STEPS).astype(np.int64)

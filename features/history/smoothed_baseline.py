@@ -1,0 +1,55 @@
+"""What a plain day would bring by its hours: the incumbent without its noise, at the level of late."""
+
+import polars as pl
+
+from daypart.features.deterministic_sum import exact_sum, ordered_mean
+
+CARRIED = 0.5
+"""Share of the level's movement that is carried on to the target: the rest is noise more often than not."""
+LEVELS = ("history_day_level_7", "history_day_level_14")
+
+
+def smoothed(rows: pl.DataFrame, day: str) -> pl.DataFrame:
+    """Adds `smooth`: the incumbent of plain days over a steadier shape, moved towards the level of late.
+
+    And `half_year`, the same over the shape of the last half year. On a holiday both are moved by `holiday_effect`.
+    `day` numbers the rows' store, origin and date.
+    """
+    plain = pl.coalesce("plain_base", "incumbent")
+    level = exact_sum(plain).over(day) * _recent_level()
+    # Twelve weeks average out noise, four follow a change of habits: the mean of both shapes beats either alone.
+    usual = (_shape("plain_12", day) + _shape("plain_base", day)) / 2
+    effect = pl.col("holiday_effect").fill_null(1.0)
+    return rows.with_columns(
+        smooth=pl.when(usual.is_not_null()).then(usual * level).otherwise(plain) * effect,
+        half_year=_shape("plain_26", day) * level * effect,
+    )
+
+
+def _shape(hour: str, day: str) -> pl.Expr:
+    """Each hour's share of its day in a column of hourly means; null where that knows of no trade."""
+    filled = pl.coalesce(hour, "incumbent").fill_null(0.0)
+    whole = exact_sum(filled).over(day)
+    return pl.when(whole > 0).then(filled / whole)
+
+
+def _recent_level() -> pl.Expr:
+    """How far the level has moved since the four weeks that the incumbent is the mean of, carried on to the target.
+
+    Those lie two and a half weeks before a day in the first week of the horizon and three and a half before one
+    in the second; the levels of the last 7 and 14 days have seen the first of these steps.
+    """
+    lately = ordered_mean(pl.col(f"day_level_{days}").fill_null(1.0).clip(0.5, 2.0).log() for days in (7, 14))
+    weeks = 2.5 + pl.col("lead_days") // 7
+    return (CARRIED * lately * (weeks / 2.5)).exp()
+
+
+def moves() -> dict[str, pl.Expr]:
+    """By feature of the matrix, what it adds to the log of its `smooth`: the level's movement and the holiday's.
+
+    `smooth` over the exponential of their sum is what it would be on a plain day at the level of four weeks.
+    """
+    weeks = 2.5 + pl.col("lead_days") // 7
+    levels = {name: pl.col(name).fill_null(1.0).clip(0.5, 2.0) for name in LEVELS}
+    moved = {name: level.log() * CARRIED / len(LEVELS) * weeks / 2.5 for name, level in levels.items()}
+    return moved | {"history_holiday_effect": pl.col("history_holiday_effect").fill_null(1.0).log()}

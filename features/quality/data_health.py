@@ -1,0 +1,147 @@
+"""Whether data can be trusted before a model is blamed: what is missing, stale, out of scale or suddenly empty."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from daypart.features.errors import some_stores
+
+MISSING_SHARE = 0.25
+"""Share of a day's forecast in hours that came as 0 against all odds from which hours are missing."""
+MISSING_HOURS = 3
+SHIFT = 1.6
+"""A day's demand that is so many times its forecast, or the forecast so many times it, is out of scale."""
+SHIFT_DAYS = 2
+CHAIN_SHIFT = 1.35
+"""The same for the median store: a day on which all are that far off is a feed's fault, or the world's."""
+STALE_HOURS = 36
+SUDDENLY, BEFORE = 0.05, 0.5
+"""A column filled so little in the last days, and so much in the weeks before, has been lost."""
+HOLIDAY_SHARE = 0.5
+"""Where more of the stores than this sold nothing on a day, the day is told of as one."""
+CHAIN_STORES = 10
+"""Stores from which their median says something of the chain."""
+LASTING_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One data fault: its kind, what it befalls (store ids, or table.column), since when, and a line that says so."""
+
+    kind: str
+    where: tuple[str, ...]
+    since: date
+    told: str
+
+
+def days(hours: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per store and business date of published hours, as `demand_faults` takes them; the latest origin's say.
+
+    `hours`: store_id, origin_date, business_date, forecast, q10, actual (null where no row of the store came).
+    """
+    day = pl.col("business_date")
+    latest = hours.filter(pl.col("origin_date") == pl.col("origin_date").max().over("store_id", day))
+    silent = (pl.col("actual").fill_null(0.0) == 0.0) & (pl.col("q10") > 0.0)
+    return latest.group_by("store_id", day.alias("date")).agg(
+        pl.col("forecast").sum(),
+        pl.when(pl.col("actual").is_not_null().any()).then(pl.col("actual").sum()).alias("actual"),
+        silent=pl.col("forecast").filter(silent).sum(),
+        silent_hours=silent.sum(),
+    )
+
+
+def demand_faults(days: pl.DataFrame, on: date) -> list[Fault]:
+    """Faults in the demand of the days before `on` that were forecast.
+
+    `days`: one row per store and local date: store_id, date, forecast (sum of the day), actual (sum; null where no row
+    of the store came, on a day without a closure), silent (forecast of the hours that came as 0 although the band's
+    lower end was above it), silent_hours.
+    """
+    due = days.filter(pl.col("forecast") > 0.0, pl.col("date") < on)
+    return [*_missing(due), *_gaps(due), *_shifts(due)]
+
+
+def _missing(due: pl.DataFrame) -> list[Fault]:
+    gone = due.with_columns(share=pl.col("actual").is_null().mean().over("date")).filter(pl.col("actual").is_null())
+    whole = gone.filter(pl.col("share") >= HOLIDAY_SHARE).group_by("date").agg(pl.col("store_id").sort()).sort("date")
+    told = []
+    for day, ids in whole.iter_rows():
+        line = f"no demand of {len(ids)} stores on {day}: ingest it, or its closures where they were closed"
+        told.append(Fault("no demand", tuple(ids), day, line))
+    some = gone.filter(pl.col("share") < HOLIDAY_SHARE)
+    days = some["date"].n_unique()
+    return told + _fault("missing stores", some, f"no demand of {{stores}} on {days} days since {{since}}: ingest it")
+
+
+def _gaps(due: pl.DataFrame) -> list[Fault]:
+    cut = due.filter(
+        pl.col("actual").is_not_null(),
+        pl.col("silent_hours") >= MISSING_HOURS,
+        pl.col("silent") >= MISSING_SHARE * pl.col("forecast"),
+    )
+    return _fault("missing hours", cut, "hours of {stores} came empty since {since}: ingest them again")
+
+
+def _shifts(due: pl.DataFrame) -> list[Fault]:
+    ratio = (pl.col("actual") / pl.col("forecast")).log().clip(-9.0, 9.0)
+    known = due.filter(pl.col("actual").is_not_null()).with_columns(ratio=ratio)
+    recent = pl.col("date") >= pl.col("date").max().over("store_id") - timedelta(days=SHIFT_DAYS - 1)
+    least = pl.min_horizontal(pl.col("ratio").max().abs(), pl.col("ratio").min().abs())
+    by_store = known.filter(recent).group_by("store_id").agg(
+        pl.len(), pl.col("date").min(), least.alias("least"),
+        same=(pl.col("ratio").max() < 0.0) | (pl.col("ratio").min() > 0.0),
+    )  # fmt: skip
+    out = by_store.filter(pl.col("len") >= SHIFT_DAYS, pl.col("same"), pl.col("least") > math.log(SHIFT))
+    told = f"demand of {{stores}} is over {SHIFT:g} times off its forecast since {{since}}: check its feed"
+    off = known.filter(
+        pl.col("ratio").median().over("date").abs() > math.log(CHAIN_SHIFT),
+        pl.col("store_id").n_unique().over("date") >= CHAIN_STORES,
+    )
+    many = off if off["date"].n_unique() >= SHIFT_DAYS else off.clear()
+    of_all = f"the median store is over {CHAIN_SHIFT:g} times off its forecast since {{since}}: a fault, or a new world"
+    return _fault("level shift", out, told) + _fault("level shift", many, of_all)
+
+
+def _fault(kind: str, rows: pl.DataFrame, told: str) -> list[Fault]:
+    """One fault of the rows' stores since their first date; none without rows."""
+    since = rows["date"].min()
+    if not isinstance(since, date):
+        return []
+    ids = tuple(rows["store_id"].unique().sort())
+    return [Fault(kind, ids, since, told.format(stores=some_stores(ids), since=since))]
+
+
+def stale_weather(latest: pl.DataFrame, on: date) -> list[Fault]:
+    """Stores whose forecast weather has stopped: one row per store, store_id and issued_utc, its latest issue."""
+    midnight = pl.lit(on).cast(pl.Datetime("us"))
+    old = latest.filter(pl.col("issued_utc") < midnight - timedelta(hours=STALE_HOURS))
+    dated = old.with_columns(date=pl.col("issued_utc").dt.date())
+    return _fault("stale weather", dated, "the last weather for {stores} was issued on {since}: see the feed")
+
+
+def lost_columns(table: str, recent: pl.DataFrame, before: pl.DataFrame, since: date) -> list[Fault]:
+    """Columns of a table that were filled in the weeks before and are empty since `since`.
+
+    `recent`, `before`: one row, the share of rows in which each column is filled; none where there are no rows.
+    """
+    if recent.is_empty() or before.is_empty():
+        return []
+    now, then = recent.row(0, named=True), before.row(0, named=True)
+    where = tuple(f"{table}.{name}" for name in now if now[name] <= SUDDENLY and then[name] >= BEFORE)
+    told = f"{', '.join(where)} came empty since {since}: has the feed changed?"
+    return [Fault("lost column", where, since, told)] if where else []
+
+
+def stores_at_fault(faults: Collection[Fault], on: date) -> set[str]:
+    """Stores whose accuracy says nothing of a model: their demand is at fault, or their weather stopped lately.
+
+    Where weather stopped more than LASTING_DAYS ago, doing without is what a model has to learn.
+    """
+    lately = on - timedelta(days=LASTING_DAYS)
+    of_stores = (fault for fault in faults if fault.kind != "lost column")
+    return {
+        store for fault in of_stores if fault.kind != "stale weather" or fault.since > lately for store in fault.where
+    }

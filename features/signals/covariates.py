@@ -1,0 +1,86 @@
+"""What went on around the stores of a block, the same for every target: holidays, events, weather, labor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from daypart.features.chain_data import Records
+from daypart.features.grid import DAY_HOURS, Column, Grid
+from daypart.features.signals import calendar, events, labor, weather
+from daypart.features.signals.weather import WeatherView
+
+Marks = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outside:
+    """`seen` has, by name, what was observed, scheduled or going on at every hour of the grid; NaN where unknown.
+
+    `holidays`, `event_days` and `event_codes` are as `calendar` and `events` have them; by number of the grid's
+    day, `holiday` says whether it is one, `plain` that neither it nor an event that passes touches the day.
+    `schedule_known_on` is the day, counted from 1970, on which the labor scheduled at a place was known, NaN where
+    it always was; null where no schedule has such a day.
+    """
+
+    grid: Grid
+    holidays: pl.DataFrame
+    event_days: pl.DataFrame
+    event_codes: pl.DataFrame
+    holiday: Marks
+    plain: Marks
+    seen: Mapping[str, Column]
+    schedule_known_on: Column | None = None
+
+    @classmethod
+    def of(cls, records: Records, view: WeatherView, last: date) -> Self:
+        """Of a block of stores, from the first date of its demand to `last`."""
+        records = replace(records, labor=labor.known_in_time(records.labor, records.stores))
+        grid = Grid.of(records.stores, records.demand, last)
+        first = min(grid.first, last)
+        near = timedelta(days=calendar.NEAR_DAYS)
+        holidays = calendar.public_holidays(records.stores, first - near, last + near)
+        days = events.event_days(records.events, records.stores, first, last)
+        holiday = grid.marked(holidays)
+        plain = ~(holiday | grid.marked(events.busy_days(days)))
+        codes = events.name_codes(records.events)
+        seen, known_on = _seen(records, view, grid, days), _schedule_known_on(records.labor, grid)
+        return cls(grid, holidays, days, codes, holiday, plain, seen, known_on)
+
+    def scheduled_hours(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the labor scheduled at each row's store_id, date and hour, null unless known before `origin_date`."""
+        scheduled = self._at(rows, self.seen[labor.SCHEDULED])
+        if self.schedule_known_on is None:
+            return scheduled.alias(labor.SCHEDULED)
+        known_on = self._at(rows, self.schedule_known_on)
+        late = known_on >= rows["origin_date"].cast(pl.Int32)
+        return pl.select(pl.when(~late.fill_null(value=False)).then(scheduled).alias(labor.SCHEDULED)).to_series()
+
+    def _at(self, rows: pl.DataFrame, column: Column) -> pl.Series:
+        """What is in a column at each row's store_id, date and hour; null where it is NaN or outside the grid."""
+        place = rows.select(self.grid.day() * DAY_HOURS + pl.col("hour")).to_series()
+        return pl.Series(column, nan_to_null=True).gather(place)
+
+
+def _seen(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
+    """Only what the chain records."""
+    seen: dict[str, Column] = {}
+    if view != "none" and records.weather.height:
+        seen |= grid.columns(weather.observed(records.weather), "valid_local", weather.DEPARTING)
+    if records.labor.height:
+        seen |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
+    if records.events.height:
+        seen |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
+    return seen
+
+
+def _schedule_known_on(schedule: pl.DataFrame, grid: Grid) -> Column | None:
+    dated = schedule.filter(pl.col("known_on").is_not_null())
+    if dated.is_empty():
+        return None
+    days = dated.with_columns(pl.col("known_on").cast(pl.Int32).cast(pl.Float64))
+    return grid.columns(days, "hour_local", ["known_on"])["known_on"]

@@ -1,0 +1,57 @@
+"""Which columns arrived, and which column of the table each of them is."""
+
+from difflib import get_close_matches
+
+import polars as pl
+
+from daypart.features.errors import SchemaError
+from daypart.features.tables.schemas import Column, Table
+
+
+def moment(name: str) -> str:
+    """The moment that a column tells, whichever clock it is told by; other names as they are."""
+    return name.removesuffix("_local").removesuffix("_utc")
+
+
+def moments(table: Table) -> list[str]:
+    """The moments in the table's columns, in order: `hour` for hour_local and hour_utc."""
+    return list(dict.fromkeys(moment(c.name) for c in table.columns if c.kind in ("local", "utc")))
+
+
+def expected(table: Table) -> dict[str, Column]:
+    """Every column that the table takes, by name: its own, and the other clock of each moment."""
+    known = {column.name: column for column in table.columns}
+    for column in table.columns:
+        if column.kind in ("local", "utc"):
+            local, utc = f"{moment(column.name)}_local", f"{moment(column.name)}_utc"
+            known.setdefault(local, Column(local, "local", column.meaning, required=column.required))
+            known.setdefault(utc, Column(utc, "utc", column.meaning, required=column.required))
+    return known
+
+
+def match(frame: pl.DataFrame, table: Table) -> list[Column]:
+    """The columns of the frame as the table means them.
+
+    Raises SchemaError for one that the table does not know or that is missing, either clock of a moment
+    standing for the other, and where all of a group of which one is needed are missing.
+    """
+    known, given = expected(table), frame.columns
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise SchemaError(f"{table.name}: unknown column {name!r}; {hint}it takes {', '.join(known)}")
+    told = {moment(name) for name in given}
+    missing = [_either(c.name) for c in table.columns if c.required and moment(c.name) not in told]
+    if missing:
+        wanted = ", ".join(dict.fromkeys(missing))
+        raise SchemaError(f"{table.name}: missing {wanted}; found {', '.join(given)}")
+    for group in table.any_of:
+        if not set(group) & set(given):
+            raise SchemaError(f"{table.name}: needs one of {', '.join(group)}; found {', '.join(given)}")
+    return [known[name] for name in given]
+
+
+def _either(name: str) -> str:
+    stem = moment(name)
+    return name if stem == name else f"{stem}_local or {stem}_utc"

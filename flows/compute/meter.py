@@ -1,0 +1,125 @@
+"""Meter: what a job takes by stage, in time, processor, memory and money."""
+
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from daypart.flows.config.prices import Prices
+from daypart.forecasting.stages import Count
+
+GIB_UNITS = 2**30 if sys.platform == "darwin" else 2**20
+"""In which the system tells the most memory that a process has held: bytes there, KiB elsewhere."""
+
+
+@dataclass
+class Usage:
+    """One stage: seconds by the clock and of processors, the most memory held until it ended, rows dealt with."""
+
+    stage: str
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_gib: float = 0.0
+    rows: int = 0
+
+
+class Meter:
+    """Measures the stages of one job in this process, from when it is made; others' are added.
+
+    Where stages run at once in threads, each moment's time is shared evenly among them: stages add up to no
+    more than the whole. The system remembers the most memory of a process, not of a stage.
+    """
+
+    def __init__(self, prices: Prices | None = None) -> None:
+        self._prices = prices or Prices()
+        self._stages: dict[str, Usage] = {}
+        self._running: list[Usage] = []
+        self._away_seconds = 0.0
+        self._peaks: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._began = self._last = _clocks()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[Count]:
+        """Measures a stage; what it yields counts rows."""
+        with self._lock:
+            self._share()
+            usage = self._stages.setdefault(name, Usage(name))
+            self._running.append(usage)
+
+        def count(rows: int) -> None:
+            with self._lock:
+                usage.rows += rows
+
+        try:
+            yield count
+        finally:
+            with self._lock:
+                self._share()
+                self._running.remove(usage)
+                usage.peak_gib = max(_peak_gib(), usage.peak_gib)
+
+    def add(self, process: str, took: Sequence[Usage], wall_seconds: float) -> None:
+        """Adds what another process took for the job, as its own meter's `usage` has it.
+
+        The seconds for which this process waited are shared among its stages, unless a stage that runs here has
+        them already.
+        """
+        *stages, total = took
+        whole = sum(each.wall_seconds for each in stages)
+        with self._lock:
+            self._away_seconds += total.cpu_seconds
+            self._peaks[process] = max(total.peak_gib, self._peaks.get(process, 0.0))
+            for each in stages:
+                usage = self._stages.setdefault(each.stage, Usage(each.stage))
+                usage.cpu_seconds += each.cpu_seconds
+                usage.peak_gib = max(each.peak_gib, usage.peak_gib)
+                usage.rows += each.rows
+                if whole > 0 and not self._running:
+                    usage.wall_seconds += wall_seconds * each.wall_seconds / whole
+
+    def usage(self) -> list[Usage]:
+        """The stages in the order they began, and last `total`, which has what lies between them too.
+
+        The memory of `total` is what all processes have held at their most, that of a stage what one has.
+        """
+        (began_wall, began_cpu), (wall, cpu) = self._began, _clocks()
+        memory = _peak_gib() + sum(self._peaks.values())
+        total = Usage("total", wall - began_wall, cpu - began_cpu + self._away_seconds, memory)
+        return [*self._stages.values(), total]
+
+    def dollars(self) -> float:
+        """What processors cost for the time that they worked, and memory at its most for the whole time."""
+        total = self.usage()[-1]
+        hours = total.cpu_seconds * self._prices.cpu_hour + total.wall_seconds * total.peak_gib * self._prices.gib_hour
+        return hours / 3600
+
+    def figures(self) -> dict[str, float]:
+        """All figures by name, as a run keeps them: `read_wall_seconds`, ..., `total_cpu_seconds`, `cost_dollars`.
+
+        A stage that has not ended has none.
+        """
+        ended = [each for each in self.usage() if each not in self._running]
+        named = {f"{each.stage}_{name}": value for each in ended for name, value in _numbers(each).items()}
+        return {**named, "cost_dollars": self.dollars()}
+
+    def _share(self) -> None:
+        (last_wall, last_cpu), self._last = self._last, _clocks()
+        for usage in self._running:
+            usage.wall_seconds += (self._last[0] - last_wall) / len(self._running)
+            usage.cpu_seconds += (self._last[1] - last_cpu) / len(self._running)
+
+
+def _numbers(usage: Usage) -> dict[str, float]:
+    return {name: value for name, value in asdict(usage).items() if name != "stage" and (name != "rows" or value)}
+
+
+def _clocks() -> tuple[float, float]:
+    return time.monotonic(), time.process_time()
+
+
+def _peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB_UNITS

@@ -1,0 +1,77 @@
+"""Policies: the figures that the loop acts on, by tier, in a file that people read and commit."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from daypart.features.errors import InputError
+from daypart.flows.config import portfolio, toml_files
+from daypart.forecasting.lifecycle.policy import Policy
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What differs from the usual policy: for all tiers, and in a table of its own for one.
+
+    In the file: `[policy]`, `[policy.top]`.
+    """
+
+    common: Mapping[str, Any] = field(default_factory=dict)
+    tiers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path, needed: bool = False, tiers: Collection[str] | None = None) -> Self:
+        """What the file says; nothing where there is none, unless it is needed.
+
+        Raises InputError for what cannot be, and for a tier that is none of `tiers`, where those are given.
+        """
+        expected = "expected a table [policy] with lines such as slip_bps = 20, and [policy.TIER] for a tier"
+        loaded = toml_files.load(path, expected.removeprefix("expected "))
+        if loaded is None and needed:
+            raise InputError(f"no policy file {path}; {expected}")
+        if loaded is None:
+            return cls()
+        text, found = loaded
+        stray = next((name for name in found if name != "policy"), None)
+        if stray or not isinstance(found.get("policy", {}), dict):
+            raise InputError(
+                f"{path}{toml_files.line_of(text, (stray or 'policy',))}: {stray or 'policy'!r} is not known; {expected}"
+            )
+        table = found.get("policy", {})
+        own = {name: value for name, value in table.items() if isinstance(value, dict)}
+        made = cls({name: value for name, value in table.items() if name not in own}, own)
+        for tier in (None, *own):
+            made._check(tier, path, text)
+        unknown = next((tier for tier in own if tiers is not None and tier not in tiers), None)
+        if unknown is not None:
+            where = toml_files.line_of(text, ("policy", unknown))
+            raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, tiers or ())}")
+        return made
+
+    @classmethod
+    def of_home(cls, path: Path) -> Self:
+        """The policies of the home that the file is in, where each tier must be one that the home declares."""
+        return cls.read(path, tiers=portfolio.tiers(path.parent))
+
+    def of(self, tier: str) -> Policy:
+        """The tier's policy."""
+        return Policy.model_validate({**self.common, **self.tiers.get(tier, {})})
+
+    def _check(self, tier: str | None, path: Path, text: str) -> None:
+        own = self.common if tier is None else self.tiers[tier]
+        try:
+            Policy.model_validate(own)
+        except ValidationError as wrong:
+            error = wrong.errors()[0]
+            name = str(error["loc"][0]) if error["loc"] else "retrain"
+            where = ("policy", *(() if tier is None else (tier,)), name)
+            known = (
+                f"expected one of {', '.join(Policy.model_fields)}"
+                if error["type"] == "extra_forbidden"
+                else error["msg"]
+            )
+            told = f"{name} is {own.get(name)!r}: {known}"
+            raise InputError(f"{path}{toml_files.line_of(text, where)}: {told}") from None

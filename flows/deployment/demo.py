@@ -1,0 +1,105 @@
+"""Demo: a simulated chain through every flow, under Prefect, with its oracle beside the scores."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from daypart.features.simulator import Chain, ChainSpec, simulate
+from daypart.features.tables.schemas import TARGETS
+from daypart.flows.config.recipes import Recipes
+from daypart.flows.config.settings import Settings
+from daypart.flows.deployment.login import new_login
+from daypart.flows.deployment.server import protected, quiet
+from daypart.flows.files.atomic_files import drafted
+from daypart.flows.jobs.backtest import Backtested, Span, backtest
+from daypart.flows.jobs.train import Trained
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.monitor import Watch
+from daypart.forecasting.models.recipe import Recipe
+
+STORES, DAYS, SEED = 48, 744, 7
+WEEKS = 8
+RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=31, folds=1)
+"""What pays on this chain: with many stores, a mean beside the median and last year's days add nothing."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo did: the models, the backtest, the published forecast and the watch over it."""
+
+    trained: list[Trained]
+    backtested: Backtested
+    watch: Watch
+
+
+def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = lambda text: None) -> Demo:
+    """Simulates two years, trains, backtests eight weeks, forecasts, lets 14 days pass and monitors.
+
+    Everything lies under the settings' home and is the same for every run.
+    """
+    _quiet_prefect(settings.prefect)
+    from daypart.flows.deployment import tasks as flows
+
+    spec = ChainSpec(stores=STORES, days=DAYS, seed=SEED)
+    progress(f"simulate {STORES} stores, {DAYS} days")
+    chain = simulate(spec)
+    origin = spec.end - timedelta(days=14)
+    folder = settings.home / "simulated"
+    before, after = _write(chain, folder, origin)
+    progress("ingest")
+    flows.ingest(settings, before)
+    progress("train")
+    trained = flows.train(settings, RECIPE, origin, now)
+    span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
+    progress(f"backtest {span.start} to {span.end}")
+    report = settings.home / "report.html"
+    lake, recipes = Lake(settings.lake), Recipes.read(settings.recipes)
+    tested = backtest(lake, RECIPE, span, report, now, None, None, _oracle(chain), recipes, progress)
+    progress("forecast")
+    flows.forecast(settings)
+    progress("two weeks pass; monitor")
+    flows.ingest(settings, after)
+    return Demo(trained, tested, flows.monitor(settings, now))
+
+
+def _quiet_prefect(store: Path) -> None:
+    """Prefect keeps its own store there, says little and sends nothing; set before it is imported.
+
+    Where no other server is named, the one that Prefect starts for the demo serves the demo alone.
+    """
+    if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"}:
+        os.environ |= protected(new_login())
+    silent = {
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    }
+    for name, value in {**quiet(store), **silent}.items():
+        os.environ.setdefault(name, value)
+
+
+def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
+    """The chain's tables as Parquet files: what is known at the origin, and the demand that comes after."""
+    folder.mkdir(parents=True, exist_ok=True)
+    came = pl.col("hour_local").dt.date() < pl.lit(origin)
+    frames = {name: frame for name, frame in chain.tables.items() if frame.height}
+    demand = frames.pop("demand")
+    before: dict[str, list[Path]] = {}
+    for name, frame in {**frames, "demand": demand.filter(came), "later": demand.filter(~came)}.items():
+        path = folder / f"{name}.parquet"
+        with drafted(path) as draft:
+            frame.write_parquet(draft)
+        before[name] = [path]
+    return before, {"demand": before.pop("later")}
+
+
+def _oracle(chain: Chain) -> pl.DataFrame:
+    """The true mean of every store-hour, one row per store, target and hour."""
+    return pl.concat(
+        chain.truth.select("store_id", "hour_utc", pl.lit(target).alias("target"), oracle=f"{target}_mean")
+        for target in TARGETS
+    )

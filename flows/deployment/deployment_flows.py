@@ -1,0 +1,130 @@
+"""The flows that deployments run: a home's folder and plain values are their parameters."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from prefect import flow, get_run_logger
+from prefect.runtime import flow_run
+
+from daypart.features.errors import DaypartError
+from daypart.flows.compute.engine import by_name, opened
+from daypart.flows.config.home_access import check_exists, check_writable
+from daypart.flows.config.policies import Policies
+from daypart.flows.config.portfolio import Portfolio
+from daypart.flows.config.recipes import STANDARD, Recipes
+from daypart.flows.config.settings import Settings
+from daypart.flows.deployment import server
+from daypart.flows.deployment.tasks import job, places
+from daypart.flows.files.lock import held
+from daypart.flows.jobs import forecast as forecasts
+from daypart.flows.jobs import train as trainings
+from daypart.flows.jobs import tune as tunings
+from daypart.flows.maintenance import maintain as maintenance
+from daypart.flows.monitoring import monitor as monitors
+from daypart.flows.monitoring.retrain_event import EVENT, Announcement, announce
+from daypart.forecasting.models.recipe import Recipe
+
+MOST_TASKS = 20
+"""Tasks of a retrain: more would weigh on the server, fewer would do more over where one fails."""
+
+
+@flow
+def nightly(home: str) -> None:
+    """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
+    settings = _settings(home)
+    with opened(settings) as engine:
+        told = get_run_logger().warning
+        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=told)
+    get_run_logger().info("published the forecast of %s", origin)
+    _watch(settings)
+
+
+@flow
+def monitor(home: str) -> None:
+    """Scores what is known of published forecasts, and announces decisions to retrain."""
+    _watch(_settings(home))
+
+
+@flow
+def retrain(home: str, units: list[str] | None = None, reason: str = "asked for by hand") -> None:
+    """Trains, gates and promotes some units, or all; twice on the same data changes nothing.
+
+    One at a time on a home's machine: another waits. Raises DaypartError when all are done but some failed; their
+    champions serve on, and so they do if the run is killed.
+    """
+    settings = _settings(home)
+    logger = get_run_logger()
+    logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
+    asked = Portfolio.read(settings.portfolio).engines()
+    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, asked) as engines:
+        failed = [text for share in _shares(units) if (text := _train(settings, share, reason, engine, engines))]
+    if failed:
+        raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
+
+
+@flow
+def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | None = 120.0) -> None:
+    """Searches for better settings of a tier within a budget, and writes what it proposes under the home."""
+    settings = _settings(home)
+    budget = tunings.Budget(trials, minutes)
+    now: datetime = flow_run.scheduled_start_time
+    done = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
+    get_run_logger().info("proposed in %s", done.out)
+
+
+@flow
+def maintain(home: str) -> None:
+    """Compacts tables and removes what no retention rule needs."""
+    settings = _settings(home)
+    now: datetime = flow_run.scheduled_start_time
+    done = job("maintain", maintenance.maintain)(*places(settings), now)
+    get_run_logger().info("freed %.1f MiB, as record %s of the audit has it", done.removed.bytes / 2**20, done.record)
+
+
+def _settings(home: str) -> Settings:
+    """The home's. Raises InputError where it is gone or cannot be written: no run makes it again, empty."""
+    settings = Settings(home=home)
+    check_exists(settings.home)
+    check_writable(settings.home)
+    return settings
+
+
+def _watch(settings: Settings) -> None:
+    lake, registry = places(settings)
+    now: datetime = flow_run.scheduled_start_time
+    watch = job("monitor", monitors.monitor)(lake, registry, Policies.of_home(settings.policy), now)
+    sent = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
+    get_run_logger().info("to retrain: %s", sent.reason if sent else "nothing that was not announced before")
+
+
+def _send(told: Announcement) -> None:
+    server.emit(EVENT, told.resource, told.related, told.payload, told.id)
+
+
+def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
+    """The units in at most MOST_TASKS shares, in order; one of all where none are named."""
+    names = list(dict.fromkeys(units or ()))
+    size = max(1, -(-len(names) // MOST_TASKS))
+    return [tuple(names[first : first + size]) for first in range(0, len(names), size)] or [None]
+
+
+def _train(
+    settings: Settings, units: tuple[str, ...] | None, reason: str, engine: trainings.Maker,
+    engines: Mapping[str, trainings.Maker],
+) -> str:  # fmt: skip
+    """Trains a share of the units; what went wrong, or nothing."""
+    work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
+    now: datetime = flow_run.scheduled_start_time
+    recipes = Recipes.read(settings.recipes)
+    given = {"engine": engine, "engines": engines, "recipes": recipes, "now": now, "asked": reason}
+    state = work(*places(settings), _recipe(settings), names=units, return_state=True, **given)
+    if state.is_completed():
+        for done in state.result():
+            word = "serves" if done.promoted else "does not serve"
+            get_run_logger().info("%s-v%s %s: %s", done.unit, done.version, word, done.reason)
+        return ""
+    return f"{', '.join(units or ['every unit'])}: {state.message}"
+
+
+def _recipe(settings: Settings) -> Recipe:
+    return Recipe(seed=settings.seed)

@@ -1,0 +1,66 @@
+"""Orphans: the server and worker that a killed `daypart deploy --local` could not take along."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daypart.features.errors import DaypartError
+
+if TYPE_CHECKING:
+    import psutil
+
+MODULES = ("daypart.flows.deployment.prefect_app", "worker")
+"""What tells a server and a worker in their command lines; runs of a worker end with it."""
+
+
+def check_none_runs(store: Path) -> None:
+    """Raises DaypartError, with process ids and how to end them, where a server or worker of the store runs."""
+    import psutil
+
+    found = _running(store)
+    if not found:
+        return
+    parents = {process.ppid() for process in found} - {process.pid for process in found}
+    starters = [process for pid in sorted(parents) if (process := _starter(pid)) is not None]
+    if starters:
+        raise DaypartError(
+            f"the server of {store} runs already, started by process {starters[0].pid}: end that with "
+            f"`kill {starters[0].pid}` first, or use what it serves"
+        )
+    named = ", ".join(f"{_kind(process)} {process.pid}" for process in found)
+    runs: list[int] = []
+    for process in found:
+        with suppress(psutil.Error):
+            runs += [child.pid for child in process.children(recursive=True)]
+    pids = " ".join(str(pid) for pid in dict.fromkeys([*(process.pid for process in reversed(found)), *runs]))
+    raise DaypartError(
+        f"a `daypart deploy --local` of {store} was killed and left running: {named}; end them with `kill {pids}`, "
+        "then run again"
+    )
+
+
+def _running(store: Path) -> "list[psutil.Process]":
+    """The store's servers, then its workers."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if set(MODULES) & set(process.cmdline()) and process.environ().get("PREFECT_HOME") == str(store):
+                found.append(process)
+    return sorted(found, key=lambda process: (_kind(process), process.pid))
+
+
+def _kind(process: "psutil.Process") -> str:
+    return "server" if MODULES[0] in process.cmdline() else "worker"
+
+
+def _starter(pid: int) -> "psutil.Process | None":
+    """The `daypart deploy --local` of that id; null where it is another process, to which orphans are given."""
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if {"deploy", "--local"} <= set(process.cmdline()):
+            return process
+    return None

@@ -1,0 +1,142 @@
+"""Approval: requests that wait for one who is accountable, agreed to or refused."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import cast
+
+import polars as pl
+
+from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.audit.audit_history import Request, Trail, units
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.governance import Activity, Governance, Rule, worded
+from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
+from daypart.flows.governance.promotion import activities, overridden, tier_of
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+
+
+def approve(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
+    """Does what a request asks for, which is named by its unit or its number, once all have agreed who must.
+
+    Raises NotKnownError where none such waits, InputError where the role is not accountable or is the one who asked
+    and may not agree with itself, and as `promote` for the version.
+    """
+    audit = Audit(lake, registry)
+
+    def decide() -> Outcome:
+        audit.check()
+        records = audit.records()
+        named = _named(records, request)
+        rules = awaited(registry, records, named)
+        role_rules = _accountable(rules, named, role, "approve")
+        if role == named.role and any(rule.separate for rule in role_rules):
+            raise InputError(
+                f"{role} asked for request {named.number} and may not approve it too ([separate] of the RACI)"
+            )
+        basis, cut = mended(audit, registry, UnitRecords(named.unit, records), now)
+        current = basis.trail.request(named.number)
+        if cut is not None and current.state == "approved":
+            return Outcome(
+                named.unit, named.version, "serves", True, f"v{named.version} of {named.unit} serves already"
+            )
+        _check_waits(current)
+        act = replace(_act(records, current), role=role, reason=reason, now=now)
+        others = [rule for rule in rules if rule.accountable != role]
+        if others:
+            return _agreed(audit, registry, act, basis, current, others)
+        return moved(audit, registry, act, basis, current)
+
+    return decided(decide)
+
+
+def reject(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
+    """Ends a request, named by its unit or its number, without doing it. Raises as `approve`."""
+    audit = Audit(lake, registry)
+
+    def decide() -> Outcome:
+        audit.check()
+        records = audit.records()
+        named = _named(records, request)
+        _accountable(awaited(registry, records, named), named, role, "reject")
+        basis, _ = mended(audit, registry, UnitRecords(named.unit, records), now)
+        _check_waits(basis.trail.request(named.number))
+        said = {"state": "rejected", "request": named.number, "version": named.version, "reason": reason}
+        audit.append(now, role, "reject", named.unit, said, basis.check)
+        told = f"request {named.number} is rejected: {still(registry, named.unit)}"
+        return Outcome(named.unit, named.version, "rejected", True, told, named.number)
+
+    return decided(decide)
+
+
+def pending(records: pl.DataFrame) -> list[Request]:
+    """The requests that wait, oldest first."""
+    return [request for request in _requests(records) if request.state == "waiting"]
+
+
+def awaited(registry: Registry, records: pl.DataFrame, request: Request) -> tuple[Rule, ...]:
+    """The rules whose accountable roles must yet agree to a request; where none must any more, the first."""
+    governance, tier = Governance.read(registry.settings.governance), tier_of(registry, request.unit, request.version)
+    rules = tuple(governance.rule(activity, tier) for activity in activities(_act(records, request)))
+    return tuple(rule for rule in rules if rule.awaits(request.role, request.agreed)) or rules[:1]
+
+
+def who(rules: Sequence[Rule]) -> str:
+    """Their accountable roles, in words."""
+    return " and ".join(dict.fromkeys(rule.accountable for rule in rules))
+
+
+def _act(records: pl.DataFrame, request: Request) -> Act:
+    """What the request asks for."""
+    told = request.unit, request.version
+    gate = overridden(records, *told, request.does, request.role)
+    return Act(*told, request.role, cast(Activity, request.does), request.reason, request.at_utc, gate)
+
+
+def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) -> list[Rule]:
+    """Those of the rules that the role is accountable by. Raises InputError where there is none."""
+    mine = [rule for rule in rules if rule.accountable == role]
+    if not mine:
+        told = f"{role} may not {does} request {request.number} ({worded(request.does)} {request.unit})"
+        raise InputError(f"{told}: that is for {who(rules)}, who is accountable")
+    return mine
+
+
+def _agreed(
+    audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request, others: Sequence[Rule]
+) -> Outcome:
+    """Records that one agrees, where others must as well."""
+    said = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
+    audit.append(act.now, act.role, "approve", act.unit, said | act.override, basis.check)
+    told = f"{act.role} agrees to request {request.number}, which waits for {who(others)}; {still(registry, act.unit)}"
+    return Outcome(act.unit, act.version, "pending", True, told, request.number)
+
+
+def _requests(records: pl.DataFrame) -> list[Request]:
+    """Every request on record, oldest first."""
+    requests = [request for unit in units(records) for request in Trail.of(records, unit).requests]
+    return sorted(requests, key=lambda request: request.number)
+
+
+def _named(records: pl.DataFrame, text: str) -> Request:
+    """The request of that unit or number that waits, or that is moving. Raises NotKnownError where there is none."""
+    requests = _requests(records)
+    for state in ("waiting", "moving"):
+        for request in requests:
+            if request.state == state and text in (request.unit, str(request.number)):
+                return request
+    ended = next((f"; {_ending(request)}" for request in requests if text == str(request.number)), "")
+    waiting = ", ".join(f"{each.number} ({each.unit} v{each.version})" for each in pending(records)) or "none"
+    raise NotKnownError(f"no request {text} waits for an approval{ended}; waiting: {waiting}")
+
+
+def _check_waits(request: Request) -> None:
+    """Raises NotKnownError that says what became of a request that does not wait."""
+    if request.state != "waiting":
+        raise NotKnownError(f"request {request.number} does not wait any more: {_ending(request)}")
+
+
+def _ending(request: Request) -> str:
+    """What became of a request that waits no more."""
+    return f"it was {request.state} (record {request.state_record})"

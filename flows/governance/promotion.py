@@ -1,0 +1,146 @@
+"""Promote: who serves next, by those who may say so, and never without a record of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.audit.audit_history import refusal
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.governance import AUTOMATION, Activity, Governance, Rule
+from daypart.flows.config.portfolio import Portfolio
+from daypart.flows.config.recipes import STANDARD
+from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
+from daypart.flows.governance.model_versions import ModelStore, ServingModel
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+
+
+def promote(
+    lake: Lake, registry: Registry, unit: str, version: int | None, role: str, now: datetime, reason: str = ""
+) -> Outcome:
+    """Makes a version (null: the challenger) the champion, or files a request where the tier wants an approval.
+
+    By hand, a version that the gate refused takes a role that may override the policy too, and whatever approval
+    that wants; its records say so.
+    What serves already, or waits already, is told and adds nothing. Raises InputError for a role that may not,
+    NotKnownError for an unknown version, DamagedError for one with damaged files and where the audit is not as it was
+    written: the champion keeps serving.
+    """
+    audit = Audit(lake, registry)
+
+    def decide() -> Outcome:
+        wanted = version if version is not None else registry.version_of(unit, "challenger")
+        if wanted is None:
+            raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
+        audit.check()
+        basis = UnitRecords(unit, audit.records())
+        gate = overridden(basis.records, unit, wanted, "promote", role)
+        act = Act(unit, wanted, role, "promote", reason, now, gate)
+        rules = _checked(registry, act)
+        basis, _ = mended(audit, registry, basis, now)
+        return _asked(audit, registry, rules, act, basis)
+
+    return decided(decide)
+
+
+def rollback(
+    lake: Lake, registry: Registry, unit: str, role: str, now: datetime, reason: str = "", version: int | None = None
+) -> Outcome:
+    """Makes the version that served before the champion again, or a named one that ever served.
+
+    Done again it goes further back, past what was rolled back already; a rollback that was cut off is only ended.
+    Where the champion is gone or damaged, or its alias is, what serves in its place becomes the champion.
+    Raises as `promote`, and NotKnownError where nothing else ever served.
+    """
+    audit = Audit(lake, registry)
+
+    def decide() -> Outcome:
+        champion, serving = registry.version_of(unit, "champion"), _serving(lake, registry, unit, version)
+        rules = _checked(registry, Act(unit, serving, role, "rollback", reason, now))
+        audit.check()
+        basis, cut = mended(audit, registry, UnitRecords(unit, audit.records()), now)
+        trail = basis.trail
+        if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
+            return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
+        wanted = version or (trail.before(champion) if serving == champion else serving)
+        if wanted is None:
+            raise NotKnownError(f"{unit} was only ever served by v{champion}: there is nothing to go back to")
+        if wanted not in {champion, *trail.served}:
+            raise InputError(
+                f"v{wanted} of {unit} never served: `daypart promote {unit} --version {wanted}` asks for it"
+            )
+        return _asked(audit, registry, rules, Act(unit, wanted, role, "rollback", reason, now), basis)
+
+    return decided(decide)
+
+
+def _serving(lake: Lake, registry: Registry, unit: str, version: int | None) -> int:
+    """The version that serves the unit; where none is whole, the one that is to. Raises as `rollback`."""
+    store = ModelStore(lake, registry)
+    champion = store.champions().get(unit)
+    if champion is None:
+        raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
+    serving = dict(store.serving({unit: champion}))[unit]
+    if isinstance(serving, ServingModel):
+        return serving.version
+    if version is None:
+        raise serving
+    return version
+
+
+def tier_of(registry: Registry, unit: str, version: int) -> str:
+    """The unit's tier as the home's portfolio has it now; without one, that which the version was made in."""
+    path = registry.settings.portfolio
+    if path.exists():
+        return Portfolio.read(path).named(unit).tier
+    return str(registry.describe(unit, version)["tags"].get("tier", STANDARD))
+
+
+def overridden(records: pl.DataFrame, unit: str, version: int, does: str, role: str) -> str | None:
+    """Why the gate refused the version, where a person asks for it nevertheless; else null."""
+    return refusal(records, unit, version) if does == "promote" and role != AUTOMATION else None
+
+
+def activities(act: Act) -> tuple[Activity, ...]:
+    """What has a rule of its own in what is to be done."""
+    return (act.does,) if act.gate is None else (act.does, "override_policy")
+
+
+def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
+    """The rules for it. Raises InputError for a role that may not."""
+    governance, tier = Governance.read(registry.settings.governance), tier_of(registry, act.unit, act.version)
+    named = act.unit if act.gate is None else f"v{act.version} of {act.unit}, which the gate refused"
+    return tuple(governance.check(activity, tier, named, act.role) for activity in activities(act))
+
+
+def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
+    """Moves the champion, or files a request where somebody else must agree."""
+    if basis.trail.last == act.version == registry.version_of(act.unit, "champion"):
+        ModelStore(audit.lake, registry).load(act.unit, act.version)
+        return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
+    who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
+    if not who:
+        return moved(audit, registry, act, basis)
+    if act.role in who:
+        able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
+        told = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
+        raise InputError(f"{told}: let {' or '.join(able) or 'another role'} ask")
+    return _filed(audit, registry, " and ".join(who), act, basis)
+
+
+def _filed(audit: Audit, registry: Registry, who: str, act: Act, basis: UnitRecords) -> Outcome:
+    """Files a request, unless the same one waits."""
+    ModelStore(audit.lake, registry).load(act.unit, act.version)
+    waits = f"waits for {who}; {still(registry, act.unit)}"
+    pending = basis.trail.pending
+    if pending is not None and (pending.version, pending.does) == (act.version, act.does):
+        told = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"
+        return Outcome(act.unit, act.version, "pending", False, told, pending.number)
+    said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
+    said |= {"waits_for": who, **act.override}
+    number = audit.append(act.now, act.role, act.does, act.unit, said, basis.check).sequence
+    told = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
+    return Outcome(act.unit, act.version, "pending", True, told, number)

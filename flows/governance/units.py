@@ -1,0 +1,55 @@
+"""Units: the models of a home's portfolio at a date, each with its stores."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import polars as pl
+
+from daypart.features import segments
+from daypart.features.chain_data import Source
+from daypart.features.errors import NotKnownError
+from daypart.features.money import Money, in_units
+from daypart.features.tables.schemas import TARGETS
+from daypart.flows.config.portfolio import Portfolio, Unit
+from daypart.flows.config.recipes import STANDARD
+
+Members = dict[Unit, tuple[str, ...]]
+"""Units with their stores, sorted."""
+
+NAMED = 8
+"""How many names of units a message lists."""
+
+
+def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> Members:
+    """The units of some targets, each as of the date that `before` has for it, with their stores."""
+    volumes = {
+        target: _volumes(chain, target, day) for target, day in before.items() if portfolio.rule(target).by == "volume"
+    }
+    return portfolio.members(chain.stores, volumes, list(before))
+
+
+def _volumes(chain: Source, target: str, before: date) -> pl.DataFrame:
+    """What stores sell by day of trade; money of several currencies in units of the main one (`features.money`)."""
+    volumes = segments.mean_daily(chain.scan_demand(), chain.stores, target, before)
+    return in_units(volumes, chain.stores, Money.of(chain, target).units(before), ["volume"])
+
+
+def chosen(found: Members, names: Sequence[str], stores: pl.DataFrame) -> Members:
+    """The named units in the order they were found; the name of a target is its model of the whole chain.
+
+    Raises NotKnownError for a name that is none.
+    """
+    every = {unit.name: unit for unit in found}
+    targets = {unit.target for unit in found} - set(every)
+    unknown = [name for name in names if name not in every and name not in targets]
+    if unknown:
+        raise NotKnownError(f"no unit {listed(unknown)}: expected {listed([*every, *sorted(targets)])}")
+    whole = tuple(stores["store_id"].sort())
+    ours = {Unit(name, name, None, STANDARD, ""): whole for name in TARGETS if name in targets and name in names}
+    return {**ours, **{unit: ids for unit, ids in found.items() if unit.name in names}}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Some names in a message."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,268 @@
+"""Files become rows of the lake: read, conformed or refused, and upserted in one commit."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from daypart.features.clock import NO_CHOICE, ClockChanges
+from daypart.features.errors import InputError, SchemaError, ValueRefused
+from daypart.features.pos.duplicates import LINE, repeated_lines
+from daypart.features.pos.lines import read_lines
+from daypart.features.pos.mapping import Mapping
+from daypart.features.pos.store_hours import count_lines, without_prices
+from daypart.features.tables.conform import Conformed, conform, says_zone
+from daypart.features.tables.parsing import clean
+from daypart.features.tables.schemas import DEMAND, STORES, TABLES, Table
+from daypart.features.tables.spellings import notices
+from daypart.flows.config import toml_files
+from daypart.flows.files import refused_rows, table_files
+from daypart.flows.files.pos_files import read_export
+from daypart.flows.ingest import pos_lines, pos_sources
+from daypart.flows.ingest import time_zone_correction as moves
+from daypart.flows.ingest.day_starts import settle
+from daypart.flows.ingest.pos_report import PosReport, summary_lines
+from daypart.flows.lake.lake import Lake, Upserted
+from daypart.flows.lake.staging import Staging
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What came of one call.
+
+    Rows are the table's: new, replacing an earlier one, or there already. `rows_collapsed` repeat another of
+    their file in full. `rows_refused` are rows or lines with a fault, `refused` counts the faults.
+    `version` is the table's Delta version since. `pos` is the summary of point-of-sale lines.
+    """
+
+    table: str
+    files: list[str]
+    rows_taken: int
+    rows_replaced: int
+    rows_unchanged: int
+    rows_collapsed: int
+    rows_refused: int
+    refused: dict[str, int]
+    refused_file: str | None
+    version: int
+    summary: list[str] = field(default_factory=list)
+    pos: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def ingest_table(
+    lake: Lake,
+    table: str,
+    paths: Sequence[Path | str],
+    skip_bad: bool = False,
+    changes: ClockChanges = NO_CHOICE,
+    resettle: bool = False,
+    now: datetime | None = None,
+    day_starts: int | None = None,
+) -> IngestReport:
+    """Checks files of one canonical table and upserts their rows in one commit.
+
+    Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
+    file lacks leaves it as it is. Local times that a store's clock shows twice or never are read as `changes` say, file
+    by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
+    way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves its rows first
+    (`time_zone_correction`). Demand of hours later than `now`, where that is given, is refused. What comes in may show
+    that a store trades past midnight (`day_starts.settle`, whose default is `day_starts`). Raises InputError for what
+    is wrong with names, files and columns, ValueRefused for rows.
+    """
+    if table not in TABLES:
+        raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
+    spec, found = TABLES[table], table_files.find(paths)
+    zones = _zones(lake) if spec is not STORES else None
+    faults, good, collapsed, told = [], 0, 0, []
+    came: dict[str, set[str]] = {"local": set(), "utc": set()}
+    with Staging(table, lake.root.parent) as staged:
+        for path in found:
+            frame = table_files.read(path)
+            each = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
+            if spec.clocks:
+                came[_clock_of(frame, spec)].update(each.rows["store_id"].unique())
+            staged.add(each.rows.select(each.given))
+            faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
+            good, collapsed = good + each.rows.height, collapsed + each.collapsed
+        cells = pl.concat(faults)
+        listed = _refuse(lake, table, cells, skip_bad and good > 0)
+        if spec is STORES:
+            told = _move_stores(lake, staged, resettle)
+        for clock, stores in came.items():
+            if stores:
+                moves.note_clocks(lake, table, sorted(stores), clock)
+        report = _upsert(lake, table, found, staged, cells, listed)
+    derived = _derived(lake) if spec is STORES else []
+    starts = settle(lake, day_starts) if table in ("stores", "hours", "demand") else []
+    return replace(report, rows_collapsed=collapsed, summary=[*told, *derived, *starts])
+
+
+def ingest_pos(
+    lake: Lake,
+    paths: Sequence[Path | str],
+    mapping_path: Path | str,
+    skip_bad: bool = False,
+    changes: ClockChanges = NO_CHOICE,
+    replace_hours: bool = False,
+    now: datetime | None = None,
+    day_starts: int | None = None,
+) -> IngestReport:
+    """Keep the point-of-sale lines that count, by file, and make demand the sum of all kept lines in their hours.
+
+    A store-hour's lines may lie in several files, and so may a ticket's, whether they are ingested together or apart. A
+    line that a file ingested before holds too counts once. A line that two files of one call hold, as
+    `duplicates.repeated_lines` has it, is an InputError. A file again, or its name with new content, replaces
+    what it brought (`pos_sources.arrival`); with `replace_hours` its store-hours replace all earlier lines
+    of these hours. `now` is when the files are ingested. `changes` come before the choices of the mapping. What is
+    refused, written and raised is otherwise as in `ingest_table`.
+    """
+    mapping, found, zones = read_mapping(mapping_path).with_changes(changes), table_files.find(paths), _zones(lake)
+    if zones is None:
+        raise InputError("pos: no store is known: ingest stores first")
+    parts = [read_export(path, mapping) for path in found]
+    if any(part.schema != parts[0].schema for part in parts):
+        raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
+    starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
+    lines = read_lines(pl.concat(parts), mapping, zones, now)
+    kept = _by_file(lines.kept, starts)
+    _refuse_repeats(kept, found, mapping)
+    counted = count_lines(lines, mapping.priced)
+    conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
+    refused = _by_file(counted.refused, starts)
+    cells = refused.select(pl.Series("file", list(map(str, found))).gather(refused["file"]), pl.exclude("file"))
+    listed = _refuse(lake, "pos", cells, skip_bad and conformed is not None)
+    if conformed is None:
+        raise InputError(f"pos: no line of {len(found)} files counts; check the mapping's drop rules")
+    if conformed.refused.height:
+        _, column, value, reason = conformed.refused.row(0)
+        raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
+    read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
+    kept = kept if mapping.priced else without_prices(kept)
+    described = pos_sources.described(found, kept, read, mapping, now or datetime.now(UTC))
+    done, told = _keep(lake, described, kept, mapping, replace_hours)
+    report = _report("demand", found, done, cells, listed)
+    summary = [*summary_lines(counted.summary), *told.lines(), *settle(lake, day_starts)]
+    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
+
+
+def _keep(
+    lake: Lake, described: pl.DataFrame, kept: pl.DataFrame, mapping: Mapping, replace_hours: bool
+) -> tuple[Upserted, PosReport]:
+    """Stores the lines of files, and with them demand; what became of its rows, and of the lines of other files."""
+    with pos_lines.writing(lake) as finished:
+        change = pos_sources.arrival(lake, described, kept, replace_hours)
+        done = pos_lines.apply(lake, change)
+    names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
+    told = PosReport.of(described, change, done, names, finished, mapping)
+    return Upserted(done.taken, done.replaced, done.unchanged, done.version), told
+
+
+def _derived(lake: Lake) -> list[str]:
+    """What the stores leave to be derived from their country, in a few lines."""
+    return notices(lake.scan("stores").collect())
+
+
+def read_mapping(path: Path | str) -> Mapping:
+    """The mapping in a TOML file. Raises InputError, in one line, for a file or a setting that is wrong."""
+    loaded = toml_files.load(Path(path), "a mapping such as the README's")
+    if loaded is None:
+        raise InputError(f"{path}: no such mapping file; check the path")
+    try:
+        return Mapping.of(loaded[1])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _zones(lake: Lake) -> pl.DataFrame | None:
+    """One row (store_id, timezone) per known store; null where stores were never ingested."""
+    return lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
+
+
+def _conform(
+    path: Path, frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None, changes: ClockChanges,
+    now: datetime | None,
+) -> Conformed:  # fmt: skip
+    try:
+        return conform(frame, table, zones, changes, now)
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error}") from None
+
+
+def _clock_of(frame: pl.DataFrame, table: Table) -> str:
+    """The clock by which a file's rows come: `utc` where only that says when, or local times carry their zone."""
+    local = f"{table.clocks[0]}_local"
+    return "utc" if local not in frame.columns or says_zone(frame[local]) else "local"
+
+
+def _move_stores(lake: Lake, staged: Staging, resettle: bool) -> list[str]:
+    """Moves the rows of stores whose time zone the file corrects, or refuses; what was done, for people."""
+    stores = pl.concat([part.select("store_id", "timezone") for part in staged])
+    moved = moves.moved_stores(lake, stores)
+    if moved.is_empty():
+        return []
+    if not resettle:
+        moves.refuse(moved)
+    with pos_lines.writing(lake):
+        return moves.resettle(lake, moved)
+
+
+def _by_file(rows: pl.DataFrame, starts: pl.Series) -> pl.DataFrame:
+    """The rows with the number of their `file`, and `row` counted in it; `starts` are the rows before each file."""
+    file = starts.search_sorted(rows["row"] - 1, side="right") - 1
+    return rows.with_columns(pl.col("row") - starts.gather(file), file=file)
+
+
+def _refuse_repeats(kept: pl.DataFrame, found: Sequence[Path], mapping: Mapping) -> None:
+    """Raises InputError where two files hold the same line, with the files and the first such line."""
+    repeated = repeated_lines(kept)
+    if repeated.is_empty():
+        return
+    line = repeated.row(0, named=True)
+    equal = repeated.join(repeated.head(1), on=LINE, how="semi", nulls_equal=True).unique("file", maintain_order=True)
+    example = " and ".join(f"row {row} of {found[file]}" for row, file in equal.select("row", "file").rows()[:2])
+    paths = [str(found[file]) for file in repeated["file"].unique().sort()]
+    more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
+    count = repeated.select(LINE).n_unique()
+    raise InputError(
+        f"pos: {count} {'line is' if count == 1 else 'lines are'} in more than one of {', '.join(paths[:5])}{more} and "
+        f"would count twice, such as {mapping.columns.ticket_label} {line['ticket']} of store {line['store_id']} at "
+        f"{line['at_local']}: {example}; give each line once, and all lines of a ticket that has equal ones in one file"
+    )
+
+
+def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path | None:
+    """Writes the refused cells down, and raises ValueRefused for them unless they may be skipped."""
+    if cells.is_empty():
+        return None
+    listed = refused_rows.write(lake.root.parent / "refused", name, cells)
+    if not skip_bad:
+        raise refused_rows.error(name, cells, listed)
+    return listed
+
+
+def _upsert(
+    lake: Lake, table: str, found: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
+) -> IngestReport:
+    return _report(table, found, lake.upsert(table, rows), cells, listed)
+
+
+def _report(table: str, found: list[Path], done: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
+    return IngestReport(
+        table=table,
+        files=[str(path) for path in found],
+        rows_taken=done.taken,
+        rows_replaced=done.replaced,
+        rows_unchanged=done.unchanged,
+        rows_collapsed=0,
+        rows_refused=refused_rows.count_rows(cells),
+        refused=refused_rows.count_reasons(cells),
+        refused_file=str(listed) if listed else None,
+        version=done.version,
+    )

@@ -1,0 +1,197 @@
+"""Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from daypart.features.chain_data import Records
+from daypart.features.errors import InputError
+from daypart.features.money import Money, with_unit
+from daypart.flows.config.portfolio import ONE, Portfolio, Unit
+from daypart.flows.config.recipes import USUAL, Recipes
+from daypart.flows.files import exports
+from daypart.flows.files.atomic_files import check_out
+from daypart.flows.governance import units
+from daypart.flows.jobs.forecast import LATE_DAYS, write_out
+from daypart.flows.jobs.hindsight import OBSERVED_WEATHER, undated_notice
+from daypart.flows.jobs.snapshot import read_records, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.report import Report, write_report
+from daypart.forecasting.metrics import accuracy
+from daypart.forecasting.metrics.actuals import left_out
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import chain_sums
+from daypart.forecasting.serving import backtest as rolling
+from daypart.forecasting.serving.levels import Level
+from daypart.forecasting.serving.publication import ORDER
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """A backtest's rows as the contract has them, its scores by target and level, where its report is, and by target
+    how many store-days are left out of the scores (`actuals.left_out`)."""
+
+    rows: pl.DataFrame
+    scores: pl.DataFrame
+    report: Path
+    notices: list[str]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which origins: from `start`, every so many days, while the whole horizon ends by `end`."""
+
+    start: date
+    end: date
+    every_days: int = 7
+    retrain_every_days: int = 28
+
+
+def backtest(
+    lake: Lake,
+    recipe: Recipe,
+    span: Span,
+    report_path: Path,
+    now: datetime,
+    targets: tuple[str, ...] | None = None,
+    out: Path | None = None,
+    oracle: pl.DataFrame | None = None,
+    recipes: Recipes = USUAL,
+    progress: Callable[[str], None] = lambda text: None,
+    portfolio: Portfolio = ONE,
+) -> Backtested:
+    """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
+
+    Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
+    `recipes` has for its tier and target over it.
+    `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
+    """
+    check_out(report_path, (".html",))
+    if out is not None:
+        check_out(out, exports.ENDINGS)
+    records, reads = read_records(lake)
+    origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
+    chosen = with_demand(records, targets)
+    members = units.members(records, portfolio, dict.fromkeys(chosen, span.start))
+    made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
+    for target in chosen:
+        _check(records, target, span, origins)
+    records = records.until(span.end)
+    told, importance, bands = [], [], []
+    for target in chosen:
+        mine = {unit: ids for unit, ids in members.items() if unit.target == target}
+        rows, models = _rolled(records, mine, made, span, origins, progress)
+        told.append(rows)
+        importance.append(_importance(models))
+        bands.append(_coverage(rows, models, records.stores))
+    rows = pl.concat(told).sort(ORDER)
+    if out is not None:
+        write_out(rows, out)
+    scored = scorable(rows, records.demand, oracle)
+    scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
+    hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
+    notices = [notice for notice in hindsight if notice]
+    lineage = _lineage(made, span, origins, reads)
+    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
+    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
+    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
+    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
+    scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
+    return Backtested(rows, scores, report_path, notices, left_out(rows))
+
+
+def _rolled(
+    records: Records, members: units.Members, made: Mapping[Unit, Recipe], span: Span, origins: list[date],
+    progress: Callable[[str], None],
+) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
+    """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
+    told, models = [], dict[str, Model]()
+    sums = chain_sums(records, next(iter(members)).target, origins[-1])
+    for unit, ids in members.items():
+        segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
+        rows, own = rolling.backtest(
+            records, unit.target, made[unit], origins, span.retrain_every_days,
+            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
+        )  # fmt: skip
+        told.append(rows)
+        models |= own
+    return pl.concat(told).sort(ORDER), models
+
+
+def _importance(models: Mapping[str, Model]) -> pl.DataFrame:
+    """That of the latest models of one target; the mean over its units."""
+    last = max(model.as_of for model in models.values())
+    found = [model.importance() for model in models.values() if model.as_of == last]
+    if len(found) == 1:
+        return found[0]
+    by = ["target", "member", "feature"]
+    return pl.concat(found).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(found))
+
+
+def _lineage(
+    made: Mapping[Unit, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
+) -> dict[str, object]:
+    """Where the figures come from, as the report tells it; `made` has each unit's recipe."""
+    recipes = {f"recipe of {_of(unit)}": recipe.model_dump(mode="json") for unit, recipe in made.items()}
+    return {
+        "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
+        "retrained": f"every {span.retrain_every_days} days",
+        "weather": next(iter(made.values())).weather,
+        "tables read (Delta version)": reads,
+        **recipes,
+    }
+
+
+def _of(unit: Unit) -> str:
+    return unit.target if unit.segment is None else f"{unit.target}, tier {unit.tier}"
+
+
+def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
+    first, last = records.first_demand_on(target), records.last_demand_on(target)
+    if not origins:
+        raise InputError(f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span")
+    if first is None or (span.start - first).days < 28:
+        raise InputError(f"--start {span.start} leaves under 28 days of history: demand starts on {first}; start later")
+    if last is None or span.end > last + timedelta(days=LATE_DAYS):
+        raise InputError(f"--end {span.end} lies beyond the data: {target} ends on {last}; choose an earlier end")
+
+
+def _coverage(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame) -> pl.DataFrame:
+    """How often the bands of one target's dayparts and days held what came: target, level, coverage."""
+    levels: tuple[Level, ...] = ("daypart", "day")
+    cells = {level: rolling.at_level(rows, models, stores, level) for level in levels}
+    named = {"daypart": cells["daypart"].drop_nulls("daypart"), "day": cells["day"]}
+    return pl.concat(
+        accuracy.band_score(known, by=["target"]).select("target", pl.lit(level).alias("level"), "coverage")
+        for level, known in named.items()
+    )
+
+
+def scorable(rows: pl.DataFrame, demand: pl.DataFrame, oracle: pl.DataFrame | None) -> pl.DataFrame:
+    """Backtest rows with each store's mean ticket (for the floor of sales) and, where known, the oracle."""
+    both = demand.filter(pl.col("orders") > 0, pl.col("sales") > 0)
+    tickets = both.group_by("store_id").agg(ticket=pl.col("sales").sum() / pl.col("orders").sum())
+    value = pl.when(pl.col("target") == "orders").then(1.0).otherwise(pl.col("ticket"))
+    scored = rows.join(tickets, on="store_id", how="left", maintain_order="left").with_columns(unit_value=value)
+    if oracle is not None:
+        keys = ["store_id", "target", "hour_utc"]
+        scored = scored.join(oracle, on=keys, how="left", maintain_order="left").with_columns(
+            pl.col("oracle").fill_null(0.0)
+        )
+    return scored.drop("ticket")
+
+
+def level_scores(scored: pl.DataFrame) -> pl.DataFrame:
+    """One row per target and level (hour, daypart, day) with the figures of `accuracy.score`."""
+    frames = [
+        accuracy.score(scored, level, by=["target"]).select(
+            "target", pl.lit(level).alias("level"), pl.exclude("target")
+        )
+        for level in ("hour", "daypart", "day")
+    ]
+    return pl.concat(frames).sort("target", maintain_order=True)

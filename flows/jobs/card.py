@@ -1,0 +1,104 @@
+"""Card: what is known of a model version, written when it is registered and read with what became of it since."""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from daypart.features.errors import NotKnownError
+from daypart.flows.audit.records import Audit
+from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry import card_files
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.explain import model_card as made
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.trainer import Workshop
+
+ENDINGS = (".md", ".html")
+TOLD = ("state", "was", "reason", "request", "waits_for", "override")
+"""What a card shows of a record; the audit has the rest."""
+STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td,th{padding:.1em .8em;text-align:left}"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A version's card as Markdown, with its version, whether it serves, and who agreed."""
+
+    unit: str
+    version: int
+    text: str
+
+
+def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> None:
+    """Writes the card of a model that was just trained, gated and recorded as a run."""
+    judged = workshop.judged(model)
+    origin = made.Origin(chain.versions, workshop.first, chain.stores, judged, workshop.samples, verdict)
+    card_files.keep(registry.settings, run, made.card(unit, model, origin))
+
+
+def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, out: Path | None = None) -> Card:
+    """The card of a version (default: the champion, else the challenger), written to `out` where given.
+
+    Raises NotKnownError where there is no such version or it has no card, and as `drafts.check_out`.
+    """
+    if out is not None:
+        check_out(out, ENDINGS)
+    chosen = version if version is not None else registry.version_of(unit, "champion") or "challenger"
+    about = registry.describe(unit, chosen)
+    number = int(about["version"])
+    text = card_files.kept(registry.settings, about["run_id"])
+    if text is None:
+        raise NotKnownError(
+            f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
+            "one for the next version"
+        )
+    found = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
+    if out is not None:
+        with drafted(out) as draft:
+            draft.write_text(_page(found) if out.suffix.lower() == ".html" else found.text, encoding="utf-8")
+    return found
+
+
+def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> str:
+    """What became of the version: its aliases, and what the audit says of it."""
+    number = int(about["version"])
+    serves = [alias for alias in ("champion", "challenger") if registry.version_of(unit, alias) == number]
+    lines = [
+        "## Version and approvals\n",
+        f"{unit}-v{number}, registered {about['created_utc']:%Y-%m-%d %H:%M} UTC, "
+        f"{' and '.join(serves) or 'neither champion nor challenger'} now.\n",
+    ]
+    records = _records(lake, unit, number)
+    if records.is_empty():
+        return "\n".join([*lines, "No one was asked: the audit has no record of it.\n"])
+    lines += ["| at (UTC) | role | activity | details |", "| --- | --- | --- | --- |"]
+    for row in records.iter_rows(named=True):
+        lines.append(
+            f"| {row['at_utc']:%Y-%m-%d %H:%M} | {row['role']} | {row['activity']} | {_told(row['details'])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _records(lake: Lake, unit: str, version: int) -> pl.DataFrame:
+    """Audit records of a version, in order."""
+    records = Audit(lake).records().filter(pl.col("unit") == unit)
+    mine = [json.loads(details).get("version") == version for details in records["details"]]
+    return records.filter(pl.Series(mine, dtype=pl.Boolean))
+
+
+def _told(details: str) -> str:
+    values = {name: value for name in TOLD if (value := json.loads(details).get(name)) not in (None, "")}
+    return "; ".join(f"{name} {value}" for name, value in values.items()).replace("|", "\\|").replace("\n", " ")
+
+
+def _page(card: Card) -> str:
+    from markdown_it import MarkdownIt
+
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(card.text)
+    title = escape(f"{card.unit}-v{card.version}")
+    return f'<!doctype html><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>\n{body}'

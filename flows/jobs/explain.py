@@ -1,0 +1,135 @@
+"""Explain: a published forecast taken apart, on the data and by the model that it was made with."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+
+import polars as pl
+
+from daypart.features.dayparts import DAYPARTS
+from daypart.features.errors import InputError, NotKnownError
+from daypart.features.history import read_window
+from daypart.features.money import with_currency
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.jobs.forecast import check_stores, published
+from daypart.flows.jobs.lineage import reads_of
+from daypart.flows.jobs.rebuild import are_readable
+from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.explain import explanation
+from daypart.forecasting.explain.explanation import Explanation
+from daypart.forecasting.explain.sentences import Reason, reasons, sentences
+from daypart.forecasting.models.model import Model
+
+UNEXPLAINED = "unexplained"
+"""What the published forecast has beyond the one made anew; there is none where data and model are the same."""
+REMOVED = "`daypart maintain` removed the data that this was published from: it is explained by the data as it is now"
+UNRECORDED = "nothing says from which data this was published: it is explained by the data as it is now"
+SAME = ("hour_utc", "forecast", "incumbent")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A store's business date, or an hour or a daypart of it; by default of orders, by the latest origin."""
+
+    store: str
+    day: date
+    hour: int | None = None
+    daypart: str | None = None
+    target: str | None = None
+    origin: date | None = None
+
+    @property
+    def label(self) -> str:
+        """Such as lunch or 12:00; empty for the whole day."""
+        return self.daypart or ("" if self.hour is None else f"{self.hour}:00")
+
+    @property
+    def within(self) -> pl.Expr:
+        """Whether a published row is asked for."""
+        on_day = pl.col("business_date") == self.day
+        if self.hour is not None:
+            return on_day & (pl.col("hour_local").dt.hour() == self.hour)
+        return on_day & (pl.col("daypart") == self.daypart) if self.daypart else on_day
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The published forecast: `incumbent` and the amounts of `reasons` sum to it. `unit` is orders or a currency."""
+
+    asked: Asked
+    target: str
+    unit: str
+    origin: date
+    model_version: str
+    forecast: float
+    incumbent: float
+    reasons: list[Reason]
+    sentences: list[str]
+    notices: list[str]
+
+
+def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
+    """Takes apart what was published. Raises InputError and NotKnownError where nothing was, or not of that hour.
+
+    The forecast is made anew from the versions of the tables that its publication read, by the model of its rows. What
+    is not as it was is said: missing versions in a notice, another forecast as a reason of its own.
+    """
+    rows = _published(lake, asked)
+    told, version = rows.row(0, named=True), rows["model_version"][0]
+    unit, _, number = version.rpartition("-v")
+    reads = reads_of(lake, registry, [told["target"]], told["origin_date"])
+    unread = UNRECORDED if reads is None else "" if are_readable(lake, reads) else REMOVED
+    reads = None if unread else reads
+    chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
+    model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
+    found = _made_anew(chain, model, asked, told["origin_date"])
+    named, notices = reasons(found), [unread] if unread else []
+    forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
+    if not found.hours.select(SAME).equals(rows.select(SAME)):
+        anew = float(found.hours["forecast"].sum())
+        gap = forecast - incumbent - sum(each.amount for each in named)
+        named.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
+        notices.append(f"the published {forecast:,.3f} cannot be made anew: data, model or code are others than then")
+    currency = with_currency(chain.stores.filter(pl.col("store_id") == asked.store))["currency"][0]
+    money = "orders" if told["target"] == "orders" else currency or "sales"
+    shown = replace(found, hours=found.hours.update(rows.select(SAME), on="hour_utc"))
+    return Explained(
+        asked, told["target"], money, told["origin_date"], version, forecast, incumbent, named,
+        sentences(shown, named, asked.label, money), notices,
+    )  # fmt: skip
+
+
+def _published(lake: Lake, asked: Asked) -> pl.DataFrame:
+    """The rows that are asked for, sorted."""
+    if asked.hour is not None and asked.daypart:
+        raise InputError("--hour and --daypart both say which hours: give one of them")
+    if asked.daypart and asked.daypart not in DAYPARTS:
+        raise InputError(f"--daypart is {asked.daypart!r}: expected {', '.join(DAYPARTS)}")
+    check_stores(lake, [asked.store])
+    rows = published(lake, asked.origin, [asked.store])
+    if rows is None:
+        by = f"of origin {asked.origin}" if asked.origin else "yet"
+        raise NotKnownError(f"no forecast of {asked.store} was published {by}: run `daypart forecast` first")
+    known: list[str] = rows["target"].unique().sort().to_list()
+    target = asked.target or known[0]
+    found = rows.filter(asked.within, pl.col("target") == target)
+    if target not in known:
+        raise NotKnownError(f"{target} of {asked.store} was not published; {', '.join(known)} was: choose one of them")
+    if found.is_empty():
+        first, last = rows.select(pl.col("origin_date").first(), pl.col("business_date").last()).row(0)
+        raise NotKnownError(
+            f"no forecast of {asked.store} on {asked.day}{' at ' * bool(asked.label)}{asked.label}: the one of origin "
+            f"{first} runs to {last}; choose a date in it, or another --origin"
+        )
+    return found
+
+
+def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explanation:
+    window = chain.block([asked.store], read_window.since(origin))
+    found = explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
+    if found.hours.is_empty():
+        raise NotKnownError(
+            f"{asked.store} has no forecast by the data as it is now, and nothing says what it was then"
+        )
+    return found

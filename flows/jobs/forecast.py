@@ -1,0 +1,221 @@
+"""Forecast: the champion's 14 days for every store, published whole; and what was published, read back."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import polars as pl
+
+from daypart.features.chain_data import Records, Source
+from daypart.features.errors import InputError, NotKnownError
+from daypart.features.history import read_window
+from daypart.features.money import with_currency
+from daypart.flows.compute.meter import Meter
+from daypart.flows.config.portfolio import Portfolio
+from daypart.flows.files import exports
+from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.governance import units
+from daypart.flows.governance.champions import Champion, champions, check_knows
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.jobs import lineage
+from daypart.flows.jobs.snapshot import Chain, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.staging import Staging
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.engine import Engine, Local
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.trainer import in_blocks
+from daypart.forecasting.serving import levels
+from daypart.forecasting.serving.publication import ORDER, Served, holiday_sums, of_night
+from daypart.forecasting.stages import Stages
+
+LATE_DAYS = 7
+"""How many days of demand may be missing before an origin: late data must not stop the night."""
+
+
+def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl.DataFrame | None:
+    """The published forecast of an origin (default: the latest), for some stores or all.
+
+    Null where there is none, or none for one of the stores.
+    """
+    if not lake.exists("forecasts"):
+        return None
+    if origin is None:
+        origin = max(lake.written("forecasts", "origin_date"), default=None)
+    found = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
+    if stores:
+        found = found.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
+    frame = found.collect().sort(ORDER)
+    return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
+
+
+def check_level(level: str, stores: Sequence[str]) -> None:
+    """Raises InputError for a level that is none, or that adds up all stores where some are asked for."""
+    if level not in ("hour", *levels.LEVELS):
+        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.LEVELS)}")
+    if level in ("region", "chain") and stores:
+        raise InputError(f"--level {level} adds up all of its stores: leave --store out, or choose --level day")
+
+
+def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> pl.DataFrame:
+    """Published rows of an origin added up as `levels.summed` has it, by the models that made them; sorted.
+
+    Rows of level hour are as published. Raises NotKnownError where no store has the region asked for, and as
+    `levels.summed`.
+    """
+    if level == "hour":
+        return rows
+    stores = with_currency(lake.scan("stores").select("store_id", "region", "country", "currency").collect())
+    if level == "region" and not stores["region"].is_not_null().any():
+        raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
+    store = ModelStore(lake, registry)
+    models = {name: _model(store, name) for name in rows["model_version"].unique()}
+    parts = rows.partition_by("target", maintain_order=True)
+    told = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
+    return pl.concat(told).sort(levels.ORDER, nulls_last=True)
+
+
+def _model(store: ModelStore, name: str) -> Model:
+    unit, _, version = name.rpartition("-v")
+    return Model.from_files(store.load(unit, int(version)))
+
+
+def due(lake: Lake, origin: date | None) -> date | None:
+    """The origin asked for; by default the day after the last demand, null while there is no demand."""
+    if origin is not None or not lake.exists("demand") or not lake.exists("stores"):
+        return origin
+    last = Chain.of(lake).last_day()
+    return last + timedelta(days=1) if last else None
+
+
+def publish(
+    lake: Lake,
+    registry: Registry,
+    origin: date | None = None,
+    meter: Meter | None = None,
+    engine: Callable[[Meter], Engine] = Local,
+    notice: Callable[[str], None] = lambda text: None,
+) -> date:
+    """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
+
+    Each store is served by the champion of its unit (`champions`); `notice` is given a line for each that is refused,
+    and for last days of demand that do not count (`LastDays`). Targets with a champion are published together:
+    one atomic write replaces an earlier publication of the same origin, and until then that is what readers see. The
+    write holds the publication's lineage; the runs of earlier publications that lack one are recorded first.
+    Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
+    measured, and kept with each target's run.
+    """
+    meter = meter or Meter(registry.settings.prices)
+    lineage.repair(lake, registry)
+    chain = Chain.of(lake)
+    present = with_demand(chain, None)
+    day = origin or max(next_day(chain, target) for target in present)
+    with meter("load") as count:
+        members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(present, day))
+        serving = champions(lake, registry, members)
+        count(len(serving))
+    targets = list(dict.fromkeys(each.served.model.target for each in serving))
+    for target in targets:
+        check_origin(chain, target, day)
+    for each in serving:
+        check_knows(each, day)
+    counts: Counter[str] = Counter()
+    served = [each.served for each in serving]
+    with Staging("forecasts", lake.root.parent) as staged:
+        for rows in made(chain, served, day, engine(meter)):
+            staged.add(rows)
+            counts.update(dict(rows["target"].value_counts().iter_rows()))
+        publication = _publication(chain, day, serving, counts)
+        with lineage.publishing(registry):
+            with meter("publish") as count:
+                version = lake.replace("forecasts", staged, day, publication.to_metadata())
+                count(counts.total())
+            for target in targets:
+                lineage.record(registry, version, publication, target, meter.figures())
+    for line in dict.fromkeys(
+        [*(champion.notice for champion in serving if champion.notice), *chain.last_days.notices()]
+    ):
+        notice(line)
+    return day
+
+
+def _publication(
+    chain: Chain, origin: date, serving: Sequence[Champion], rows: Mapping[str, int]
+) -> lineage.Publication:  # fmt: skip
+    """What the commit and the runs say of the forecast of an origin; `rows` by target."""
+    champions_of: dict[str, list[Champion]] = {}
+    for champion in serving:
+        champions_of.setdefault(champion.served.model.target, []).append(champion)
+    parts = {
+        target: lineage.TargetLineage.from_champions(parts, rows.get(target, 0))
+        for target, parts in champions_of.items()
+    }
+    return lineage.Publication(origin, dict(chain.versions), parts)
+
+
+def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
+    """The forecast of all stores and targets, block by block."""
+    blocks = in_blocks(sorted(chain.stores["store_id"]))
+    sums = holiday_sums(chain, list(dict.fromkeys(each.model.target for each in serving)), origin)
+    yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
+
+
+def block_forecast(
+    chain: Chain, serving: Sequence[Served], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
+    stages: Stages,
+) -> pl.DataFrame:  # fmt: skip
+    """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
+
+    def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+        with stages("read") as count:
+            records = chain.block(store_ids, since)
+            count(records.demand.height)
+        return records
+
+    window = read(ids, read_window.since(origin))
+    return of_night(window, read, chain, serving, origin, stages, sums)
+
+
+def next_day(records: Source, target: str) -> date:
+    """The day after the last demand of a target that has any."""
+    last = records.last_demand_on(target)
+    assert last is not None
+    return last + timedelta(days=1)
+
+
+def check_origin(records: Source, target: str, origin: date) -> None:
+    """Raises NotKnownError for an origin in the past of the target's demand or too far beyond it."""
+    first = next_day(records, target)
+    last = first - timedelta(days=1)
+    if origin < first:
+        raise NotKnownError(
+            f"origin {origin} lies in the past and was never published: {target} is known to {last}; "
+            f"forecast from {first}, or use `daypart backtest --start {origin}`"
+        )
+    if (origin - first).days > LATE_DAYS:
+        raise NotKnownError(
+            f"origin {origin} lies beyond the data: {target} ends on {last}; ingest what came since, "
+            f"or choose an origin up to {first + timedelta(days=LATE_DAYS)}"
+        )
+
+
+def check_stores(lake: Lake, stores: Sequence[str]) -> None:
+    """Raises NotKnownError for a store that is unknown."""
+    if not stores:
+        return
+    known = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
+    unknown = sorted(set(stores) - known)
+    if unknown:
+        raise NotKnownError(
+            f"unknown store {', '.join(unknown)}: the lake has {len(known)} stores; ingest stores first"
+        )
+
+
+def write_out(rows: pl.DataFrame, path: Path) -> None:
+    """Writes CSV, Parquet or Excel by the ending, whole or not at all (`exports.write`). Raises as `check_out`."""
+    check_out(path, exports.ENDINGS)
+    with drafted(path) as draft:
+        exports.write(rows, draft, path.suffix.lower())

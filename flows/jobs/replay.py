@@ -1,0 +1,111 @@
+"""Replay: the nights of the past as they would have gone under each policy, side by side; nothing is published."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from daypart.features.chain_data import Records
+from daypart.features.errors import InputError
+from daypart.flows.config.policies import Policies
+from daypart.flows.config.prices import Prices
+from daypart.flows.config.recipes import STANDARD, USUAL, Recipes
+from daypart.flows.files.atomic_files import check_out
+from daypart.flows.jobs.hindsight import OBSERVED_WEATHER
+from daypart.flows.jobs.snapshot import read_records, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.report import replays
+from daypart.forecasting.lifecycle.policy import BUILT_IN, Policy
+from daypart.forecasting.lifecycle.replay import Replayed
+from daypart.forecasting.lifecycle.replay import replay as live
+from daypart.forecasting.models.recipe import Recipe
+
+LEAST_DAYS = 28
+
+
+@dataclass(frozen=True)
+class Nights:
+    """Which nights: from `start` to `end`, so many days apart; demand through `end` is scored."""
+
+    start: date
+    end: date
+    every_days: int = 1
+
+
+def named(asked: Sequence[str]) -> dict[str, Policy]:
+    """Policies by name: those built in, and of policy files, by the file's name without its ending.
+
+    All that are built in where none is asked for. Raises InputError for what is neither, and for two of a name.
+    """
+    found: dict[str, Policy] = {}
+    for name in asked or BUILT_IN:
+        path = Path(name)
+        if name not in BUILT_IN and path.suffix != ".toml":
+            raise InputError(f"--policy is {name!r}: expected {', '.join(BUILT_IN)} or a file such as policy.toml")
+        short = name if name in BUILT_IN else path.stem
+        if short in found:
+            raise InputError(f"--policy has two policies named {short!r}: give each file a name of its own")
+        found[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).of(STANDARD)
+    return found
+
+
+def replay(
+    lake: Lake,
+    recipe: Recipe,
+    nights: Nights,
+    policies: Mapping[str, Policy],
+    prices: Prices,
+    targets: tuple[str, ...] | None = None,
+    out: Path | None = None,
+    recipes: Recipes = USUAL,
+    progress: Callable[[str], None] = lambda text: None,
+) -> replays.Replays:
+    """Replays every target under every policy, and tells of it in `out` where that is given (.html or .md).
+
+    Models are made as in training: by the recipe, with what `recipes` has for a target over it.
+    """
+    if out is not None:
+        check_out(out, replays.ENDINGS)
+    records, _ = read_records(lake)
+    chosen = with_demand(records, targets)
+    for target in chosen:
+        _check(records, target, nights)
+    lived = [
+        live(
+            records, target, recipes.recipe(target, recipe), policies, nights.start, nights.end, nights.every_days,
+            lambda night, target=target: progress(f"{target} {night}"),  # type: ignore[misc]
+        )
+        for target in chosen
+    ]  # fmt: skip
+    told = Replayed(pl.concat(each.nights for each in lived), pl.concat(each.errors for each in lived))
+    stores = records.stores.height
+    title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"
+    done = replays.Replays(
+        title,
+        priced(told.summary(), prices),
+        told.weekly(),
+        told.nights,
+        [OBSERVED_WEATHER] * (recipe.weather == "observed"),
+    )
+    if out is not None:
+        replays.write(out, done)
+    return done
+
+
+def priced(summary: pl.DataFrame, prices: Prices) -> pl.DataFrame:
+    """With what the processor's time costs, in dollars; memory, which others use by night, is left out."""
+    return summary.with_columns(cost_dollars=pl.col("cpu_seconds") / 3600 * prices.cpu_hour)
+
+
+def _check(records: Records, target: str, nights: Nights) -> None:
+    first, last = records.first_demand_on(target), records.last_demand_on(target)
+    if nights.end < nights.start:
+        raise InputError(f"--end {nights.end} is before --start {nights.start}: choose a later end")
+    if first is None or (nights.start - first).days < LEAST_DAYS:
+        raise InputError(
+            f"--start {nights.start} leaves under {LEAST_DAYS} days of history: demand starts on {first}; start later"
+        )
+    if last is None or nights.end > last:
+        raise InputError(f"--end {nights.end} lies beyond the data: {target} ends on {last}; choose an earlier end")

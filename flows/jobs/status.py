@@ -1,0 +1,245 @@
+"""Status: what a home holds and who served when, without changing it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from daypart.features.errors import DaypartError
+from daypart.features.tables.schemas import TABLES, TARGETS
+from daypart.flows.audit.audit_history import Move, Request, Spell, Trail, units, unrecorded
+from daypart.flows.audit.records import Audit
+from daypart.flows.governance.alias_reconciliation import differences
+from daypart.flows.governance.approval import awaited, pending, who
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.governance.settings_audit import may_declare, undeclared, unreadable
+from daypart.flows.jobs.rebuild import Rebuilt, rebuild
+from daypart.flows.lake.lake import Lake
+from daypart.flows.maintenance.maintain import rebuildable_since
+from daypart.flows.registry.registry import Registry, table_versions
+
+CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc", "ingested_utc")
+"""The column that says which time a table spans; stores and declared hours have none."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is there and what wants attention.
+
+    Tables with rows, Delta version, first and last time; by unit the aliases, what `serves` (null: no version is whole)
+    and figures of that; the last publication; the
+    requests that wait for an approval; files that are not as declared; and what does not fit together.
+    """
+
+    tables: list[dict[str, object]]
+    models: list[dict[str, object]]
+    published: dict[str, object]
+    pending: list[dict[str, object]]
+    undeclared: list[dict[str, object]]
+    notices: list[str]
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day: who served, the publication of that origin or the latest before, and whether it can be made again.
+
+    `fault` says why it could not be tried, where it could not; `notices` where what serves is not what is on record.
+    Publications since `rebuildable_since` (UTC) can be made again; null = all, as nothing was ever removed.
+    """
+
+    date: date
+    served: list[dict[str, object]]
+    rebuilt: Rebuilt | None
+    fault: str
+    notices: list[str]
+    rebuildable_since: datetime | None = None
+
+
+def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str] = ()) -> Status:
+    """What is in the lake and the registry now; empty where nothing is. `notices` are known already.
+
+    What cannot be read is left out, with the reason among the notices.
+    """
+    seen = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
+    for name in (*TABLES, "clocks", "pos_lines", "pos_sources", "forecasts", "scores"):
+        with _noted(seen):
+            seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
+    recorded = _audit(lake, registry, seen)
+    records = Audit.empty() if recorded is None else recorded
+    if records.height:
+        seen.tables.append(_described("audit", lake.version("audit"), records.lazy()))
+    with _noted(seen):
+        models, differing = _models(lake, registry, recorded)
+        seen.models.extend(models)
+        seen.notices.extend(differing)
+    seen.pending.extend(_waiting(registry, records, request, now, seen) for request in pending(records))
+    with _noted(seen):
+        seen.undeclared.extend(_undeclared(lake, registry, seen))
+    with _noted(seen):
+        seen.published.update(_published(lake))
+    return replace(seen, notices=list(dict.fromkeys(seen.notices)))
+
+
+@contextmanager
+def _noted(seen: Status) -> Iterator[None]:
+    """Adds to the notices why a part cannot be read, and goes on without it."""
+    try:
+        yield
+    except DaypartError as error:
+        seen.notices.append(str(error))
+
+
+def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
+    """Every version that served on the day (UTC), since when, why, who agreed, on which data it was trained.
+
+    With `again` the publication of that origin, or the latest before, is rebuilt and compared.
+    """
+    served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
+    _, notices = _models(lake, registry, Audit(lake).records())
+    since = rebuildable_since(lake)
+    try:
+        origin = _origin(lake, day) if again else None
+        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", notices, since)
+    except DaypartError as failed:
+        return Day(day, served, None, str(failed), notices, since)
+
+
+def spells(lake: Lake, registry: Registry) -> list[Spell]:
+    """Every version's time of service, by unit and in order, from the audit records.
+
+    A champion that was moved outside of daypart comes last, at an unknown time.
+    """
+    records, aliases = Audit(lake).records(), registry.aliases()
+    found: list[Spell] = []
+    for unit in dict.fromkeys((*TARGETS, *units(records), *aliases)):
+        champion = aliases.get(unit, {}).get("champion")
+        recorded = Trail.of(records, unit).seen(champion).spells
+        if champion is not None and (not recorded or recorded[-1].version != champion):
+            recorded = unrecorded(unit, recorded, champion)
+        found += recorded
+    return found
+
+
+def on(day: date, known: Sequence[Spell]) -> list[Spell]:
+    """Those of the times of service that touch the day (UTC)."""
+    start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
+    begun = (spell for spell in known if (spell.since or spell.not_before or start) < end)
+    # What began and ended on the day at one moment did serve.
+    return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
+
+
+def _served(registry: Registry, spell: Spell) -> dict[str, object]:
+    about = registry.describe_all({spell.unit: spell.version}).get(spell.unit, {"tags": {}, "params": {}})
+    return {
+        **{"unit": spell.unit, "version": spell.version, "since": spell.since, "until": spell.until},
+        **{"ended": spell.ended, "by": spell.by, "agreed": spell.agreed, "why": spell.why},
+        **{"trained_as_of": about["params"].get("as_of"), "trained_on": table_versions(about["tags"])},
+    }
+
+
+def _origin(lake: Lake, day: date) -> date | None:
+    """The latest origin published for the day or before."""
+    origins = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") <= day)
+    found = origins.select(pl.col("origin_date").max()).collect().item()
+    return found if isinstance(found, date) else None
+
+
+def _waiting(
+    registry: Registry, records: pl.DataFrame, request: Request, now: datetime, seen: Status
+) -> dict[str, object]:
+    """A reminder: what is asked for, for how long, and who must agree; empty where the rules cannot be read."""
+    at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
+    waits_for = ""
+    with _noted(seen):
+        waits_for = who(awaited(registry, records, request))
+    return {
+        **{"request": request.number, "unit": request.unit, "does": request.does, "version": request.version},
+        **{"asked_by": request.role, "waits_hours": round((at_utc - request.at_utc) / timedelta(hours=1), 1)},
+        **{"waits_for": waits_for, "why": request.reason},
+    }
+
+
+def _undeclared(lake: Lake, registry: Registry, seen: Status) -> list[dict[str, object]]:
+    """Files that are not as declared, and who may declare them; nobody where the rules cannot be read."""
+    roles: dict[str, tuple[str, ...]] = {}
+    changes = undeclared(lake, registry)
+    for change in changes:
+        with _noted(seen):
+            roles[change.file] = may_declare(lake, registry, change.file)
+    return [
+        {"file": change.file, "change": change.kind, "may_declare": " or ".join(roles.get(change.file, ()))}
+        for change in changes
+    ]
+
+
+def _models(lake: Lake, registry: Registry, records: pl.DataFrame | None) -> tuple[list[dict[str, object]], list[str]]:
+    """One row per unit with a champion, and what of champions is refused, not as the audit has it, or under way.
+
+    Null records are an audit that cannot be read: nothing is compared with it.
+    """
+    aliases, serving = registry.aliases(), ModelStore(lake, registry).serving_versions()
+    about = registry.describe_all({unit: version for unit, (version, _) in serving.items() if version is not None})
+    ordered = [unit for unit in dict.fromkeys((*TARGETS, *sorted(serving))) if unit in serving]
+    models = [_model(unit, aliases.get(unit, {}), serving[unit][0], about.get(unit)) for unit in ordered]
+    differing = {} if records is None else differences(records, aliases)
+    moves = () if records is None else [(unit, Trail.of(records, unit).under_way) for unit in units(records)]
+    return models, [
+        *(notice for _, notice in serving.values() if notice),
+        # Of an alias that is gone the notice above says more.
+        *(line for unit, line in differing.items() if "champion" in aliases.get(unit, {}) or unit not in serving),
+        *(_under_way(move, aliases.get(unit, {}).get("champion")) for unit, move in moves if move is not None),
+    ]  # fmt: skip
+
+
+def _under_way(move: Move, champion: int | None) -> str:
+    told = f"{move.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not recorded"
+    request = "" if move.request is None else f" (`daypart approve {move.request.number}`)"
+    return f"{told}; v{champion} serves: do it again{request}, which ends it"
+
+
+def _audit(lake: Lake, registry: Registry, seen: Status) -> pl.DataFrame | None:
+    """The audit's records; null where none can be read. It is noted where they are not as they were written."""
+    audit, records = Audit(lake, registry), None
+    with _noted(seen):
+        records = audit.records()
+        audit.check()
+    return records
+
+
+def _table(lake: Lake, name: str) -> dict[str, object]:
+    return _described(name, lake.version(name), lake.scan(name))
+
+
+def _described(name: str, version: int | None, rows: pl.LazyFrame) -> dict[str, object]:
+    columns = rows.collect_schema().names()
+    clock = next((pl.col(column) for column in CLOCKS if column in columns), pl.lit(None))
+    found = rows.select(rows=pl.len(), first=clock.min(), last=clock.max()).collect().row(0, named=True)
+    return {"table": name, "version": version, **found}
+
+
+def _model(
+    unit: str, named: Mapping[str, int], serves: int | None, about: Mapping[str, Any] | None
+) -> dict[str, object]:
+    params, metrics = (about["params"], about["metrics"]) if about else ({}, {})
+    return {
+        "target": unit,
+        "champion": named.get("champion"),
+        "serves": serves,
+        "challenger": named.get("challenger"),
+        "as_of": params.get("as_of"),
+        "rolling_wape_bps": metrics.get("rolling_model_wape_bps"),
+        "rolling_incumbent_wape_bps": metrics.get("rolling_incumbent_wape_bps"),
+    }
+
+
+def _published(lake: Lake) -> dict[str, object]:
+    if not lake.exists("forecasts"):
+        return {}
+    rows = lake.scan("forecasts")
+    last = rows.filter(pl.col("origin_date") == pl.col("origin_date").max())
+    return last.select(
+        origin=pl.col("origin_date").first(), stores=pl.col("store_id").n_unique(), rows=pl.len()
+    ).collect().row(0, named=True)  # fmt: skip

@@ -1,0 +1,221 @@
+"""Train: read the records, make a challenger for each unit, register it, gate it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.audit import hash_chain as chains
+from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.records import Audit
+from daypart.flows.compute.meter import Meter, Usage
+from daypart.flows.config.governance import AUTOMATION, Governance
+from daypart.flows.config.policies import Policies
+from daypart.flows.config.portfolio import Portfolio, Unit
+from daypart.flows.config.recipes import USUAL, Recipes
+from daypart.flows.files.lock import held
+from daypart.flows.governance import units
+from daypart.flows.governance.champion_switch import mend
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.governance.promotion import promote
+from daypart.flows.governance.settings_audit import mark
+from daypart.flows.jobs import card
+from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry.registry import Registry, digest
+from daypart.forecasting.lifecycle.policy import Policy
+from daypart.forecasting.models.engine import Engine, Local
+from daypart.forecasting.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from daypart.forecasting.lifecycle.gate import Verdict
+    from daypart.forecasting.models.model import Model
+    from daypart.forecasting.models.trainer import Workshop
+
+Maker = Callable[[Meter], Engine]
+"""Makes a job's engine."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One unit's outcome: the version that was registered (or already served), what the gate said, what it took.
+
+    The version is null where too little is known of the unit's stores to learn from; others were trained.
+    """
+
+    target: str
+    version: int | None
+    promoted: bool
+    reason: str
+    as_of: date
+    figures: dict[str, float]
+    usage: list[Usage]
+    cost_dollars: float
+    unit: str
+    tier: str
+
+
+def train(
+    lake: Lake,
+    registry: Registry,
+    recipe: Recipe,
+    targets: tuple[str, ...] | None = None,
+    as_of: date | None = None,
+    engine: Maker = Local,
+    recipes: Recipes = USUAL,
+    names: Sequence[str] | None = None,
+    engines: Mapping[str, Maker] | None = None,
+    now: datetime | None = None,
+    role: str = AUTOMATION,
+    asked: str = "",
+) -> list[Trained]:
+    """Trains every unit on what was known at `as_of` (default: the day after the last demand), by an engine.
+
+    Units are those of the home's portfolio, or the named ones of it (`units.chosen`); each learns from its segment's
+    stores by its tier's recipe: `recipe`, or where `recipes` has settings for it those over it. A tier that asks for
+    an engine is trained by that of `engines`, if it is there. Raises NotKnownError where no unit can learn anything.
+
+    The challenger alias always names the version trained last; if the gate agrees its promotion is asked for, which
+    may wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the
+    version that is there, and what people decided about that (`decided`) stands. What was made and judged, and why it
+    was `asked` for, is audited as of `now` (default: the midnight of the day trained on).
+    Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
+    DamagedError where the audit is not as it was written.
+    """
+    from daypart.forecasting.models.trainer import chain_sums
+
+    policies = Policies.of_home(registry.settings.policy)
+    chain = Chain.of(lake)
+    portfolio = Portfolio.read(registry.settings.portfolio)
+    days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
+    members = units.members(chain, portfolio, days)
+    if names is not None:
+        members = units.chosen(members, names, chain.stores)
+    made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
+    governance = Governance.read(registry.settings.governance)
+    for unit in made:
+        governance.check("retrain", unit.tier, unit.name, role)
+    Audit(lake, registry).check()
+    done, marked = [], mark(lake, registry)
+    for target, day in days.items():
+        mine = [unit for unit in members if unit.target == target]
+        sums = chain_sums(chain, target, day) if mine else None
+        for unit in mine:
+            own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
+            at = now or datetime.combine(day, time())
+            policy = policies.of(unit.tier)
+            by = at, role, asked, marked
+            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, *by)
+            done.append(job.run())
+    if all(each.version is None for each in done):
+        raise NotKnownError(done[0].reason)
+    return done
+
+
+def decided(records: pl.DataFrame, unit: str, version: int) -> str:
+    """What people decided about a version before, in words: it was replaced or rejected; empty where nothing."""
+    mine = records.filter(pl.col("unit") == unit).sort("sequence")
+    details = [json.loads(text) for text in mine["details"]]
+    if any((each.get("state"), each.get("version")) == ("rejected", version) for each in details):
+        return f"a request for v{version} was rejected: `daypart promote {unit} --version {version}` asks again"
+    if version in Trail.of(records, unit).served:
+        return f"v{version} served before: `daypart promote {unit} --version {version}` lets it serve again"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What one unit's training takes."""
+
+    chain: Chain
+    registry: Registry
+    unit: Unit
+    store_ids: Sequence[str]
+    recipe: Recipe
+    policy: Policy
+    as_of: date
+    engine: Maker
+    sums: pl.DataFrame | None
+    now: datetime
+    role: str
+    asked: str
+    marked: Mapping[str, Sequence[str]]
+
+    def run(self) -> Trained:
+        """Makes a challenger, gates it, registers it and promotes it if it may serve."""
+        from daypart.forecasting.lifecycle.gate import gate
+        from daypart.forecasting.models.model import Model
+        from daypart.forecasting.models.trainer import Workshop
+
+        unit, registry = self.unit, self.registry
+        meter = Meter(registry.settings.prices)
+        try:
+            engine = self.engine(meter)
+            workshop = Workshop(self.chain, unit.target, self.recipe, self.as_of, engine, self.store_ids, self.sums)
+            challenger = workshop.train(self.as_of)
+        except NotKnownError as unknown:
+            return self.told(None, False, str(unknown), {}, meter)
+        files, store = challenger.files(), ModelStore(self.chain.lake, registry)
+        serving = store.serving_one(unit.name)
+        if serving is not None and serving.files == files:
+            mend(self.chain.lake, registry, unit.name, self.now)
+            which = "the model that serves in place of the champion" if serving.refused else "the champion"
+            return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
+        verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
+        # Of two that train at once one waits, and then finds the other's version, and it serving.
+        with meter("register"), held(registry.settings.home / "register.lock"):
+            known = store.identical(unit.name, self.as_of, files)
+            version = known or self.registered(challenger, workshop, verdict, meter)
+            if registry.version_of(unit.name, "challenger") != version:
+                registry.set_alias(unit.name, "challenger", version)
+            self.audited(version, verdict, digest(files))
+            serves, reason = self.promoted(version, verdict)
+        if known is not None:
+            reason = f"{reason}; v{version} is this very model: nothing new is registered"
+        return self.told(version, serves, reason, challenger.trained_on, meter)
+
+    def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
+        """The new version of the unit's model, with its card."""
+        name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
+        params = {"as_of": day, **self.recipe.model_dump(mode="json")}
+        figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
+        run = self.registry.record("train", name, params, figures, reads, challenger.files())
+        card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
+        tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
+        tags |= {f"read.{table}": str(version) for table, version in reads.items()}
+        return self.registry.register(name, run, tags)
+
+    def told(self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter) -> Trained:
+        """The outcome."""
+        unit, took = self.unit, (meter.usage(), meter.dollars())
+        return Trained(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
+
+    def audited(self, version: int, verdict: "Verdict", sha256: str) -> None:
+        """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""
+        audit, name = Audit(self.chain.lake, self.registry), self.unit.name
+        said = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
+        said |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
+        if self.asked:
+            said["asked"] = self.asked
+        mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
+        if chains.canonical(said) not in mine["details"].tail(1):
+            audit.append(self.now, self.role, "retrain", name, said)
+
+    def promoted(self, version: int, verdict: "Verdict") -> tuple[bool, str]:
+        """Whether the version serves now, and why or what it waits for."""
+        if not verdict.promote:
+            return False, verdict.reason
+        decision = decided(Audit(self.chain.lake, self.registry).records(), self.unit.name, version)
+        if decision:
+            return False, f"{verdict.reason}; {decision}"
+        asked = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
+        try:
+            outcome = promote(*asked)
+        except InputError as refused:
+            return False, f"{verdict.reason}; {refused}"
+        serves = outcome.state == "serves"
+        return serves, verdict.reason if serves else f"{verdict.reason}; {outcome.told}"

@@ -1,0 +1,237 @@
+"""Tune: search for settings that forecast better, go on where the search was left, write what it proposes."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daypart.flows.compute.meter import Meter
+from daypart.flows.config.portfolio import Portfolio
+from daypart.flows.config.recipes import STANDARD, Recipes
+from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.governance import units
+from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.registry import tuning_studies
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.models.engine import Local
+from daypart.forecasting.models.recipe import Recipe
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from daypart.forecasting.models.tuning import Judge, Proposal
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How far to search for each target, earlier calls included: trials, and the minutes that they may take.
+
+    No trial begins when the minutes are over, but the first.
+    """
+
+    trials: int = 30
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One target's study: on what, how many trials of which how many pruned, and what came of it.
+
+    `before_bps` and `best_bps` are the WAPEs (hour, day, mean) of the present settings, which are trial 0, and of the
+    best trial on the same origins. `settings` are those proposed that differ from the present: none where these stand.
+    """
+
+    target: str
+    tier: str
+    as_of: date
+    weather: str
+    seed: int
+    stores: int
+    origins: list[date]
+    trials: int
+    pruned: int
+    best: int
+    before_bps: dict[str, float]
+    best_bps: dict[str, float]
+    gain_bps: float
+    at_least_bps: float
+    settings: dict[str, Any]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tunings:
+    """What every target's study came to, and the file that proposes it."""
+
+    tuned: list[Tuned]
+    out: Path
+
+
+def tune(
+    lake: Lake,
+    registry: Registry,
+    recipe: Recipe,
+    budget: Budget,
+    now: datetime,
+    out: Path | None = None,
+    tier: str = STANDARD,
+    targets: tuple[str, ...] | None = None,
+    as_of: date | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Tunings:
+    """Tunes every target on what was known at `as_of` (default: the day after the last demand), within the budget.
+
+    What is proposed is the home's `recipes.toml` with the tuned settings in place of theirs: put there, it takes
+    effect. By default it is written beside the home's studies. Where the home's portfolio has units in the tier, it is
+    tuned on their stores together, as one model. The same data, recipe and trials give the same
+    proposal, whether the search was made in one go or cut off and taken up again.
+    """
+    if out is not None:
+        check_out(out, (".toml",))
+    chain = Chain.of(lake)
+    recipes = Recipes.read(registry.settings.recipes)
+    days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
+    stores = _stores(chain, Portfolio.read(registry.settings.portfolio), tier, days)
+    searches = [
+        _Search(chain, registry, target, tier, recipe, day, now, stores[target]) for target, day in days.items()
+    ]
+    tuned = []
+    for search in searches:
+        done, recipes = search.run(recipes, budget, progress)
+        tuned.append(done)
+    path = out or registry.settings.studies / "recipes.toml"
+    with drafted(path) as draft:
+        draft.write_bytes(_file(tuned, recipes, now))
+    return Tunings(tuned, path)
+
+
+def _stores(chain: Chain, portfolio: Portfolio, tier: str, days: Mapping[str, date]) -> dict[str, Sequence[str]]:
+    """By target, the stores of the tier's units; all where it has none."""
+    found: dict[str, Sequence[str]] = dict.fromkeys(days, chain.stores["store_id"].sort().to_list())
+    members = units.members(chain, portfolio, days)
+    for target in days:
+        mine = [ids for unit, ids in members.items() if (unit.target, unit.tier) == (target, tier)]
+        found[target] = sorted(name for ids in mine for name in ids) or found[target]
+    return found
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search for one target's settings."""
+
+    chain: Chain
+    registry: Registry
+    target: str
+    tier: str
+    usual: Recipe
+    as_of: date
+    now: datetime
+    store_ids: Sequence[str]
+
+    def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[Tuned, Recipes]:
+        """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
+        from daypart.forecasting.models import tuning
+        from daypart.forecasting.models.trainer import Workshop
+
+        meter, settings = Meter(self.registry.settings.prices), self.registry.settings
+        present = recipes.recipe(self.target, self.usual, self.tier)
+        workshop = Workshop(self.chain, self.target, present, self.as_of, Local(meter), self.store_ids)
+        judge = tuning.Judge(workshop, self.as_of)
+        with tuning_studies.opened(settings.studies, self._name(present)) as study:
+            while _goes_on(done := tuning.done(study), budget):
+                progress(f"{self.target} trial {len(done) + 1} of {budget.trials}")
+                tuning.step(study, judge)
+            tried = done[: budget.trials]
+            proposal = tuning.propose(tried, judge)
+            tuned = self._tuned(judge, tried, proposal)
+            proposed = recipes.with_recipe(self.target, proposal.recipe, self.usual, self.tier)
+            # Whoever else would record it has to wait for the study.
+            identifying = {"study": study.study_name, "tried": str(len(tried))}
+            if self.registry.runs("tune", self.target, identifying).is_empty():
+                self._record(identifying, present, tuned, _file([tuned], proposed, self.now), tried, meter)
+        return tuned, proposed
+
+    def _name(self, present: Recipe) -> str:
+        """The same for the same data, date, tier and present settings, whose seed is the search's as well."""
+        some = [self.store_ids] if len(self.store_ids) < self.chain.stores.height else []
+        told = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions), *some], sort_keys=True)
+        return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+    def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> Tuned:
+        present, proposed = (each.model_dump(mode="json") for each in (judge.present, proposal.recipe))
+        return Tuned(
+            target=self.target,
+            tier=self.tier,
+            as_of=self.as_of,
+            weather=judge.present.weather,
+            seed=judge.present.seed,
+            stores=judge.rows["store_id"].n_unique(),
+            origins=judge.rows["origin_date"].unique().sort().to_list(),
+            trials=len(tried),
+            pruned=sum(trial.state.name == "PRUNED" for trial in tried),
+            best=proposal.trial,
+            before_bps=proposal.before,
+            best_bps=proposal.best,
+            gain_bps=proposal.gain_bps,
+            at_least_bps=proposal.at_least_bps,
+            settings={name: value for name, value in proposed.items() if value != present[name]},
+            reason=_reason(proposal),
+        )
+
+    def _record(
+        self,
+        identifying: Mapping[str, str],
+        present: Recipe,
+        tuned: Tuned,
+        file: bytes,
+        tried: "Sequence[FrozenTrial]",
+        meter: Meter,
+    ) -> None:
+        from daypart.forecasting.models.tuning import table
+
+        params = {
+            **{"as_of": self.as_of.isoformat(), "tier": self.tier, **identifying, "reason": tuned.reason},
+            **{"first_origin": str(tuned.origins[0]), "last_origin": str(tuned.origins[-1])},
+            **{"proposed": tuned.settings, **present.model_dump(mode="json")},
+        }
+        wapes = {"before": tuned.before_bps, "best": tuned.best_bps}
+        figures = {f"{level}_{name}_wape_bps": bps for name, told in wapes.items() for level, bps in told.items()}
+        figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
+        files, tables = {"recipes.toml": file}, {"trials": table(tried)}
+        metrics = {**figures, **meter.figures()}
+        self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
+
+
+def _goes_on(done: "Sequence[FrozenTrial]", budget: Budget) -> bool:
+    """Whether the budget has another trial; the present settings are tried at any rate."""
+    minutes = sum(trial.duration.total_seconds() for trial in done if trial.duration) / 60
+    return not done or (len(done) < budget.trials and (budget.minutes is None or minutes < budget.minutes))
+
+
+def _reason(proposal: "Proposal") -> str:
+    if proposal.trial == 0:
+        return "no trial is better than the present settings: they stand"
+    told = f"trial {proposal.trial} is {proposal.gain_bps:.0f} bps better"
+    if proposal.better:
+        return f"{told}, at least {proposal.at_least_bps:.0f}"
+    return f"{told}, but not beyond chance (at least {proposal.at_least_bps:.0f}): the present settings stand"
+
+
+def _file(tuned: Sequence[Tuned], recipes: Recipes, now: datetime) -> bytes:
+    """The recipes as a file that says what they rest on."""
+    lines = [f"Proposed by `daypart tune` on {now:%Y-%m-%d}. It takes effect as recipes.toml in the home."]
+    for each in tuned:
+        before, best = each.before_bps, each.best_bps
+        lines += [
+            f"{each.target}, {each.tier}: {each.stores} stores, {len(each.origins)} origins from {each.origins[0]} to "
+            f"{each.origins[-1]}, as of {each.as_of}.",
+            f"  {each.trials} trials, {each.pruned} pruned; weather {each.weather}, seed {each.seed}.",
+            f"  WAPE {before['hour']:.0f} bps by the hour, {before['day']:.0f} by the day; "
+            f"the best trial's {best['hour']:.0f} and {best['day']:.0f}.",
+            f"  {each.reason[0].upper()}{each.reason[1:]}.",
+        ]
+    return ("".join(f"# {line}\n" for line in lines) + "\n" + recipes.text()).encode()

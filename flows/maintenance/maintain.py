@@ -1,0 +1,252 @@
+"""Maintenance: compacts the lake's tables and removes what no retention rule needs."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from daypart.features.clock import utc_moment
+from daypart.features.errors import NotKnownError
+from daypart.features.tables.schemas import TABLES
+from daypart.flows.audit.audit_history import Trail, units
+from daypart.flows.audit.records import Audit
+from daypart.flows.config.governance import AUTOMATION
+from daypart.flows.config.settings import LEAST_DAYS, RETENTIONS
+from daypart.flows.files.lock import held
+from daypart.flows.governance.approval import pending
+from daypart.flows.governance.settings_audit import mark
+from daypart.flows.lake import table_upkeep
+from daypart.flows.lake.lake import Lake
+from daypart.flows.lake.table_log import TableLog
+from daypart.flows.lake.tables import LAKE
+from daypart.flows.maintenance import leftovers
+from daypart.flows.maintenance.lake_cleanup import TableCleanup, remove_empty_folders
+from daypart.flows.maintenance.run_cleanup import RunCleanup
+from daypart.flows.registry.registry import Registry, StoredRun, table_versions
+
+TABLES_CLEANED = tuple(name for name in LAKE if name != "audit")
+"""The audit's table is never compacted or cut: verification reads every commit and every file of it."""
+BY_ORIGIN = ("forecasts", "scores", "tallies")
+"""In the order in which old origins are deleted: one that is published and has no scores would be scored."""
+REBUILT = (*TABLES, "forecasts")
+"""The tables whose versions a rebuild reads."""
+
+
+@dataclass(frozen=True)
+class TableRemoval:
+    """What was removed of one table; its versions from `keep_from` on can be read, and those `pinned`."""
+
+    table: str
+    origins: int
+    log_entries: int
+    files: int
+    keep_from: int
+    pinned: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What was removed: of each table, MLflow runs, model versions that never served, and files of the home."""
+
+    tables: list[TableRemoval]
+    runs: int
+    versions: list[str]
+    refusals: int
+    leftovers: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What one call did: files that were put together by table, checkpoints written, and what was removed.
+
+    Publications since `rebuildable_since` (UTC) can be made again; null = all. `record` is the number of the audit's
+    record of what was removed, null where nothing was.
+    """
+
+    compacted: dict[str, int]
+    checkpoints: int
+    removed: Removed
+    rebuildable_since: datetime | None
+    record: int | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be removed, as of one moment; false where nothing is. Whatever is written later is not in it.
+
+    `origins` are the first date that stays and how many go, by table: of lines their dates.
+    """
+
+    tables: list[TableCleanup]
+    origins: dict[str, tuple[date, int]]
+    runs: RunCleanup
+    refusals: list[Path]
+    drafts: list[Path]
+    untouched_since: datetime
+
+    def __bool__(self) -> bool:
+        return bool(self.origins or self.refusals or self.drafts or self.runs or any(self.tables))
+
+    def removed(self, registry: Registry) -> Removed:
+        """The plan in numbers."""
+        tables = [
+            TableRemoval(
+                each.table, self.origins.get(each.table, (None, 0))[1], len(each.log_entries), len(each.files),
+                each.keep_from, each.pinned,
+            )
+            for each in self.tables if each or each.table in self.origins
+        ]  # fmt: skip
+        paths = [path for each in self.tables for path in (*each.log_entries, *each.files)]
+        size = sum(_size(path) for path in (*paths, *self.refusals, *self.drafts)) + self.runs.size(registry)
+        versions = [f"{unit}-v{version}" for unit, version in self.runs.versions]
+        drafts = len(self.drafts) + len(self.runs.folders)
+        return Removed(tables, len(self.runs.runs), versions, len(self.refusals), drafts, size)
+
+
+def maintain(lake: Lake, registry: Registry, now: datetime) -> Maintained:
+    """Compacts tables, writes checkpoints, and removes versions, origins, runs and files by the home's settings.
+
+    What is to go is audited in one record before anything is removed: a process that is killed leaves the rest to the
+    next call. What stays whatever its age: the versions of tables that a champion, a challenger or a version that
+    waits for an approval was trained on; every model version that ever served, that an alias names or that waits; the
+    audit. Nothing that was written in the last LEAST_DAYS goes, so readers and writers under way are safe. A second
+    call at the same time waits for the first. Raises DamagedError where the audit or a table's log cannot be read;
+    nothing is removed then.
+    """
+    moment = utc_moment(now)
+    with held(registry.settings.home / "maintain.lock"):
+        Audit(lake, registry).check()
+        plan = _planned(lake, registry, moment)
+        removed = plan.removed(registry)
+        record = _recorded(lake, registry, now, removed) if plan else None
+        for name, (before, _) in plan.origins.items():
+            table_upkeep.delete(lake, name, before)
+        compacted = _compacted(lake)
+        for table in plan.tables:
+            if table.log_entries:
+                table_upkeep.forget_removals(lake, table.table, registry.settings.versions_days)
+        checkpoints = sum(table.write_checkpoints(lake) for table in plan.tables)
+        plan.runs.remove(registry)
+        for path in (*plan.refusals, *plan.drafts):
+            path.unlink(missing_ok=True)
+        # Log entries go last: whoever opened a table before its checkpoint was written has long read it.
+        for table in plan.tables:
+            table.remove()
+            remove_empty_folders(lake.root / table.table, plan.untouched_since)
+    return Maintained(compacted, checkpoints, removed, rebuildable_since(lake), record)
+
+
+def rebuildable_since(lake: Lake) -> datetime | None:
+    """The moment (UTC) since which every publication can be made again; null where no version was ever removed."""
+    logs = [TableLog.read(lake.root / name) for name in REBUILT if lake.exists(name)]
+    return max((log.written(log.oldest) for log in logs if log.oldest > 0), default=None)
+
+
+def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:
+    settings, untouched_since = registry.settings, moment - timedelta(days=LEAST_DAYS)
+    since = moment - timedelta(days=settings.versions_days)
+    waiting = {request.unit: request.version for request in pending(Audit(lake).records())}
+    pinned = _trained_on(registry, waiting)
+    found = (TableCleanup.plan(lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED)
+    tables = [table for table in found if table is not None]
+    old = {**_old_origins(lake, registry), **_old_lines(lake, registry, moment)}
+    kept_from = {table.table: table.keep_from for table in tables}
+    first = old["forecasts"][0] if "forecasts" in old else date.min
+
+    def is_rebuilt(run: StoredRun) -> bool:
+        """Whether it is of a publication that can be made again afterwards."""
+        if run.tags.get("job") != "forecast" or date.fromisoformat(run.params["origin"]) < first:
+            return False
+        return all(name in kept_from and version >= kept_from[name] for name, version in run.reads.items())
+
+    days = max(settings.runs_days, settings.versions_days)
+    return _Plan(
+        tables,
+        old,
+        RunCleanup.plan(registry, moment, days, _needed(lake, registry, waiting), untouched_since, is_rebuilt),
+        leftovers.refusals(settings.home, moment - timedelta(days=settings.refusals_days)),
+        leftovers.drafts(settings.home, untouched_since),
+        untouched_since,
+    )
+
+
+def _needed(lake: Lake, registry: Registry, waiting: Mapping[str, int]) -> dict[str, set[int]]:
+    """By unit, the model versions that ever served, or wait, or made a forecast that may be made again."""
+    records, aliases = Audit(lake).records(), registry.aliases()
+    needed = {
+        unit: Trail.of(records, unit).seen(aliases.get(unit, {}).get("champion")).served for unit in units(records)
+    }
+    for unit, version in waiting.items():
+        needed.setdefault(unit, set()).add(version)
+    newest = max(table_upkeep.partitions(lake, "forecasts"), default=date.min)
+    since = newest - timedelta(days=min(registry.settings.versions_days, (newest - date.min).days))
+    recent = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") >= since)
+    for name in recent.select(pl.col("model_version").unique()).collect().to_series():
+        unit, _, version = name.rpartition("-v")
+        needed.setdefault(unit, set()).add(int(version))
+    return needed
+
+
+def _trained_on(registry: Registry, waiting: Mapping[str, int]) -> dict[str, set[int]]:
+    """By table, the versions that champions, challengers and what waits were trained on."""
+    read: dict[str, set[int]] = {}
+    aliases = registry.aliases()
+    for unit, named in aliases.items():
+        for version in {*named.values(), *([waiting[unit]] if unit in waiting else [])}:
+            # An alias may name a version that is gone: `status` tells of it.
+            with suppress(NotKnownError):
+                tags = registry.describe(unit, version)["tags"]
+                for table, number in table_versions(tags).items():
+                    read.setdefault(table, set()).add(number)
+    return read
+
+
+def _old_origins(lake: Lake, registry: Registry) -> dict[str, tuple[date, int]]:
+    """By table, the first origin that stays and how many are older; the latest published one counts as day 0."""
+    newest = max(table_upkeep.partitions(lake, "forecasts"), default=None)
+    if newest is None:
+        return {}
+    settings = registry.settings
+    days = {"forecasts": settings.forecasts_days, "scores": settings.scores_days, "tallies": settings.scores_days}
+    firsts = {table: newest - timedelta(days=days[table]) for table in BY_ORIGIN}
+    counts = {table: len(table_upkeep.partitions(lake, table, first)) for table, first in firsts.items()}
+    return {table: (firsts[table], count) for table, count in counts.items() if count}
+
+
+def _old_lines(lake: Lake, registry: Registry, moment: datetime) -> dict[str, tuple[date, int]]:
+    """The first date whose point-of-sale lines stay and how many are older; a date ahead of the clock counts not."""
+    newest = max((day for day in table_upkeep.partitions(lake, "pos_lines") if day <= moment.date()), default=None)
+    if newest is None:
+        return {}
+    first = newest - timedelta(days=min(registry.settings.lines_days, (newest - date.min).days))
+    count = len(table_upkeep.partitions(lake, "pos_lines", first))
+    return {"pos_lines": (first, count)} if count else {}
+
+
+def _compacted(lake: Lake) -> dict[str, int]:
+    """Compacts every table; how many files were put together, by table.
+
+    Of an origin that was published after it was scored the times of its files tell that it is to be scored: those stay
+    as they are. An origin of which anything was scored is not published again.
+    """
+    published, scored = lake.written("forecasts", "origin_date"), lake.written("scores", "origin_date")
+    settled = {origin for origin, moment in scored.items() if moment >= published.get(origin, moment)}
+    counts = {name: table_upkeep.compact(lake, name, settled if name in BY_ORIGIN else None) for name in TABLES_CLEANED}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _recorded(lake: Lake, registry: Registry, now: datetime, removed: Removed) -> int:
+    """Audits what is about to be removed, and by which settings; the record's number."""
+    settings = {name: getattr(registry.settings, name) for name in RETENTIONS}
+    details = {"removed": asdict(removed), "settings": settings, **mark(lake, registry)}
+    return Audit(lake, registry).append(now, AUTOMATION, "maintain", "", details).sequence
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0

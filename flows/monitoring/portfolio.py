@@ -1,0 +1,128 @@
+"""Portfolio: each unit with its owner, champion, accuracy, last retraining, cost and health."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+
+from daypart.flows.config.portfolio import Portfolio, Unit
+from daypart.flows.governance import units
+from daypart.flows.governance.champions import serving
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.jobs.forecast import next_day
+from daypart.flows.jobs.snapshot import Chain, with_demand
+from daypart.flows.lake.lake import Lake
+from daypart.flows.monitoring.monitor import counted
+from daypart.flows.registry.registry import Registry
+from daypart.forecasting.metrics import score_tallies
+
+RECENT_DAYS = 28
+"""Published origins of so many days before the latest scored one count."""
+FIGURES = ("accuracy_bps", "gain_bps", "excess_bps", "bias_bps")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One unit as it stands.
+
+    `champion` is the version that serves it, of its whole chain's model where `health` says so. Figures are those of
+    `accuracy.score` by the hour, of what was published lately; `excess_bps` is the error above the floor, null for
+    money. `as_of` and `cost_dollars` are of its last training.
+    """
+
+    unit: str
+    tier: str
+    owner: str
+    stores: int
+    champion: str | None
+    accuracy_bps: float | None
+    gain_bps: float | None
+    excess_bps: float | None
+    bias_bps: float | None
+    as_of: date | None
+    cost_dollars: float | None
+    health: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """All units, and what to know of the portfolio's file."""
+
+    units: list[Standing]
+    notices: list[str]
+
+
+def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = None) -> Listed:
+    """Every unit of the home's portfolio as it stands, by target and segment.
+
+    `notes` say of units, by name, what ails them or is awaited, and win over what is seen here.
+    """
+    chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
+    days = {target: next_day(chain, target) for target in with_demand(chain, None)}
+    members = units.members(chain, declared, days)
+    aliases, store = registry.aliases(), ModelStore(lake, registry)
+    champions = store.champions()
+    whole = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
+    trained = registry.describe_all({
+        unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
+    })  # fmt: skip
+    scores = {row["unit"]: row for row in _figures(lake, members).iter_rows(named=True)}
+    decided = _decided(lake)
+    found = []
+    for unit, ids in members.items():
+        about = trained.get(unit.name, {})
+        last = _trained_on(about)
+        served = serving(champions, unit)
+        if served is not None and served not in whole:
+            served = unit.target if unit.target in whole else None
+        due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
+        state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
+        version = f"{served}-v{whole[served]}" if served else None
+        figures: dict[str, Any] = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
+        cost = about.get("metrics", {}).get("cost_dollars")
+        told = (notes or {}).get(unit.name, state)
+        known = unit.name, unit.tier, unit.owner, len(ids), version
+        found.append(Standing(*known, **figures, as_of=last, cost_dollars=cost, health=told))
+    return Listed(found, declared.idle(list(members)))
+
+
+def health(
+    unit: Unit, served: str | None, trained_on: date | None, due: date | None, today: date,
+    decided: Mapping[str, Any] | None,
+) -> str:  # fmt: skip
+    """A unit's health in a few words: whose champion serves it, its latest decision, when it is due by its tier."""
+    if served is None:
+        return "no champion"
+    if decided and decided["cause"] == "data fault":
+        return f"data fault on {decided['decided_on']}"
+    if served != unit.name:
+        return f"no champion: served by {served}"
+    if decided and decided["retrain"] and (trained_on is None or trained_on < decided["decided_on"]):
+        return f"retrain decided on {decided['decided_on']}: {decided['cause']}"
+    if due is not None and today >= due:
+        return f"retrain due since {due}"
+    return "ok"
+
+
+def _trained_on(about: Mapping[str, Any]) -> date | None:
+    told = about.get("params", {}).get("as_of")
+    return date.fromisoformat(told) if told else None
+
+
+def _figures(lake: Lake, members: units.Members) -> pl.DataFrame:
+    """One row per unit, of its stores' published hours of late that have an actual; the figures of `tallies.score`."""
+    known = lake.scan_or_empty("tallies")
+    last = known.select(pl.col("origin_date").max()).collect().item()
+    since = last - timedelta(days=RECENT_DAYS) if isinstance(last, date) else date.min
+    placed = [(unit.target, name, unit.name) for unit, ids in members.items() for name in ids]
+    whose = pl.LazyFrame(placed, schema=["target", "store_id", "unit"], orient="row")
+    rows = known.filter(pl.col("origin_date") > since).join(whose, on=["target", "store_id"])
+    return score_tallies.score(counted(lake, rows), "hour", ["unit"])
+
+
+def _decided(lake: Lake) -> dict[str, dict[str, Any]]:
+    """By unit, the row of its latest decision."""
+    rows = lake.scan_or_empty("decisions").select("unit", "decided_on", "retrain", "cause").sort("decided_on")
+    return {row["unit"]: row for row in rows.collect().iter_rows(named=True)}

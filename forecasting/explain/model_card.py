@@ -1,0 +1,230 @@
+"""A model's card: what it is for, what it learned from, how good it is for whom, and what it is not good for.
+
+After Mitchell et al. (2019), as Markdown.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+
+from daypart.features.cold_start.similar_stores import YOUNG_DAYS
+from daypart.features.dayparts import daypart
+from daypart.features.money import FIGURE
+from daypart.features.signals import calendar
+from daypart.forecasting.explain.feature_families import FAMILIES, family
+from daypart.forecasting.leads import lead_week
+from daypart.forecasting.metrics import accuracy, segment_bias
+from daypart.forecasting.models.model import Model
+
+SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
+TESTED = ("store_id", "region", "daypart")
+TOP_FEATURES = 8
+YEAR = timedelta(days=365)
+OF_WEATHER = {
+    "issued": "Weather is known as far ahead as it was issued before the origin; further ahead only the season is.",
+    "observed": "It was trained and judged on weather in hindsight: its figures are better than nights will be.",
+    "none": "It knows no weather.",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: Delta version of each table read, first date of demand, and what the gate said.
+
+    `judged` is `Workshop.judged` of it, `sampled` whether those are not all of its stores.
+    """
+
+    reads: Mapping[str, int]
+    first: date
+    stores: pl.DataFrame
+    judged: pl.DataFrame | None
+    sampled: bool
+    verdict: str
+
+
+def card(name: str, model: Model, origin: Origin) -> str:
+    """The card of the model of that name, but for its version and who agreed to it, which come later."""
+    parts = [
+        f"# Model card: {name}, trained as of {model.as_of}",
+        _purpose(model),
+        "## Data\n\n" + _data(model, origin),
+        "## Recipe\n\n" + _table(_named(model.recipe.model_dump(mode="json"), "setting", "value")),
+        "## Members and features\n\n" + _features(model),
+        "## How it was judged\n\n" + _windows(model, origin),
+        *_figures(model, origin),
+        "## Limits\n\n" + "\n".join(f"- {text}" for text in limits(model, origin)),
+        f"## Gate\n\n{origin.verdict}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def segments(judged: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
+    """Accuracy, bias and coverage by the hour of all judged rows and of every segment: by, segment, then `score`'s."""
+    cells = _cells(judged, stores).with_columns(pl.lit(target).alias("target"))
+    whole = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_kept())
+    parts = [
+        accuracy.score(cells.drop_nulls(name), "hour", [name])
+        .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_kept())
+        for name in SEGMENTS
+        if cells[name].is_not_null().any()
+    ]  # fmt: skip
+    return pl.concat([whole, *parts])
+
+
+def limits(model: Model, origin: Origin) -> list[str]:
+    """What the model is not good for, or not known to be, in sentences."""
+    young = f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.judged)}."
+    told = [
+        young,
+        _unseen_holidays(model, origin),
+        OF_WEATHER[model.recipe.weather],
+        "Weights and bands were chosen by the very origins on which it is judged here; its members had not seen them.",
+    ]
+    if model.as_of - origin.first < YEAR:
+        told.append(f"It saw {(model.as_of - origin.first).days} days, less than a year: it knows no yearly season.")
+    if origin.sampled:
+        told.append("Its evidence is a fixed sample of the stores, not all of them.")
+    return told
+
+
+def _purpose(model: Model) -> str:
+    unit = "tickets" if model.target == "orders" else "money, in the store's currency"
+    return (
+        f"It forecasts {model.target} ({unit}) of every open store by the hour, {model.recipe.horizon_days} days "
+        "ahead, with a band that holds four of five hours. It is for planning preparation and labor; it is no basis "
+        "for judging people or for comparing stores, and says nothing of single products."
+    )
+
+
+def _data(model: Model, origin: Origin) -> str:
+    counts = {
+        name: f"{value:,.0f}"
+        for name, value in model.trained_on.items()
+        if not name.startswith(("promised_", FIGURE)) and not name.endswith("_bps")
+    }
+    span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
+    if model.units:
+        named = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
+        span += f" Across currencies money counts in orders: {named} count for the same."
+    return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
+
+
+def _features(model: Model) -> str:
+    weights = model.weights.with_columns(pl.col("weight").round(3)).pivot("lead_week", index="member", values="weight")
+    weights = weights.rename({name: f"weight in week {name}" for name in weights.columns[1:]})
+    gain = model.importance().with_columns(
+        pl.col("feature").map_elements(_family, return_dtype=pl.String).alias("family")
+    )
+    shares = gain.group_by("family", "member", maintain_order=True).agg(pl.col("gain_share").sum().round(3))
+    by_family = shares.pivot("member", index="family", values="gain_share").fill_null(0.0)
+    order = {name: number for number, name in enumerate(FAMILIES)}
+    by_family = by_family.sort(pl.col("family").replace_strict(order, return_dtype=pl.Int32))
+    top = (
+        gain.group_by("feature")
+        .agg(pl.col("gain_share").mean())
+        .sort("gain_share", "feature", descending=[True, False])
+    )
+    names = ", ".join(top["feature"].head(TOP_FEATURES))
+    learned = "Share of what each member learned, by family of features:"
+    return "\n\n".join([_table(weights), learned, _table(by_family), f"Most of all: {names}."])
+
+
+def _family(feature: str) -> str:
+    return "usual" if feature == "constant" else family(feature)
+
+
+def _windows(model: Model, origin: Origin) -> str:
+    if origin.judged is None:
+        return "There was too little history to judge it."
+    folds = model.recipe.fold_dates(model.as_of, origin.first)
+    days = origin.judged.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
+    listed = ", ".join(str(day) for day in reversed(folds))
+    return (
+        f"Members were refitted as of {listed}, and each forecast the {model.recipe.fold_days} days after from weekly "
+        f"origins: {origin.judged.height:,} hours of {origin.judged['store_id'].n_unique()} stores from {days[0]} to "
+        f"{days[1]}, none of which its refit had seen."
+    )
+
+
+def _figures(model: Model, origin: Origin) -> list[str]:
+    if origin.judged is None:
+        return []
+    scores = segments(origin.judged, origin.stores, model.target)
+    tested = segment_bias.biases(_cells(origin.judged, origin.stores), TESTED)
+    shown = tested.filter((pl.col("by") != "store_id") | pl.col("biased").fill_null(value=False))
+    stores = tested.filter(pl.col("by") == "store_id")
+    note = (
+        f"{tested.height} segments tested at once, by weeks, corrected after Benjamini & Hochberg (1995): "
+        f"{tested['biased'].sum()} are biased, {stores['biased'].sum()} of {stores.height} stores among them. "
+        "Stores without a bias that shows are left out."
+    )
+    return [f"## Accuracy by segment\n\nBy the hour, in basis points.\n\n{_table(_rounded(scores))}",
+            f"## Bias\n\n{note}\n\n{_table(_rounded(shown))}"]  # fmt: skip
+
+
+def _cells(judged: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+    """Judged rows as `accuracy.score` takes them, with the columns of segments."""
+    clock = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
+    return judged.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
+        daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, business_date="date", actual="y",
+        origin_date=pl.col("date") - pl.duration(days=pl.col("lead_days").cast(pl.Int64)),
+        weekday=pl.format("{} {}", pl.col("date").dt.weekday(), pl.col("date").dt.strftime("%A")),
+    )  # fmt: skip
+
+
+def _kept() -> dict[str, pl.Expr]:
+    names = ("cells", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps", "coverage")
+    return {name: pl.col(name) for name in names}
+
+
+def _young_figures(judged: pl.DataFrame | None) -> str:
+    young = pl.DataFrame() if judged is None else judged.filter(pl.col("youth") > 0)
+    wape = accuracy.wape_bps(young, "forecast") if young.height else None
+    if wape is None:
+        return "; there is none in the evidence, so that nothing is known of how well"
+    return f": accuracy {10_000 - wape:,.0f} bps for the {young['store_id'].n_unique()} in the evidence"
+
+
+def _unseen_holidays(model: Model, origin: Origin) -> str:
+    """Holidays of the year to come that lie in no year it saw."""
+    ahead, behind = (
+        set(calendar.public_holidays(origin.stores, first, last)["holiday"])
+        for first, last in ((model.as_of, model.as_of + YEAR), (origin.first, model.as_of - timedelta(days=1)))
+    )
+    unseen = sorted(ahead - behind)
+    return (
+        f"Holidays that it never saw: {', '.join(unseen)}."
+        if unseen
+        else "It saw every public holiday of the year to come."
+    )
+
+
+def _named(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
+    told = [
+        (key, ", ".join(map(str, given)) if isinstance(given, list) else str(given)) for key, given in values.items()
+    ]
+    return pl.DataFrame(told, schema={name: pl.String, value: pl.String}, orient="row")
+
+
+def _listed(counts: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in counts.items())
+
+
+def _rounded(frame: pl.DataFrame) -> pl.DataFrame:
+    whole = [name for name in frame.columns if name.endswith("_bps") or name == "actual"]
+    fine = [name for name in ("coverage", "p", "p_corrected") if name in frame.columns]
+    return frame.with_columns(pl.col(whole).round(0).cast(pl.Int64), pl.col(fine).round(4))
+
+
+def _table(frame: pl.DataFrame) -> str:
+    rows: Iterable[Sequence[object]] = frame.iter_rows()
+    lines = [frame.columns, ["---:" if dtype.is_numeric() else "---" for dtype in frame.dtypes], *rows]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value).replace("|", "\\|")

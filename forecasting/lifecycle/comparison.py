@@ -1,0 +1,120 @@
+"""Challenger and champion beside each other on the same target hours: errors, bias and bands, whole and by segment."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from daypart.features.dayparts import daypart
+from daypart.features.deterministic_sum import exact_sum
+from daypart.features.money import in_units, with_unit
+from daypart.forecasting.metrics.bootstrap import Interval, ratio
+from daypart.forecasting.models.model import Model
+
+SIDES = ("challenger", "champion")
+SEGMENTS = ("tier", "region", "format", "daypart")
+BPS = 10_000.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row of `cells` per store, week and daypart, and what can be said of the two models on them.
+
+    Columns: store_id, week (of seven days, from 0), those of SEGMENTS that are known, `y` (demand) and for each of
+    SIDES: `_error` (sum of absolute hourly errors) and `_over` (sum of forecast - demand) in the target's unit,
+    `_banded` (hours whose q90 is above 0) and `_held` (those of them within the band).
+    """
+
+    cells: pl.DataFrame
+    confidence: float
+    seed: int
+
+    @classmethod
+    def of(
+        cls, models: tuple[Model, Model], rows: pl.DataFrame, totals: pl.DataFrame, stores: pl.DataFrame,
+        first: date, confidence: float, seed: int,
+    ) -> "Comparison":  # fmt: skip
+        """Of two models' forecasts of the same matrix rows with demand, where weeks begin on `first`'s weekday.
+
+        Money of several currencies is in the units of the first model.
+        """
+        key = ["store_id", "week", "daypart"]
+        week = (pl.col("date") - first).dt.total_days() // 7
+        sides, units = [], models[0].units
+        for side, model in zip(SIDES, models, strict=True):
+            priced = with_unit(rows, stores, model.units)
+            told = model.predict(priced, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
+            told = in_units(told, stores, units, ("y", "forecast", "q10", "q90"))
+            sides.append(told.group_by(key).agg(exact_sum(pl.col("y")), *_sums(side)).sort(key))
+        ours, theirs = sides
+        both = ours.with_columns(theirs.select(pl.exclude(*key, "y")))
+        named = [name for name in SEGMENTS if name in stores.columns]
+        known = both.join(stores.select("store_id", *named), on="store_id", how="left", maintain_order="left")
+        return cls(known, confidence, seed)
+
+    def wape_bps(self, side: str) -> float:
+        """WAPE of one side; NaN where demand sums to 0."""
+        return self._share(f"{side}_error")
+
+    def bias_bps(self, side: str) -> float:
+        """Bias of one side, above 0 where it forecasts too much; NaN where demand sums to 0."""
+        return self._share(f"{side}_over")
+
+    def coverage(self, side: str) -> float:
+        """Share of hours within the band, of those that have one; NaN where none has."""
+        held, banded = (float(self.cells[f"{side}_{what}"].sum()) for what in ("held", "banded"))
+        return held / banded if banded else float("nan")
+
+    def gain(self) -> Interval:
+        """By how much the challenger's WAPE is below the champion's, in bps."""
+        return self._beyond(pl.col("champion_error") - pl.col("challenger_error"))
+
+    def more_biased(self) -> Interval:
+        """By how much the challenger's bias is further from 0 than the champion's, in bps."""
+        ours, theirs = (pl.col(f"{side}_over") * (1 if self.bias_bps(side) > 0 else -1) for side in SIDES)
+        return self._beyond(ours - theirs)
+
+    def more_covered(self) -> Interval:
+        """By how much more the challenger covers than the champion, as a share of hours."""
+        # Of a champion without bands in some cells those count as not held.
+        return ratio(
+            self.cells, pl.col("challenger_held") - pl.col("champion_held"), pl.col("challenger_banded"),
+            self.confidence, self.seed,
+        )  # fmt: skip
+
+    def segments(self) -> pl.DataFrame:
+        """One row per segment that is not the whole: by, segment, challenger_bps, champion_bps (WAPE), and gain_bps
+        with its bounds lower_bps and upper_bps."""
+        rows = []
+        for by in (name for name in SEGMENTS if name in self.cells.columns):
+            parts = self.cells.drop_nulls(by).partition_by(by, as_dict=True)
+            for (name,), cells in sorted(parts.items(), key=lambda item: str(item[0])):
+                part = Comparison(cells, self.confidence, self.seed)
+                if cells.height < self.cells.height and part.cells["y"].sum() > 0:
+                    gain = part.gain()
+                    wapes = [part.wape_bps(side) for side in SIDES]
+                    rows.append((by, str(name), *wapes, gain.estimate, gain.lower, gain.upper))
+        return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+    def _share(self, part: str) -> float:
+        total, volume = (float(self.cells[name].sum()) for name in (part, "y"))
+        return BPS * total / volume if volume > 0 else float("nan")
+
+    def _beyond(self, part: pl.Expr) -> Interval:
+        return ratio(self.cells, BPS * part, pl.col("y"), self.confidence, self.seed)
+
+
+SCHEMA = {"by": pl.String(), "segment": pl.String()} | dict.fromkeys(
+    ("challenger_bps", "champion_bps", "gain_bps", "lower_bps", "upper_bps"), pl.Float64()
+)
+
+
+def _sums(side: str) -> list[pl.Expr]:
+    over = pl.col("forecast") - pl.col("y")
+    banded = pl.col("q90") > 0
+    return [
+        exact_sum(over.abs()).alias(f"{side}_error"),
+        exact_sum(over).alias(f"{side}_over"),
+        (banded & pl.col("y").is_between("q10", "q90")).sum().cast(pl.Float64).alias(f"{side}_held"),
+        banded.sum().cast(pl.Float64).alias(f"{side}_banded"),
+    ]

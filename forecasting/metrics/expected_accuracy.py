@@ -1,0 +1,144 @@
+"""What a model promises: the evidence of its rolling origins, against which its published forecasts are held."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from daypart.forecasting.metrics.persistent_error import WEEK_DAYS, store_weeks
+
+Array = NDArray[np.float64]
+
+PREFIX = "promised_"
+PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 30.0, 6.0
+"""What is usual of chains counts as so many weeks, whose errors and steady misses stray by so much."""
+FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
+
+
+@dataclass(frozen=True)
+class Usual:
+    """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
+    times the sum of square roots of forecasts. A week that is easy for the incumbent is no easier for a model: in all
+    of a week the incumbent's error counts as at least `easy` times the roots. `se_bps` is the standard error of the
+    mean over the promise's store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed beyond such luck.
+    """
+
+    by_incumbent: float
+    by_root: float
+    easy: float
+    se_bps: float
+    week_sd_bps: float
+
+    @classmethod
+    def of(cls, weeks: pl.DataFrame, own: str) -> Self:
+        """What is usual of errors, or where `own` is "own_" of those that are left of the stores' own."""
+        easy = float(weeks[f"{own}incumbent_error"].sum()) / float(weeks["root"].sum())
+        usual = cls(*_fitted(weeks, own), easy, 0.0, 0.0)
+        excess = usual.over(weeks, own)
+        _, se_bps = mean_bps(excess, weeks["actual"])
+        return cls(usual.by_incumbent, usual.by_root, easy, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
+
+    def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
+        """By how much the error of store-weeks is above the usual, in the target's unit."""
+        error, by_hand, root = pl.col(f"{own}error"), pl.col(f"{own}incumbent_error"), pl.col("root")
+        harder = (self.easy * root.sum().over("week") / by_hand.sum().over("week")).clip(lower_bound=1.0)
+        return weeks.select(over=error - self.by_incumbent * by_hand * harder - self.by_root * root).to_series()
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Figures of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and in all of so much `volume`.
+
+    `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
+    the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
+    error over store-weeks `steady_se_bps` and the strays of whole weeks `steady_week_sd_bps`.
+    """
+
+    whole: Usual
+    own: Usual
+    weeks: float
+    volume: float
+    steady_bps: float
+    steady_se_bps: float
+    steady_week_sd_bps: float
+
+    @classmethod
+    def of(cls, judged: pl.DataFrame) -> Self | None:
+        """The promise of judged rows (columns: store_id, date, hour, lead_days, forecast, incumbent, y).
+
+        Null where fewer than two weeks of them are there.
+        """
+        rows = judged.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
+            "store_id", "forecast", "incumbent", unit=pl.lit(""), actual="y",
+            hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
+            business_date="date", origin_date=pl.col("date") - pl.duration(days="lead_days"),
+        )  # fmt: skip
+        last = judged["date"].max()
+        if not isinstance(last, date):
+            return None
+        found = store_weeks(rows, last + timedelta(days=1))
+        if found["week"].n_unique() < 2:
+            return None
+        steady = *mean_bps(found["steady"], found["actual"]), _week_sd_bps(found, found["steady"], PRIOR_STEADY_SD_BPS)
+        over = float(found["week"].n_unique()), float(found["actual"].sum())
+        return cls(Usual.of(found, ""), Usual.of(found, "own_"), *over, *steady)
+
+    @classmethod
+    def told(cls, figures: Mapping[str, float]) -> Self | None:
+        """The promise among a model's figures (`figures`); null for models of before there was one."""
+        if any(f"{PREFIX}{name}" not in figures for name in FIGURES):
+            return None
+        whole, own = (
+            Usual(*(figures[f"{PREFIX}{of}_{name}"] for name in Usual.__dataclass_fields__)) for of in ("whole", "own")
+        )
+        return cls(whole, own, *(figures[f"{PREFIX}{name}"] for name in FIGURES))
+
+    def figures(self) -> dict[str, float]:
+        """All of it by name, as a model keeps it."""
+        flat = {f"{of}_{name}": value for of in ("whole", "own") for name, value in asdict(getattr(self, of)).items()}
+        flat |= {name: getattr(self, name) for name in FIGURES}
+        return {PREFIX + name: value for name, value in flat.items()}
+
+
+def mean_bps(part: pl.Series, whole: pl.Series) -> tuple[float, float]:
+    """The ratio of sums over store-weeks in bps, and its standard error as store-weeks are drawn anew.
+
+    The error is that which resampling them with replacement tends to (Efron 1979; delta method), exact in the
+    number of draws. Infinite for fewer than two store-weeks.
+    """
+    volume = float(whole.sum())
+    if volume <= 0.0:
+        return 0.0, float("inf")
+    ratio = float(part.sum()) / volume
+    count = part.len()
+    if count < 2:
+        return 1e4 * ratio, float("inf")
+    strays: Array = (part - ratio * whole).to_numpy()
+    return 1e4 * ratio, 1e4 * float(np.sqrt(np.square(strays).sum() * count / (count - 1))) / volume
+
+
+def _fitted(weeks: pl.DataFrame, own: str) -> tuple[float, float]:
+    """Errors of store-weeks by the incumbent's and the roots, none below 0; big stores do not drown the others."""
+    from scipy.optimize import nnls
+
+    scale = np.sqrt(weeks["actual"].to_numpy().clip(1e-9))
+    causes = weeks.select(f"{own}incumbent_error", "root").to_numpy() / scale[:, None]
+    (by_incumbent, by_root), _ = nnls(causes, weeks[f"{own}error"].to_numpy() / scale)
+    return float(by_incumbent), float(by_root)
+
+
+def _week_sd_bps(weeks: pl.DataFrame, part: pl.Series, prior_bps: float) -> float:
+    """How far a part of the volume strayed from week to week for all stores together, beyond the luck of each.
+
+    Few weeks say little of it: they are held to what is usual of chains (a moderated variance, Smyth 2004).
+    """
+    parts = weeks.select("week", "actual", part=part).partition_by("week", maintain_order=True)
+    strays = [mean_bps(week["part"], week["actual"]) for week in parts]
+    luck = float(np.mean([se**2 if np.isfinite(se) else 0.0 for _, se in strays]))
+    shared = max(float(np.var([stray for stray, _ in strays], ddof=1)) - luck, 0.0)
+    freedom = len(strays) - 1
+    return float(((freedom * shared + PRIOR_WEEKS * prior_bps**2) / (freedom + PRIOR_WEEKS)) ** 0.5)

@@ -1,0 +1,131 @@
+"""How much to trust each member: weights from rolling-origin predictions, shrunk to what history of that length earns.
+
+Beside the members there are two that nothing is learned for: the incumbent, and `smooth` of the matrix.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from daypart.features.deterministic_sum import exact_sum, ordered_sum
+from daypart.forecasting.leads import LEAD_WEEKS, lead_week
+
+Array = NDArray[np.float64]
+
+HOLD = 8.0
+"""How strongly weights are held to the prior's: by so much over the store-days of evidence."""
+
+BY_HAND = ("smooth", "incumbent")
+PLAIN = {"smooth": 1.0, "statistical": 1.0, "linear": 1.0, "incumbent": 1.0}
+LEARNED = {"ratio": 1.0, "level": 1.0, "linear": 0.5, "anniversary": 0.5}
+"""Shares of the members before any evidence: of thin histories and of long ones, which trees can learn from."""
+LONG_STORE_DAYS = 200
+"""Store-days of history at which the two count alike."""
+
+LEAST_SHARE = 0.05
+
+
+def prior_weights(members: Sequence[str], store_days: int) -> pl.DataFrame:
+    """One row per lead week and member: what a history of so many store-days earns, before any evidence.
+
+    A member that neither list names counts as a learned one. The shares sum to 1 in each lead week.
+    """
+    long = store_days / (store_days + LONG_STORE_DAYS)
+    learned = np.array([LEARNED.get(name, float(name not in PLAIN)) for name in members])
+    plain = np.array([PLAIN.get(name, 0.0) for name in members])
+    shares = long * learned / max(learned.sum(), 1e-12) + (1 - long) * plain / max(plain.sum(), 1e-12)
+    shares = shares / shares.sum()
+    rows = [(week, name, share) for week in LEAD_WEEKS for name, share in zip(members, shares.tolist(), strict=True)]
+    return pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.DataFrame:
+    """One row per lead week and member: non-negative weights that sum to 1 in each lead week.
+
+    Minimises the absolute error of the weighted sum over rolling-origin predictions (columns: each member, `y`,
+    `lead_days`, `store_id`, `date`), by the hour and by the day alike, and the squared distance from the prior's
+    weights, which counts less the more store-days of evidence there are: what they cannot tell apart stays as it was.
+    """
+    found = []
+    members = prior_shares["member"].unique(maintain_order=True).to_list()
+    for week in LEAD_WEEKS:
+        hours = predictions.filter(lead_week() == week)
+        sums = [exact_sum(pl.col(name)).alias(name) for name in (*members, "y")]
+        days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(sums)
+        prior = prior_shares.filter(pl.col("lead_week") == week)["weight"].to_numpy()
+        hold = HOLD / max(hours.select("store_id", "date").n_unique(), 1)
+        levels = [(frame.select(members).to_numpy(), frame["y"].to_numpy()) for frame in (hours, days)]
+        fitted = _least_absolute(levels, prior, hold)
+        found += [(week, name, share) for name, share in zip(members, fitted.tolist(), strict=True)]
+    return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
+
+
+def earning(weights: pl.DataFrame) -> pl.DataFrame:
+    """The weights of the incumbent and of members with LEAST_SHARE in some lead week; they sum to 1 in each.
+
+    The others would cost a big chain's nights more time than they change its forecasts.
+    """
+    largest = pl.col("weight").max().over("member")
+    kept = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
+    return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
+
+
+def _least_absolute(levels: Sequence[tuple[Array, Array]], prior: Array, hold: float) -> Array:
+    """Weights on the simplex with the least absolute error, relative to demand and added up over the levels.
+
+    They are held to the prior by `hold` times the squared distance. Each level has what members predicted,
+    (cells, members), and what came. Errors are smoothed near 0 so that there is a gradient.
+    """
+    from scipy.optimize import minimize
+
+    if not len(levels[0][1]):
+        return prior
+    scales = [max(float(np.abs(actual).mean()), 1e-9) for _, actual in levels]
+    scaled = [(x / scale, y / scale) for (x, y), scale in zip(levels, scales, strict=True)]
+    smooth = 0.02
+
+    # Not by matrix products, whose last bits depend on the number of threads.
+    def loss(weights: Array) -> tuple[float, Array]:
+        errors = [(x, np.einsum("ij,j->i", x, weights) - y) for x, y in scaled]
+        sizes = [np.sqrt(error**2 + smooth**2) for _, error in errors]
+        slopes = [
+            np.einsum("ij,i->j", x, error / size) / len(size) for (x, error), size in zip(errors, sizes, strict=True)
+        ]
+        away = weights - prior
+        return float(sum(size.mean() for size in sizes) + hold * (away**2).sum()), np.sum(
+            slopes, axis=0
+        ) + 2 * hold * away
+
+    sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
+    bounds = [(0.0, 1.0)] * len(prior)
+    found = minimize(loss, prior, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
+    # The solver's last bits depend on the number of threads.
+    weights = np.round(np.clip(found.x, 0.0, None), 9)
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
+
+
+def combine(rows: pl.DataFrame, weights: pl.DataFrame) -> pl.Series:
+    """The weighted sum of member columns; a silent (null) member's weight goes to the others in proportion."""
+    members = weights["member"].unique(maintain_order=True).to_list()
+    wide = weights.pivot("member", index="lead_week", values="weight").rename({m: f"w_{m}" for m in members})
+    joined = rows.with_columns(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
+    speaks = {m: pl.when(pl.col(m).is_not_null()).then(pl.col(f"w_{m}")).otherwise(0.0) for m in members}
+    total = ordered_sum(speaks.values())
+    mixed = ordered_sum(pl.col(m).fill_null(0.0) * share for m, share in speaks.items())
+    return joined.select(pl.when(total > 0).then(mixed / total).otherwise(pl.col("incumbent"))).to_series()
+
+
+def shares(rows: pl.DataFrame, weights: pl.DataFrame) -> Array:
+    """What `combine` multiplies each row's members by, (rows, members) in the order of the weights.
+
+    A silent member's share is 0; the others' sum to 1, or to 0 where all who have a weight are silent.
+    """
+    members = weights["member"].unique(maintain_order=True).to_list()
+    wide = weights.pivot("member", index="lead_week", values="weight")
+    placed = rows.select(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
+    speaking = placed.select(members).to_numpy() * rows.select(pl.col(members).is_not_null()).to_numpy()
+    total = speaking.sum(axis=1, keepdims=True)
+    told = np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
+    return np.asarray(told, dtype=np.float64)

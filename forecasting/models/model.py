@@ -1,0 +1,129 @@
+"""A trained model: members, their weights, the band and its paths; it forecasts a matrix and goes to files and back."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Self
+
+import polars as pl
+
+from daypart.features.money import units_of
+from daypart.features.signals.category_codes import Vocabulary, encoded
+from daypart.forecasting.models import ensemble, statistical
+from daypart.forecasting.models.engine import LOCAL, Engine
+from daypart.forecasting.models.linear import LINEAR, Linear
+from daypart.forecasting.models.members import Learned, Member
+from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.uncertainty.bands import Bands, with_bands
+from daypart.forecasting.uncertainty.residual_paths import Paths
+
+PATHS, VOCABULARY = "paths.parquet", "vocabulary.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on.
+
+    `vocabulary` holds the names that it was trained with. Models that were stored before there were paths, or
+    vocabularies, have none: without a vocabulary event codes are those of the tables as they are read.
+    """
+
+    target: str
+    as_of: date
+    recipe: Recipe
+    learned: tuple[Member, ...]
+    weights: pl.DataFrame
+    bands: Bands
+    trained_on: dict[str, float]
+    paths: Paths | None = None
+    vocabulary: Vocabulary | None = None
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members that have a weight, the incumbent last."""
+        return self.weights["member"].unique(maintain_order=True).to_list()
+
+    def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
+        """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour.
+
+        Event codes and macro columns are those of the model's vocabulary. Where it has `units`, the matrix has the UNIT
+        of each row's currency (`money.with_unit`).
+        """
+        shape = next((member for member in self.learned if isinstance(member, Learned)), None)
+        # Members of days need the shape of the first boosted one, whatever its own weight.
+        learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
+        matrix = encoded(matrix, self.vocabulary)
+        rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
+        mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
+        return with_bands(mixed, self.bands)
+
+    @property
+    def units(self) -> dict[str, float]:
+        """What counts as one in each currency that it learned from; none where there was one (`features.money`)."""
+        return units_of(self.trained_on)
+
+    def importance(self) -> pl.DataFrame:
+        """One row per learned member and feature: target, member, feature, gain_share."""
+        frames = [member.importance() for member in self.learned]
+        return pl.concat(frames).select(pl.lit(self.target).alias("target"), pl.all())
+
+    def files(self) -> dict[str, bytes]:
+        """The whole model as files: LightGBM's text format, JSON and Parquet. Nothing is pickled."""
+        about = {
+            "target": self.target,
+            "as_of": self.as_of.isoformat(),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "weights": self.weights.to_dicts(),
+            "bands": self.bands.about(),
+            "trained_on": self.trained_on,
+            "members": [member.about() for member in self.learned],
+        }
+        texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
+        texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
+        if self.vocabulary:
+            texts[VOCABULARY] = self.vocabulary.to_json()
+        paths = {PATHS: self.paths.to_parquet()} if self.paths else {}
+        return {**{name: text.encode() for name, text in texts.items()}, **paths}
+
+    @classmethod
+    def from_files(cls, files: dict[str, bytes]) -> Self:
+        """The model that `files` described, to the last bit."""
+        about = json.loads(files["model.json"])
+        learned = tuple(_member(told, files) for told in about["members"])
+        return cls(
+            about["target"],
+            date.fromisoformat(about["as_of"]),
+            Recipe.model_validate(about["recipe"]),
+            learned,
+            pl.DataFrame(about["weights"]),
+            Bands.of(about["bands"]),
+            about["trained_on"],
+            Paths.from_parquet(files[PATHS]) if PATHS in files else None,
+            Vocabulary.from_json(files[VOCABULARY]) if VOCABULARY in files else None,
+        )
+
+
+def _member(told: dict[str, Any], files: dict[str, bytes]) -> Member:
+    if told["member"] in LINEAR:
+        return Linear.of(told)
+    return Learned.of(told, files[f"{told['member']}.txt"].decode())
+
+
+def member_predictions(
+    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str],
+    engine: Engine = LOCAL,
+) -> pl.DataFrame:  # fmt: skip
+    """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent.
+
+    Rows are encoded by the vocabulary that the members were fitted with.
+    Members of days are spread over hours by the shape of the first boosted member.
+    """
+    boosted = [member for member in learned if isinstance(member, Learned)]
+    rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in boosted)
+    shape = boosted[0].member if boosted else "smooth"
+    totals_by = {m.member: m.daily_totals(matrix) for m in learned if isinstance(m, Linear)}
+    if "statistical" in members:
+        origins = rows["origin_date"].unique().to_list()
+        totals_by["statistical"] = engine.daily_forecasts(totals, origins, recipe.horizon_days)
+    return rows.with_columns(statistical.spread(rows, shape, days).alias(name) for name, days in totals_by.items())

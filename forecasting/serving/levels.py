@@ -1,0 +1,189 @@
+"""Forecasts added up to dayparts, days, weeks, stores, regions and the chain, with quantiles of the sums themselves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
+from zlib import crc32
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from daypart.features.errors import InputError
+from daypart.features.money import with_unit
+from daypart.forecasting.leads import lead_week
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.uncertainty.bands import Array
+from daypart.forecasting.uncertainty.residual_paths import DRAWS, WEEK, Draws, Paths
+
+Level = Literal["daypart", "day", "week", "store", "region", "chain"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+CELL: dict[Level, tuple[str, ...]] = {
+    "daypart": ("store_id", "lead_days", "daypart"),
+    "day": ("store_id", "lead_days"),
+    "week": ("store_id", "lead_week"),
+    "store": ("store_id",),
+    "region": ("region", "currency", "lead_days"),
+    "chain": ("currency", "lead_days"),
+}
+"""What identifies a cell of one target and origin; days are business dates, as `lead_days` counts them."""
+COLUMNS = (
+    "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
+    "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
+)  # fmt: skip
+ORDER = ("store_id", "target", "region", "currency", "hour_local")
+OF_STORE = ("store_id", "hour_utc", "basis", "region", "currency")
+SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain": 2}
+"""How many independent errors a week of evidence has; of days and dayparts of single stores it has many.
+
+What stores miss by together lasts for days: simulated chains are covered best at two.
+"""
+VALUES = ("forecast", "incumbent", "actual")
+QUANTILES = (0.1, 0.5, 0.9)
+
+Made = tuple[pl.DataFrame, Model, Paths]
+"""Rows of cells, the model that made them, its paths."""
+
+
+def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """Published rows of one target and origin added up: COLUMNS, then `actual` where rows have it; sorted.
+
+    Where several models made them, `models` has each by its `model_version`. Their draws go by past days together as
+    far as their evidence is of the same ones. A cell's model_version and tier are those of its first row.
+
+    A cell is a store's daypart of a business date, its date, its week of the horizon (leads 0 to 6, 7 to 13), its
+    whole horizon, or a date of all stores of a region or of the chain, store_id null. Sales of different
+    currencies are not added up: a region's or the chain's date has a row for each. Hours outside any daypart are
+    a cell of their own, daypart null, where one of them is open or has an incumbent. `lead_days`, `hour_local`
+    and `hour_utc` (null where stores are added up) are those of the cell's first hour, `business_date` is its
+    date. `stores` has store_id, region and currency.
+
+    forecast, incumbent and actual are sums; quantiles are those of sums of draws (`Draws`), 0 <= q10 <= q50 <= q90.
+    The same bits whatever the order of rows. Raises InputError where model or rows are of before there were paths.
+    """
+    cells = _cells(rows, stores, level)
+    number = cells["cell"].to_numpy()
+    sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
+    made = _by_model(cells, models)
+    low, middle, high = _quantiles(cells, made, stores, level)
+    # The forecast is the median of sums as it is of hours: its weights were chosen by both.
+    wide = _wide(cells, made, level)
+    sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
+    sums["q50"] = sums["forecast"]
+    sums["q90"] = sums["forecast"] + wide * (high - middle)
+    return _told(cells, sums, level)
+
+
+def _by_model(cells: pl.DataFrame, models: Model | Mapping[str, Model]) -> list[Made]:
+    """The cells' rows by the model that made them."""
+    if isinstance(models, Model):
+        found = [(cells, models)]
+    else:
+        parts = cells.partition_by("model_version", as_dict=True, maintain_order=True)
+        found = [(part, models[version]) for (version,), part in parts.items()]
+    return [(part, model, _paths(model)) for part, model in found]
+
+
+def _paths(model: Model) -> Paths:
+    if model.paths is None:
+        raise InputError(
+            f"the model for {model.target} of {model.as_of} has no paths to draw sums from: run `daypart train`, "
+            "then `daypart forecast --refresh`"
+        )
+    return model.paths
+
+
+def small_sample(paths: Paths, samples_a_week: int) -> float:
+    """How much wider a band is for resting on few samples: Student's t for their number, over the normal's."""
+    from scipy.special import ndtri, stdtrit
+
+    weeks = (paths.origins[-1] - paths.origins[0]).days / WEEK + 1
+    count = max(weeks * samples_a_week, 2.0)
+    return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
+
+
+def _wide(cells: pl.DataFrame, made: Sequence[Made], level: Level) -> Array:
+    """How much wider each cell's band is than that of its draws: by the least evidence of its models."""
+    stores = cells.group_by("cell").agg(pl.col("store_id").n_unique()).sort("cell")["store_id"].to_numpy()
+    few = level in SAMPLES_A_WEEK and (("store_id" in CELL[level]) | (stores > 1))
+    wide = np.ones(len(stores))
+    for part, _, paths in made:
+        numbers = part["cell"].unique().to_numpy()
+        wide[numbers] = np.maximum(wide[numbers], small_sample(paths, SAMPLES_A_WEEK.get(level, 1)))
+    return np.where(few, wide, 1.0)
+
+
+def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
+    """One row per cell: its sums, and what is told of its first hour where that holds for all of it."""
+    whole = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ())}
+    blank = [pl.lit(None, cells.schema[name]).alias(name) for name in (*OF_STORE, "daypart") if name not in whole]
+    found = (
+        cells.with_columns(blank)
+        .unique("cell", keep="first", maintain_order=True)
+        .with_columns(pl.Series(name, values) for name, values in sums.items())
+        .select(*COLUMNS, *(["actual"] if "actual" in sums else []))
+    )
+    if level == "daypart":
+        found = found.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
+    return found.sort(ORDER, nulls_last=True)
+
+
+def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
+    """The rows with what the level and the marginals need, and the number of their `cell`; by cell, store and hour."""
+    if rows["scale"].null_count():
+        day = rows["origin_date"][0]
+        raise InputError(f"the forecast of {day} was published without a scale: run `daypart forecast --refresh` first")
+    money = pl.when(pl.col("target") == "sales").then(pl.col("currency"))
+    known = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
+        lead_week(), pl.col("youth").fill_null(0.0), currency=money, hour=pl.col("hour_local").dt.hour()
+    )
+    numbered = known.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
+    return known.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
+
+
+def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32], Array]:
+    """The cells, which come in order, and the sums of their values, added up one after the other."""
+    first = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]])
+    return cells[first], np.add.reduceat(values, first, axis=0)
+
+
+def _quantiles(cells: pl.DataFrame, made: Sequence[Made], stores: pl.DataFrame, level: Level) -> Array:
+    """Quantiles of the draws of every cell, (quantiles, cells).
+
+    In memory are the draws of one store, and sums of cells that stores share.
+    """
+    count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
+    found = np.zeros((len(QUANTILES), count))
+    total = np.zeros((count if shared else 0, DRAWS))
+    for part, model, paths in made:
+        for numbers, sums in _drawn(part, model, paths, stores):
+            if shared:
+                total[numbers] += sums
+            else:
+                found[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
+    return np.quantile(total, QUANTILES, axis=1) if shared else found
+
+
+def _drawn(
+    cells: pl.DataFrame, model: Model, paths: Paths, stores: pl.DataFrame
+) -> Iterator[tuple[NDArray[np.uint32], Array]]:
+    """Of each store, in order of ids: its open cells, and the sums of their hours in each draw, (cells, draws)."""
+    draws, whose = Draws.of(paths, model.recipe.seed), paths.whose(stores)
+    marginals = model.bands.at(draws.levels)
+    opened = cells.with_columns(model.bands.placed(with_unit(cells, stores, model.units))).filter(pl.col("spread") > 0)
+    for mine in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
+        path = paths.ranks[whose[mine["store_id"][0]]]
+        leads, hours, groups, spread, forecast, numbers = (
+            mine[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
+        )
+        errors = draws.errors(path, leads, hours, marginals[groups])
+        told = np.maximum(forecast[:, None] + errors * spread[:, None], 0.0)
+        yield _added(numbers, told * _level(mine, model.recipe.seed))
+
+
+def _level(mine: pl.DataFrame, seed: int) -> Array:
+    """What each draw takes the level of a store for, over what is forecast: all hours of a young one err together."""
+    from scipy.special import ndtri
+
+    chance = np.random.default_rng([seed, crc32(mine["store_id"][0].encode())])
+    normal = chance.permutation(ndtri((np.arange(DRAWS) + 0.5) / DRAWS))
+    return np.asarray(np.exp(mine["youth"].max() * normal))
