@@ -32,25 +32,25 @@ check: install ## Lint, types, import contracts and tests
 test: check ## Set up and pass every check
 
 mutants: .venv/mutants ## Put 200 small faults into the core, one by one, and list those that no test notices (40 minutes)
-	$(BIN)/python -m tests.bench.mutants .daypart/mutants
+	$(BIN)/python -m infra.bench.mutants .daypart/mutants
 
 bench: .venv/bench ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
-	$(BIN)/python -m tests.bench.scale .daypart/bench
+	$(BIN)/python -m infra.bench.scale .daypart/bench
 
 bench-accuracy: .venv/bench ## Backtest the real data sets beside two peers (DAYPART_REAL_DATA, by default beside)
-	$(BIN)/python -m tests.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
+	$(BIN)/python -m infra.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
 bench-ablation: install ## Say what each family of features and each member earns
-	$(BIN)/python -m tests.bench.ablation $${DAYPART_REAL_DATA:-../shared/data}
+	$(BIN)/python -m infra.bench.ablation $${DAYPART_REAL_DATA:-../shared/data}
 
 bench-loop: install ## Measure decay, the gate, tiers and policies on simulated chains of known truth (takes hours)
-	$(BIN)/python -m tests.bench.drift
-	$(BIN)/python -m tests.bench.gates
-	$(BIN)/python -m tests.bench.units .daypart/bench
-	$(BIN)/python -m tests.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
+	$(BIN)/python -m infra.bench.drift
+	$(BIN)/python -m infra.bench.gates
+	$(BIN)/python -m infra.bench.units .daypart/bench
+	$(BIN)/python -m infra.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
 
 soak: install ## Live 400 nights of a small chain with weekly maintenance: time, files and bytes by month (takes half an hour)
-	$(BIN)/python -m tests.bench.soak .daypart/soak
+	$(BIN)/python -m infra.bench.soak .daypart/soak
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header

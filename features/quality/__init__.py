@@ -1,0 +1,4 @@
+"""Whether data can be trusted before a model is blamed.
+
+Start with `data_health` (faults of demand by store); `input_drift` compares inputs with the same season a year before.
+"""

@@ -37,9 +37,8 @@ class Policies:
         text, found = loaded
         stray = next((name for name in found if name != "policy"), None)
         if stray or not isinstance(found.get("policy", {}), dict):
-            raise InputError(
-                f"{path}{toml_files.line_of(text, (stray or 'policy',))}: {stray or 'policy'!r} is not known; {expected}"
-            )
+            stray = stray or "policy"
+            raise InputError(f"{path}{toml_files.line_of(text, (stray,))}: {stray!r} is not known; {expected}")
         table = found.get("policy", {})
         own = {name: value for name, value in table.items() if isinstance(value, dict)}
         made = cls({name: value for name, value in table.items() if name not in own}, own)

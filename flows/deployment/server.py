@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 from uuid import UUID
 
+import daypart
 from daypart.features.errors import DaypartError, InputError
 from daypart.flows.deployment.login import ensure_login, private_folder, read_login
 from daypart.flows.deployment.orphan_processes import check_none_runs
@@ -200,7 +201,7 @@ class Local:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith(ELSEWHERE)}
-        ours = str(Path(__file__).resolve().parents[2])
+        ours = str(Path(daypart.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
         addresses = {
             "PREFECT_API_URL": self.api_url,

@@ -1,0 +1,4 @@
+"""Upkeep of a home: tables compacted, and what no retention rule needs removed.
+
+Start with `maintain`.
+"""

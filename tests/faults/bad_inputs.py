@@ -12,7 +12,7 @@ import typer
 from daypart.flows.cli.options import app
 from tests.faults.homes import Job, copied, run, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
-from tests.flows.test_odd_inputs import DATES, NEEDED
+from tests.flows.cli.test_odd_inputs import DATES, NEEDED
 
 BATCH = 50
 ODD_TEXT = ("nan", "\u202e", "é" * 300, "a\nb", "$(id)", "../../etc", "-1e999", "'", "{}", "NULL", "\x7f", "x" * 5000)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from daypart.features import matrix
 from daypart.features.chain_data import Records
 from daypart.features.money import Money, has_several, with_currency
-from tests.features.test_kinship import DAYS, NEW, OPENS, YOUNG, chain, day, same
+from tests.features.cold_start.test_similar_stores import DAYS, NEW, OPENS, YOUNG, chain, day, same
 
 SALES = matrix.View("sales")
 YEN = 150.0

@@ -1,0 +1,5 @@
+"""Run the command line: `python -m daypart`."""
+
+from daypart.flows.cli import main
+
+main()

@@ -1,0 +1,131 @@
+"""What an analyst would reach for first, as peers in accuracy: hourly series by statsforecast and by mlforecast.
+
+A peer takes (records, target, origins, horizon_days) and knows what came before the local date of each origin. It
+returns store_id, origin_date, hour_utc, forecast: every real clock hour of the horizon of stores with earlier demand,
+in the target's unit and never below 0.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import polars as pl
+
+from daypart.features.chain_data import Records
+from daypart.features.clock import hour_grid
+from daypart.features.signals.calendar import public_holidays
+from infra.bench.series import gapless
+
+RETRAIN_EVERY_DAYS = 28
+DAY, WEEK = 24, 168
+YEAR = timedelta(weeks=52)
+STATE = timedelta(weeks=10)
+"""As much of a series as the features of its next hours look at."""
+
+CLOSED = timedelta(weeks=8)
+"""An hour of the week without any trade for so long is taken to be closed."""
+
+LAGS = (DAY, 2 * DAY, 3 * DAY, WEEK, 2 * WEEK, 3 * WEEK, 4 * WEEK)
+DATE_FEATURES = ("hour", "weekday", "day", "month", "ordinal_day")
+TREES, LEAVES, RATE = 300, 31, 0.05
+
+Peer = Callable[[Records, str, list[date], int], pl.DataFrame]
+
+
+def by_statsforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+    """Seasons of a day and a week (MSTL) about an exponentially smoothed trend, refitted at every origin on a year."""
+    from statsforecast import StatsForecast
+    from statsforecast.models import MSTL, AutoETS
+
+    series, told = regular(records, target, origins[-1]), []
+    for origin in origins:
+        model = MSTL(season_length=[DAY, WEEK], trend_forecaster=AutoETS(model="ZZN"), alias="forecast")
+        known = before(series, origin, YEAR)
+        forecast = StatsForecast(models=[model], freq="1h", n_jobs=1).forecast(df=known, h=horizon_days * DAY)
+        told.append(_placed(forecast, known, records, origin, horizon_days))
+    return pl.concat(told)
+
+
+def by_mlforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+    """Boosted trees of all series, one hour after the other, retrained every four weeks on all that is known."""
+    series, told = regular(records, target, origins[-1]), []
+    days = timedelta(days=horizon_days)
+    holidays = public_holidays(records.stores, series["ds"].min().date(), origins[-1] + days)
+    for origin in origins:
+        if (origin - origins[0]).days % RETRAIN_EVERY_DAYS == 0:
+            # Rows of young series stay: the trees know what to do with a lag that is not there.
+            forecaster = _trees().fit(_with_holidays(before(series, origin), holidays), static_features=[],
+                                      dropna=False)  # fmt: skip
+        known = before(series, origin, STATE)
+        ahead = _with_holidays(_hours(known, origin, origin + days), holidays)
+        state = _with_holidays(known, holidays)
+        forecast = forecaster.predict(horizon_days * DAY, new_df=state, X_df=ahead)
+        told.append(_placed(forecast, known, records, origin, horizon_days))
+    return pl.concat(told)
+
+
+def _trees() -> Any:
+    from lightgbm import LGBMRegressor
+    from mlforecast import MLForecast
+    from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
+
+    model = LGBMRegressor(n_estimators=TREES, num_leaves=LEAVES, learning_rate=RATE, objective="l1", random_state=7,
+                          deterministic=True, force_row_wise=True, verbosity=-1)  # fmt: skip
+    means = {
+        DAY: [RollingMean(hours, min_samples=1) for hours in (DAY, WEEK, 4 * WEEK)],
+        WEEK: [SeasonalRollingMean(WEEK, weeks, min_samples=1) for weeks in (4, 8)],
+    }
+    return MLForecast({"forecast": model}, freq="1h", lags=LAGS, lag_transforms=means, date_features=DATE_FEATURES)
+
+
+def regular(records: Records, target: str, end: date) -> pl.DataFrame:
+    """Every hour of each store's own clock from its first demand to before `end`: unique_id, ds, y, 0 without trade.
+
+    The hour that the clock skips in spring counts as one without trade; of the two that it shows in autumn as one
+    hour, y is the mean.
+    """
+    known = records.demand.filter(pl.col(target).is_not_null(), pl.col("hour_local") < datetime.combine(end, time()))
+    told = known.group_by(unique_id="store_id", ds="hour_local").agg(y=pl.col(target).mean())
+    return gapless(told.filter(pl.col("y") > 0), datetime.combine(end, time()))
+
+
+def before(series: pl.DataFrame, origin: date, span: timedelta | None = None) -> pl.DataFrame:
+    """The hours before the origin's date, or the last `span` of them."""
+    end = datetime.combine(origin, time())
+    known = series.filter(pl.col("ds") < end)
+    return known if span is None else known.filter(pl.col("ds") >= end - span)
+
+
+def _hours(known: pl.DataFrame, first: date, end: date) -> pl.DataFrame:
+    """Every hour of each series from the date `first` to before `end`."""
+    moments = [datetime.combine(day, time()) for day in (first, end)]
+    hours = pl.datetime_range(*moments, "1h", closed="left", eager=True).cast(pl.Datetime("us")).alias("ds")
+    return known.select(pl.col("unique_id").unique(maintain_order=True)).join(hours.to_frame(), how="cross")
+
+
+def _with_holidays(hours: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
+    marked = holidays.select(unique_id="store_id", date="date", holiday=pl.lit(1))
+    dated = hours.with_columns(date=pl.col("ds").dt.date())
+    with_marks = dated.join(marked.unique(), on=["unique_id", "date"], how="left", maintain_order="left")
+    return with_marks.drop("date").with_columns(pl.col("holiday").fill_null(0))
+
+
+def _placed(
+    forecast: pl.DataFrame, known: pl.DataFrame, records: Records, origin: date, horizon_days: int
+) -> pl.DataFrame:
+    """The forecast of hours by the store's clock as one of real hours; closed hours and what is below 0 are 0."""
+    week = [pl.col("ds").dt.weekday().alias("weekday"), pl.col("ds").dt.hour().alias("hour")]
+    recent = before(known, origin, CLOSED).filter(pl.col("y") > 0)
+    opened = recent.select("unique_id", *week).unique().with_columns(opened=True)
+    told = forecast.with_columns(week).join(opened, on=["unique_id", "weekday", "hour"], how="left").select(
+        store_id="unique_id", hour_local=pl.col("ds").cast(pl.Datetime("us")),
+        forecast=pl.when("opened").then(pl.col("forecast").clip(0.0)).otherwise(0.0),
+    )  # fmt: skip
+    grid = hour_grid(records.stores, origin, origin + timedelta(days=horizon_days - 1)).collect()
+    return grid.join(told, on=["store_id", "hour_local"]).select(
+        "store_id", pl.lit(origin).alias("origin_date"), "hour_utc", pl.col("forecast").cast(pl.Float64)
+    )  # fmt: skip
+
+
+PEERS: dict[str, Peer] = {"statsforecast": by_statsforecast, "mlforecast": by_mlforecast}
+"""By the name of the library that each needs."""
