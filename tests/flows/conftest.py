@@ -240,13 +240,19 @@ def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture(scope="session")
-def process() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the command line as a process of its own; `before` is code that runs first in it."""
+def process(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the command line as a process of its own, beside a folder `flows` of somebody else's.
+
+    `before` is code that runs first in it.
+    """
+    folder = tmp_path_factory.mktemp("beside")
+    (folder / "flows").mkdir()
+    (folder / "flows" / "__init__.py").write_text("raise ImportError('not the flows of daypart')")
 
     def start(home: Path, *arguments: object, before: str = "") -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-c", f"{ENTRY}\n{before}\nmain()", "--home", str(home), *map(str, arguments)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     return start
