@@ -1,7 +1,7 @@
 """A chain simulated from a seed: tables to try daypart on, and the truth to hold its forecasts against."""
 
-from daypart.features.simulator.chain import Chain, simulate, simulate_blocks
 from daypart.features.simulator.faults import Drift, Fault, LateData, Outage
+from daypart.features.simulator.simulated_chain import Chain, simulate, simulate_blocks
 from daypart.features.simulator.spec import HORIZON_DAYS, ChainSpec
 
 __all__ = [

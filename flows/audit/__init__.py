@@ -1,4 +1,4 @@
 """Audit records: appended only, chained by their hashes, verified.
 
-Start with `records`; `verification` finds what was changed, `audit_history` reads what happened to a unit.
+Start with `audit_log`; `verification` finds what was changed, `audit_history` reads what happened to a unit.
 """

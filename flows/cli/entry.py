@@ -11,9 +11,9 @@ from typer.exceptions import TyperException
 
 # Each of them adds its commands.
 from daypart.flows.cli import data, deploy, explanations, forecasts, governance, models, portfolio, replay, watch  # noqa: F401
+from daypart.flows.cli.error_lines import one_line
 from daypart.flows.cli.native import quiet_panics
 from daypart.flows.cli.options import app
-from daypart.flows.cli.wording import one_line
 
 STOPPED = "stopped; nothing was half-written"
 

@@ -103,7 +103,7 @@ def audit(
 ) -> None:
     """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""
     from daypart.features.errors import DaypartError
-    from daypart.flows.audit.records import Audit
+    from daypart.flows.audit.audit_log import Audit
     from daypart.flows.display import governance as display
     from daypart.flows.governance.alias_reconciliation import verified
 

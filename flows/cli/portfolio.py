@@ -8,7 +8,7 @@ from daypart.flows.cli.options import Json, Place, app
 @app.command()
 def portfolio(context: typer.Context, json: Json = False) -> None:
     """List every unit: owner, champion, accuracy, excess over the floor, bias, last training, cost and health."""
-    from daypart.flows.audit.records import Audit
+    from daypart.flows.audit.audit_log import Audit
     from daypart.flows.display.portfolio import show_portfolio
     from daypart.flows.governance.approval import pending
     from daypart.flows.monitoring.portfolio import portfolio as run

@@ -14,7 +14,7 @@ from daypart.flows.display.tables import print_json, print_table
 from daypart.flows.display.upkeep import rebuildable
 
 if TYPE_CHECKING:
-    from daypart.flows.audit.records import Record
+    from daypart.flows.audit.audit_log import Record
     from daypart.flows.audit.verification import Verified
     from daypart.flows.governance.champion_switch import Outcome
     from daypart.flows.governance.settings_audit import Change

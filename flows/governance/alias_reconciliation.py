@@ -8,7 +8,7 @@ import polars as pl
 
 from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import Trail, units
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.audit.verification import REPAIR, Verified
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry, champions_of

@@ -9,7 +9,7 @@ import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import Request, Trail, units
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import Activity, Governance, Rule, worded
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.promotion import activities, overridden, tier_of

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from daypart.features.errors import DamagedError, InputError
-from daypart.flows.audit.records import Audit, Record
+from daypart.flows.audit.audit_log import Audit, Record
 from daypart.flows.config.governance import DEFAULT
 from daypart.flows.governance.settings_audit import rules
 from daypart.flows.lake.lake import Lake

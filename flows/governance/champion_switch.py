@@ -19,7 +19,7 @@ import polars as pl
 from daypart.features.clock import utc_moment
 from daypart.features.errors import DaypartError
 from daypart.flows.audit.audit_history import Move, Request, Trail
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import Activity
 from daypart.flows.files import process
 from daypart.flows.governance.model_versions import ModelStore

@@ -9,7 +9,7 @@ import polars as pl
 
 from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import Trail, units
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import REMEDY, Registry, StoredModel, champions_of, digest
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import refusal
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION, Activity, Governance, Rule
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD

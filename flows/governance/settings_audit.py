@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features.errors import DaypartError, InputError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import DEFAULT, Activity, Governance
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.portfolio import Portfolio

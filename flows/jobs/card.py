@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from daypart.features.errors import NotKnownError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.files.atomic_files import check_out, drafted
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake

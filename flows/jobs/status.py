@@ -11,7 +11,7 @@ import polars as pl
 from daypart.features.errors import DaypartError
 from daypart.features.tables.schemas import TABLES, TARGETS
 from daypart.flows.audit.audit_history import Move, Request, Spell, Trail, units, unrecorded
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.alias_reconciliation import differences
 from daypart.flows.governance.approval import awaited, pending, who
 from daypart.flows.governance.model_versions import ModelStore

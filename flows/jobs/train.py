@@ -11,7 +11,7 @@ import polars as pl
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit import hash_chain as chains
 from daypart.flows.audit.audit_history import Trail
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.compute.meter import Meter, Usage
 from daypart.flows.config.governance import AUTOMATION, Governance
 from daypart.flows.config.policies import Policies

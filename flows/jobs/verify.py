@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.jobs.lineage import publications
 from daypart.flows.lake import integrity
 from daypart.flows.lake.delta_log import COPY, Damage

@@ -12,7 +12,7 @@ from daypart.features.clock import utc_moment
 from daypart.features.errors import NotKnownError
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.audit.audit_history import Trail, units
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.settings import LEAST_DAYS, RETENTIONS
 from daypart.flows.files.lock import held

@@ -12,7 +12,7 @@ from daypart.features.errors import NotKnownError
 from daypart.features.money import UNIT, WINDOW_DAYS, Money, has_several, in_units, units_of, with_unit
 from daypart.features.quality.data_health import Fault, stores_at_fault
 from daypart.features.quality.input_drift import Drift, moved
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.policies import Policies
 from daypart.flows.governance.model_versions import ModelStore, ServingModel

@@ -15,9 +15,9 @@ from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.members import BOOSTED, Learned, fit
 from daypart.forecasting.models.recipe import USUAL_HOURS, Recipe
 from daypart.forecasting.models.trainer import BLOCK_STORES, Workshop
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Work, measured
 from infra.bench.row import Row, short
+from infra.bench.sample_chain import SimulatedChain
 
 TARGET, RECIPE = "orders", Recipe()
 TIMES = 5

@@ -17,9 +17,9 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
 from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.recipe import Recipe
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Took, Work, apart, measured
 from infra.bench.row import Limit, Row, beside
+from infra.bench.sample_chain import SimulatedChain
 
 EXPONENT, GROWTH = 1.05, 1.3
 MODELS = ("mlflow.db", "artifacts")

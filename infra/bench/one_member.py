@@ -15,9 +15,9 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
 from daypart.forecasting.serving.publication import of_block
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Work
 from infra.bench.night import place
+from infra.bench.sample_chain import SimulatedChain
 from infra.bench.serving import blocks, states
 
 TARGET = "orders"

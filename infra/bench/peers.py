@@ -10,11 +10,11 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from infra.bench import lags, one_member
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Took, Work, apart, measured
 from infra.bench.lags import DATE_FEATURES, DEPTH, LAGS, WEEK, WINDOWS
 from infra.bench.night import with_models
 from infra.bench.row import Limit, Row, beside
+from infra.bench.sample_chain import SimulatedChain
 from infra.bench.series import series
 
 NAME = "mlforecast"

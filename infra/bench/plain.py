@@ -14,9 +14,9 @@ from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from infra.bench import pandas_matrix
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Work, apart, measured
 from infra.bench.row import Limit, Row, beside
+from infra.bench.sample_chain import SimulatedChain
 from infra.bench.serving import matrix_of, states
 
 VIEW = matrix.View("orders", "none")

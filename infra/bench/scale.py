@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.bench import bare, night, peers, plain, serving, workers
-from infra.bench.chain import SimulatedChain
 from infra.bench.row import Row
+from infra.bench.sample_chain import SimulatedChain
 
 ROWS: dict[str, Callable[[SimulatedChain], list[Row]]] = {
     "ingest": night.ingest_rows,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from infra.bench.chain import SimulatedChain
+from infra.bench.sample_chain import SimulatedChain
 
 
 def series(chain: SimulatedChain) -> Path:

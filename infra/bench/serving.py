@@ -19,9 +19,9 @@ from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.engine import WORKERS
 from daypart.forecasting.models.trainer import in_blocks
 from daypart.forecasting.serving.publication import holiday_sums, night_states
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Work, measured
 from infra.bench.row import Limit, Row, beside
+from infra.bench.sample_chain import SimulatedChain
 
 Made = tuple[Records, demand_history.Past]
 Read = Callable[[Sequence[str]], Records]

@@ -21,7 +21,7 @@ from statistics import median
 import polars as pl
 
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish

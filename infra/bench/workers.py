@@ -28,10 +28,10 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import in_blocks, sampled_from
 from daypart.forecasting.serving.publication import holiday_sums
 from daypart.forecasting.stages import unmeasured
-from infra.bench.chain import SimulatedChain
 from infra.bench.job import Took, apart
 from infra.bench.night import models, place
 from infra.bench.row import Limit, Row, beside
+from infra.bench.sample_chain import SimulatedChain
 
 TARGET = "orders"
 BLOCKS = 20

@@ -11,7 +11,7 @@ from daypart.flows.audit.ledger import Ledger
 from daypart.flows.lake.lake import Lake
 from tests.faults.homes import Job, copied, run
 from tests.faults.trials import Trial, Verdict, has_traceback
-from tests.flows.audit.test_records import flipped, forge
+from tests.flows.audit.test_audit_log import flipped, forge
 from tests.flows.audit.test_verification import cut_end, log, lose_file, overwrite_file
 
 Edit = Callable[[Path, random.Random, int], object]

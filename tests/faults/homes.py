@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import LAKE

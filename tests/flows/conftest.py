@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 from daypart.features.simulator import Chain, ChainSpec, simulate
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.cli import main, options
 from daypart.flows.config.settings import Settings
 from daypart.flows.files import process as processes

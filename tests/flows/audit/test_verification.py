@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daypart.features.errors import DamagedError
+from daypart.flows.audit.audit_log import ANCHOR, Audit
 from daypart.flows.audit.hash_chain import hash_of
 from daypart.flows.audit.ledger import Ledger
-from daypart.flows.audit.records import ANCHOR, Audit
 from daypart.flows.audit.verification import gaps, spans
 from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
-from tests.flows.audit.test_records import forge
+from tests.flows.audit.test_audit_log import forge
 
 NOW = datetime(2025, 3, 1, 4)
 RECORDS = 6

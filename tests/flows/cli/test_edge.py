@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from daypart.flows.cli.wording import one_line
+from daypart.flows.cli.error_lines import one_line
 from tests.flows.conftest import ENTRY, ROOT
 
 FAULTS = pytest.mark.faults

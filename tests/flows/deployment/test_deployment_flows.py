@@ -22,7 +22,7 @@ import pytest
 
 from daypart.features.errors import InputError
 from daypart.features.simulator import simulate
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.deployment.login import read_login
 from daypart.flows.deployment.registration import deploy
 from daypart.flows.deployment.schedule import deployments

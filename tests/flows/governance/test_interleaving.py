@@ -16,7 +16,7 @@ import pytest
 
 from daypart.features.errors import DaypartError, NotKnownError
 from daypart.flows.audit.audit_history import Trail
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.files import process
 from daypart.flows.governance.approval import approve, pending, reject
 from daypart.flows.governance.champion_switch import Outcome

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daypart.features.errors import DaypartError, InputError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.settings_audit import declare, undeclared
 from daypart.flows.jobs.status import status
 from daypart.flows.monitoring.monitor import monitor

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daypart.features.errors import NotKnownError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.jobs import card as cards
 from tests.flows.conftest import ORIGIN, SMALL, Daypart, World
 

@@ -19,8 +19,8 @@ import pytest
 
 from daypart.features.dayparts import DAYPARTS
 from daypart.features.tables.schemas import TABLES, TARGETS
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.audit.ledger import Ledger
-from daypart.flows.audit.records import Audit
 from daypart.flows.config.governance import ROLES
 from daypart.flows.config.recipes import Recipes
 from daypart.flows.files.process import SESSION

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import NotKnownError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.jobs.explain import Asked, explain
 from daypart.flows.jobs.forecast import publish

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from daypart.features.errors import InputError
 from daypart.features.simulator import Chain, ChainSpec, Drift, simulate
-from daypart.features.simulator import chain as chains
+from daypart.features.simulator import simulated_chain as chains
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.files import process as processes
 from daypart.flows.jobs import simulate as simulates
@@ -31,7 +31,7 @@ def killed(folder, number, block):
         os.kill(os.getpid(), signal.SIGKILL)
 module._write_block = killed
 """
-SMALL_BLOCKS = "import daypart.features.simulator.chain as chains; chains.BLOCK_ROWS = 4_000\n"
+SMALL_BLOCKS = "import daypart.features.simulator.simulated_chain as chains; chains.BLOCK_ROWS = 4_000\n"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import DamagedError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.lake import commits, integrity
 from daypart.flows.lake.delta_log import HINT
 from daypart.flows.lake.lake import Lake

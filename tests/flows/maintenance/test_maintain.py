@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import InputError, NotKnownError
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.jobs.explain import Asked, explain
@@ -36,7 +36,7 @@ import os, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
 from daypart.flows.lake import table_upkeep as upkeep
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
 from daypart.flows.config.settings import Settings

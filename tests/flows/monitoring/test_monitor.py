@@ -10,7 +10,7 @@ import pytest
 
 from daypart.features.money import Money, with_unit
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.flows.audit.records import Audit
+from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain

@@ -21,7 +21,7 @@ from daypart.features.simulator import (
     simulate,
     simulate_blocks,
 )
-from daypart.features.simulator import chain as chains
+from daypart.features.simulator import simulated_chain as chains
 from daypart.features.tables.schemas import TABLES
 
 PINNED = {

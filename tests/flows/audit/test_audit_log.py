@@ -17,9 +17,9 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import InputError
+from daypart.flows.audit.audit_log import ANCHOR, Audit
 from daypart.flows.audit.hash_chain import FIRST, canonical
 from daypart.flows.audit.ledger import Ledger
-from daypart.flows.audit.records import ANCHOR, Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
