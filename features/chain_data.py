@@ -64,8 +64,8 @@ class Records:
     def block(self, store_ids: Sequence[str]) -> Self:
         """The same records for some stores only; chain-wide tables stay whole."""
         ids = pl.Series(list(store_ids), dtype=pl.String).implode()
-        kept = {name: getattr(self, name).filter(pl.col("store_id").is_in(ids)) for name in BY_STORE}
-        return replace(self, **kept)
+        tables = {name: getattr(self, name).filter(pl.col("store_id").is_in(ids)) for name in BY_STORE}
+        return replace(self, **tables)
 
     def scan_demand(self) -> pl.LazyFrame:
         """The demand of all stores."""
@@ -81,14 +81,14 @@ class Records:
 
     def last_demand_on(self, target: str) -> date | None:
         """Last business date with any demand of the target, over all stores."""
-        known = self.demand.filter(pl.col(target) > 0)
-        last = known.select(business_date(self.stores).max()).item()
+        traded = self.demand.filter(pl.col(target) > 0)
+        last = traded.select(business_date(self.stores).max()).item()
         return last if isinstance(last, date) else None
 
     def first_demand_on(self, target: str) -> date | None:
         """First business date with any demand of the target, over all stores."""
-        known = self.demand.filter(pl.col(target) > 0)
-        first = known.select(business_date(self.stores).min()).item()
+        traded = self.demand.filter(pl.col(target) > 0)
+        first = traded.select(business_date(self.stores).min()).item()
         return first if isinstance(first, date) else None
 
 

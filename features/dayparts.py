@@ -10,7 +10,7 @@ DAYPARTS: Mapping[str, tuple[int, int]] = {"breakfast": (6, 10), "lunch": (11, 1
 
 def daypart(hour: pl.Expr, dayparts: Mapping[str, tuple[int, int]] = DAYPARTS) -> pl.Expr:
     """Name of the daypart that a clock hour (0..23) belongs to; null outside every daypart."""
-    named = pl.lit(None, dtype=pl.String)
+    label = pl.lit(None, dtype=pl.String)
     for name, (first, last) in dayparts.items():
-        named = pl.when(hour.is_between(first, last)).then(pl.lit(name)).otherwise(named)
-    return named.alias("daypart")
+        label = pl.when(hour.is_between(first, last)).then(pl.lit(name)).otherwise(label)
+    return label.alias("daypart")

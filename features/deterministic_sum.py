@@ -53,6 +53,6 @@ def ordered_sum(values: Iterable[pl.Expr]) -> pl.Expr:
 
 def ordered_mean(values: Iterable[pl.Expr]) -> pl.Expr:
     """The mean of those columns that are not null, in the order given; null where all are."""
-    given = list(values)
-    known = reduce(add, (value.is_not_null().cast(pl.Int32) for value in given))
-    return pl.when(known > 0).then(ordered_sum(given) / known)
+    columns = list(values)
+    count = reduce(add, (value.is_not_null().cast(pl.Int32) for value in columns))
+    return pl.when(count > 0).then(ordered_sum(columns) / count)

@@ -72,9 +72,9 @@ class Grid:
 
     def marked(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
         """For every store and date, by number, whether there is a row of them."""
-        found = np.zeros(len(self.store_ids) * self.dates, dtype=np.bool_)
-        found[rows.select(day=self.day()).drop_nulls().to_series().to_numpy()] = True
-        return found
+        is_marked = np.zeros(len(self.store_ids) * self.dates, dtype=np.bool_)
+        is_marked[rows.select(day=self.day()).drop_nulls().to_series().to_numpy()] = True
+        return is_marked
 
     @property
     def places(self) -> int:
@@ -82,16 +82,16 @@ class Grid:
         return len(self.store_ids) * self.dates * DAY_HOURS
 
     def _store(self) -> pl.Expr:
-        known = pl.col("store_id").cast(pl.Enum(self.store_ids.cast(pl.String)), strict=False)
-        return known.to_physical().cast(pl.Int64)
+        store = pl.col("store_id").cast(pl.Enum(self.store_ids.cast(pl.String)), strict=False)
+        return store.to_physical().cast(pl.Int64)
 
-    def _column(self, told: pl.DataFrame, absent: float) -> Column:
+    def _column(self, cells: pl.DataFrame, absent: float) -> Column:
         column = np.full(self.places, absent)
-        place, value = told["place"].to_numpy(), told["value"].to_numpy()
+        place, value = cells["place"].to_numpy(), cells["value"].to_numpy()
         column[place] = value
         shared = np.unique(place[column[place] != value])
         if len(shared):
-            meeting = told.filter(pl.col("place").is_in(pl.Series(shared).implode()))
+            meeting = cells.filter(pl.col("place").is_in(pl.Series(shared).implode()))
             mean = meeting.group_by("place").agg(pl.col("value").mean())
             column[mean["place"].to_numpy()] = mean["value"].to_numpy()
         return column

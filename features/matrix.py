@@ -63,7 +63,7 @@ def build(
     records: Records,
     view: View,
     origins: Sequence[date],
-    known: demand_history.Past | None = None,
+    past: demand_history.Past | None = None,
     one_in: int = 1,
     hindsight: bool = False,
 ) -> pl.DataFrame:
@@ -85,18 +85,18 @@ def build(
     model knows them; until then `event_code` counts the names in the table as it is. Raises NotKnownError where
     nothing is known.
     """
-    known = known or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
-    at_origin = horizon.store_origins(records.stores, known, origins)
+    past = past or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
+    at_origin = horizon.store_origins(records.stores, past, origins)
     parts = []
-    if known.like is not None:
-        young = young_stores.young_origins(records, known, at_origin, origins, view.horizon_days)
+    if past.like is not None:
+        young = young_stores.young_origins(records, past, at_origin, origins, view.horizon_days)
         if young.height:
             parts.append(
-                _told(_young_rows(records, view, known, young, at_origin, one_in), records, view, known.like, hindsight)
+                _told(_young_rows(records, view, past, young, at_origin, one_in), records, view, past.like, hindsight)
             )
             at_origin = at_origin.join(young, on=horizon.ORIGIN, how="anti", maintain_order="left")
     if at_origin.height:
-        parts.append(_told(_rows(records, view, known, at_origin, one_in), records, view, known, hindsight))
+        parts.append(_told(_rows(records, view, past, at_origin, one_in), records, view, past, hindsight))
     if not parts:
         raise NotKnownError(_nothing_known(records, view, origins))
     rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
@@ -104,11 +104,11 @@ def build(
     return rows.select(*KEY_COLUMNS, *beside, *feature_names(rows))
 
 
-def any_known(records: Records, known: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
+def any_known(records: Records, past: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
     """Whether `build` has rows of a block at some of the origins."""
-    at_origin = horizon.store_origins(records.stores, known, origins)
-    if at_origin.is_empty() and known.like is not None:
-        at_origin = young_stores.young_origins(records, known, at_origin, origins, view.horizon_days)
+    at_origin = horizon.store_origins(records.stores, past, origins)
+    if at_origin.is_empty() and past.like is not None:
+        at_origin = young_stores.young_origins(records, past, at_origin, origins, view.horizon_days)
     return not at_origin.is_empty()
 
 
@@ -117,32 +117,30 @@ def _alone(records: Records, view: View, last: date) -> demand_history.Past:
 
 
 def _rows(
-    records: Records, view: View, known: demand_history.Past, at_origin: pl.DataFrame, one_in: int
+    records: Records, view: View, past: demand_history.Past, at_origin: pl.DataFrame, one_in: int
 ) -> pl.DataFrame:
-    dates = _dated(horizon.store_dates(records.stores, known, at_origin, view.horizon_days, one_in), known)
+    dates = _dated(horizon.store_dates(records.stores, past, at_origin, view.horizon_days, one_in), past)
     regions = dates.join(records.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
-    effect = holiday_effects.holiday_effects(regions, known.holiday_sums)
+    effect = holiday_effects.holiday_effects(regions, past.holiday_sums)
     dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
-    return horizon.open_hours(records, known, at_origin, dates).with_columns(youth=pl.lit(0.0))
+    return horizon.open_hours(records, past, at_origin, dates).with_columns(youth=pl.lit(0.0))
 
 
 def _young_rows(
-    records: Records, view: View, known: demand_history.Past, young: pl.DataFrame, own: pl.DataFrame, one_in: int
+    records: Records, view: View, past: demand_history.Past, young: pl.DataFrame, at_origin: pl.DataFrame, one_in: int
 ) -> pl.DataFrame:
     """Rows of young stores, from those of their like and their own where they have any."""
-    assert known.like is not None
-    lent = _rows(records, view, known.like, young.select(own.columns), one_in)
-    begun = own.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
-    mine = _rows(records, view, known, begun, one_in) if begun.height else lent.clear()
-    return young_stores.blended(lent, mine, young, young_stores.Shares.of(known))
+    assert past.like is not None
+    lent = _rows(records, view, past.like, young.select(at_origin.columns), one_in)
+    begun = at_origin.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
+    own_rows = _rows(records, view, past, begun, one_in) if begun.height else lent.clear()
+    return young_stores.blended(lent, own_rows, young, young_stores.Shares.of(past))
 
 
-def _told(
-    rows: pl.DataFrame, records: Records, view: View, known: demand_history.Past, hindsight: bool
-) -> pl.DataFrame:
+def _told(rows: pl.DataFrame, records: Records, view: View, past: demand_history.Past, hindsight: bool) -> pl.DataFrame:
     """Rows of open hours with all families, sorted."""
     released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
-    rows = _with_outside(rows, records, view, known, hindsight).join(released, on="origin_date", how="left")
+    rows = _with_outside(rows, records, view, past, hindsight).join(released, on="origin_date", how="left")
     rows = smoothed_baseline.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
     return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
 
@@ -154,8 +152,8 @@ def _target_day() -> pl.Expr:
 
 def feature_names(matrix: pl.DataFrame) -> list[str]:
     """Names of the feature columns: those that carry a family's prefix, in their order."""
-    named = (name for name in matrix.columns if name not in KEY_COLUMNS)
-    return [name for name in named if name.startswith(tuple(f"{family}_" for family in FAMILIES))]
+    names = (name for name in matrix.columns if name not in KEY_COLUMNS)
+    return [name for name in names if name.startswith(tuple(f"{family}_" for family in FAMILIES))]
 
 
 def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str:
@@ -164,7 +162,7 @@ def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str
     return f"no {view.target} before {max(origins)}: {since}; ingest demand or choose a later origin"
 
 
-def _dated(dates: pl.DataFrame, known: demand_history.Past) -> pl.DataFrame:
+def _dated(dates: pl.DataFrame, past: demand_history.Past) -> pl.DataFrame:
     """Adds calendar, holiday and last-year features to rows of (store, origin, date).
 
     `history_last_year`: last year's week about the date over the four weeks that its incumbent rested on;
@@ -172,23 +170,23 @@ def _dated(dates: pl.DataFrame, known: demand_history.Past) -> pl.DataFrame:
     year's week, and on last year's date.
     """
     unique = dates.select("store_id", "date").unique()
-    marked = calendar.date_features(calendar.holiday_features(unique, known.outside.holidays))
+    marked = calendar.date_features(calendar.holiday_features(unique, past.outside.holidays))
     last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
     rows = dates.join(marked, on=["store_id", "date"]).with_columns(
         week_on=pl.col("date") - last_year,
         month_on=pl.col("date") - last_year - pl.duration(days=7) * weeks + pl.duration(days=3),
         year_on=pl.col("date").dt.offset_by("-1y"),
     )
-    means = [known.mean_total(rows, "week_on", 3, 3, 4), known.mean_total(rows, "month_on", 27, 0, 14)]
+    means = [past.mean_total(rows, "week_on", 3, 3, 4), past.mean_total(rows, "month_on", 27, 0, 14)]
     return rows.with_columns(
         rows.select(*means).select(_ratio("week_on", "month_on")).to_series().alias("history_last_year"),
-        known.departure(rows, "week_on").alias("history_last_year_day"),
-        known.departure(rows, "year_on").alias("history_last_year_date"),
+        past.departure(rows, "week_on").alias("history_last_year_day"),
+        past.departure(rows, "year_on").alias("history_last_year_date"),
     ).drop("week_on", "month_on", "year_on")
 
 
 def _with_outside(
-    rows: pl.DataFrame, records: Records, view: View, known: demand_history.Past, hindsight: bool
+    rows: pl.DataFrame, records: Records, view: View, past: demand_history.Past, hindsight: bool
 ) -> pl.DataFrame:
     """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
     if hindsight and view.weather == "issued" and records.weather.height:
@@ -196,28 +194,28 @@ def _with_outside(
     elif view.weather != "none" and records.weather.height:
         rows = weather.weather_of(rows, records.weather, view.weather)
     if records.labor.height:
-        rows = rows.with_columns(known.outside.scheduled_hours(rows))
+        rows = rows.with_columns(past.outside.scheduled_hours(rows))
     if records.events.height:
-        rows = events.active_events(rows, known.outside.event_days, known.outside.event_codes)
+        rows = events.active_events(rows, past.outside.event_days, past.outside.event_codes)
     return rows
 
 
 def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
     """What differs outside between the target hour and the four days that the incumbent rests on."""
-    found: list[pl.Expr] = []
+    columns: list[pl.Expr] = []
     if "temperature_c" in rows.columns:
-        found += weather.weather_features()
+        columns += weather.weather_features()
     if "scheduled_hours" in rows.columns:
-        found.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
+        columns.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
         # An hour without a schedule says nothing of the day: only hours that have one are compared.
         scheduled, base = (
             exact_sum(pl.when(pl.col("scheduled_hours").is_not_null()).then(name).fill_null(0.0)).over(LEAD)
             for name in ("scheduled_hours", "scheduled_hours_base")
         )
-        found.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
+        columns.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
-        found += [pl.col(f"{name}_base") for name in events.COLUMNS]
-    return found
+        columns += [pl.col(f"{name}_base") for name in events.COLUMNS]
+    return columns
 
 
 def _ratio(value: str, base: str) -> pl.Expr:

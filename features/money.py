@@ -62,8 +62,8 @@ def with_unit(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float]) -> R
     priced = with_currency(stores).select("store_id", unit.alias(UNIT))
     joined = rows.lazy().drop(UNIT, strict=False).join(priced.lazy(), on="store_id", how="left", maintain_order="left")
     is_money = pl.col("target") == "sales" if "target" in rows.collect_schema() else pl.lit(value=True)
-    found = joined.with_columns(pl.when(is_money).then(UNIT).fill_null(1.0).alias(UNIT))
-    return found if isinstance(rows, pl.LazyFrame) else found.collect()
+    unit_rows = joined.with_columns(pl.when(is_money).then(UNIT).fill_null(1.0).alias(UNIT))
+    return unit_rows if isinstance(rows, pl.LazyFrame) else unit_rows.collect()
 
 
 def in_units(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float], columns: Sequence[str]) -> Rows:
@@ -113,9 +113,9 @@ class Money:
         """
         if self.days.is_empty():
             return {}
-        known = self.days.filter(pl.col("date") < before)
+        past_days = self.days.filter(pl.col("date") < before)
         late = pl.col("date") > pl.col("date").max().over("currency") - timedelta(days=WINDOW_DAYS)
-        sums = known.filter(late).group_by("currency").agg(pl.col("sales", "hours", "paid", "orders").sort().sum())
+        sums = past_days.filter(late).group_by("currency").agg(pl.col("sales", "hours", "paid", "orders").sort().sum())
         worth = dict(sums.select("currency", self._worth()).sort("currency").iter_rows())
         hours = dict(sums.select("currency", "hours").iter_rows())
         main = max(worth, key=lambda name: (hours[name], name), default=None)
@@ -137,15 +137,15 @@ class Money:
         """What an order comes to by currency and date, by the WINDOW_DAYS to it: currency, date, since, worth."""
         names = ("sales", "hours", "paid", "orders")
         rolling = [pl.col(name).rolling_sum_by("date", f"{WINDOW_DAYS}d").over("currency") for name in names]
-        known = self.days.with_columns(rolling).select("currency", "date", worth=self._worth())
-        since = known.group_by("currency").agg(since=pl.col("date").min())
+        worth = self.days.with_columns(rolling).select("currency", "date", worth=self._worth())
+        since = worth.group_by("currency").agg(since=pl.col("date").min())
         dates = self.days.select(date=pl.date_range(pl.col("date").min(), pl.lit(last)))
-        grid = since.join(dates, how="cross").join(known, on=["currency", "date"], how="left").sort("currency", "date")
+        grid = since.join(dates, how="cross").join(worth, on=["currency", "date"], how="left").sort("currency", "date")
         return grid.with_columns(pl.col("worth").forward_fill().backward_fill().over("currency"))
 
     def _worth(self) -> pl.Expr:
         """What an order comes to, or a trading hour where a currency has no orders beside its sales."""
         orders = self.days.group_by("currency").agg(pl.col("orders").sum())["orders"]
         by_orders = bool((orders > 0).all())
-        part, whole = ("paid", "orders") if by_orders else ("sales", "hours")
-        return pl.when(pl.col(whole) > 0).then(pl.col(part) / pl.col(whole)).alias("worth")
+        part, divisor = ("paid", "orders") if by_orders else ("sales", "hours")
+        return pl.when(pl.col(divisor) > 0).then(pl.col(part) / pl.col(divisor)).alias("worth")

@@ -47,11 +47,11 @@ def _countries() -> Mapping[str, str]:
     """ISO 3166-1 alpha-2 code by every spelling that is known, as `_plain` has it."""
     from holidays.registry import COUNTRIES
 
-    found: dict[str, str] = {}
+    codes: dict[str, str] = {}
     for name, (entity, alpha_2, alpha_3, *_) in COUNTRIES.items():
         words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", entity)
-        found |= {_plain(text): alpha_2 for text in (name, entity, words, alpha_3, alpha_2)}
-    return found | {_plain(text): code for text, code in COLLOQUIAL.items()}
+        codes |= {_plain(text): alpha_2 for text in (name, entity, words, alpha_3, alpha_2)}
+    return codes | {_plain(text): code for text, code in COLLOQUIAL.items()}
 
 
 @cache
@@ -74,8 +74,8 @@ def subdivisions(country: str) -> Mapping[str, str]:
     except NotImplementedError:
         return {}
     aliases = rules.get_subdivision_aliases()
-    found = {_plain(name): code for code, names in aliases.items() for name in names}
-    return found | {_plain(code): code for code in rules.subdivisions}
+    codes = {_plain(name): code for code, names in aliases.items() for name in names}
+    return codes | {_plain(code): code for code in rules.subdivisions}
 
 
 @cache
@@ -84,9 +84,9 @@ def subdivision_code(country: str, text: str) -> str | None:
 
     Null where the library knows no such part.
     """
-    known, plain = subdivisions(country), _plain(text)
+    codes, plain = subdivisions(country), _plain(text)
     bare = plain.removeprefix(f"{country} ")
-    return known.get(plain) or known.get(bare)
+    return codes.get(plain) or codes.get(bare)
 
 
 def place_codes(country: str, subdivision: str | None) -> tuple[str | None, str | None]:
@@ -97,10 +97,10 @@ def place_codes(country: str, subdivision: str | None) -> tuple[str | None, str 
     code = country_code(country)
     if code is not None:
         return code, None if subdivision is None else subdivision_code(code, subdivision)
-    whole, part = _country_and_part(country)
-    if subdivision is None or whole is None:
-        return whole, part
-    return whole, part if subdivision_code(whole, subdivision) == part else None
+    parent, part = _country_and_part(country)
+    if subdivision is None or parent is None:
+        return parent, part
+    return parent, part if subdivision_code(parent, subdivision) == part else None
 
 
 def _country_and_part(text: str) -> tuple[str | None, str | None]:
@@ -130,9 +130,9 @@ def near_countries(text: str) -> list[str]:
 
 def near_subdivisions(country: str, text: str) -> list[str]:
     """Codes of parts of the country that are spelled much like the text; at most three, or some that there are."""
-    known = subdivisions(country)
-    near = dict.fromkeys(known[name] for name in _near(text, known))
-    return list(near or dict.fromkeys(known.values()))[:3]
+    codes = subdivisions(country)
+    near = dict.fromkeys(codes[name] for name in _near(text, codes))
+    return list(near or dict.fromkeys(codes.values()))[:3]
 
 
 def currency_code(text: str) -> str | None:
@@ -152,8 +152,8 @@ def near_currencies(text: str) -> list[str]:
     return get_close_matches(text.strip().upper(), sorted(CURRENCIES), n=3)
 
 
-def _near(text: str, known: Iterable[str]) -> list[str]:
-    names = [name for name in known if len(name) > 3]
+def _near(text: str, spellings: Iterable[str]) -> list[str]:
+    names = [name for name in spellings if len(name) > 3]
     return get_close_matches(_plain(text), names, n=3, cutoff=0.7)
 
 

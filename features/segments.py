@@ -42,12 +42,12 @@ def segments(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.Data
     """
     match rule.by:
         case "chain":
-            told = stores.select("store_id", segment=pl.lit(None, pl.String))
+            rows = stores.select("store_id", segment=pl.lit(None, pl.String))
         case "volume":
-            told = _by_volume(stores, rule, volumes)
+            rows = _by_volume(stores, rule, volumes)
         case column:
-            told = _named(stores.select("store_id", segment=pl.col(column).replace("", None).fill_null(OTHER)), column)
-    return told.sort("store_id")
+            rows = _named(stores.select("store_id", segment=pl.col(column).replace("", None).fill_null(OTHER)), column)
+    return rows.sort("store_id")
 
 
 def mean_daily(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, before: date) -> pl.DataFrame:
@@ -64,11 +64,11 @@ def mean_daily(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, before: 
 
 def _by_volume(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.DataFrame:
     """Classes of stores by volume; one that sold nothing is as those of its format and region are, else the least."""
-    known = stores.select("store_id", "format", "region").join(volumes, on="store_id", how="left")
+    with_volume = stores.select("store_id", "format", "region").join(volumes, on="store_id", how="left")
     volume = pl.col("volume")
     alike = [volume.median().over(by) for by in (["format", "region"], ["format"], ["region"])]
-    placed = known.with_columns(volume=pl.coalesce(volume, *alike, pl.lit(0.0)))
-    cuts = rule.cuts or _even(known["volume"].drop_nulls().sort().to_list(), rule.classes)
+    placed = with_volume.with_columns(volume=pl.coalesce(volume, *alike, pl.lit(0.0)))
+    cuts = rule.cuts or _even(with_volume["volume"].drop_nulls().sort().to_list(), rule.classes)
     number = 1 + pl.sum_horizontal(pl.lit(0), *((volume >= cut).cast(pl.Int64) for cut in cuts))
     width = len(str(len(cuts) + 1))
     name = pl.format("volume-{}", number.cast(pl.String).str.zfill(width))
@@ -80,14 +80,14 @@ def _even(volumes: list[float], classes: int) -> list[float]:
     return [volumes[len(volumes) * part // classes] for part in range(1, classes)] if volumes else []
 
 
-def _named(told: pl.DataFrame, column: str) -> pl.DataFrame:
+def _named(segment_rows: pl.DataFrame, column: str) -> pl.DataFrame:
     names: dict[str, str] = {}
-    for value in told["segment"].unique().sort():
+    for value in segment_rows["segment"].unique().sort():
         name = re.sub(r"[^\w-]+", "-", value).strip("-") or OTHER
         if name in names.values():
-            other = next(each for each, taken in names.items() if taken == name)
+            other = next(earlier for earlier, segment in names.items() if segment == name)
             raise InputError(
                 f"stores of {column} {other!r} and {value!r} would both be the segment {name}: rename one of them"
             )
         names[value] = name
-    return told.with_columns(pl.col("segment").replace_strict(names, return_dtype=pl.String))
+    return segment_rows.with_columns(pl.col("segment").replace_strict(names, return_dtype=pl.String))

@@ -49,7 +49,7 @@ def as_readable(error: BaseException, home: Path) -> DaypartError | None:
     """
     if isinstance(error, InputError | KeyboardInterrupt | SystemExit):
         return None
-    text = " ".join(str(each) for each in _chain(error))
+    text = " ".join(str(link) for link in _chain(error))
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL or any(part in text for part in FULL_TEXTS) or ("disk I/O error" in text and _is_full(home)):
         file = error.filename if isinstance(error, OSError) and error.filename else home
@@ -111,9 +111,9 @@ def _is_full(home: Path) -> bool:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came from."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    while cause is not None and id(cause) not in visited:
+        visited.add(id(cause))
         yield cause
         cause = cause.__cause__ or cause.__context__

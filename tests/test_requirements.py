@@ -28,5 +28,5 @@ def test_make_installs_nothing_that_has_no_hash() -> None:
     installs = [line for line in plan.splitlines() if "pip install" in line]
     assert len(installs) == 4
     for line in installs:
-        own = "--no-deps --no-build-isolation --editable ." in line
-        assert own != ("--require-hashes --requirement" in line or "--require-hashes --no-deps --requirement" in line)
+        local = "--no-deps --no-build-isolation --editable ." in line
+        assert local != ("--require-hashes --requirement" in line or "--require-hashes --no-deps --requirement" in line)

@@ -27,11 +27,11 @@ def run(installed: Path, folder: Path, *arguments: str) -> str:
     """Run the command line of the wheel in a folder; return what it prints."""
     python = [sys.executable, "-P", "-m", "daypart"]
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run(
+    process = subprocess.run(
         [*python, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_the_wheel_brings_one_top_level_package(installed: Path) -> None:

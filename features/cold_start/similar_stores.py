@@ -35,7 +35,7 @@ USUAL_SPREAD, USUAL_STORES = 0.25, 4
 
 
 def with_like(
-    known: demand_history.Past, records: Records, chain: Source, target: str, weather: WeatherView, last: date,
+    block_past: demand_history.Past, records: Records, chain: Source, target: str, weather: WeatherView, last: date,
     since: date | None = None, lenders: pl.DataFrame | None = None,
 ) -> demand_history.Past:  # fmt: skip
     """The past of a block of stores with that of the like of its young ones; the same past where none is young.
@@ -47,25 +47,25 @@ def with_like(
     `since` leaves out those that are not young any more at the first origin asked for. `lenders` are the rows of the
     stores table that may lend, by default all.
     """
-    young = _young(known, records.stores, since)
+    young = _young(block_past, records.stores, since)
     first = chain.first_demand_on(target) if young.height else None
     if first is None:
-        return known
+        return block_past
     late = pl.col("first").is_null() | (pl.col("first") >= first + timedelta(days=ESTABLISHED_DAYS))
     young = young.filter(late).drop("first")
     if young.is_empty():
-        return known
+        return block_past
     lenders = chain.stores if lenders is None else lenders
     lent = pl.concat(_lent(some, lenders, chain, target) for some in young.iter_slices(STORES_AT_ONCE))
     if lent.is_empty():
-        return known
+        return block_past
     declared = trading_hours.declared_clock_hours(records.hours).join(young, on="store_id", how="semi")
     outside = Outside.of(replace(records, stores=young, demand=lent), weather, last)
-    past = demand_history.Past.of(lent, target, outside, declared, known.store_codes, known.holiday_sums)
-    told = pl.col("spread", "priced_on").first()
-    spread = lent.group_by("store_id", date=business_date(young)).agg(told)
+    past = demand_history.Past.of(lent, target, outside, declared, block_past.store_codes, block_past.holiday_sums)
+    first_values = pl.col("spread", "priced_on").first()
+    spread = lent.group_by("store_id", date=business_date(young)).agg(first_values)
     totals = past.totals.join(spread, on=["store_id", "date"], how="left", maintain_order="left")
-    return replace(known, like=replace(past, totals=totals))
+    return replace(block_past, like=replace(past, totals=totals))
 
 
 def _lent(young: pl.DataFrame, lenders: pl.DataFrame, chain: Source, target: str) -> pl.DataFrame:
@@ -90,25 +90,25 @@ def _priced(like: pl.DataFrame, chain: Source, target: str) -> tuple[pl.DataFram
     Without rates all amounts are of one kind.
     """
     unpriced = like.with_columns(priced_on=pl.lit(None, pl.Date))
-    named = with_currency(chain.stores).select("store_id", pl.col("currency").fill_null(UNKNOWN))
-    lent = named.rename({"store_id": "like_id", "currency": "like_currency"})
-    pairs = like.join(named, on="store_id", how="left").join(lent, on="like_id", how="left")
+    store_currency = with_currency(chain.stores).select("store_id", pl.col("currency").fill_null(UNKNOWN))
+    lent = store_currency.rename({"store_id": "like_id", "currency": "like_currency"})
+    pairs = like.join(store_currency, on="store_id", how="left").join(lent, on="like_id", how="left")
     foreign = pairs.filter(pl.col("currency") != pl.col("like_currency"))
     last = chain.last_demand_on(target)
     if target != "sales" or foreign.is_empty() or last is None:
         return unpriced, None
     by = ["currency", "like_currency"]
     rates = Money.of(chain, target).rates(foreign.select(by).unique(), last)
-    known = foreign.join(rates.group_by(by).agg(priced_on=pl.col("since").first()), on=by)
+    priced = foreign.join(rates.group_by(by).agg(priced_on=pl.col("since").first()), on=by)
     native = unpriced.join(foreign, on=["store_id", "like_id"], how="anti")
-    kept = pl.concat([native, known.select(native.columns)]).sort("store_id", "like_id")
-    return kept, known.select("store_id", "like_id", *by).join(rates.drop("since"), on=by).drop(by)
+    lending_pairs = pl.concat([native, priced.select(native.columns)]).sort("store_id", "like_id")
+    return lending_pairs, priced.select("store_id", "like_id", *by).join(rates.drop("since"), on=by).drop(by)
 
 
-def _young(known: demand_history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
+def _young(past: demand_history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
     """Those of the stores that may be young from `since` on, with the date on which their demand began as `first`."""
     before = pl.lit(value=False) if since is None else pl.col("date") < since
-    begun = known.totals.group_by("store_id").agg(first=pl.col("date").min(), days=before.sum())
+    begun = past.totals.group_by("store_id").agg(first=pl.col("date").min(), days=before.sum())
     grown = pl.col("days") >= YOUNG_DAYS
     return stores.join(begun, on="store_id", how="left").filter(~grown.fill_null(value=False)).drop("days")
 
@@ -119,9 +119,9 @@ def like_stores(young: pl.DataFrame, chain: pl.DataFrame) -> pl.DataFrame:
     Those of its format come first, then of its country, of its region, then the nearest. The stores table alone
     decides, so that no demand does; those not yet established when the store opens, or closed by then, come last.
     """
-    known = ("store_id", "format", "country", "region", "latitude", "longitude", "opened_on", "closed_on")
-    other = chain.select(pl.col(name).alias(f"like_{name}" if name != "store_id" else "like_id") for name in known)
-    pairs = young.select(known).join(other, how="cross").filter(pl.col("store_id") != pl.col("like_id"))
+    columns = ("store_id", "format", "country", "region", "latitude", "longitude", "opened_on", "closed_on")
+    other = chain.select(pl.col(name).alias(f"like_{name}" if name != "store_id" else "like_id") for name in columns)
+    pairs = young.select(columns).join(other, how="cross").filter(pl.col("store_id") != pl.col("like_id"))
     age = pl.col("opened_on") - pl.col("like_opened_on")
     unfit = (age < pl.duration(days=YOUNG_DAYS)) | (pl.col("like_closed_on") <= pl.col("opened_on"))
     differs = [pl.col(name).ne_missing(pl.col(f"like_{name}")) for name in ("format", "country", "region")]
@@ -174,8 +174,8 @@ def sold_hours(demand: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.Da
     place = np.flatnonzero(sold > 0)
     day, hour = np.divmod(place, DAY_HOURS)
     store, step = np.divmod(day, max(grid.dates, 1))
-    found = pl.DataFrame({"like_id": grid.store_ids.gather(store), "step": step, "hour": hour, "sold": sold[place]})
-    return found.with_columns(date=pl.lit(grid.first) + pl.duration(days=1) * pl.col("step")).drop("step")
+    hours = pl.DataFrame({"like_id": grid.store_ids.gather(store), "step": step, "hour": hour, "sold": sold[place]})
+    return hours.with_columns(date=pl.lit(grid.first) + pl.duration(days=1) * pl.col("step")).drop("step")
 
 
 def lending_days(hours: pl.DataFrame) -> pl.DataFrame:
@@ -183,8 +183,8 @@ def lending_days(hours: pl.DataFrame) -> pl.DataFrame:
     days = hours.group_by("like_id", "date").agg(total=exact_sum(pl.col("sold")), traded=pl.len().cast(pl.Float64))
     ranked = days.sort("like_id", "date").with_columns(rank=rank("like_id"))
     level = last_sum(pl.col("total"), LEVEL_DAYS) / last_sum(pl.col("traded"), LEVEL_DAYS)
-    known = ranked.with_columns(level=level).filter(pl.col("rank") + 1 >= ESTABLISHED_DAYS)
-    return known.select("like_id", "date", "level")
+    established = ranked.with_columns(level=level).filter(pl.col("rank") + 1 >= ESTABLISHED_DAYS)
+    return established.select("like_id", "date", "level")
 
 
 def like_levels(like: pl.DataFrame, days: pl.DataFrame, rates: pl.DataFrame | None = None) -> pl.DataFrame:

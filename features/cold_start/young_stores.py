@@ -33,25 +33,25 @@ KEY = [*ORIGIN, "hour_utc"]
 
 
 def young_origins(
-    records: Records, known: demand_history.Past, own: pl.DataFrame, origins: Sequence[date], horizon_days: int
+    records: Records, past: demand_history.Past, rows: pl.DataFrame, origins: Sequence[date], horizon_days: int
 ) -> pl.DataFrame:
     """One row per origin and store that is young at it and opens in its horizon: the day-level state of its like.
 
-    `own` are the store's own states; `own_days`, `own_on`: its open days so far and the last of them; `spread`: as in
+    `rows` are the store's own states; `own_days`, `own_on`: its open days so far and the last of them; `spread`: as in
     `kinship`. A store that records other demand but none of this kind does not borrow.
     """
-    assert known.like is not None
-    stores = records.stores.join(known.like.grid.store_ids.to_frame("store_id"), on="store_id", how="semi")
+    assert past.like is not None
+    stores = records.stores.join(past.like.grid.store_ids.to_frame("store_id"), on="store_id", how="semi")
     recorded = records.demand.join(stores, on="store_id", how="semi").group_by("store_id")
     opens = pl.col("opened_on").is_null() | (
         pl.col("opened_on") < pl.col("origin_date") + pl.duration(days=horizon_days)
     )
     elsewhere = (pl.col("recorded_on") < pl.col("origin_date")).fill_null(value=False)
     return (
-        horizon.store_origins(stores, known.like, origins)
-        .join(own.select(*ORIGIN, own_days="open_days_known", own_on="last_on"), on=ORIGIN, how="left")
+        horizon.store_origins(stores, past.like, origins)
+        .join(rows.select(*ORIGIN, own_days="open_days_known", own_on="last_on"), on=ORIGIN, how="left")
         .join(
-            known.like.totals.select("store_id", "spread", "priced_on", last_on="date"),
+            past.like.totals.select("store_id", "spread", "priced_on", last_on="date"),
             on=["store_id", "last_on"], how="left",
         )
         .join(stores.select("store_id", "opened_on"), on="store_id")
@@ -76,9 +76,9 @@ class Shares:
     weekday: pl.DataFrame
 
     @classmethod
-    def of(cls, known: demand_history.Past) -> Self:
+    def of(cls, past: demand_history.Past) -> Self:
         """Of the first days of those stores that borrow."""
-        hours = _first_hours(known)
+        hours = _first_hours(past)
         sums = [exact_sum(pl.col(name)).alias(name) for name in ("seen", "lent")]
         days = hours.group_by("store_id", "date", maintain_order=True).agg(*sums).with_columns(rank=rank("store_id"))
         level = _share(LEVEL_DAYS, TRUST_DAYS)
@@ -90,19 +90,19 @@ class Shares:
         )
 
 
-def _first_hours(known: demand_history.Past) -> pl.DataFrame:
+def _first_hours(past: demand_history.Past) -> pl.DataFrame:
     """One row per store, own open day and clock hour: `seen` there, `lent` by its like. Days when they lent nothing
     are left out."""
-    assert known.like is not None
-    young = known.totals.filter(pl.col("open_days_known") < YOUNG_DAYS)
-    days = young.with_columns(lent_day=known.like.grid.day()).drop_nulls("lent_day")
-    seen = known.sold.reshape(-1, DAY_HOURS)[days["day"].to_numpy()]
-    lent = known.like.sold.reshape(-1, DAY_HOURS)[days["lent_day"].to_numpy()]
+    assert past.like is not None
+    young = past.totals.filter(pl.col("open_days_known") < YOUNG_DAYS)
+    days = young.with_columns(lent_day=past.like.grid.day()).drop_nulls("lent_day")
+    own_sold = past.sold.reshape(-1, DAY_HOURS)[days["day"].to_numpy()]
+    lent = past.like.sold.reshape(-1, DAY_HOURS)[days["lent_day"].to_numpy()]
     traded = lent.sum(axis=1) > 0
     days = days.filter(pl.Series(traded)).select("store_id", "date")
     return days.select(pl.all().repeat_by(DAY_HOURS).explode()).with_columns(
         hour=pl.Series(np.tile(np.arange(DAY_HOURS, dtype=np.int8), len(days))),
-        seen=pl.Series(seen[traded].ravel()),
+        seen=pl.Series(own_sold[traded].ravel()),
         lent=pl.Series(lent[traded].ravel()),
     )
 
@@ -110,8 +110,8 @@ def _first_hours(known: demand_history.Past) -> pl.DataFrame:
 def _share(days: int, trust: int, usual: float | pl.Expr = 1.0) -> pl.Expr:
     """Seen over `usual` of what was lent in the last so many days; null where that is nothing. Needs `rank`."""
     count = pl.min_horizontal(pl.col("rank") + 1, days)
-    seen, lent = last_sum(pl.col("seen"), days), last_sum(pl.col("lent"), days) * usual
-    return pl.when(lent > 0).then((seen / lent * count + trust) / (count + trust))
+    sold, lent = last_sum(pl.col("seen"), days), last_sum(pl.col("lent"), days) * usual
+    return pl.when(lent > 0).then((sold / lent * count + trust) / (count + trust))
 
 
 def _over_usual(rows: pl.DataFrame, usual: pl.DataFrame, by: str, trust: int) -> pl.DataFrame:
@@ -121,33 +121,33 @@ def _over_usual(rows: pl.DataFrame, usual: pl.DataFrame, by: str, trust: int) ->
     return joined.with_columns(rank=rank("store_id", by)).select("store_id", by, "date", share)
 
 
-def blended(lent: pl.DataFrame, own: pl.DataFrame, at: pl.DataFrame, shares: Shares) -> pl.DataFrame:
+def blended(lent: pl.DataFrame, own_rows: pl.DataFrame, at: pl.DataFrame, shares: Shares) -> pl.DataFrame:
     """Rows of `horizon.open_hours` of young stores, from those of their like and their own, at `young_origins`.
 
     A store without a day of its own has no hour before it opens. `youth` is the standard deviation of the log of the
     store's level that its like and its own days leave open.
     """
-    both = _scaled(lent, at, shares).join(own, on=KEY, how="full", coalesce=True, suffix="_own")
+    both = _scaled(lent, at, shares).join(own_rows, on=KEY, how="full", coalesce=True, suffix="_own")
     both = both.join(at.select(*ORIGIN, "own_days", "own_on", "opened_on", "spread"), on=ORIGIN)
     weight = pl.col("own_days") / (pl.col("own_days") + OWN_DAYS)
 
     def mixed(name: str) -> pl.Expr:
-        mine, theirs = pl.col(f"{name}_own"), pl.col(name)
-        return pl.coalesce(mine * weight + theirs * (1 - weight), mine, theirs).alias(name)
+        own_value, theirs = pl.col(f"{name}_own"), pl.col(name)
+        return pl.coalesce(own_value * weight + theirs * (1 - weight), own_value, theirs).alias(name)
 
     measured = (*AMOUNTS, "scale", *LEVELS)
-    others = [name for name in own.columns if name not in (*KEY, *measured)]
+    other_columns = [name for name in own_rows.columns if name not in (*KEY, *measured)]
     opened = (pl.col("own_days") > 0) | pl.col("opened_on").is_null() | (pl.col("date") >= pl.col("opened_on"))
     return (
         both.filter(pl.col("date_own").is_not_null() | (pl.col("own_days") < WEEK_DAYS))
-        .with_columns(*map(mixed, measured), *(pl.coalesce(f"{name}_own", name).alias(name) for name in others))
+        .with_columns(*map(mixed, measured), *(pl.coalesce(f"{name}_own", name).alias(name) for name in other_columns))
         .filter(opened)
         .with_columns(
             open_days_known=pl.col("own_days"),
             last_on=pl.coalesce("own_on", "last_on"),
             youth=pl.col("spread") * (TRUST_DAYS / (pl.col("own_days") + TRUST_DAYS)).sqrt(),
         )
-        .select(own.columns)
+        .select(own_rows.columns)
     )
 
 

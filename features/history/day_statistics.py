@@ -44,11 +44,11 @@ def _with_plain(marked: pl.DataFrame) -> pl.DataFrame:
     number = pl.col("plain").cast(pl.Int64).cum_sum()
     of_others = (number - pl.col("plain")).gather(pl.int_range(pl.len(), dtype=pl.Int64) - pl.col("rank"))
     row = marked.select(plain_row=pl.when(number > of_others).then(number - 1)).to_series()
-    found = marked.with_columns(row).hstack(means.select(pl.all().gather(row)))
-    known = pl.col("rank") > 0
-    before = [pl.when(known).then(pl.col(name).shift(1)).alias(f"{name}_before")
+    with_means = marked.with_columns(row).hstack(means.select(pl.all().gather(row)))
+    has_earlier = pl.col("rank") > 0
+    before = [pl.when(has_earlier).then(pl.col(name).shift(1)).alias(f"{name}_before")
               for name in ("plain_row", "plain_rank", "plain_mean")]  # fmt: skip
-    return found.with_columns(before)
+    return with_means.with_columns(before)
 
 
 def _past(value: str, days: int) -> pl.Expr:
@@ -83,8 +83,8 @@ def day_totals(weekdays: pl.DataFrame) -> pl.DataFrame:
 
 def _level(days: int) -> pl.Expr:
     """What was seen over what was usual, summed over the last open days; null without expectation."""
-    seen, expected = last_sum(pl.col("seen"), days), last_sum(pl.col("expected"), days)
-    return pl.when(expected > 0).then(seen / expected)
+    actual, expected = last_sum(pl.col("seen"), days), last_sum(pl.col("expected"), days)
+    return pl.when(expected > 0).then(actual / expected)
 
 
 def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:

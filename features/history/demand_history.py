@@ -87,7 +87,7 @@ class Past:
         """
         like, plain = self._lookback(points, "weekdays"), self._lookback(points, "plain")
         last_12, last_26 = plain.exact_means(self._steps, SHAPE_WEEKS, HALF_YEAR_WEEKS)
-        found = {
+        means = {
             "base": like.mean(self.sold, INCUMBENT_WEEKS),
             **{name: like.mean(self.sold, k) for name, k in (("last", 1), ("last_2", 2), ("last_8", SAME_HOUR_WEEKS))},
             "plain_base": plain.mean(self.sold, INCUMBENT_WEEKS),
@@ -95,7 +95,7 @@ class Past:
             "plain_26": last_26,
             **{f"{name}_base": like.mean(column, INCUMBENT_WEEKS) for name, column in self.outside.seen.items()},
         }
-        return _hstack(points, found)
+        return _hstack(points, means)
 
     def incumbent(self, points: pl.DataFrame) -> pl.DataFrame:
         """Adds `incumbent` to rows as `hour_states` takes them: of what was sold as it was told, faults and all."""
@@ -109,16 +109,16 @@ class Past:
         """
         days = points.select("row", "hour", rank=pl.col("open_days_known") - 1)
         lately = self._lookback(days, "totals")
-        seen, expected = np.zeros(len(days), dtype=np.int64), np.zeros(len(days), dtype=np.int64)
-        found: dict[str, Column] = {}
+        sold, expected = np.zeros(len(days), dtype=np.int64), np.zeros(len(days), dtype=np.int64)
+        levels: dict[str, Column] = {}
         for back in range(LEVEL_DAYS[-1]):
             value, usual = self._plain_day(lately, back)
-            seen += value
+            sold += value
             expected += usual
             if back + 1 in LEVEL_DAYS:
-                found[f"hour_level_{back + 1}"] = ratio(seen / STEPS, expected / STEPS)
-        (found["hour_mean_28"],) = lately.exact_means(self._steps, LEVEL_DAYS[-1])
-        return _hstack(points, found)
+                levels[f"hour_level_{back + 1}"] = ratio(sold / STEPS, expected / STEPS)
+        (levels["hour_mean_28"],) = lately.exact_means(self._steps, LEVEL_DAYS[-1])
+        return _hstack(points, levels)
 
     def _plain_day(self, lately: Lookback, back: int) -> tuple[Indices, Indices]:
         """What came on the day so many open days back and what was usual, in millionths; 0 unless plain and known."""
@@ -134,16 +134,16 @@ class Past:
 
         Null with fewer than `least` of them.
         """
-        day, known = self._day(rows, on)
+        day, valid = self._day(rows, on)
         first = day - day % max(self.grid.dates, 1)
         low, high = np.maximum(day - back, first), np.minimum(day + ahead + 1, first + self.grid.dates)
-        amounts, opened = (whole[high] - whole[low] for whole in self._whole)
-        return pl.Series(on, ratio(amounts / STEPS, np.where(known & (opened >= least), opened, 0)), nan_to_null=True)
+        amounts, opened = (running_sum[high] - running_sum[low] for running_sum in self._whole)
+        return pl.Series(on, ratio(amounts / STEPS, np.where(valid & (opened >= least), opened, 0)), nan_to_null=True)
 
     def departure(self, rows: pl.DataFrame, on: str) -> pl.Series:
         """Total over usual on each row's date `on`; null where the store was closed or nothing was usual."""
-        day, known = self._day(rows, on)
-        return pl.Series(on, np.where(known, self._departures[day], np.nan), nan_to_null=True)
+        day, valid = self._day(rows, on)
+        return pl.Series(on, np.where(valid, self._departures[day], np.nan), nan_to_null=True)
 
     def _day(self, rows: pl.DataFrame, on: str) -> tuple[Indices, NDArray[np.bool_]]:
         day = rows.select(self.grid.day(on)).to_series()
@@ -162,25 +162,25 @@ class Past:
 
     @cached_property
     def _departures(self) -> Column:
-        found = np.full(len(self.grid.store_ids) * self.grid.dates + 1, np.nan)
+        departures = np.full(len(self.grid.store_ids) * self.grid.dates + 1, np.nan)
         departed = pl.when(pl.col("usual") > 0).then(pl.col("total") * (1.0 / pl.col("usual")))
-        found[self.totals["day"].to_numpy()] = self.totals.select(departed).to_series().to_numpy()
-        return found
+        departures[self.totals["day"].to_numpy()] = self.totals.select(departed).to_series().to_numpy()
+        return departures
 
     def busiest(self, origin: date) -> pl.DataFrame:
         """One row per store with any day before the origin: `busiest`, its largest hour in the year before, or ever."""
-        known = self.totals.filter(pl.col("date") < origin).select("store_id", "date", "day")
-        peak = pl.Series(self.sold.reshape(-1, DAY_HOURS)[known["day"].to_numpy()].max(axis=1), dtype=pl.Float64)
+        past_days = self.totals.filter(pl.col("date") < origin).select("store_id", "date", "day")
+        peak = pl.Series(self.sold.reshape(-1, DAY_HOURS)[past_days["day"].to_numpy()].max(axis=1), dtype=pl.Float64)
         near = pl.col("peak").filter(pl.col("date") >= origin - timedelta(days=YEAR_DAYS)).max()
-        peaks = known.with_columns(peak=peak).group_by("store_id").agg(busiest=near, ever=pl.col("peak").max())
+        peaks = past_days.with_columns(peak=peak).group_by("store_id").agg(busiest=near, ever=pl.col("peak").max())
         return peaks.select("store_id", busiest=pl.coalesce("busiest", "ever"))
 
     def came(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of the rows of (store_id, date, hour) whose date is a known open day, with what came as `y`."""
         opened = self.totals.select("store_id", "date", "day")
-        found = rows.join(opened, on=["store_id", "date"], how="inner", maintain_order="left")
-        place = found.select(pl.col("day") * DAY_HOURS + pl.col("hour")).to_series().to_numpy()
-        return found.drop("day").with_columns(y=pl.Series(self.sold[place], dtype=pl.Float64))
+        open_rows = rows.join(opened, on=["store_id", "date"], how="inner", maintain_order="left")
+        place = open_rows.select(pl.col("day") * DAY_HOURS + pl.col("hour")).to_series().to_numpy()
+        return open_rows.drop("day").with_columns(y=pl.Series(self.sold[place], dtype=pl.Float64))
 
     @cached_property
     def _days(self) -> Mapping[str, Indices]:
@@ -191,8 +191,8 @@ class Past:
     @cached_property
     def _daily(self) -> Mapping[str, NDArray[np.int64]]:
         names = ("plain_row_before", "plain_rank_before")
-        found = {name: np.append(self.totals[name].fill_null(-1).to_numpy(), -1) for name in names}
-        return {**found, "plain": np.append(self.totals["plain"].to_numpy(), False)}
+        positions = {name: np.append(self.totals[name].fill_null(-1).to_numpy(), -1) for name in names}
+        return {**positions, "plain": np.append(self.totals["plain"].to_numpy(), False)}
 
     def _lookback(self, points: pl.DataFrame, among: str) -> Lookback:
         prefix = "plain_" if among == "plain" else ""
@@ -222,5 +222,5 @@ def _traded_hours(grid: Grid, sold: Column) -> pl.DataFrame:
     return pl.DataFrame({"store_id": ids, "hour": pl.Series(hour, dtype=pl.Int8)})
 
 
-def _hstack(points: pl.DataFrame, found: Mapping[str, Column]) -> pl.DataFrame:
-    return points.with_columns(pl.Series(name, value, nan_to_null=True) for name, value in found.items())
+def _hstack(points: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
+    return points.with_columns(pl.Series(name, value, nan_to_null=True) for name, value in columns.items())

@@ -38,14 +38,14 @@ def holiday_sums(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, first:
     holidays = calendar.public_holidays(stores, first, last)
     weeks = [holidays.select("store_id", on="date", date=pl.col("date") - pl.duration(days=7 * week))
              for week in range(USUAL_WEEKS + 1)]  # fmt: skip
-    asked = pl.concat(weeks)
+    store_days = pl.concat(weeks)
     day = business_date(stores)
     totals = (
-        demand.filter(day.is_in(asked["date"].unique().implode()), pl.col(target) > 0)
+        demand.filter(day.is_in(store_days["date"].unique().implode()), pl.col(target) > 0)
         .group_by("store_id", date=day).agg(total=exact_sum(pl.col(target)))
         .collect()
     )  # fmt: skip
-    days = asked.join(totals, on=["store_id", "date"])
+    days = store_days.join(totals, on=["store_id", "date"])
     before = days.filter(pl.col("date") < pl.col("on")).join(holidays, on=["store_id", "date"], how="anti")
     usual = before.group_by("store_id", "on").agg(usual=pl.col("total").median())
     log = (pl.col("total") / pl.col("usual")).clip(LEAST, MOST).log()
@@ -65,26 +65,26 @@ def holiday_effects(rows: pl.DataFrame, sums: pl.DataFrame) -> pl.Series:
     Rows have origin_date, region, holiday and holiday_ratio, that of the store's own last one. Sums of dates before
     the origin count, for YEAR_DAYS.
     """
-    asked = rows.select("origin_date", "region", "holiday")
-    known = _known(sums, rows["origin_date"].unique().to_list())
+    joined = rows.select("origin_date", "region", "holiday")
+    known_sums = _known(sums, rows["origin_date"].unique().to_list())
     levels = {
         "any": ["origin_date"],
         "chain": ["origin_date", "holiday"],
         "region": ["origin_date", "holiday", "region"],
     }
     for name, by in levels.items():
-        told = known.group_by(by).agg(
+        level_sums = known_sums.group_by(by).agg(
             exact_sum(pl.col("logs")).alias(f"{name}_logs"), pl.col("count").sum().alias(f"{name}_count")
         )
-        asked = asked.join(told, on=by, how="left", maintain_order="left", nulls_equal=True)
+        joined = joined.join(level_sums, on=by, how="left", maintain_order="left", nulls_equal=True)
     wider = pl.lit(0.0)
     for name, trust in (("any", TRUST_ANY), ("chain", TRUST_CHAIN), ("region", TRUST_REGION)):
         count = pl.col(f"{name}_count").fill_null(0)
         wider = (pl.col(f"{name}_logs").fill_null(0.0) + trust * wider) / (count + trust)
-    own = pl.col("holiday_ratio").clip(LEAST, MOST).log()
-    log = pl.when(own.is_not_null()).then((own + TRUST_OWN * wider) / (1 + TRUST_OWN)).otherwise(wider)
-    told = asked.with_columns(rows["holiday_ratio"])
-    return told.select(pl.when(pl.col("holiday").is_not_null()).then(log.exp())).to_series()
+    own_log = pl.col("holiday_ratio").clip(LEAST, MOST).log()
+    log = pl.when(own_log.is_not_null()).then((own_log + TRUST_OWN * wider) / (1 + TRUST_OWN)).otherwise(wider)
+    level_sums = joined.with_columns(rows["holiday_ratio"])
+    return level_sums.select(pl.when(pl.col("holiday").is_not_null()).then(log.exp())).to_series()
 
 
 def _known(sums: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:

@@ -18,10 +18,10 @@ WEEKDAY_STATES = ("row", "rank", "plain_row", "plain_rank", "weekday_last", "hol
 
 
 def last_before(
-    left: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str, within: timedelta | None = None
+    origin_rows: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str, within: timedelta | None = None
 ) -> pl.DataFrame:
     """Joins to each origin the right side's last row strictly before it, if `within`; its date becomes `date_name`."""
-    return left.sort("origin_date").join_asof(
+    return origin_rows.sort("origin_date").join_asof(
         right.with_columns(pl.col("date").alias(date_name)).sort("date"),
         left_on="origin_date", right_on="date", by=by, strategy="backward",
         tolerance=within, allow_exact_matches=False, check_sortedness=False,
@@ -35,12 +35,12 @@ def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
     return coded.with_columns(hashes)
 
 
-def store_origins(stores: pl.DataFrame, known: demand_history.Past, origins: Sequence[date]) -> pl.DataFrame:
+def store_origins(stores: pl.DataFrame, past: demand_history.Past, origins: Sequence[date]) -> pl.DataFrame:
     """One row per store and origin at which the store has history: its day-level state, the origin in UTC."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(known.store_codes, on="store_id")
+    coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(past.store_codes, on="store_id")
     crossed = coded.join(frame, how="cross")
-    at = last_before(crossed, known.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
+    at = last_before(crossed, past.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
     at = at.drop_nulls("last_on")
     return clock.origin_utc(at).drop("timezone", "day_starts").sort(ORIGIN)
 
@@ -56,7 +56,7 @@ def in_sample(one_in: int) -> pl.Expr:
 
 
 def store_dates(
-    stores: pl.DataFrame, known: demand_history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
+    stores: pl.DataFrame, past: demand_history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
 ) -> pl.DataFrame:
     """One row per store, origin and business date of the horizon on which the store is not closed for good.
 
@@ -75,16 +75,16 @@ def store_dates(
         .drop("closed_on", "store_hash")
     )
     marked = dates.select(*ORIGIN, target_on="date").join(
-        known.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
+        past.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
     year = timedelta(days=read_window.YEAR_DAYS)
-    earlier = last_before(marked, known.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
+    earlier = last_before(marked, past.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
     earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
 
 def open_hours(
-    records: Records, known: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
+    records: Records, past: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
 ) -> pl.DataFrame:
     """One row per store, origin and real clock hour in which the store may trade, with history joined on.
 
@@ -92,7 +92,7 @@ def open_hours(
     known days of that weekday, unless the weekday or holiday has been closed. Closures known before the origin rule
     over both.
     """
-    hours = _hour_states(known, at_origin, dates)
+    hours = _hour_states(past, at_origin, dates)
     days = ["store_id", "date"]
     covered = trading_hours.declared_days(records.hours, dates.select(days).unique())
     by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
@@ -110,38 +110,38 @@ def open_hours(
     )
 
 
-def by_hand(known: demand_history.Past, origin: date) -> pl.DataFrame:
+def by_hand(past: demand_history.Past, origin: date) -> pl.DataFrame:
     """One row per store, weekday and hour with a value known at the origin: the planner's `incumbent`.
 
     It is the mean of the last four known same-weekday values, or of as many as there are; an hour without demand on
     an open day counts as 0, a closed day has no value.
     """
-    before = known.weekdays.filter(pl.col("date") < origin)
+    before = past.weekdays.filter(pl.col("date") < origin)
     last = before.unique(["store_id", "weekday"], keep="last", maintain_order=True)
-    return known.incumbent(last.join(known.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
+    return past.incumbent(last.join(past.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
 
 
-def _hour_states(known: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+def _hour_states(past: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """One row per store, origin, weekday and hour that the store ever trades or declares."""
-    wanted = dates.select(*ORIGIN, "weekday").unique()
-    asked = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(wanted, on=ORIGIN)
-    indexed = known.totals.select("store_id", "date", weekday_index="open_days_known")
-    states = known.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
+    weekdays = dates.select(*ORIGIN, "weekday").unique()
+    pairs = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(weekdays, on=ORIGIN)
+    indexed = past.totals.select("store_id", "date", weekday_index="open_days_known")
+    states = past.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
     weekly = last_before(
-        asked.drop("row"), states.join(indexed, on=["store_id", "date"]), ["store_id", "weekday"], "weekday_on"
+        pairs.drop("row"), states.join(indexed, on=["store_id", "date"]), ["store_id", "weekday"], "weekday_on"
     )
-    levels = known.hour_levels(asked.drop("weekday", "last_on").unique(ORIGIN).join(known.hours, on="store_id"))
+    levels = past.hour_levels(pairs.drop("weekday", "last_on").unique(ORIGIN).join(past.hours, on="store_id"))
     points = weekly.join(levels.drop("row", "open_days_known"), on=ORIGIN)
-    found = known.hour_states(points).drop("row", "rank", "plain_row", "plain_rank")
-    return found.with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
+    hour_rows = past.hour_states(points).drop("row", "rank", "plain_row", "plain_rank")
+    return hour_rows.with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
 
 
 def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     traded = pl.coalesce("last_8", "hour_mean_28") > 0
-    gone = (pl.col("last_on") - pl.col("weekday_on")).dt.total_days() >= trading_hours.CLOSED_WEEKDAY_DAYS
-    others = pl.col("open_days_known") - pl.col("weekday_index") >= trading_hours.CLOSED_WEEKDAY_DAYS // 2
+    lapsed = (pl.col("last_on") - pl.col("weekday_on")).dt.total_days() >= trading_hours.CLOSED_WEEKDAY_DAYS
+    other_days_open = pl.col("open_days_known") - pl.col("weekday_index") >= trading_hours.CLOSED_WEEKDAY_DAYS // 2
     never = pl.col("weekday_on").is_null() & (pl.col("open_days_known") >= trading_hours.CLOSED_WEEKDAY_DAYS // 2)
-    shut = (gone & others).fill_null(value=False) | never
+    shut = (lapsed & other_days_open).fill_null(value=False) | never
     rows = dates.join(hours.filter(traded & ~shut), on=[*ORIGIN, "weekday"])
     return rows.filter(~pl.col("holiday_closed").fill_null(value=False))
 

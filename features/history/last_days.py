@@ -51,9 +51,9 @@ class LastDays:
             .group_by("store_id")
             .agg(last_on=pl.col("date").max())
         )
-        known = counted.select("store_id").unique().join(last, on="store_id", how="left")
-        known = known.join(cut.select("store_id", cut_on="date"), on="store_id", how="left")
-        return cls(chain_on, known.join(ahead, on="store_id", how="left").sort("store_id"))
+        by_store = counted.select("store_id").unique().join(last, on="store_id", how="left")
+        by_store = by_store.join(cut.select("store_id", cut_on="date"), on="store_id", how="left")
+        return cls(chain_on, by_store.join(ahead, on="store_id", how="left").sort("store_id"))
 
     def counts(self, stores: pl.DataFrame) -> pl.Expr:
         """Return whether a row of demand counts: its date is not cut and not ahead of the chain's."""

@@ -27,33 +27,33 @@ class Lookback:
     def place(self, back: int) -> Indices:
         """The place of the hour on that day; any place where it is not known."""
         day = self.days[np.where(self.known(back), self.row - back, 0)]
-        found: Indices = day * DAY_HOURS + self.hour
-        return found
+        places: Indices = day * DAY_HOURS + self.hour
+        return places
 
     def mean(self, column: Column, days: int) -> Column:
         """The mean of the last so many values that are known, added up in one order; NaN without any."""
-        total, known = np.zeros(len(self.row)), np.zeros(len(self.row))
+        total, known_count = np.zeros(len(self.row)), np.zeros(len(self.row))
         for back in range(days):
             value = column[self.place(back)]
             counts = self.known(back) & ~np.isnan(value)
             total += np.where(counts, value, 0.0)
-            known += counts
-        return ratio(total, known)
+            known_count += counts
+        return ratio(total, known_count)
 
     def exact_means(self, steps: Indices, *spans: int) -> list[Column]:
         """The mean of the last values over each span, in rising order, of a column in whole millionths."""
-        total, found = np.zeros(len(self.row), dtype=np.int64), []
+        total, means = np.zeros(len(self.row), dtype=np.int64), []
         for back in range(spans[-1]):
             total += np.where(self.known(back), steps[self.place(back)], 0)
             if back + 1 in spans:
-                found.append(ratio(total / STEPS, np.minimum(self.rank + 1, back + 1)))
-        return found
+                means.append(ratio(total / STEPS, np.minimum(self.rank + 1, back + 1)))
+        return means
 
 
 def ratio(values: Column, base: Column | Indices) -> Column:
     """Quotients; NaN unless the base is above 0."""
-    found: Column = np.divide(values, base, out=np.full(len(values), np.nan), where=base > 0)
-    return found
+    quotients: Column = np.divide(values, base, out=np.full(len(values), np.nan), where=base > 0)
+    return quotients
 
 
 def millionths(values: Column) -> Indices:

@@ -27,13 +27,13 @@ def tamed(grid: Grid, sold: Column) -> Column:
     for store in suspects:
         days = np.flatnonzero(peaks[store] > 0)
         usual = _usual(peaks[store, days])[:, None]
-        mine = store * grid.dates + days
-        tame[mine] = np.where(by_day[mine] > FAULT * usual, usual, by_day[mine])
+        store_rows = store * grid.dates + days
+        tame[store_rows] = np.where(by_day[store_rows] > FAULT * usual, usual, by_day[store_rows])
     return tame.ravel()
 
 
 def _usual(peaks: NDArray[np.float64]) -> Column:
     """The median of the busiest hours before each; infinite where there are too few."""
     before = pl.Series(peaks).shift(1).rolling_median(USUAL_DAYS, min_samples=LEAST_DAYS)
-    found: Column = before.fill_null(np.inf).to_numpy()
-    return found
+    medians: Column = before.fill_null(np.inf).to_numpy()
+    return medians

@@ -38,8 +38,8 @@ def looking_further(stores: pl.DataFrame, totals: pl.DataFrame, origin: date) ->
     def ago(days: int) -> date:
         return origin - timedelta(days=days)
 
-    known = totals.filter(day < origin).with_columns(weekday=day.dt.weekday())
-    weekdays = known.group_by("store_id", "weekday").agg(
+    past_days = totals.filter(day < origin).with_columns(weekday=day.dt.weekday())
+    weekdays = past_days.group_by("store_id", "weekday").agg(
         enough=((pl.col("plain") & (day >= ago(YEAR_DAYS))).sum() >= demand_history.HALF_YEAR_WEEKS)
         & ((pl.col("plain") & (day < ago(YEAR_DAYS))).sum() >= USUAL_WEEKS)
         & ((day >= ago(LATE_DAYS)).sum() >= demand_history.SAME_HOUR_WEEKS),

@@ -29,8 +29,8 @@ def smoothed(rows: pl.DataFrame, day: str) -> pl.DataFrame:
 def _shape(hour: str, day: str) -> pl.Expr:
     """Each hour's share of its day in a column of hourly means; null where that knows of no trade."""
     filled = pl.coalesce(hour, "incumbent").fill_null(0.0)
-    whole = exact_sum(filled).over(day)
-    return pl.when(whole > 0).then(filled / whole)
+    day_total = exact_sum(filled).over(day)
+    return pl.when(day_total > 0).then(filled / day_total)
 
 
 def _recent_level() -> pl.Expr:

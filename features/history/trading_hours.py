@@ -126,8 +126,8 @@ def _traded_crossings(demand: pl.DataFrame) -> pl.DataFrame:
 
 def closed_days(closures: pl.DataFrame) -> pl.DataFrame:
     """One row per store and business date closed the whole day, and since when that was known: `known_on`."""
-    whole = closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
-    return _earliest_known(whole.select("store_id", "known_on", "date"))
+    all_day = closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
+    return _earliest_known(all_day.select("store_id", "known_on", "date"))
 
 
 def closed_hours(closures: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
@@ -168,8 +168,8 @@ def without_known_closures(trade: pl.DataFrame, closures: pl.DataFrame, stores: 
     """
     for closed in (closed_days(closures), closed_hours(closures, stores)):
         covered = trade.join(closed, on=[name for name in closed.columns if name != "known_on"], how="left")
-        known = (pl.col("known_on") < pl.col("origin_date")).fill_null(value=False)
-        trade = covered.filter(~known).drop("known_on")
+        is_known = (pl.col("known_on") < pl.col("origin_date")).fill_null(value=False)
+        trade = covered.filter(~is_known).drop("known_on")
     return trade
 
 

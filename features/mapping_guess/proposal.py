@@ -48,11 +48,11 @@ def guess_mapping(export: pl.DataFrame, stores: Sequence[str]) -> Guess:
     return guess
 
 
-def _add_named(guess: Guess, frame: pl.DataFrame, word: str, taken: set[str | None]) -> None:
-    found = [name for name in named(frame, word) if name not in taken and frame[name].dtype == pl.String]
-    found = [name for name in found if not often_empty(frame[name])]
-    if found:
-        guess.columns[word] = found[0]
+def _add_named(guess: Guess, frame: pl.DataFrame, word: str, used: set[str | None]) -> None:
+    candidates = [name for name in named(frame, word) if name not in used and frame[name].dtype == pl.String]
+    candidates = [name for name in candidates if not often_empty(frame[name])]
+    if candidates:
+        guess.columns[word] = candidates[0]
 
 
 def _add_times(guess: Guess, frame: pl.DataFrame, shape: Shape | None) -> list[str]:
@@ -70,13 +70,13 @@ def _add_times(guess: Guess, frame: pl.DataFrame, shape: Shape | None) -> list[s
         else:
             guess.doubts.append("no column holds times: name timestamp, or date and time")
             return []
-    told = {
+    readers = {
         "timestamp": lambda name: told_stamp(frame[name], day_first),
         "date": lambda name: told_date(frame[name], day_first),
         "time": lambda name: told_time(frame[name]),
     }
-    words = [word for word in told if word in columns]
-    written: dict[str, Written | None] = {word: told[word](columns[word]) for word in words}
+    words = [word for word in readers if word in columns]
+    written: dict[str, Written | None] = {word: readers[word](columns[word]) for word in words}
     formats = {word: way.format for word, way in written.items() if way and way.format}
     if formats:
         guess.settings["formats"] = formats
@@ -163,27 +163,27 @@ def _mark(column: pl.Series) -> str | None:
     """The decimal mark with which a column holds amounts, `?` where it could be either, null where it holds none."""
     if column.dtype.is_numeric():
         return "."
-    given = column.drop_nulls() if column.dtype == pl.String else column.clear()
-    if not given.len():
+    cells = column.drop_nulls() if column.dtype == pl.String else column.clear()
+    if not cells.len():
         return None
-    frame = given.to_frame()
+    frame = cells.to_frame()
     dot, comma = (
-        frame.select(parsing.read_amount(given.name, given.dtype, mark).is_not_null().mean()).item() for mark in ".,"
+        frame.select(parsing.read_amount(cells.name, cells.dtype, mark).is_not_null().mean()).item() for mark in ".,"
     )
     if max(dot, comma) < 0.9:
         return None
     if dot != comma:
         return "." if dot > comma else ","
-    return "?" if given.str.contains(r"\d[.,]\d{3}\D*$").any() else "."
+    return "?" if cells.str.contains(r"\d[.,]\d{3}\D*$").any() else "."
 
 
 def _add_store(guess: Guess, frame: pl.DataFrame, stores: Sequence[str]) -> None:
     columns = guess.columns
     if "store" not in columns:
-        taken = {*columns["ticket"], columns.get("item"), columns.get("timestamp")}
-        found = [name for name in named(frame, "store") if name not in taken and not often_empty(frame[name])]
-        if found:
-            columns["store"] = found[0]
+        used = {*columns["ticket"], columns.get("item"), columns.get("timestamp")}
+        candidates = [name for name in named(frame, "store") if name not in used and not often_empty(frame[name])]
+        if candidates:
+            columns["store"] = candidates[0]
             return
         guess.settings["store_id"] = stores[0] if len(stores) == 1 else "STORE"
         if len(stores) != 1:

@@ -13,17 +13,17 @@ FLAG = r"(void|cancel|deleted)"
 def add_ticket(guess: Guess, frame: pl.DataFrame, times: list[str]) -> None:
     """Maps the number of a ticket, with the till where tills number alike; without one the time stands for it."""
     columns = guess.columns
-    taken = {*times, *(columns.get(word) for word in ("line_total", "unit_price", "quantity", "item", "store"))}
+    used = {*times, *(columns.get(word) for word in ("line_total", "unit_price", "quantity", "item", "store"))}
     if "ticket" in columns:
         columns["ticket"] = [columns["ticket"]]
     else:
-        found = [name for name in named(frame, "ticket") if name not in taken and not often_empty(frame[name])]
-        columns["ticket"] = sorted(found, key=lambda name: -frame[name].n_unique())[:1] or list(times)
-        if not found:
+        choices = [name for name in named(frame, "ticket") if name not in used and not often_empty(frame[name])]
+        columns["ticket"] = sorted(choices, key=lambda name: -frame[name].n_unique())[:1] or list(times)
+        if not choices:
             guess.doubts.append("no column numbers tickets: lines of one time are one ticket")
-        elif len(found) > 1:
-            guess.doubts.append(f"a ticket is one {columns['ticket'][0]}; it could be one {' or '.join(found[:4])}")
-        tills = [name for name in named(frame, "till") if name not in {*taken, *columns["ticket"]}] if found else []
+        elif len(choices) > 1:
+            guess.doubts.append(f"a ticket is one {columns['ticket'][0]}; it could be one {' or '.join(choices[:4])}")
+        tills = [name for name in named(frame, "till") if name not in {*used, *columns["ticket"]}] if choices else []
         alike = next((till for till in tills if _alike(frame, columns["ticket"][0], till)), None)
         if alike:
             columns["ticket"].insert(0, alike)

@@ -104,8 +104,8 @@ def _span(sample: pl.Series, written: str) -> int:
 
 
 def _sample(column: pl.Series) -> pl.Series:
-    given = column.drop_nulls() if column.dtype == pl.String else pl.Series(column.name, [], pl.String)
-    return given.gather_every(max(1, given.len() // SAMPLE))
+    cells = column.drop_nulls() if column.dtype == pl.String else pl.Series(column.name, [], pl.String)
+    return cells.gather_every(max(1, cells.len() // SAMPLE))
 
 
 def _reads(sample: pl.Series, read: pl.Expr) -> bool:

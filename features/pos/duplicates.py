@@ -9,10 +9,10 @@ SAME_LINE = ["store_id", "ticket", "at_utc", "item", "millionths", "occurrence"]
 """What makes two lines of different sources one line, once `with_occurrence` has told equal lines of a source apart."""
 
 
-def with_occurrence(kept: pl.DataFrame) -> pl.DataFrame:
+def with_occurrence(lines: pl.DataFrame) -> pl.DataFrame:
     """Add `occurrence`: how many equal lines come before each line, in the lines of one call."""
     equal = SAME_LINE[:-1]
-    return kept.with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.Int32).over(equal))
+    return lines.with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.Int32).over(equal))
 
 
 def taken_once(lines: pl.DataFrame) -> pl.DataFrame:
@@ -23,22 +23,22 @@ def taken_once(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.unique(SAME_LINE, keep="any")
 
 
-def repeated_lines(kept: pl.DataFrame) -> pl.DataFrame:
-    """Return the lines of `kept` that another of the files holds too, in order and with the same columns.
+def repeated_lines(file_lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of `file_lines` that another of the files holds too, in order and with the same columns.
 
-    `kept` has the lines in their files' order, with LINE, `file` (any number) and whatever else. A ticket is a
+    `file_lines` has the lines in their files' order, with LINE, `file` (any number) and whatever else. A ticket is a
     number in a store on a local date. Within a file every line counts. A line that two files hold is one line
     given twice, unless the end of a file cuts its ticket, in whatever order the files are: the ticket's lines are
     the last of one file and the first of the other, and the two lines stand at different positions of the ticket
     (counted from its first line in the file). No content tells the cut of a ticket with two croissants from one
     croissant given twice, so the position decides: [coffee, roll | roll] is a cut, [roll | roll] is a repeat.
     """
-    lines = kept.select("file", line=pl.struct(LINE).hash())
+    lines = file_lines.select("file", line=pl.struct(LINE).hash())
     in_many = lines.unique().filter(pl.col("line").is_duplicated())["line"]
     if in_many.is_empty():
-        return kept.clear()
+        return file_lines.clear()
     ticket = pl.struct("file", "store_id", "ticket", pl.col("at_local").dt.date())
-    placed = kept.with_columns(run=ticket.rle_id(), position=pl.int_range(pl.len()).over(ticket)).with_columns(
+    placed = file_lines.with_columns(run=ticket.rle_id(), position=pl.int_range(pl.len()).over(ticket)).with_columns(
         opens=pl.col("run") == pl.col("run").min().over("file"),
         ends=pl.col("run") == pl.col("run").max().over("file"),
     )
@@ -48,4 +48,4 @@ def repeated_lines(kept: pl.DataFrame) -> pl.DataFrame:
     two_ends = file.filter(ends & ~opens).n_unique().over(LINE) > 1
     two_starts = file.filter(opens & ~ends).n_unique().over(LINE) > 1
     shared = placed.filter(lines["line"].is_in(in_many.implode()))
-    return shared.filter(aligned | inside | two_ends | two_starts).select(kept.columns)
+    return shared.filter(aligned | inside | two_ends | two_starts).select(file_lines.columns)

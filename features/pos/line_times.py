@@ -34,29 +34,29 @@ def time_label(mapping: Mapping) -> str:
     return ", ".join(mapping.columns.words[word] for word in time_words(mapping))
 
 
-def with_times(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def with_times(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Reads the columns of time, and adds `at_local`, or `at_utc` where a line says its instant, and `zone`.
 
     `zone` is the IANA zone in which local times are written: null is the store's own, and also a name that is no zone.
     `RAW at` is the time as it arrived.
     """
-    dtypes, formats, words = kept.schema, mapping.formats, time_words(mapping)
+    dtypes, formats, words = lines.schema, mapping.formats, time_words(mapping)
     arrived = pl.concat_str(pl.col(words).cast(pl.String), separator=" ", ignore_nulls=True)
     if words == ["timestamp"]:
-        local, instant = timestamps.read_stamp("timestamp", kept["timestamp"], formats.timestamp)
+        local, instant = timestamps.read_stamp("timestamp", lines["timestamp"], formats.timestamp)
         read = [pl.coalesce(local, instant).alias("timestamp")]
     else:
         written = formats.date, formats.time
         day, time, local, instant = timestamps.read_date_and_time(
-            ("date", "time"), kept["time"], dtypes["date"], written
+            ("date", "time"), lines["time"], dtypes["date"], written
         )
         read = [day.alias("date"), time.alias("time")]
     zone = pl.lit(time_zones.known([mapping.timezone])[mapping.timezone] if mapping.timezone else None, pl.String)
     if mapping.columns.timezone:
-        names = kept["timezone"].cast(pl.String)
-        known = time_zones.known(names.drop_nulls().unique())
-        zone = pl.col("timezone").cast(pl.String).replace_strict(known, default=None, return_dtype=pl.String)
-    timed = kept.with_columns(*read, arrived.alias(RAW + "at"), at_local=local, at_utc=instant, zone=zone)
+        names = lines["timezone"].cast(pl.String)
+        zones = time_zones.known(names.drop_nulls().unique())
+        zone = pl.col("timezone").cast(pl.String).replace_strict(zones, default=None, return_dtype=pl.String)
+    timed = lines.with_columns(*read, arrived.alias(RAW + "at"), at_local=local, at_utc=instant, zone=zone)
     return timed.drop("timezone", strict=False)
 
 

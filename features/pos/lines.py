@@ -52,11 +52,11 @@ def read_lines(export: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame, now:
     """
     absent = [name for name in mapping.named if name not in export.columns]
     if absent:
-        found = ", ".join(export.columns)
-        raise SchemaError(f"mapping: no column {', '.join(absent)} in the export, which has {found}")
+        columns = ", ".join(export.columns)
+        raise SchemaError(f"mapping: no column {', '.join(absent)} in the export, which has {columns}")
     arrived = _arrived(export, mapping)
-    kept, dropped = _without_dropped(arrived, mapping)
-    read = settle(_with_zone(_meant(kept, mapping), zones), mapping)
+    lines, dropped = _without_dropped(arrived, mapping)
+    read = settle(_with_zone(_meant(lines, mapping), zones), mapping)
     labels = {**mapping.columns.words, "at": time_label(mapping)}
     refused = checks.refusals(read, list(_checks(read, mapping, now))).with_columns(pl.col("column").replace(labels))
     good = read.join(refused, on=ROW, how="anti", maintain_order="left")
@@ -107,10 +107,10 @@ def _joined(words: Sequence[str]) -> pl.Expr:
     return pl.concat_str(pl.col(words).str.replace_all("|", "||", literal=True), separator=" | ")
 
 
-def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def _meant(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """Store, ticket, time and money of each line as meant, and beside them as they arrived."""
-    dtypes, columns = kept.schema, mapping.columns
-    raw = [pl.col(word).alias(RAW + word) for word in kept.columns if word != ROW]
+    dtypes, columns = lines.schema, mapping.columns
+    raw = [pl.col(word).alias(RAW + word) for word in lines.columns if word != ROW]
     text = [_text(word, dtypes[word]) for word in (*columns.ticket_words, *(["store"] if columns.store else []))]
     amounts = [parsing.read_amount(word, dtypes[word], mapping.decimal).alias(word) for word in _money_words(mapping)]
     total = pl.lit(0.0)
@@ -120,7 +120,7 @@ def _meant(kept: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     # Null, and so refused, where sums could leave 64 bits.
     millionths = pl.when(total.abs() <= MOST_MONEY).then(total * MILLIONTHS)
     return (
-        with_times(kept.with_columns(raw), mapping)
+        with_times(lines.with_columns(raw), mapping)
         .with_columns(*text, *amounts)
         .with_columns(
             store_id=pl.col("store") if columns.store else pl.lit(mapping.store_id),
@@ -146,13 +146,13 @@ def _money_words(mapping: Mapping) -> list[str]:
 
 
 def _with_zone(read: pl.DataFrame, zones: pl.DataFrame) -> pl.DataFrame:
-    known = zones.select("store_id", "timezone")
-    strange = read.select("store_id").drop_nulls().unique().join(known, on="store_id", how="anti")
+    store_zones = zones.select("store_id", "timezone")
+    strange = read.select("store_id").drop_nulls().unique().join(store_zones, on="store_id", how="anti")
     if not strange.is_empty():
         names = ", ".join(strange["store_id"].sort().head(5))
         more = f" and {strange.height - 5} more" if strange.height > 5 else ""
         raise InputError(f"store {names}{more} not in stores: ingest stores first, or drop its lines")
-    return read.join(known, on="store_id", how="left", maintain_order="left", validate="m:1")
+    return read.join(store_zones, on="store_id", how="left", maintain_order="left", validate="m:1")
 
 
 def _checks(read: pl.DataFrame, mapping: Mapping, now: datetime | None) -> Iterator[Check]:

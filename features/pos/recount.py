@@ -84,11 +84,11 @@ def _moved(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     number, same = ["store_id", "ticket"], [name for name in before.columns if name != "touched"]
     touched = pl.concat([before, after]).filter("touched")
     numbers = touched.select(number).unique()
-    others = (
+    parted = (
         one.join(numbers, on=number, how="semi").join(other, on=same, how="anti")
         for one, other in ((before, after), (after, before))
     )
-    return pl.concat([touched, *others])
+    return pl.concat([touched, *parted])
 
 
 def _reach(relevant: pl.DataFrame, window: frozenset[date]) -> frozenset[date]:

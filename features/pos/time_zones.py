@@ -14,9 +14,9 @@ OFFSET_BEFORE = re.compile(r"^\((?:GMT|UTC)[+-]\d\d:?\d\d\)\s*")
 
 def known(names: Iterable[str]) -> dict[str, str]:
     """The IANA zone of each of the names that is a zone; the others are absent."""
-    meant = {name: RAILS.get(OFFSET_BEFORE.sub("", name), name) for name in names}
-    existing = set(known_zones(meant.values()))
-    return {name: zone for name, zone in meant.items() if zone in existing}
+    zones = {name: RAILS.get(OFFSET_BEFORE.sub("", name), name) for name in names}
+    existing = set(known_zones(zones.values()))
+    return {name: zone for name, zone in zones.items() if zone in existing}
 
 
 RAILS = {

@@ -65,15 +65,15 @@ def demand_faults(days: pl.DataFrame, on: date) -> list[Fault]:
 
 
 def _missing(due: pl.DataFrame) -> list[Fault]:
-    gone = due.with_columns(share=pl.col("actual").is_null().mean().over("date")).filter(pl.col("actual").is_null())
-    whole = gone.filter(pl.col("share") >= HOLIDAY_SHARE).group_by("date").agg(pl.col("store_id").sort()).sort("date")
-    told = []
-    for day, ids in whole.iter_rows():
+    empty = due.with_columns(share=pl.col("actual").is_null().mean().over("date")).filter(pl.col("actual").is_null())
+    dates = empty.filter(pl.col("share") >= HOLIDAY_SHARE).group_by("date").agg(pl.col("store_id").sort()).sort("date")
+    faults = []
+    for day, ids in dates.iter_rows():
         line = f"no demand of {len(ids)} stores on {day}: ingest it, or its closures where they were closed"
-        told.append(Fault("no demand", tuple(ids), day, line))
-    some = gone.filter(pl.col("share") < HOLIDAY_SHARE)
+        faults.append(Fault("no demand", tuple(ids), day, line))
+    some = empty.filter(pl.col("share") < HOLIDAY_SHARE)
     days = some["date"].n_unique()
-    return told + _fault("missing stores", some, f"no demand of {{stores}} on {days} days since {{since}}: ingest it")
+    return faults + _fault("missing stores", some, f"no demand of {{stores}} on {days} days since {{since}}: ingest it")
 
 
 def _gaps(due: pl.DataFrame) -> list[Fault]:
@@ -87,31 +87,31 @@ def _gaps(due: pl.DataFrame) -> list[Fault]:
 
 def _shifts(due: pl.DataFrame) -> list[Fault]:
     ratio = (pl.col("actual") / pl.col("forecast")).log().clip(-9.0, 9.0)
-    known = due.filter(pl.col("actual").is_not_null()).with_columns(ratio=ratio)
+    arrived = due.filter(pl.col("actual").is_not_null()).with_columns(ratio=ratio)
     recent = pl.col("date") >= pl.col("date").max().over("store_id") - timedelta(days=SHIFT_DAYS - 1)
     least = pl.min_horizontal(pl.col("ratio").max().abs(), pl.col("ratio").min().abs())
-    by_store = known.filter(recent).group_by("store_id").agg(
+    by_store = arrived.filter(recent).group_by("store_id").agg(
         pl.len(), pl.col("date").min(), least.alias("least"),
         same=(pl.col("ratio").max() < 0.0) | (pl.col("ratio").min() > 0.0),
     )  # fmt: skip
     out = by_store.filter(pl.col("len") >= SHIFT_DAYS, pl.col("same"), pl.col("least") > math.log(SHIFT))
-    told = f"demand of {{stores}} is over {SHIFT:g} times off its forecast since {{since}}: check its feed"
-    off = known.filter(
+    message = f"demand of {{stores}} is over {SHIFT:g} times off its forecast since {{since}}: check its feed"
+    off = arrived.filter(
         pl.col("ratio").median().over("date").abs() > math.log(CHAIN_SHIFT),
         pl.col("store_id").n_unique().over("date") >= CHAIN_STORES,
     )
     many = off if off["date"].n_unique() >= SHIFT_DAYS else off.clear()
     of_all = f"the median store is over {CHAIN_SHIFT:g} times off its forecast since {{since}}: a fault, or a new world"
-    return _fault("level shift", out, told) + _fault("level shift", many, of_all)
+    return _fault("level shift", out, message) + _fault("level shift", many, of_all)
 
 
-def _fault(kind: str, rows: pl.DataFrame, told: str) -> list[Fault]:
+def _fault(kind: str, rows: pl.DataFrame, template: str) -> list[Fault]:
     """One fault of the rows' stores since their first date; none without rows."""
     since = rows["date"].min()
     if not isinstance(since, date):
         return []
     ids = tuple(rows["store_id"].unique().sort())
-    return [Fault(kind, ids, since, told.format(stores=some_stores(ids), since=since))]
+    return [Fault(kind, ids, since, template.format(stores=some_stores(ids), since=since))]
 
 
 def stale_weather(latest: pl.DataFrame, on: date) -> list[Fault]:
@@ -131,8 +131,8 @@ def lost_columns(table: str, recent: pl.DataFrame, before: pl.DataFrame, since: 
         return []
     now, then = recent.row(0, named=True), before.row(0, named=True)
     where = tuple(f"{table}.{name}" for name in now if now[name] <= SUDDENLY and then[name] >= BEFORE)
-    told = f"{', '.join(where)} came empty since {since}: has the feed changed?"
-    return [Fault("lost column", where, since, told)] if where else []
+    message = f"{', '.join(where)} came empty since {since}: has the feed changed?"
+    return [Fault("lost column", where, since, message)] if where else []
 
 
 def stores_at_fault(faults: Collection[Fault], on: date) -> set[str]:

@@ -53,37 +53,37 @@ def drifts(recent: pl.DataFrame, before: pl.DataFrame) -> list[Drift]:
 
     Where fewer than LEAST_DAYS of an input are known on either side nothing is said of it.
     """
-    found = []
+    input_drifts = []
     for name in INPUTS:
         if name not in recent.columns or name not in before.columns:
             continue
         now, then = recent[name].drop_nulls(), before[name].drop_nulls()
         if min(now.len(), then.len()) >= LEAST_DAYS:
-            found.append(_drift(name, now, then))
-    return sorted(found, key=lambda each: -each.psi)
+            input_drifts.append(_drift(name, now, then))
+    return sorted(input_drifts, key=lambda drift: -drift.psi)
 
 
-def moved(found: Sequence[Drift]) -> list[Drift]:
+def moved(input_drifts: Sequence[Drift]) -> list[Drift]:
     """Those that moved at all."""
-    return [each for each in found if each.psi >= MOVED]
+    return [drift for drift in input_drifts if drift.psi >= MOVED]
 
 
 def stability(now: pl.Series, before: pl.Series) -> float:
     """The index of values now beside earlier ones; 0 where they are alike."""
     edges = np.unique(np.quantile(before.to_numpy(), np.linspace(0, 1, CLASSES + 1)[1:-1]))
     # Most days without rain are one class, those with some another: an edge is the last value of its class.
-    classes = (np.searchsorted(edges, each.to_numpy(), side="left") for each in (now, before))
-    counts = (np.bincount(each, minlength=edges.size + 1) for each in classes)
-    shares = [np.maximum(each / each.sum(), LEAST_SHARE) for each in counts]
+    classes = (np.searchsorted(edges, values.to_numpy(), side="left") for values in (now, before))
+    counts = (np.bincount(indices, minlength=edges.size + 1) for indices in classes)
+    shares = [np.maximum(count / count.sum(), LEAST_SHARE) for count in counts]
     return float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
 
 
 def _drift(name: str, now: pl.Series, before: pl.Series) -> Drift:
     psi = stability(now, before)
-    after, was = (float(each.mean()) for each in (now, before))  # type: ignore[arg-type]
+    after, was = (float(values.mean()) for values in (now, before))  # type: ignore[arg-type]
     what, unit = INPUTS[name]
     scale = 100.0 if unit == "%" else 1.0
     size = "is as it was" if psi < MOVED else "has moved" if psi < MUCH else "has moved by much"
     means = f"{after * scale:.1f}{unit} after {was * scale:.1f}{unit}"
-    told = f"{what} {size} beside the same weeks a year ago: {means} (stability index {psi:.2f})"
-    return Drift(name, psi, after, was, told)
+    message = f"{what} {size} beside the same weeks a year ago: {means} (stability index {psi:.2f})"
+    return Drift(name, psi, after, was, message)

@@ -20,17 +20,17 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
     ("observed") share the name of their holiday.
     """
     pairs = stores.select("country", "subdivision").unique().sort("country", "subdivision")
-    found = [
+    rows = [
         (country, subdivision, day, name)
         for country, subdivision in pairs.iter_rows()
         for day, name in _of_years(country, subdivision, range(first.year, last.year + 1))
         if first <= day <= last
     ]
     schema = {"country": pl.String, "subdivision": pl.String, "date": pl.Date, "holiday": pl.String}
-    named = pl.DataFrame(found, schema=schema, orient="row")
+    by_place = pl.DataFrame(rows, schema=schema, orient="row")
     return (
         stores.select("store_id", "country", "subdivision")
-        .join(named, on=["country", "subdivision"], nulls_equal=True)
+        .join(by_place, on=["country", "subdivision"], nulls_equal=True)
         .select("store_id", "date", "holiday")
         .sort("store_id", "date")
     )
@@ -80,8 +80,8 @@ def holiday_features(store_dates: pl.DataFrame, holidays: pl.DataFrame) -> pl.Da
         marks.select("store_id", "date", last_on="holiday_on"),
         on="date", by="store_id", strategy="backward", tolerance=near, check_sortedness=False,
     )  # fmt: skip
-    named = both.join(holidays, on=["store_id", "date"], how="left")
-    return named.with_columns(
+    with_names = both.join(holidays, on=["store_id", "date"], how="left")
+    return with_names.with_columns(
         calendar_days_to_holiday=(pl.col("next_on") - pl.col("date")).dt.total_days(),
         calendar_days_since_holiday=(pl.col("date") - pl.col("last_on")).dt.total_days(),
     ).drop("next_on", "last_on")

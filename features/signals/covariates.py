@@ -48,8 +48,8 @@ class Outside:
         holiday = grid.marked(holidays)
         plain = ~(holiday | grid.marked(events.busy_days(days)))
         codes = events.name_codes(records.events)
-        seen, known_on = _seen(records, view, grid, days), _schedule_known_on(records.labor, grid)
-        return cls(grid, holidays, days, codes, holiday, plain, seen, known_on)
+        columns, known_on = _seen(records, view, grid, days), _schedule_known_on(records.labor, grid)
+        return cls(grid, holidays, days, codes, holiday, plain, columns, known_on)
 
     def scheduled_hours(self, rows: pl.DataFrame) -> pl.Series:
         """Return the labor scheduled at each row's store_id, date and hour, null unless known before `origin_date`."""
@@ -68,14 +68,14 @@ class Outside:
 
 def _seen(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
     """Only what the chain records."""
-    seen: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     if view != "none" and records.weather.height:
-        seen |= grid.columns(weather.observed(records.weather), "valid_local", weather.DEPARTING)
+        columns |= grid.columns(weather.observed(records.weather), "valid_local", weather.DEPARTING)
     if records.labor.height:
-        seen |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
+        columns |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
     if records.events.height:
-        seen |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
-    return seen
+        columns |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
+    return columns
 
 
 def _schedule_known_on(schedule: pl.DataFrame, grid: Grid) -> Column | None:

@@ -52,8 +52,8 @@ def busy_days(days: pl.DataFrame) -> pl.DataFrame:
 
 def _passing(days: pl.DataFrame) -> pl.DataFrame:
     """Those of events that pass and were known on the day."""
-    known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
-    return days.filter(known & (pl.col("kind") != "price"))
+    is_known = pl.col("known_on").is_null() | (pl.col("known_on") <= pl.col("date"))
+    return days.filter(is_known & (pl.col("kind") != "price"))
 
 
 def name_codes(events: pl.DataFrame) -> pl.DataFrame:
@@ -61,9 +61,9 @@ def name_codes(events: pl.DataFrame) -> pl.DataFrame:
 
     A null known_on comes first. Codes depend on all of the rows: a model keeps those of its training (`vocabulary`).
     """
-    known = pl.col("known_on").fill_null(pl.date(1900, 1, 1))
+    known_on = pl.col("known_on").fill_null(pl.date(1900, 1, 1))
     return (
-        events.filter(pl.col("kind") != "price").group_by("name").agg(first_known=known.min())
+        events.filter(pl.col("kind") != "price").group_by("name").agg(first_known=known_on.min())
         .sort("first_known", "name")
         .select("name", code=pl.int_range(pl.len(), dtype=pl.Int32))
     )  # fmt: skip
@@ -97,14 +97,14 @@ def active_events(rows: pl.DataFrame, days: pl.DataFrame, codes: pl.DataFrame) -
     not kept.
     """
     keys = ["store_id", "origin_date", "date", "hour"]
-    known = known_before(pl.col("origin_date"))
+    is_known = known_before(pl.col("origin_date"))
     since_start = (pl.col("hour").cast(pl.Int64) - pl.col("day_start")) % 24
     passing = days.filter(pl.col("kind") != "price").join(codes, on="name", how="left")
     active = (
         rows.select(keys)
         .unique()
         .join(passing, on=["store_id", "date"])
-        .filter(since_start.is_between("first_hour", "last_hour") & known)
+        .filter(since_start.is_between("first_hour", "last_hour") & is_known)
         .with_columns(column=_kind_column())
         .group_by(keys)
         .agg(*((pl.col("column") == name).sum().cast(pl.Float64).alias(name) for name in COLUMNS),
@@ -119,5 +119,5 @@ def active_code(active: pl.Series, codes: pl.DataFrame) -> pl.Series:
     names = active.to_frame("name").with_row_index("row").drop_nulls().explode("name", empty_as_null=False)
     highest = names.join(codes, on="name").group_by("row").agg(pl.col("code").max())
     rows = pl.DataFrame({"row": pl.int_range(len(active), dtype=pl.UInt32, eager=True)})
-    found = rows.join(highest, on="row", how="left", maintain_order="left")
-    return found.select(event_code=pl.col("code").cast(pl.Int32)).to_series()
+    with_code = rows.join(highest, on="row", how="left", maintain_order="left")
+    return with_code.select(event_code=pl.col("code").cast(pl.Int32)).to_series()

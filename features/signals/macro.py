@@ -35,9 +35,9 @@ def macro_features(macro: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame
     )
     names = [f"{PREFIX}{name}{SUFFIX}" for name in sorted(macro["series"].unique())]
     wide = change.pivot("name", index="origin_date", values="change") if change.height else frame
-    found = frame.join(wide, on="origin_date", how="left")
-    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in found.columns]
-    return found.with_columns(absent).select("origin_date", *names).sort("origin_date")
+    joined = frame.join(wide, on="origin_date", how="left")
+    absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in joined.columns]
+    return joined.with_columns(absent).select("origin_date", *names).sort("origin_date")
 
 
 def feature_columns(series: Sequence[str]) -> dict[str, str]:

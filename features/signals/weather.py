@@ -41,8 +41,8 @@ def before(weather: pl.DataFrame, stores: pl.DataFrame, origin: date) -> pl.Data
     latest = _latest(late, starts)
     if latest.height < starts.height:
         late, latest = weather, _latest(weather, starts)
-    seen = late.join(latest, left_on=["store_id", "issued_utc"], right_on=["store_id", "latest_utc"], how="semi")
-    return pl.concat([observed(weather), seen])
+    issued = late.join(latest, left_on=["store_id", "issued_utc"], right_on=["store_id", "latest_utc"], how="semi")
+    return pl.concat([observed(weather), issued])
 
 
 def _latest(weather: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
@@ -76,9 +76,9 @@ def _as_observed(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
 
 
 def _as_issued(rows: pl.DataFrame, weather: pl.DataFrame, latest: pl.DataFrame) -> pl.DataFrame:
-    told = latest.join(weather, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
+    issues = latest.join(weather, left_on=["store_id", "latest_utc"], right_on=["store_id", "issued_utc"])
     columns = ["store_id", "origin_utc", pl.col("valid_utc").alias("hour_utc"), *MEASURES]
-    return rows.join(told.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
+    return rows.join(issues.select(columns), on=["store_id", "origin_utc", "hour_utc"], how="left")
 
 
 def with_hindsight(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
@@ -97,8 +97,8 @@ def with_hindsight(rows: pl.DataFrame, weather: pl.DataFrame) -> pl.DataFrame:
 
 def weather_features() -> list[pl.Expr]:
     """The weather family: the hour's own weather, and how it departs from that of the incumbent's four days."""
-    own = [pl.col(measure).alias(f"weather_{measure}") for measure in MEASURES]
+    measures = [pl.col(measure).alias(f"weather_{measure}") for measure in MEASURES]
     departures = [
         (pl.col(measure) - pl.col(f"{measure}_base")).alias(f"weather_{measure}_departure") for measure in DEPARTING
     ]
-    return own + departures
+    return measures + departures

@@ -80,14 +80,14 @@ class Issued:
         """
         past = self.before(as_of)
         keyed = rows.select("store_id", "origin_date", "lead_days", "date", "hour", quarter=_quarter(pl.col("hour")))
-        found = keyed.join(self.quarters, on=["store_id", "date", "quarter"], how="left", maintain_order="left")
+        with_quarter = keyed.join(self.quarters, on=["store_id", "date", "quarter"], how="left", maintain_order="left")
         counts = past.select(*ALIKE, "alike").unique()
-        chosen = found.join(counts, on=ALIKE, how="left", maintain_order="left").with_columns(number=_draw())
-        told = chosen.join(past.drop("alike"), on=[*ALIKE, "number"], how="left", maintain_order="left").select(
+        chosen = with_quarter.join(counts, on=ALIKE, how="left", maintain_order="left").with_columns(number=_draw())
+        hours = chosen.join(past.drop("alike"), on=[*ALIKE, "number"], how="left", maintain_order="left").select(
             "store_id", "issued_utc",
             valid_local=business_day.local_time(self.late, "day", "hour"),
         )  # fmt: skip
-        return _joined(_joined(told, self.weather, ["store_id", "issued_utc", "valid_local"]),
+        return _joined(_joined(hours, self.weather, ["store_id", "issued_utc", "valid_local"]),
                        observed(self.weather).rename({name: f"{name}_came" for name in MEASURES}),
                        ["store_id", "valid_local"])  # fmt: skip
 
@@ -106,8 +106,8 @@ def _draw() -> pl.Expr:
 def _joined(rows: pl.DataFrame, weather: pl.DataFrame, on: list[str]) -> pl.DataFrame:
     """The rows in order with the weather that is theirs; of an hour that the clock shows twice, the first."""
     # The many issues are searched for the few that are wanted, not the other way round.
-    wanted = weather.join(rows.select(on).drop_nulls().unique(), on=on, how="semi", maintain_order="left")
-    measures = wanted.select(*on, pl.col(pl.Float64)).unique(on, keep="first", maintain_order=True)
+    matching = weather.join(rows.select(on).drop_nulls().unique(), on=on, how="semi", maintain_order="left")
+    measures = matching.select(*on, pl.col(pl.Float64)).unique(on, keep="first", maintain_order=True)
     return rows.join(measures, on=on, how="left", maintain_order="left")
 
 
@@ -121,21 +121,21 @@ def degraded(rows: pl.DataFrame, issued: Issued, as_of: date) -> pl.DataFrame:
     """
     ordered = rows.with_row_index("row")
     unsaid = pl.col("hindsight").fill_null(value=False)
-    told, came = ordered.filter(~unsaid), ordered.filter(unsaid)
-    drawn = issued.drawn(came, as_of).select(pl.col(pl.Float64).name.prefix("drawn_"))
-    said = {name: _as_issued(name).cast(rows.schema[f"weather_{name}"]) for name in MEASURES}
-    columns = {f"weather_{name}": value for name, value in said.items()}
+    issued_rows, hindsight = ordered.filter(~unsaid), ordered.filter(unsaid)
+    issues = issued.drawn(hindsight, as_of).select(pl.col(pl.Float64).name.prefix("drawn_"))
+    expressions = {name: _as_issued(name).cast(rows.schema[f"weather_{name}"]) for name in MEASURES}
+    columns = {f"weather_{name}": value for name, value in expressions.items()}
     for name in DEPARTING:
         departure = f"weather_{name}_departure"
-        columns[departure] = pl.col(departure) + said[name] - pl.col(f"weather_{name}")
-    made = pl.concat([came, drawn], how="horizontal").with_columns(**columns).select(ordered.columns)
-    return pl.concat([told, made]).sort("row").drop("row", "hindsight")
+        columns[departure] = pl.col(departure) + expressions[name] - pl.col(f"weather_{name}")
+    degraded_rows = pl.concat([hindsight, issues], how="horizontal").with_columns(**columns).select(ordered.columns)
+    return pl.concat([issued_rows, degraded_rows]).sort("row").drop("row", "hindsight")
 
 
 def _as_issued(name: str) -> pl.Expr:
     """What came at a row as the drawn hour's issue might have told it."""
-    came, told = pl.col(f"weather_{name}"), pl.col(f"drawn_{name}")
+    actual, forecast = pl.col(f"weather_{name}"), pl.col(f"drawn_{name}")
     if name in FALLING:
-        return pl.when(came.is_not_null()).then(told)
+        return pl.when(actual.is_not_null()).then(forecast)
     column = WEATHER[name]
-    return (came + told - pl.col(f"drawn_{name}_came")).clip(column.low, column.high)
+    return (actual + forecast - pl.col(f"drawn_{name}_came")).clip(column.low, column.high)

@@ -62,8 +62,8 @@ class Drivers:
 
 def region_wander(spec: ChainSpec) -> Array:
     """Slow movement of the log level of each region, (regions, days)."""
-    drawn = paths(stream(spec.seed, "wander"), len(REGIONS), spec.all_days, WANDER_DAYS, order=2)
-    return WANDER_SD * drawn
+    walks = paths(stream(spec.seed, "wander"), len(REGIONS), spec.all_days, WANDER_DAYS, order=2)
+    return WANDER_SD * walks
 
 
 @dataclass(frozen=True)
@@ -86,16 +86,16 @@ def true_means(
     place = stores.place[chosen]
     zone, row = ZONE_OF_PLACE[place], np.arange(place.size)[:, None]
     day, hour = np.clip(clocks.day[zone], 0, spec.all_days - 1), clocks.hour[zone]
-    known = _known_level(spec, clocks, stores, drivers, chosen)
+    calendar_level = _known_level(spec, clocks, stores, drivers, chosen)
     region = REGION_OF_PLACE[place]
-    level = known + drivers.wander[region] + drivers.economy + _drift(spec, planted, chosen)
+    level = calendar_level + drivers.wander[region] + drivers.economy + _drift(spec, planted, chosen)
     events = drivers.events.region_orders[region] + local_orders(spec, drivers.events.stores, chosen)
     by_day = level[..., None] + _daylight(clocks) + events
     exposure = np.array([[FORMATS[item].exposure] for item in stores.format[chosen]])
     moved = by_day[row, day, DAYPART_OF_HOUR[hour]] + exposure * drivers.weather_orders[place]
     week = stores.week[chosen][row, (spec.start.weekday() + day) % 7, hour]
     ticket = _mean_ticket(stores, drivers.events, chosen, day, hour)
-    return Means(week * np.exp(moved), ticket, week * np.exp(known)[row, day])
+    return Means(week * np.exp(moved), ticket, week * np.exp(calendar_level)[row, day])
 
 
 def _known_level(spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, chosen: slice) -> Array:
@@ -146,8 +146,8 @@ def _mean_ticket(stores: Stores, events: Happenings, chosen: slice, day: Index, 
 def day_shocks(spec: ChainSpec, stores: Stores) -> Array:
     """Factor of mean 1 on the orders of each store's day, shared by its region in part, (stores, days)."""
     shared = stream(spec.seed, "region days").standard_normal((len(REGIONS), spec.all_days))
-    own = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))
-    logs = REGION_DAY_SD * shared[REGION_OF_PLACE[stores.place]] + STORE_DAY_SD * own
+    store_noise = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))
+    logs = REGION_DAY_SD * shared[REGION_OF_PLACE[stores.place]] + STORE_DAY_SD * store_noise
     return np.asarray(np.exp(logs - 0.5 * (REGION_DAY_SD**2 + STORE_DAY_SD**2)))
 
 

@@ -27,9 +27,9 @@ University of Michigan's index of consumer sentiment.
 def economy(spec: ChainSpec) -> tuple[pl.DataFrame, Array]:
     """The canonical table of what was released before the end, and the effect on log demand, (days,)."""
     steps = BEFORE_DAYS + spec.all_days
-    drawn = paths(stream(spec.seed, "macro"), len(SERIES), steps, 90, order=2)
+    walks = paths(stream(spec.seed, "macro"), len(SERIES), steps, 90, order=2)
     frames, effect = [], np.zeros(spec.all_days)
-    for path, (name, (mean, sd, step, lag, slope)) in zip(drawn, SERIES.items(), strict=True):
+    for path, (name, (mean, sd, step, lag, slope)) in zip(walks, SERIES.items(), strict=True):
         effect += slope * sd * path[BEFORE_DAYS:]
         frames.append(_releases(spec, name, mean + sd * path, step, lag))
     return pl.concat(frames), effect
@@ -44,8 +44,8 @@ def _releases(spec: ChainSpec, name: str, daily: Array, step: str, lag: int) -> 
     frame = pl.DataFrame({"observation_date": observed, "value": values}).with_columns(
         series=pl.lit(name), released_on=pl.col("observation_date") + pl.duration(days=lag)
     )
-    known = frame.filter(pl.col("released_on") < spec.end)
-    return known.select(pl.col(column).cast(dtype) for column, dtype in MACRO.schema.items())
+    released = frame.filter(pl.col("released_on") < spec.end)
+    return released.select(pl.col(column).cast(dtype) for column, dtype in MACRO.schema.items())
 
 
 def _next_period(day: date, step: str) -> date:

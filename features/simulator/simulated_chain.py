@@ -165,8 +165,8 @@ def _arrived(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
     if missing.is_empty():
         return traded
     keyed = traded.select("store_id", "hour_utc", date=pl.col("hour_local").dt.date())
-    lost = keyed.join(missing, on="store_id").filter(pl.col("date").is_between("first", "last"))
-    return traded.join(lost, on=["store_id", "hour_utc"], how="anti", maintain_order="left")
+    missing_rows = keyed.join(missing, on="store_id").filter(pl.col("date").is_between("first", "last"))
+    return traded.join(missing_rows, on=["store_id", "hour_utc"], how="anti", maintain_order="left")
 
 
 def _of(frame: pl.DataFrame, ids: list[str]) -> pl.DataFrame:

@@ -35,9 +35,9 @@ class ChainSpec:
         ranges = {"stores": (1, 9999), "days": (1, 7300), "seed": (0, 2**63 - 1)}
         ranges |= dict.fromkeys(("issues_days", "observed_days"), (0, self.days))
         for name, (low, high) in ranges.items():
-            found = getattr(self, name)
-            if found is not None and not low <= found <= high:
-                raise InputError(f"{name} is {found}: give {low} to {high}")
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value}: give {low} to {high}")
         for fault in self.faults:
             if isinstance(fault, Outage) and fault.store_id not in self.store_ids:
                 raise InputError(f"outage of {fault.store_id}: stores run to {self.store_ids[-1]}, name one of them")

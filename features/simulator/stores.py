@@ -61,7 +61,7 @@ def build_stores(spec: ChainSpec) -> Stores:
 
 def _table(spec: ChainSpec, place: Index, kind: Index, opened: Index, luck: Array) -> pl.DataFrame:
     cities = pl.DataFrame(PLACES)[place]
-    named = cities.with_columns(
+    table = cities.with_columns(
         store_id=pl.Series(spec.store_ids),
         format=pl.Series([FORMATS[item].name for item in kind]),
         opened_on=pl.Series([spec.start + timedelta(days=int(day)) for day in opened]),
@@ -71,7 +71,7 @@ def _table(spec: ChainSpec, place: Index, kind: Index, opened: Index, luck: Arra
         day_starts=pl.lit(None),
         currency=pl.when(pl.col("country") == "CA").then(pl.lit("CAD")).otherwise(pl.lit("USD")),
     ).with_columns(name=pl.format("{} {}", "city", "store_id"))
-    return named.select(pl.col(column).cast(dtype) for column, dtype in STORES.schema.items())
+    return table.select(pl.col(column).cast(dtype) for column, dtype in STORES.schema.items())
 
 
 def _week(kind: Index, luck: Array) -> Array:

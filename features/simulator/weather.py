@@ -70,30 +70,30 @@ def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
     issued = np.broadcast_to(clocks.at[zone, days[None, :, None, None], ISSUE_HOUR], valid.shape)
     shape = (len(PLACES), valid[0].size)
     valid, issued = valid.reshape(shape), issued.reshape(shape)
-    told, spread = {}, np.zeros(shape)
+    forecasts, spread = {}, np.zeros(shape)
     for item, (name, skill_days) in enumerate(SKILL_DAYS.items()):
         skill = np.exp(-(((valid - issued) / 24 / skill_days) ** 2))
         errors = paths(stream(spec.seed, "forecast", item), len(PLACES), days.size * HORIZON_DAYS * 24, 12)
-        own = errors.reshape(len(PLACES), days.size * HORIZON_DAYS, 24)[:, :, FORECAST_HOURS].reshape(shape)
+        noise = errors.reshape(len(PLACES), days.size * HORIZON_DAYS, 24)[:, :, FORECAST_HOURS].reshape(shape)
         missed = np.sqrt(1 - skill**2)
-        told[name] = skill**2 * np.take_along_axis(latent[name], valid, axis=1) + skill * missed * own
+        forecasts[name] = skill**2 * np.take_along_axis(latent[name], valid, axis=1) + skill * missed * noise
         if name == "rain":
             spread = missed
     climate = np.take_along_axis(_climate(spec, clocks), valid, axis=1)
-    return Issues(_measures(told, climate, spread), issued, valid)
+    return Issues(_measures(forecasts, climate, spread), issued, valid)
 
 
 def weather_table(
-    spec: ChainSpec, clocks: Clocks, seen: Measures, told: Issues, store_ids: Sequence[str], places: Index
+    spec: ChainSpec, clocks: Clocks, observed: Measures, issues: Issues, store_ids: Sequence[str], places: Index
 ) -> pl.DataFrame:
     """The canonical table for stores at these places: by store, observations, then issues."""
     first = 0 if spec.observed_days is None else spec.days - spec.observed_days
-    known = (clocks.day >= first) & (clocks.day < spec.days)
+    is_observed = (clocks.day >= first) & (clocks.day < spec.days)
     of_place = {
         place: pl.concat(
             [
-                _rows(clocks, place, np.nonzero(known[ZONE_OF_PLACE[place]])[0], None, seen),
-                _rows(clocks, place, told.valid[place], told.issued[place], told.values),
+                _rows(clocks, place, np.nonzero(is_observed[ZONE_OF_PLACE[place]])[0], None, observed),
+                _rows(clocks, place, issues.valid[place], issues.issued[place], issues.values),
             ]
         )
         for place in set(places.tolist())

@@ -52,7 +52,7 @@ class Check:
 def refusals(read: pl.DataFrame, reasons: Sequence[Check]) -> pl.DataFrame:
     """One row per cell at fault, with the first reason that it gives, sorted by row."""
     bad = read.select(check.bad.fill_null(value=False).alias(str(n)) for n, check in enumerate(reasons))
-    found = [
+    by_check = [
         read.filter(bad[str(n)]).select(
             "row",
             column=pl.lit(check.column),
@@ -62,7 +62,7 @@ def refusals(read: pl.DataFrame, reasons: Sequence[Check]) -> pl.DataFrame:
         for n, check in enumerate(reasons)
         if bad[str(n)].any()
     ]
-    faults = pl.concat([pl.DataFrame(schema=REFUSED), *found])
+    faults = pl.concat([pl.DataFrame(schema=REFUSED), *by_check])
     return faults.unique(["row", "column"], keep="first", maintain_order=True).sort("row", maintain_order=True)
 
 
@@ -84,42 +84,42 @@ def of_cells(columns: Sequence[Column]) -> Iterator[Check]:
             yield Check(column.name, ~years, f"is before {parsing.EARLIEST_YEAR} or after {parsing.LATEST_YEAR}")
 
 
-def of_rows(table: Table, given: Sequence[str], read: pl.DataFrame) -> Iterator[Check]:
+def of_rows(table: Table, column_names: Sequence[str], read: pl.DataFrame) -> Iterator[Check]:
     """What can be wrong between the cells of a row, and with the store or zone that it names."""
     for group in table.any_of:
-        present = [name for name in group if name in given]
+        present = [name for name in group if name in column_names]
         empty = pl.all_horizontal(pl.col(RAW + name).is_null() for name in present)
         yield Check(present[0], empty, f"is empty, and one of {', '.join(group)} is needed")
     if table is STORES:
         yield from _of_zones(read["timezone"].drop_nulls().unique().sort().to_list())
         for column, rows, reason in spellings.refused_places(read):
             yield Check(column, rows, reason)
-    elif "store_id" in given:
+    elif "store_id" in column_names:
         strange = pl.col("store_id").is_not_null() & pl.col("known_store").is_null()
         yield Check("store_id", strange, "is not in stores: ingest stores first")
     earlier, later = IN_ORDER.get(table.name, ("", ""))
     if earlier in read.columns and later in read.columns:
-        yield Check(_shown(later, given), pl.col(later) < pl.col(earlier), f"is before {earlier}")
+        yield Check(_shown(later, column_names), pl.col(later) < pl.col(earlier), f"is before {earlier}")
 
 
 def _of_zones(zones: Sequence[str]) -> Iterator[Check]:
-    known = set(clock.known_zones(zones))
+    valid_zones = set(clock.known_zones(zones))
     for zone in zones:
-        if zone not in known:
+        if zone not in valid_zones:
             hint = spellings.zone_hint(zone) or "expected one such as America/Chicago"
             yield Check("timezone", pl.col("timezone") == zone, f"is not an IANA time zone: {hint}")
 
 
-def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:
+def of_clocks(table: Table, column_names: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:
     """What can be wrong with a moment on the store's clock, `settle` having filled both of its clocks."""
     for stem in moments(table):
         local, utc = f"{stem}_local", f"{stem}_utc"
-        told = [name for name in (local, utc) if name in given]
+        present = [name for name in (local, utc) if name in column_names]
         if any(c.required for c in table.columns if moment(c.name) == stem):
-            yield Check(told[0], pl.all_horizontal(pl.col(RAW + n).is_null() for n in told), "is empty")
-        if not told or stem not in to_settle(table, given):
+            yield Check(present[0], pl.all_horizontal(pl.col(RAW + n).is_null() for n in present), "is empty")
+        if not present or stem not in to_settle(table, column_names):
             continue
-        if utc in table.names and local in told:
+        if utc in table.names and local in present:
             first, last, unsettled = pl.col(f"{stem}_first"), pl.col(f"{stem}_last"), pl.col(utc).is_null()
             on_clock = pl.col(local).is_not_null() & pl.col("timezone").is_not_null()
             never = "does not exist on the store's clock, which goes forward"
@@ -127,22 +127,22 @@ def of_clocks(table: Table, given: Sequence[str], repeated_hour: RepeatedHour | 
             yield Check(local, unsettled & on_clock & first.is_null(), f"{never}: {remedy}")
             twice = TWICE.get(repeated_hour, TWICE[None]).format(utc=utc)
             yield Check(local, unsettled & (first != last), f"exists twice on the store's clock, {twice}")
-        if utc in told:
+        if utc in present:
             no_clock = pl.col(utc).is_not_null() & pl.col(local).is_null()
             yield Check(utc, no_clock & pl.col("known_store"), f"has no store's clock: give {local}")
         apart = pl.col(local) != pl.col(f"{stem}_shown")
-        yield Check(told[0], apart, f"is not the same moment as {utc} on the store's clock")
+        yield Check(present[0], apart, f"is not the same moment as {utc} on the store's clock")
         if local in table.names and utc in table.names:
             full = pl.col(local) == pl.col(local).dt.truncate("1h")
-            yield Check(told[0], ~full, "is not on the full hour of the store's clock")
+            yield Check(present[0], ~full, "is not on the full hour of the store's clock")
 
 
-def of_the_future(table: Table, given: Sequence[str], now: datetime | None) -> Iterator[Check]:
+def of_the_future(table: Table, column_names: Sequence[str], now: datetime | None) -> Iterator[Check]:
     """What happened later than `now`, UTC: in tables of which every row tells what came. Nothing without a `now`."""
     for stem in moments(table):
-        told = [name for name in (f"{stem}_local", f"{stem}_utc") if name in given]
-        if told and f"{stem}_utc" in table.names and now is not None:
-            yield ahead(told[0], f"{stem}_utc", now)
+        present = [name for name in (f"{stem}_local", f"{stem}_utc") if name in column_names]
+        if present and f"{stem}_utc" in table.names and now is not None:
+            yield ahead(present[0], f"{stem}_utc", now)
 
 
 def ahead(shown: str, utc: str, now: datetime) -> Check:
@@ -151,16 +151,16 @@ def ahead(shown: str, utc: str, now: datetime) -> Check:
     return Check(shown, late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
 
 
-def to_settle(table: Table, given: Sequence[str]) -> list[str]:
+def to_settle(table: Table, column_names: Sequence[str]) -> list[str]:
     """The moments that need the store's clock: a clock that the table keeps was not given, or both were."""
 
     def needs(stem: str) -> bool:
         clocks = {f"{stem}_local", f"{stem}_utc"}
-        told = clocks & set(given)
-        return bool(told) and (told == clocks or bool(clocks & set(table.names) - told))
+        present = clocks & set(column_names)
+        return bool(present) and (present == clocks or bool(clocks & set(table.names) - present))
 
     return [stem for stem in moments(table) if needs(stem)]
 
 
-def _shown(name: str, given: Sequence[str]) -> str:
-    return name if name in given else f"{moment(name)}_utc"
+def _shown(name: str, column_names: Sequence[str]) -> str:
+    return name if name in column_names else f"{moment(name)}_utc"

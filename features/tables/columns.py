@@ -20,13 +20,13 @@ def moments(table: Table) -> list[str]:
 
 def expected(table: Table) -> dict[str, Column]:
     """Every column that the table takes, by name: its own, and the other clock of each moment."""
-    known = {column.name: column for column in table.columns}
+    columns = {column.name: column for column in table.columns}
     for column in table.columns:
         if column.kind in ("local", "utc"):
             local, utc = f"{moment(column.name)}_local", f"{moment(column.name)}_utc"
-            known.setdefault(local, Column(local, "local", column.meaning, required=column.required))
-            known.setdefault(utc, Column(utc, "utc", column.meaning, required=column.required))
-    return known
+            columns.setdefault(local, Column(local, "local", column.meaning, required=column.required))
+            columns.setdefault(utc, Column(utc, "utc", column.meaning, required=column.required))
+    return columns
 
 
 def match(frame: pl.DataFrame, table: Table) -> list[Column]:
@@ -35,21 +35,21 @@ def match(frame: pl.DataFrame, table: Table) -> list[Column]:
     Raises SchemaError for one that the table does not know or that is missing, either clock of a moment
     standing for the other, and where all of a group of which one is needed are missing.
     """
-    known, given = expected(table), frame.columns
-    for name in given:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
+    columns, names = expected(table), frame.columns
+    for name in names:
+        if name not in columns:
+            near = get_close_matches(name, columns, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise SchemaError(f"{table.name}: unknown column {name!r}; {hint}it takes {', '.join(known)}")
-    told = {moment(name) for name in given}
-    missing = [_either(c.name) for c in table.columns if c.required and moment(c.name) not in told]
+            raise SchemaError(f"{table.name}: unknown column {name!r}; {hint}it takes {', '.join(columns)}")
+    stems = {moment(name) for name in names}
+    missing = [_either(c.name) for c in table.columns if c.required and moment(c.name) not in stems]
     if missing:
-        wanted = ", ".join(dict.fromkeys(missing))
-        raise SchemaError(f"{table.name}: missing {wanted}; found {', '.join(given)}")
+        missing_names = ", ".join(dict.fromkeys(missing))
+        raise SchemaError(f"{table.name}: missing {missing_names}; found {', '.join(names)}")
     for group in table.any_of:
-        if not set(group) & set(given):
-            raise SchemaError(f"{table.name}: needs one of {', '.join(group)}; found {', '.join(given)}")
-    return [known[name] for name in given]
+        if not set(group) & set(names):
+            raise SchemaError(f"{table.name}: needs one of {', '.join(group)}; found {', '.join(names)}")
+    return [columns[name] for name in names]
 
 
 def _either(name: str) -> str:

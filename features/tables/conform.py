@@ -53,17 +53,17 @@ def conform(
     if arrived.is_empty():
         raise SchemaError(f"{table.name}: found no rows, expected at least one")
     arrived, columns = _with_instants(arrived, columns)
-    given = [column.name for column in columns]
-    known = _settle(_with_zone(_read(arrived, columns), table, zones), table, given, changes)
-    clocks = checks.of_clocks(table, given, changes.repeated_hour)
-    ahead = checks.of_the_future(table, given, now)
-    reasons = (checks.of_cells(columns), checks.of_rows(table, given, known), clocks, ahead)
-    refused = checks.refusals(known, [check for group in reasons for check in group])
-    absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in known.columns]
-    kept = known.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
-    rows, clashes, collapsed = _collapse(kept.select("row", *table.names), table)
+    column_names = [column.name for column in columns]
+    settled = _settle(_with_zone(_read(arrived, columns), table, zones), table, column_names, changes)
+    clocks = checks.of_clocks(table, column_names, changes.repeated_hour)
+    ahead = checks.of_the_future(table, column_names, now)
+    reasons = (checks.of_cells(columns), checks.of_rows(table, column_names, settled), clocks, ahead)
+    refused = checks.refusals(settled, [check for group in reasons for check in group])
+    absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in settled.columns]
+    accepted = settled.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
+    rows, clashes, collapsed = _collapse(accepted.select("row", *table.names), table)
     faults = pl.concat([refused, clashes]).sort("row", maintain_order=True)
-    moments = {moment(name) for name in given}
+    moments = {moment(name) for name in column_names}
     return Conformed(rows, faults, collapsed, tuple(n for n in table.names if moment(n) in moments))
 
 
@@ -99,19 +99,19 @@ def _zoned(cell: pl.Expr) -> pl.Expr:
 
 def _with_agreeing(arrived: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
     """Fills empty cells of `utc` from offsets in `local`, whose cells then are what the store's clock must show."""
-    given, instant = pl.col(utc), _zoned(pl.col(local))
+    cell, instant = pl.col(utc), _zoned(pl.col(local))
     if arrived.schema[utc] != pl.String:
-        given, instant = parsing.read(Column(utc, "utc", ""), arrived.schema[utc]), parsing.read_instant(pl.col(local))
+        cell, instant = parsing.read(Column(utc, "utc", ""), arrived.schema[utc]), parsing.read_instant(pl.col(local))
     shown = pl.col(local).str.replace(parsing.ZONE_AT_END, "")
     return arrived.with_columns(
-        pl.coalesce(given, instant).alias(utc), pl.when(instant.is_null()).then(local).otherwise(shown).alias(local)
+        pl.coalesce(cell, instant).alias(utc), pl.when(instant.is_null()).then(local).otherwise(shown).alias(local)
     )
 
 
 def _read(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
     """Each cell as it is meant, and beside it as it arrived."""
-    meant = [parsing.read(column, arrived.schema[column.name]) for column in columns]
-    return arrived.select("row", *meant, *(pl.col(c.name).alias(RAW + c.name) for c in columns))
+    parsed = [parsing.read(column, arrived.schema[column.name]) for column in columns]
+    return arrived.select("row", *parsed, *(pl.col(c.name).alias(RAW + c.name) for c in columns))
 
 
 def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> pl.DataFrame:
@@ -127,11 +127,11 @@ def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> 
     return joined.with_columns(known_store=pl.col("known_store") | pl.col("store_id").is_null())
 
 
-def _settle(read: pl.DataFrame, table: Table, given: list[str], changes: ClockChanges) -> pl.DataFrame:
+def _settle(read: pl.DataFrame, table: Table, column_names: list[str], changes: ClockChanges) -> pl.DataFrame:
     """Fills both clocks of each moment; `_first` and `_last` are what its local time can mean."""
-    for stem in checks.to_settle(table, given):
+    for stem in checks.to_settle(table, column_names):
         local, utc, shown = f"{stem}_local", f"{stem}_utc", f"{stem}_shown"
-        told = utc in read.columns
+        has_utc = utc in read.columns
         absent = [pl.lit(None, pl.Datetime("us")).alias(n) for n in (local, utc) if n not in read.columns]
         read = read.with_columns(absent)
         existing = clock.with_existing(read.select("timezone", local), local, changes.missing_hour)[local]
@@ -140,7 +140,7 @@ def _settle(read: pl.DataFrame, table: Table, given: list[str], changes: ClockCh
         only = pl.when(pl.col("first_utc") == pl.col("last_utc")).then("first_utc")
         read = read.with_columns(pl.coalesce(utc, only).alias(utc))
         read = _settle_repeated(read, table, stem, changes.repeated_hour)
-        read = clock.with_local(read, utc, shown) if told else read.with_columns(pl.col(local).alias(shown))
+        read = clock.with_local(read, utc, shown) if has_utc else read.with_columns(pl.col(local).alias(shown))
         read = read.with_columns(pl.coalesce(local, shown).alias(local))
         read = read.rename({"first_utc": f"{stem}_first", "last_utc": f"{stem}_last"})
     return read
@@ -169,11 +169,11 @@ def _with_moments(read: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
     return read.with_columns(first_utc=nothing, last_utc=nothing)
 
 
-def _collapse(kept: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+def _collapse(rows: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame, int]:
     """Rows without repeats, the rows that share a key and disagree, and how many rows were repeats."""
-    if keys.are_unique(kept, table.key):
-        return kept.drop("row"), checks.REFUSED.to_frame(), 0
-    once = kept.unique(table.names, keep="first", maintain_order=True)
+    if keys.are_unique(rows, table.key):
+        return rows.drop("row"), checks.REFUSED.to_frame(), 0
+    once = rows.unique(table.names, keep="first", maintain_order=True)
     alone = pl.len().over(table.key) == 1
     clashes = once.filter(~alone).select(
         "row",
@@ -181,4 +181,4 @@ def _collapse(kept: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFr
         value=pl.concat_str(pl.col(table.key).cast(pl.String), separator=", ", ignore_nulls=True),
         reason=pl.lit("disagrees with another row of the same key"),
     )
-    return once.filter(alone).drop("row"), clashes, kept.height - once.height
+    return once.filter(alone).drop("row"), clashes, rows.height - once.height

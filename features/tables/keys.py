@@ -22,7 +22,7 @@ def rise(frame: pl.DataFrame, key: Sequence[str]) -> bool:
         above = over | (here.eq_missing(before) & above)
     # A slice at a time, each with the last row of the one before: so most of what is not sorted is soon found out.
     slices = (frame.slice(start, SLICE_ROWS + 1) for start in range(0, frame.height, SLICE_ROWS))
-    return all(each.select(above.slice(1).all()).item() for each in slices)
+    return all(piece.select(above.slice(1).all()).item() for piece in slices)
 
 
 def in_order(frame: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:

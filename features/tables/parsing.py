@@ -70,8 +70,8 @@ def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
     for _ in range(2):  # marks stand outside of parentheses, or inside
         bare = bare.str.replace(rf"^([+\-(\s]*){currencies.MARK}\s*", "${1}")
         bare = bare.str.replace(rf"\s*{currencies.MARK}([)\-\s]*)$", "${1}")
-    whole = bare.str.strip_chars().str.replace(rf"(\d)[{decimal_mark}][-\u2013\u2014]+$", "${1}")
-    signed = whole.str.replace(r"^\(\s*(.*?)\s*\)$", "-${1}").str.replace(r"^([^-]*?)\s*-$", "-${1}")
+    trimmed = bare.str.strip_chars().str.replace(rf"(\d)[{decimal_mark}][-\u2013\u2014]+$", "${1}")
+    signed = trimmed.str.replace(r"^\(\s*(.*?)\s*\)$", "-${1}").str.replace(r"^([^-]*?)\s*-$", "-${1}")
     grouped = rf"\d{{1,3}}([{group}]\d{{3}})+|\d{{1,2}}([{group}]\d\d)+[{group}]\d{{3}}|\d*"
     written = rf"^[+-]?\s*({grouped})([{decimal_mark}]\d*)?([eE][+-]?\d+)?$"
     plain = signed.str.replace_all(rf"[{group}]", "").str.replace(decimal_mark, ".", literal=True)
@@ -91,8 +91,8 @@ def read_instant(cell: pl.Expr) -> pl.Expr:
 
 def _text(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr | None:
     if dtype.is_float():  # a spreadsheet's or pandas' idea of an integer with blanks
-        whole = cell.cast(pl.Int64, strict=False)
-        return pl.when(whole == cell).then(whole.cast(pl.String)).otherwise(cell.cast(pl.String))
+        integer = cell.cast(pl.Int64, strict=False)
+        return pl.when(integer == cell).then(integer.cast(pl.String)).otherwise(cell.cast(pl.String))
     return cell.cast(pl.String) if dtype == pl.String or dtype.is_integer() else None
 
 

@@ -42,8 +42,8 @@ def refused_places(stores: pl.DataFrame) -> Iterator[tuple[str, pl.Expr, str]]:
         for country, part in pairs.iter_rows():
             if places.country_code(country) == country and not _is_part(country, part):
                 rows = (pl.col("country") == country) & (pl.col("subdivision") == part)
-                known = _or(places.near_subdivisions(country, part))
-                yield "subdivision", rows, f"is no part of {country}: {known or 'give its ISO 3166-2 code'}"
+                near_parts = _or(places.near_subdivisions(country, part))
+                yield "subdivision", rows, f"is no part of {country}: {near_parts or 'give its ISO 3166-2 code'}"
     if "currency" in stores.columns:
         for text in stores["currency"].drop_nulls().unique().sort():
             if places.currency_code(text) is None:
@@ -71,32 +71,32 @@ def _zones() -> dict[str, str]:
 def _placed(stores: pl.DataFrame) -> pl.DataFrame:
     if stores.schema.get("country") != pl.String:
         return stores
-    given = stores.schema.get("subdivision") == pl.String
-    parts = pl.col("subdivision") if given else pl.lit(None, pl.String).alias("subdivision")
+    has_subdivision = stores.schema.get("subdivision") == pl.String
+    parts = pl.col("subdivision") if has_subdivision else pl.lit(None, pl.String).alias("subdivision")
     pairs = stores.select("country", parts).unique()
     codes = {pair: _codes(*pair) for pair in pairs.iter_rows() if pair[0] is not None}
-    found = [(*pair, *told) for pair, told in codes.items() if told != pair]
-    if not found:
+    corrections = [(*pair, *code_pair) for pair, code_pair in codes.items() if code_pair != pair]
+    if not corrections:
         return stores
     schema = dict.fromkeys((*PLACE, "country_code", "subdivision_code"), pl.String)
-    told = pl.DataFrame(found, schema, orient="row").with_columns(changed=pl.lit(value=True))
-    joined = stores.with_columns(parts).join(told, on=PLACE, how="left", nulls_equal=True, maintain_order="left")
+    coded = pl.DataFrame(corrections, schema, orient="row").with_columns(changed=pl.lit(value=True))
+    joined = stores.with_columns(parts).join(coded, on=PLACE, how="left", nulls_equal=True, maintain_order="left")
     changes = [pl.when(pl.col("changed")).then(f"{name}_code").otherwise(name).alias(name) for name in PLACE]
     placed = joined.with_columns(changes)
-    keeps = given or placed["subdivision"].is_not_null().any()
-    return placed.select(*stores.columns, *([] if given or not keeps else ["subdivision"]))
+    keeps = has_subdivision or placed["subdivision"].is_not_null().any()
+    return placed.select(*stores.columns, *([] if has_subdivision or not keeps else ["subdivision"]))
 
 
 def _codes(country: str, part: str | None) -> tuple[str, str | None]:
     """Country and subdivision as the table keeps them; what is unknown stays as it was."""
-    code, known = places.place_codes(country, part)
+    code, subdivision = places.place_codes(country, part)
     compound = places.country_code(country) is None
-    if code is None or (compound and known is None):
+    if code is None or (compound and subdivision is None):
         return country, part
-    if known is None and part is not None:
+    if subdivision is None and part is not None:
         bare = part.upper().removeprefix(f"{code}-")
         return code, bare if _is_code(bare) else part
-    return code, known
+    return code, subdivision
 
 
 def _is_part(country: str, part: str) -> bool:
@@ -110,8 +110,8 @@ def _is_code(part: str) -> bool:
 
 def _weekday(text: str) -> str | None:
     name = text.strip().lower().rstrip(".")
-    found = [number for number, day in enumerate(WEEKDAYS, 1) if len(name) > 1 and day.startswith(name)]
-    return str(found[0]) if len(found) == 1 and len(name) > 1 else None
+    numbers = [number for number, day in enumerate(WEEKDAYS, 1) if len(name) > 1 and day.startswith(name)]
+    return str(numbers[0]) if len(numbers) == 1 and len(name) > 1 else None
 
 
 def _kind(text: str) -> str | None:
@@ -123,28 +123,28 @@ def _mapped(cells: pl.DataFrame, name: str, read: Callable[[str], str | None]) -
     """The cells with those texts of a column that are read in their one spelling."""
     if cells.schema.get(name) != pl.String:
         return cells
-    found = {text: code for text in cells[name].drop_nulls().unique() if (code := read(text)) not in (None, text)}
-    return cells.with_columns(pl.col(name).replace(found)) if found else cells
+    codes = {text: code for text in cells[name].drop_nulls().unique() if (code := read(text)) not in (None, text)}
+    return cells.with_columns(pl.col(name).replace(codes)) if codes else cells
 
 
-def _or(near: list[str], named: dict[str, str] | None = None) -> str:
-    listed = [(named or {}).get(name, name) for name in near]
+def _or(near: list[str], labels: dict[str, str] | None = None) -> str:
+    listed = [(labels or {}).get(name, name) for name in near]
     return f"did you mean {' or '.join(listed)}?" if listed else ""
 
 
 def notices(stores: pl.DataFrame) -> list[str]:
     """What conformed stores leave to be derived, a line each: holidays that are the country's or none, currencies."""
-    found = []
+    lines = []
     countries = stores["country"].drop_nulls().unique().sort()
     if bare := [code for code in countries if not places.has_holidays(code)]:
-        found.append(f"no public holidays are known of {', '.join(bare)}: enter them as events or closures")
+        lines.append(f"no public holidays are known of {', '.join(bare)}: enter them as events or closures")
     pairs = stores.select(PLACE).drop_nulls().unique().sort(PLACE)
     if plain := [f"{code}-{part}" for code, part in pairs.iter_rows() if not places.subdivision_code(code, part)]:
-        found.append(f"no public holidays of its own are known of {_some(plain)}: its country's count")
+        lines.append(f"no public holidays of its own are known of {_some(plain)}: its country's count")
     lacking = stores.filter(pl.col("currency").is_null())["country"].unique().sort()
     if derived := [f"{code} {currency}" for code in lacking if (currency := places.currency_of(code))]:
-        found.append(f"stores without a currency have their country's: {_some(derived)}")
-    return found
+        lines.append(f"stores without a currency have their country's: {_some(derived)}")
+    return lines
 
 
 def _some(names: list[str]) -> str:

@@ -130,18 +130,18 @@ class Trail:
     @property
     def spells(self) -> list[Spell]:
         """Every version's time of service, in order."""
-        found: list[Spell] = []
+        spells: list[Spell] = []
         for move in self._done():
-            if move.was is not None and (not found or found[-1].version != move.was):
-                found = unrecorded(self.unit, _until(found, move.at_utc), move.was)
+            if move.was is not None and (not spells or spells[-1].version != move.was):
+                spells = unrecorded(self.unit, _until(spells, move.at_utc), move.was)
             who = ", ".join((*move.request.agreed, move.role)) if move.request else ""
             agreed = f"{who}, asked by {move.request.role}" if move.request else "needs no approval"
-            told = move.role if move.request is None else move.request.role
+            requester = move.role if move.request is None else move.request.role
             reasons = [move.request.reason if move.request else "", move.reason]
             why = "; ".join(filter(None, reasons)) or "no reason given"
-            spell = Spell(self.unit, move.version, move.at_utc, None, told, agreed, f"{move.does}: {why}")
-            found = [*_until(found, move.at_utc), spell]
-        return found
+            spell = Spell(self.unit, move.version, move.at_utc, None, requester, agreed, f"{move.does}: {why}")
+            spells = [*_until(spells, move.at_utc), spell]
+        return spells
 
     @property
     def served(self) -> set[int]:
@@ -160,8 +160,8 @@ class Trail:
             if move.was is not None and stack[-1:] != [move.was]:
                 stack.append(move.was)
             if move.does == "rollback":
-                left = stack[: len(stack) - stack[::-1].index(move.version)] if move.version in stack else stack[:-1]
-                stack = left if left[-1:] == [move.version] else [*left, move.version]
+                rest = stack[: len(stack) - stack[::-1].index(move.version)] if move.version in stack else stack[:-1]
+                stack = rest if rest[-1:] == [move.version] else [*rest, move.version]
             elif stack[-1:] != [move.version]:
                 stack.append(move.version)
         return stack
@@ -177,8 +177,8 @@ def units(records: pl.DataFrame) -> list[str]:
 
 def refusal(records: pl.DataFrame, unit: str, version: int) -> str | None:
     """Why the gate refused the version when it was last asked; null where it did not, or was never asked."""
-    said = records.filter(pl.col("unit") == unit, pl.col("activity") == "retrain").sort("sequence")["details"]
-    verdicts = (told for told in map(json.loads, reversed(said.to_list())) if told["version"] == version)
+    details = records.filter(pl.col("unit") == unit, pl.col("activity") == "retrain").sort("sequence")["details"]
+    verdicts = (verdict for verdict in map(json.loads, reversed(details.to_list())) if verdict["version"] == version)
     last = next(verdicts, {"promote": True})
     return None if last["promote"] else str(last["reason"])
 
@@ -237,18 +237,18 @@ def _until(spells: list[Spell], at: datetime) -> list[Spell]:
     return [*spells[:-1], *(replace(spell, until=at, ended=True) for spell in spells[-1:])]
 
 
-def _request(row: dict[str, Any], said: dict[str, Any]) -> Request:
-    told = said["does"], said["version"], said["reason"]
-    return Request(row["sequence"], row["unit"], row["at_utc"], row["role"], *told)
+def _request(row: dict[str, Any], details: dict[str, Any]) -> Request:
+    values = details["does"], details["version"], details["reason"]
+    return Request(row["sequence"], row["unit"], row["at_utc"], row["role"], *values)
 
 
-def _unknown(row: dict[str, Any], said: dict[str, Any]) -> Move:
+def _unknown(row: dict[str, Any], details: dict[str, Any]) -> Move:
     """A move of which only the end is on record: that it was begun is missing from a damaged audit."""
     why = "the record of why is missing"
-    place = row["unit"], row["at_utc"], row["role"], row["activity"], said["version"]
-    return Move(said["begun"], *place, None, why, None, {})
+    place = row["unit"], row["at_utc"], row["role"], row["activity"], details["version"]
+    return Move(details["begun"], *place, None, why, None, {})
 
 
-def _move(row: dict[str, Any], said: dict[str, Any], request: Request | None) -> Move:
-    told = said["does"], said["version"], said["was"], said["reason"], request, said["process"]
-    return Move(row["sequence"], row["unit"], row["at_utc"], row["role"], *told)
+def _move(row: dict[str, Any], details: dict[str, Any], request: Request | None) -> Move:
+    values = details["does"], details["version"], details["was"], details["reason"], request, details["process"]
+    return Move(row["sequence"], row["unit"], row["at_utc"], row["role"], *values)

@@ -99,13 +99,13 @@ class Audit:
 
         def follow(stored: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
             content = self._content()
-            found = content.verified(0)
-            if not found.faults:
+            verified = content.verified(0)
+            if not verified.faults:
                 return self.empty(), {}
             last = content.last
-            known = {head.source: str(head) for head in content.heads if head.number == last.number}
+            noted_heads = {head.source: str(head) for head in content.heads if head.number == last.number}
             details = {
-                **{"missing": found.missing, "faults": found.faults, "noted": known, "reason": reason},
+                **{"missing": verified.missing, "faults": verified.faults, "noted": noted_heads, "reason": reason},
                 **{"content": content.digest(last.number + 1), "champions": champions or {}},
             }
             return _chained(now, role, [(REPAIR, "", details)], last.number, last.hash)
@@ -132,23 +132,23 @@ class Audit:
         on record names is listed apart. Who can write to the lake, its log and the registry can make all of them anew:
         that shows only against such a `head`. Raises InputError for a head that is none.
         """
-        given = [] if head is None else [Head.parse(head, "the head given")]
-        if given and not given[0].number:
+        extra_heads = [] if head is None else [Head.parse(head, "the head given")]
+        if extra_heads and not extra_heads[0].number:
             raise InputError(f"--head is {head!r}: expected NUMBER:HASH as `daypart audit --verify` printed it")
         anchored = self._noted().number if self._registry else 0
         try:
-            return self._content(given).verified(anchored)
+            return self._content(extra_heads).verified(anchored)
         except DamagedError as failed:
             return Verified(0, "", anchored, [str(failed)])
 
-    def _content(self, given: Sequence[Head] = ()) -> Content:
+    def _content(self, extra_heads: Sequence[Head] = ()) -> Content:
         """All there is to verify. Heads are read before the records, as `extend` does."""
         noted, commits = self._noted_heads(), list(self._ledger.commits())
         files = self._ledger.files()
         read = [(file, file.rows(AUDIT)) for file in files]
         rows = [row for _, frame in read if frame is not None for row in frame.to_dicts()]
         damaged = [file for file, frame in read if frame is None]
-        return Content(rows, damaged, commits, [*_logged(commits), *noted, *given])
+        return Content(rows, damaged, commits, [*_logged(commits), *noted, *extra_heads])
 
     def _heads(self) -> list[Head]:
         """What the registry and the table's latest commit have for the last record."""

@@ -24,29 +24,29 @@ def canonical(value: object) -> str:
 
 def hash_of(row: Row) -> str:
     """SHA-256 over the canonical JSON of all columns but the hash."""
-    told = {name: value for name, value in row.items() if name != "hash"}
-    return hashlib.sha256(canonical(told).encode()).hexdigest()
+    content = {name: value for name, value in row.items() if name != "hash"}
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
-def faults(rows: Sequence[Row], lost: Collection[int] = ()) -> list[str]:
-    """What is wrong with the records, in words, by their numbers; those of `lost` were told already.
+def faults(rows: Sequence[Row], absent: Collection[int] = ()) -> list[str]:
+    """What is wrong with the records, in words, by their numbers; those of `absent` were told already.
 
     An edit of any column shows in its own record, a removal and an insertion in those that follow, unless all that
     follow were made anew: only the last record's hash, kept elsewhere, tells of that and of a missing end.
     """
     ordered = sorted(rows, key=lambda row: (number_of(row), str(row["hash"])))
-    found = [f"{_named(row)} was changed: its hash is not that of its content" for row in ordered if not is_intact(row)]
+    lines = [f"{_named(row)} was changed: its hash is not that of its content" for row in ordered if not is_intact(row)]
     counts = Counter(map(number_of, ordered))
-    found += [f"record {number} is there {times} times" for number, times in counts.items() if times > 1]
+    lines += [f"record {number} is there {times} times" for number, times in counts.items() if times > 1]
     last = max(counts, default=0)
-    found += [f"record {number} is gone" for number in range(1, last) if number not in counts and number not in lost]
+    lines += [f"record {number} is gone" for number in range(1, last) if number not in counts and number not in absent]
     hashes = {0: FIRST, **{number_of(row): row["hash"] for row in ordered}}
     for row in ordered:
         before = hashes.get(number_of(row) - 1)
         if before is not None and row["previous"] != before:
             place = f"record {number_of(row) - 1}" if number_of(row) > 1 else "the beginning"
-            found.append(f"{_named(row)} does not follow on {place}, which is another now than when it was written")
-    return found
+            lines.append(f"{_named(row)} does not follow on {place}, which is another now than when it was written")
+    return lines
 
 
 def is_intact(row: Row) -> bool:

@@ -98,8 +98,8 @@ class Ledger:
             return []
         folder, first, last = self._lake.root / self._spec.name, f"min.{self._number}", f"max.{self._number}"
         actions = pl.DataFrame(delta.get_add_actions(flatten=True)).to_dicts()
-        found = [Stored(folder / row["path"], row["size_bytes"], row.get(first), row.get(last)) for row in actions]
-        return sorted(found, key=lambda file: (file.first is None, file.first, file.path))
+        files = [Stored(folder / row["path"], row["size_bytes"], row.get(first), row.get(last)) for row in actions]
+        return sorted(files, key=lambda file: (file.first is None, file.first, file.path))
 
     def _rows(self, delta: "DeltaTable | None") -> pl.DataFrame:
         columns, files = list(self._spec.schema), self._files(delta)
@@ -110,10 +110,10 @@ class Ledger:
         return pl.concat([pl.DataFrame(schema=self._spec.schema), *readable]).sort(self._number)
 
     def _add(self, make: Rows, delta: "DeltaTable | None") -> pl.DataFrame:
-        rows, said = make(self._rows(delta))
+        rows, details = make(self._rows(delta))
         rows = self._spec.conformed(rows).sort(self._number)
         if rows.height:
-            added, metadata = [self._written(rows)], {"change": "append", **said}
+            added, metadata = [self._written(rows)], {"change": "append", **details}
             commits.commit(self._lake.root, self._spec, delta, added, (), metadata, KEEP_ALL)
         return rows
 

@@ -131,8 +131,8 @@ class Content:
             numbers = _numbers(file)
             if not numbers or not set(numbers) <= set(acknowledged):
                 yield f"{_span(file)}: the file {file.path.name} is gone or changed"
-        lost = self._damaged_numbers() | set(acknowledged)
-        yield from hash_chain.faults(self.rows, lost)
+        absent = self._damaged_numbers() | set(acknowledged)
+        yield from hash_chain.faults(self.rows, absent)
         for number in sorted(set(hashes) & set(acknowledged)):
             # A lost record that is back is known by the one that follows on it; else it may be anything.
             if number + 1 not in hashes:
@@ -140,7 +140,7 @@ class Content:
         for version, operation, metadata in self.commits:
             if "head" not in metadata and operation not in HARMLESS:
                 yield f"version {version} of the table was not written by daypart: {operation}"
-        yield from _of_heads(self.heads, hashes, lost)
+        yield from _of_heads(self.heads, hashes, absent)
 
 
 def is_whole(rows: pl.DataFrame, heads: Sequence[Head]) -> bool:
@@ -151,11 +151,11 @@ def is_whole(rows: pl.DataFrame, heads: Sequence[Head]) -> bool:
     last = rows["sequence"][-1] if rows.height else 0
     repairs = [row for row in rows.filter(pl.col("activity") == REPAIR).to_dicts() if hash_chain.is_intact(row)]
     missing = sum(len(Repair.from_row(row).missing) for row in repairs)
-    named = rows.filter(pl.col("sequence").is_in([head.number for head in heads]))
-    known = dict(named.select("sequence", "hash").iter_rows())
+    noted_rows = rows.filter(pl.col("sequence").is_in([head.number for head in heads]))
+    hashes = dict(noted_rows.select("sequence", "hash").iter_rows())
     parted = rows.filter(pl.col("sequence").diff() == 1, pl.col("previous") != pl.col("hash").shift())
     complete = rows.height + missing == last and rows["sequence"].is_unique().all()
-    return bool(complete and parted.is_empty() and all(known.get(head.number) == head.hash for head in heads))
+    return bool(complete and parted.is_empty() and all(hashes.get(head.number) == head.hash for head in heads))
 
 
 def gaps(numbers: Collection[int], end: int) -> list[tuple[int, int]]:
@@ -185,9 +185,9 @@ def _records(first: int, last: int) -> str:
     return f"record {first}" if first == last else f"records {first} to {last}"
 
 
-def _of_heads(heads: Sequence[Head], hashes: Mapping[int, str], lost: Collection[int]) -> list[str]:
+def _of_heads(heads: Sequence[Head], hashes: Mapping[int, str], absent: Collection[int]) -> list[str]:
     """What is wrong with the records beside heads that were noted, and with the heads themselves."""
-    last = max([0, *hashes, *lost])
+    last = max([0, *hashes, *absent])
     faults = [f"{head.source} has {head.hash!r} for a head: expected NUMBER:HASH" for head in heads if not head.number]
     faults += [
         f"record {head.number} is another than {head.source} knows of"

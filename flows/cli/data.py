@@ -19,9 +19,9 @@ def demo(context: typer.Context, json: Json = False) -> None:
 
     started = time.monotonic()
     place = Place(context.obj).writable()
-    done = run(place.settings, datetime.now(UTC), options.say)
+    summary = run(place.settings, datetime.now(UTC), options.say)
     options.say("")
-    display.show_demo(done, context.obj, time.monotonic() - started, as_json=json)
+    display.show_demo(summary, context.obj, time.monotonic() - started, as_json=json)
 
 
 @app.command()
@@ -45,9 +45,9 @@ def simulate(
     from daypart.flows.display import data as display
     from daypart.flows.jobs import simulate as simulates
 
-    done = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, options.say)
+    chain = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, options.say)
     options.say("")
-    display.show_simulate(done, as_json=json)
+    display.show_simulate(chain, as_json=json)
 
 
 @app.command()

@@ -39,8 +39,8 @@ def deploy(
     if server.readable_on_the_way(url):
         display.warn_plain_http(url)
     with server.connected(url, place.settings.prefect) as client:
-        done = run(client, declared)
-    display.show_deploy(done, pool, as_json=json)
+        deployed = run(client, declared)
+    display.show_deploy(deployed, pool, as_json=json)
 
 
 def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
@@ -50,13 +50,13 @@ def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]]
     from daypart.flows.display import deploy as display
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as made:
-        with server.connected(made.api_url, made.store) as client:
-            done = run(client, declared)
-        made.work(pool)
-        display.show_deploy(done, pool, made.ui, made.login, as_json=json)
+    with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as local_server:
+        with server.connected(local_server.api_url, local_server.store) as client:
+            deployed = run(client, declared)
+        local_server.work(pool)
+        display.show_deploy(deployed, pool, local_server.ui, local_server.login, as_json=json)
         sys.stdout.flush()
-        made.watch()
+        local_server.watch()
 
 
 @app.command()

@@ -34,8 +34,8 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 def _refuse_bytes(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Stops where a name is bytes that are no text: no table, database or page could hold it."""
-    named = {name: text for name, text in environment.items() if name.startswith("DAYPART_")}
-    texts = {**{f"argument {number}": text for number, text in enumerate(arguments, 1)}, **named}
+    variables = {name: text for name, text in environment.items() if name.startswith("DAYPART_")}
+    texts = {**{f"argument {number}": text for number, text in enumerate(arguments, 1)}, **variables}
     for name, text in texts.items():
         try:
             text.encode()

@@ -35,6 +35,6 @@ def _is_place(word: str) -> bool:
     return len(word) < MOST_PATH and os.path.isdir(os.path.dirname(word.strip("'\"()")))
 
 
-def shortened(text: str, kept: int = KEPT) -> str:
+def shortened(text: str, end_length: int = KEPT) -> str:
     """Return both ends of the text, and how long it is."""
-    return f"{text[:kept]}… ({len(text)} characters) …{text[-kept:]}"
+    return f"{text[:end_length]}… ({len(text)} characters) …{text[-end_length:]}"

@@ -25,9 +25,9 @@ def explain(
     from daypart.flows.jobs import explain as explains
 
     place = Place(context.obj).existing()
-    made = options.optional_day(origin, "--origin")
-    asked = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, made)
-    display.show_explained(explains.explain(place.lake, place.registry, asked), as_json=json)
+    origin_day = options.optional_day(origin, "--origin")
+    question = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, origin_day)
+    display.show_explained(explains.explain(place.lake, place.registry, question), as_json=json)
 
 
 @app.command()
@@ -45,5 +45,5 @@ def card(
     from daypart.flows.jobs import card as cards
 
     place = Place(context.obj).existing()
-    done = cards.card(place.lake, place.registry, unit, version, out)
-    display.show_card(done, out, as_json=json)
+    model_card = cards.card(place.lake, place.registry, unit, version, out)
+    display.show_card(model_card, out, as_json=json)

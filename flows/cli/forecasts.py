@@ -43,14 +43,14 @@ def forecast(
     notices: list[str] = []
     if meter is not None:
         place.writable()
-        with opened(place.settings) as made:
-            published = forecasts.publish(lake, place.registry, day, meter, made, notices.append)
+        with opened(place.settings) as make_engine:
+            published = forecasts.publish(lake, place.registry, day, meter, make_engine, notices.append)
         rows = forecasts.published(lake, published, stores)
     if rows is None:
         raise NotKnownError(
             f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
         )
-    told = forecasts.at_level(lake, place.registry, rows, level)
+    level_rows = forecasts.at_level(lake, place.registry, rows, level)
     if out is not None:
-        forecasts.write_out(told, out)
-    display.show_forecast(told, level, out, meter, notices, as_json=json)
+        forecasts.write_out(level_rows, out)
+    display.show_forecast(level_rows, level, out, meter, notices, as_json=json)

@@ -27,8 +27,8 @@ def promote(
     from daypart.flows.governance import promotion as promotions
 
     place = Place(context.obj).existing().writable()
-    done = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
-    display.show_outcome(done, as_json=json)
+    outcome = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
+    display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
@@ -40,8 +40,8 @@ def rollback(
     from daypart.flows.governance import promotion as promotions
 
     place = Place(context.obj).existing().writable()
-    done = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
-    display.show_outcome(done, as_json=json)
+    outcome = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
+    display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
@@ -51,8 +51,8 @@ def approve(context: typer.Context, request: Request, role: Role, reason: Reason
     from daypart.flows.governance import approval as approvals
 
     place = Place(context.obj).existing().writable()
-    done = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
-    display.show_outcome(done, as_json=json)
+    outcome = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
@@ -62,8 +62,8 @@ def reject(context: typer.Context, request: Request, role: Role, reason: Reason 
     from daypart.flows.governance import approval as approvals
 
     place = Place(context.obj).existing().writable()
-    done = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
-    display.show_outcome(done, as_json=json)
+    outcome = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
@@ -81,8 +81,8 @@ def declare(
     from daypart.flows.governance import settings_audit
 
     place = Place(context.obj).existing().writable()
-    done = settings_audit.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
-    display.show_declared(done, role, as_json=json)
+    changes = settings_audit.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
+    display.show_declared(changes, role, as_json=json)
 
 
 @app.command()
@@ -113,15 +113,15 @@ def audit(
         from daypart.flows.governance import audit_repair as repairs
 
         place.writable()
-        made = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
-        display.show_repaired(made, home, as_json=json)
+        record = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
+        display.show_repaired(record, home, as_json=json)
         return
     if not (verify or head is not None):
         display.show_records(Audit(place.lake).records(), unit, day, home, as_json=json)
         return
-    found, champions = verified(place.lake, place.registry, head)
-    display.show_verified(found, champions, home, as_json=json)
-    if found.faults:
+    verification, champions = verified(place.lake, place.registry, head)
+    display.show_verified(verification, champions, home, as_json=json)
+    if verification.faults:
         raise DaypartError(
             "the audit is not as it was written: restore it from a copy and ask who could write to it, or record what "
             "is missing with `daypart audit --repair --role ROLE --reason TEXT`"

@@ -33,13 +33,13 @@ def train(
     place = Place(context.obj, engine, scheduler).existing().writable()
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
-    asked = [] if engine else place.portfolio.engines()
-    with opened(place.settings) as made, by_name(place.settings, asked) as others:
-        done = run(
-            place.lake, place.registry, recipe, chosen, day, made, place.recipes, options.units(units), others,
+    tier_engines = [] if engine else place.portfolio.engines()
+    with opened(place.settings) as make_engine, by_name(place.settings, tier_engines) as makers:
+        trained_models = run(
+            place.lake, place.registry, recipe, chosen, day, make_engine, place.recipes, options.units(units), makers,
             datetime.now(UTC), role,
         )  # fmt: skip
-    display.show_train(done, as_json=json)
+    display.show_train(trained_models, as_json=json)
 
 
 @app.command()
@@ -65,11 +65,11 @@ def tune(
         raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")
     day = options.optional_day(as_of, "--as-of")
     budget = tunes.Budget(trials or place.portfolio.tier(tier).trials, minutes)
-    done = tunes.tune(
+    tunings = tunes.tune(
         place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
     )
     options.say("")
-    display.show_tune(done, as_json=json)
+    display.show_tune(tunings, as_json=json)
 
 
 @app.command()
@@ -94,7 +94,7 @@ def backtest(
     recipe = options.recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)
     report = out.with_suffix(".html")
-    done = backtests.backtest(
+    backtest_result = backtests.backtest(
         place.lake,
         recipe,
         span,
@@ -108,4 +108,4 @@ def backtest(
         place.portfolio,
     )
     options.say("")
-    display.show_backtest(done, out, as_json=json)
+    display.show_backtest(backtest_result, out, as_json=json)

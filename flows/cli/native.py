@@ -23,8 +23,8 @@ def quiet_panics() -> Iterator[None]:
         before.flush()
         # Never closed: what a library logs when Python ends goes there too.
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    with _unnamed() as held:
-        os.dup2(held.fileno(), 2)
+    with _unnamed() as buffer:
+        os.dup2(buffer.fileno(), 2)
         try:
             yield
         finally:
@@ -32,8 +32,8 @@ def quiet_panics() -> Iterator[None]:
             sys.stderr = before
             os.dup2(real, 2)
             os.close(real)
-            held.seek(0)
-            text = held.read()
+            buffer.seek(0)
+            text = buffer.read()
             if b"panicked at" not in text:
                 _write(text)
 

@@ -39,10 +39,10 @@ class Place:
         from daypart.features.errors import InputError
         from daypart.flows.config.settings import Settings, WithoutFile
 
-        asked = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
+        overrides = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
         self.notices: list[str] = []
         try:
-            self.settings = Settings(home=home, **{name: text for name, text in asked.items() if text is not None})
+            self.settings = Settings(home=home, **{name: text for name, text in overrides.items() if text is not None})
         except InputError as error:
             if not tolerant:
                 raise
@@ -114,12 +114,12 @@ def day(text: str, option: str) -> date:
     from daypart.features.tables.parsing import EARLIEST_YEAR, LATEST_YEAR
 
     try:
-        found = date.fromisoformat(text)
+        parsed_date = date.fromisoformat(text)
     except ValueError:
         raise InputError(f"{option} is {text!r}: expected a date such as 2025-11-24") from None
-    if not EARLIEST_YEAR <= found.year <= LATEST_YEAR:
+    if not EARLIEST_YEAR <= parsed_date.year <= LATEST_YEAR:
         raise InputError(f"{option} is {text}: expected a year from {EARLIEST_YEAR} to {LATEST_YEAR}")
-    return found
+    return parsed_date
 
 
 def optional_day(text: str | None, option: str) -> date | None:

@@ -15,5 +15,5 @@ def portfolio(context: typer.Context, json: Json = False) -> None:
 
     place = Place(context.obj).existing()
     waiting = pending(Audit(place.lake, place.registry).records())
-    notes = {each.unit: f"v{each.version} waits for an approval (request {each.number})" for each in waiting}
+    notes = {entry.unit: f"v{entry.version} waits for an approval (request {entry.number})" for entry in waiting}
     show_portfolio(run(place.lake, place.registry, notes), as_json=json)

@@ -32,8 +32,8 @@ def replay(
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     policies = replays.named([*(policy or []), *(more or [])])
-    done = replays.replay(
+    replay_results = replays.replay(
         place.lake, recipe, nights, policies, place.settings.prices, chosen, out, place.recipes, options.say
     )
     options.say("")
-    display.show_replay(done, out, as_json=json)
+    display.show_replay(replay_results, out, as_json=json)

@@ -64,8 +64,8 @@ def status(
             raise DaypartError(f"{len(verification.damages)} files of the lake are not as they were written")
         return
     if at is not None:
-        found = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
-        governance.show_day(found, home, as_json=json)
+        day_status = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
+        governance.show_day(day_status, home, as_json=json)
         return
     found_now = statuses.status(place.lake, place.registry, datetime.now(UTC), place.notices)
     watch.show_status(found_now, home, as_json=json)

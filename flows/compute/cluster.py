@@ -101,13 +101,13 @@ def _check(client: Client, settings: Settings) -> None:
         raise InputError(
             f"the scheduler at {settings.scheduler} has no worker: start some with `dask worker`"
         ) from None
-    found = client.get_versions(packages=ALIKE)
-    here = found["client"]["packages"]
+    reply = client.get_versions(packages=ALIKE)
+    here = reply["client"]["packages"]
     # The scheduler reads the work too, on its way to the workers.
-    told = {"the scheduler": found["scheduler"], **{f"worker {name}": each for name, each in found["workers"].items()}}
-    for who, each in told.items():
+    peers = {"the scheduler": reply["scheduler"], **{f"worker {name}": info for name, info in reply["workers"].items()}}
+    for who, info in peers.items():
         for name in ALIKE:
-            if (there := each["packages"].get(name)) != here[name]:
+            if (there := info["packages"].get(name)) != here[name]:
                 raise InputError(
                     f"{who} has {name} {there or 'not installed'}, expected {here[name]} as here: install the same "
                     "versions on the scheduler and on every worker"
@@ -136,11 +136,11 @@ class Dask:
     def map(self, work: Callable[[Block, Stages], Result], blocks: Iterable[Block]) -> Iterator[Result]:
         """See Engine. Raises DaypartError for a block that costs one worker after the other its life."""
         # A task of its own goes to each worker once and, unlike scattered data, is done again if that one is lost.
-        known = self.client.submit(_same, work, pure=False)
+        work_future = self.client.submit(_same, work, pure=False)
         ahead = AHEAD * max(len(self.client.ncores()), 1)
         flying: deque[Any] = deque()
         for block in blocks:
-            flying.append(self.client.submit(_measured, known, block, pure=False))
+            flying.append(self.client.submit(_measured, work_future, block, pure=False))
             if len(flying) >= ahead:
                 yield self._landed(flying.popleft())
         while flying:
@@ -150,7 +150,7 @@ class Dask:
         began = time.monotonic()
         while True:
             try:
-                found, worker, took = future.result(RETURN_SECONDS)
+                result, worker, took = future.result(RETURN_SECONDS)
                 break
             except KilledWorker:
                 raise DaypartError(
@@ -162,15 +162,15 @@ class Dask:
                 if not self.client.ncores():
                     raise DaypartError("the cluster has lost all its workers: start some and run again") from None
         self.stages.add(worker, took, time.monotonic() - began)
-        return found
+        return result
 
     def daily_forecasts(self, totals: pl.DataFrame, origins: Sequence[date], horizon_days: int) -> pl.DataFrame:
         """See Engine. Not by statsforecast's own backend for Dask, which rounds to single precision."""
         ids = totals["store_id"].unique().sort()
         parts = [totals.filter(pl.col("store_id").is_in(ids[first : first + SERIES_STORES].implode()))
                  for first in range(0, max(len(ids), 1), SERIES_STORES)]  # fmt: skip
-        told = pl.concat(self.map(partial(_smoothed, list(origins), horizon_days), parts))
-        return told.sort("store_id", "origin_date", "date")
+        forecasts = pl.concat(self.map(partial(_smoothed, list(origins), horizon_days), parts))
+        return forecasts.sort("store_id", "origin_date", "date")
 
     def boost(self, sample: Sample, settings: Mapping[str, Any], rounds: int) -> str:
         """See Engine. One worker trains on up to `fit_rows` rows: the text is the local engine's.
@@ -185,8 +185,8 @@ class Dask:
                 self.client.wait_for_workers(1, timeout=RETURN_SECONDS)
             except TimeoutError:
                 break
-            wanted = -(-len(sample.label) // self.fit_rows)
-            workers = sorted(self.client.ncores())[:wanted]
+            worker_count = -(-len(sample.label) // self.fit_rows)
+            workers = sorted(self.client.ncores())[:worker_count]
             try:
                 return self._boosted(sample, settings, rounds, workers)
             except Exception:
@@ -199,7 +199,7 @@ class Dask:
 
         register_logger(_silent())
         began = self.client.run(_spent, workers=workers)
-        x, label, weight = (self._laid(whole, workers) for whole in (sample.features, sample.label, sample.weight))
+        x, label, weight = (self._laid(rows, workers) for rows in (sample.features, sample.label, sample.weight))
         model = DaskLGBMRegressor(client=self.client, n_estimators=rounds, max_bin=MAX_BIN, **settings)
         with self.client.as_current():
             model.fit(x, label, sample_weight=weight, feature_name=sample.names, categorical_feature=sample.categorical)
@@ -210,11 +210,11 @@ class Dask:
         text = model.booster_.model_to_string()
         return re.sub(rf"(?m)^\[({names}): .*\]$", lambda line: f"[{line[1]}: {OF_ONE_PROCESS[line[1]]}]", text)
 
-    def _laid(self, whole: np.ndarray[Any, Any], workers: list[str]) -> Any:
+    def _laid(self, rows: np.ndarray[Any, Any], workers: list[str]) -> Any:
         """The rows in equal shares, one held by each worker."""
-        shares = zip(np.array_split(whole, len(workers)), workers, strict=True)
-        held = [(self.client.scatter(share, workers=[worker], hash=False), share.shape) for share, worker in shares]
-        return array.concatenate([array.from_delayed(delayed(one), shape, whole.dtype) for one, shape in held])
+        shares = zip(np.array_split(rows, len(workers)), workers, strict=True)
+        parts = [(self.client.scatter(share, workers=[worker], hash=False), share.shape) for share, worker in shares]
+        return array.concatenate([array.from_delayed(delayed(one), shape, rows.dtype) for one, shape in parts])
 
     def _lost(self, workers: list[str]) -> bool:
         """Whether one of them is gone. The others start anew: LightGBM may wait for it until its network times out."""
@@ -223,8 +223,8 @@ class Dask:
             if time.monotonic() > give_up:
                 return False
             time.sleep(0.1)
-        if left := [worker for worker in workers if worker in here]:
-            self.client.restart_workers(left, timeout=RETURN_SECONDS, raise_for_error=False)
+        if survivors := [worker for worker in workers if worker in here]:
+            self.client.restart_workers(survivors, timeout=RETURN_SECONDS, raise_for_error=False)
         return True
 
 
@@ -235,8 +235,8 @@ def _same(work: Any) -> Any:
 def _measured(work: Callable[[Block, Stages], Result], block: Block) -> tuple[Result, str, list[Usage]]:
     """The work of a block, on which worker, and what it took there."""
     meter = Meter()
-    found = work(block, meter)
-    return found, get_worker().address, meter.usage()
+    result = work(block, meter)
+    return result, get_worker().address, meter.usage()
 
 
 def _smoothed(origins: Sequence[date], horizon_days: int, totals: pl.DataFrame, stages: Stages) -> pl.DataFrame:

@@ -26,13 +26,13 @@ def opened(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
         raise InputError(
             f"the engine dask needs the package {missing.name}: run pip install 'daypart[cluster]'"
         ) from None
-    with cluster.opened(settings) as made:
-        yield made
+    with cluster.opened(settings) as make_engine:
+        yield make_engine
 
 
 @contextmanager
 def by_name(settings: Settings, names: Sequence[str]) -> Iterator[dict[str, Callable[[Meter], Engine]]]:
     """The named engines that are not the settings' own, as `opened` has them."""
     with ExitStack() as stack:
-        others = {name: settings.model_copy(update={"engine": name}) for name in names if name != settings.engine}
-        yield {name: stack.enter_context(opened(other)) for name, other in others.items()}
+        variants = {name: settings.model_copy(update={"engine": name}) for name in names if name != settings.engine}
+        yield {name: stack.enter_context(opened(other)) for name, other in variants.items()}

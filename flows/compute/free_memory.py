@@ -9,11 +9,11 @@ def available_gib(cgroup: Path = CGROUP) -> float:
     """GiB that are left on the machine, or in the container where that has less; what is only cached counts as left."""
     import psutil
 
-    left = [psutil.virtual_memory().available]
+    free_bytes = [psutil.virtual_memory().available]
     try:
-        limit, used, told = ((cgroup / name).read_text() for name in ("memory.max", "memory.current", "memory.stat"))
-        cached = dict(line.split() for line in told.splitlines())["inactive_file"]
-        left.append(int(limit) - int(used) + int(cached))
+        limit, used, stats = ((cgroup / name).read_text() for name in ("memory.max", "memory.current", "memory.stat"))
+        cached = dict(line.split() for line in stats.splitlines())["inactive_file"]
+        free_bytes.append(int(limit) - int(used) + int(cached))
     except (OSError, ValueError):
         pass  # no container, or one without a limit ("max")
-    return float(max(min(left), 0)) / 2**30
+    return float(max(min(free_bytes), 0)) / 2**30

@@ -69,17 +69,17 @@ class Meter:
         them already.
         """
         *stages, total = took
-        whole = sum(each.wall_seconds for each in stages)
+        stage_seconds = sum(stage_usage.wall_seconds for stage_usage in stages)
         with self._lock:
             self._away_seconds += total.cpu_seconds
             self._peaks[process] = max(total.peak_gib, self._peaks.get(process, 0.0))
-            for each in stages:
-                usage = self._stages.setdefault(each.stage, Usage(each.stage))
-                usage.cpu_seconds += each.cpu_seconds
-                usage.peak_gib = max(each.peak_gib, usage.peak_gib)
-                usage.rows += each.rows
-                if whole > 0 and not self._running:
-                    usage.wall_seconds += wall_seconds * each.wall_seconds / whole
+            for stage_usage in stages:
+                usage = self._stages.setdefault(stage_usage.stage, Usage(stage_usage.stage))
+                usage.cpu_seconds += stage_usage.cpu_seconds
+                usage.peak_gib = max(stage_usage.peak_gib, usage.peak_gib)
+                usage.rows += stage_usage.rows
+                if stage_seconds > 0 and not self._running:
+                    usage.wall_seconds += wall_seconds * stage_usage.wall_seconds / stage_seconds
 
     def usage(self) -> list[Usage]:
         """The stages in the order they began, and last `total`, which has what lies between them too.
@@ -102,9 +102,9 @@ class Meter:
 
         A stage that has not ended has none.
         """
-        ended = [each for each in self.usage() if each not in self._running]
-        named = {f"{each.stage}_{name}": value for each in ended for name, value in _numbers(each).items()}
-        return {**named, "cost_dollars": self.dollars()}
+        ended = [usage for usage in self.usage() if usage not in self._running]
+        figures = {f"{usage.stage}_{name}": value for usage in ended for name, value in _numbers(usage).items()}
+        return {**figures, "cost_dollars": self.dollars()}
 
     def _share(self) -> None:
         (last_wall, last_cpu), self._last = self._last, _clocks()

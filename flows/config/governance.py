@@ -52,8 +52,8 @@ class Rule(BaseModel):
 
     def awaits(self, asker: str, agreed: Collection[str] = ()) -> bool:
         """Whether the accountable role must yet agree. Who asks agrees by that, unless the two are to be `separate`."""
-        given = {*agreed} if self.separate else {*agreed, asker}
-        return self.approval and self.accountable not in given
+        agreed_roles = {*agreed} if self.separate else {*agreed, asker}
+        return self.approval and self.accountable not in agreed_roles
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Every role that it names, and as what."""
@@ -120,31 +120,31 @@ class Governance(BaseModel):
         if loaded is None:
             return cls()
         text, _ = loaded
-        found = cls.of(path, text)
+        governance = cls.of(path, text)
         if (path.parent / "portfolio.toml").exists():
-            known = list(dict.fromkeys((*RACI, *portfolio.tiers(path.parent))))
-            unknown = next((tier for tier in found.raci if tier not in known), None)
+            allowed_tiers = list(dict.fromkeys((*RACI, *portfolio.tiers(path.parent))))
+            unknown = next((tier for tier in governance.raci if tier not in allowed_tiers), None)
             if unknown is not None:
                 where = toml_files.line_of(text, ("raci", unknown))
-                raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, known)}")
-        return found
+                raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, allowed_tiers)}")
+        return governance
 
     @classmethod
     def of(cls, path: Path, text: str) -> Self:
         """What a text of the file says. Raises as `read`."""
         try:
-            found = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
+            governance = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
         except ValidationError as wrong:
             # A name that is misspelt is missed as well: it is what to tell.
-            error = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
+            error = min(wrong.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
             raise InputError(f"{path}{toml_files.line_of(text, error['loc'])}: {_worded(error)}") from None
         except RecursionError:
             raise InputError(f"{path} cannot be read: {toml_files.NESTED}; {EXPECTED}") from None
         except ValueError as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
-        for place, fault in found._strangers():
+        for place, fault in governance._strangers():
             raise InputError(f"{path}{toml_files.line_of(text, place)}: {fault}")
-        return found
+        return governance
 
     def rule(self, activity: Activity, tier: str) -> Rule:
         """The rule for an activity with a tier's models: the tier's own table, or the one for all, or as built in.
@@ -152,9 +152,9 @@ class Governance(BaseModel):
         Where no table says who may `repair_audit`, only the role may that is accountable for `change_settings`.
         """
         tables = [of.get(name, {}) for name in (tier, DEFAULT) for of in (self.raci, RACI)]
-        given = next((table[activity] for table in tables if activity in table), None)
-        if given is not None:
-            return given
+        rule = next((table[activity] for table in tables if activity in table), None)
+        if rule is not None:
+            return rule
         accountable = self.rule("change_settings", tier).accountable
         return Rule(responsible=(accountable,), accountable=accountable)
 
@@ -173,24 +173,24 @@ class Governance(BaseModel):
 
     def _strangers(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """Where a rule names a role that is not declared, and what to do about it."""
-        known = f"is no role; expected one of {', '.join(self.roles)}, or declare it in [roles]"
-        given = {(tier, activity): rule for tier, rules in self.raci.items() for activity, rule in rules.items()}
-        for (tier, activity), rule in given.items():
+        message = f"is no role; expected one of {', '.join(self.roles)}, or declare it in [roles]"
+        declared = {(tier, activity): rule for tier, rules in self.raci.items() for activity, rule in rules.items()}
+        for (tier, activity), rule in declared.items():
             for field, role in rule.named():
                 if role not in self.roles:
-                    yield ("raci", tier, activity, field), f"{field} {role!r} {known}"
+                    yield ("raci", tier, activity, field), f"{field} {role!r} {message}"
         for tier, rules in RACI.items():
             for activity, rule in rules.items():
                 absent = dict.fromkeys(role for _, role in rule.named() if role not in self.roles)
-                if absent and (tier, activity) not in given:
-                    told = f"is not given, and as built in it names {', '.join(absent)}"
-                    yield ("roles",), f"[raci.{tier}.{activity}] {told}, which [roles] does not declare; add that table"
+                if absent and (tier, activity) not in declared:
+                    flaw = f"is not given, and as built in it names {', '.join(absent)}"
+                    yield ("roles",), f"[raci.{tier}.{activity}] {flaw}, which [roles] does not declare; add that table"
 
 
 def worded(activity: str) -> str:
     """The activity as a verb."""
-    told = {"rollback": "roll back", "override_policy": "override the policy for", "repair_audit": "repair"}
-    return told.get(activity, activity.replace("_", " "))
+    verbs = {"rollback": "roll back", "override_policy": "override the policy for", "repair_audit": "repair"}
+    return verbs.get(activity, activity.replace("_", " "))
 
 
 def _worded(error: ErrorDetails) -> str:
@@ -200,8 +200,8 @@ def _worded(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"[{'.'.join(loc[:-1])}] has no {loc[-1]}; expected {_expected(loc[-1])}"
     if error["type"] == "extra_forbidden":
-        known = list(Rule.model_fields) if len(loc) > 1 else ["[roles]", "tables such as [raci.default.promote]"]
-        return f"{name!r} is not known here; expected {', '.join(known)}"
+        expected = list(Rule.model_fields) if len(loc) > 1 else ["[roles]", "tables such as [raci.default.promote]"]
+        return f"{name!r} is not known here; expected {', '.join(expected)}"
     if error["type"] == "literal_error":
         return f"unknown activity {error['input']!r}; expected {', '.join(ACTIVITIES)}"
     if error["type"] in ("model_type", "dict_type"):

@@ -20,7 +20,7 @@ def nearest_home() -> Path:
     Where there is none it is the one that the working folder would have.
     """
     working = Path.cwd()
-    return next((found for folder in (working, *working.parents) if _is_home(found := folder / NAME)), working / NAME)
+    return next((home for folder in (working, *working.parents) if _is_home(home := folder / NAME)), working / NAME)
 
 
 def _is_home(path: Path) -> bool:
@@ -45,11 +45,11 @@ def fault_of_name(home: Path) -> str | None:
         return "a home needs a name"
     if text.encode("utf-8", "replace").decode() != text:
         return "a home cannot be below a folder whose name is not text in UTF-8"
-    found = [character for character in UNREADABLE if character in text]
-    found += ["a control character"] if any(ord(character) < 32 or ord(character) == 127 for character in text) else []
-    if found:
+    faults = [character for character in UNREADABLE if character in text]
+    faults += ["a control character"] if any(ord(character) < 32 or ord(character) == 127 for character in text) else []
+    if faults:
         return (
-            f"a home cannot have {' or '.join(found)} in its path, which tables or databases read otherwise: rename it"
+            f"a home cannot have {' or '.join(faults)} in its path, which tables or databases read otherwise: rename it"
         )
     return None
 

@@ -34,21 +34,21 @@ class Policies:
             raise InputError(f"no policy file {path}; {expected}")
         if loaded is None:
             return cls()
-        text, found = loaded
-        stray = next((name for name in found if name != "policy"), None)
-        if stray or not isinstance(found.get("policy", {}), dict):
+        text, document = loaded
+        stray = next((name for name in document if name != "policy"), None)
+        if stray or not isinstance(document.get("policy", {}), dict):
             stray = stray or "policy"
             raise InputError(f"{path}{toml_files.line_of(text, (stray,))}: {stray!r} is not known; {expected}")
-        table = found.get("policy", {})
-        own = {name: value for name, value in table.items() if isinstance(value, dict)}
-        made = cls({name: value for name, value in table.items() if name not in own}, own)
-        for tier in (None, *own):
-            made._check(tier, path, text)
-        unknown = next((tier for tier in own if tiers is not None and tier not in tiers), None)
+        table = document.get("policy", {})
+        tier_tables = {name: value for name, value in table.items() if isinstance(value, dict)}
+        policies = cls({name: value for name, value in table.items() if name not in tier_tables}, tier_tables)
+        for tier in (None, *tier_tables):
+            policies._check(tier, path, text)
+        unknown = next((tier for tier in tier_tables if tiers is not None and tier not in tiers), None)
         if unknown is not None:
             where = toml_files.line_of(text, ("policy", unknown))
             raise InputError(f"{path}{where}: {portfolio.no_such_tier(unknown, tiers or ())}")
-        return made
+        return policies
 
     @classmethod
     def of_home(cls, path: Path) -> Self:
@@ -60,17 +60,17 @@ class Policies:
         return Policy.model_validate({**self.common, **self.tiers.get(tier, {})})
 
     def _check(self, tier: str | None, path: Path, text: str) -> None:
-        own = self.common if tier is None else self.tiers[tier]
+        figures = self.common if tier is None else self.tiers[tier]
         try:
-            Policy.model_validate(own)
+            Policy.model_validate(figures)
         except ValidationError as wrong:
             error = wrong.errors()[0]
             name = str(error["loc"][0]) if error["loc"] else "retrain"
             where = ("policy", *(() if tier is None else (tier,)), name)
-            known = (
+            expected = (
                 f"expected one of {', '.join(Policy.model_fields)}"
                 if error["type"] == "extra_forbidden"
                 else error["msg"]
             )
-            told = f"{name} is {own.get(name)!r}: {known}"
-            raise InputError(f"{path}{toml_files.line_of(text, where)}: {told}") from None
+            message = f"{name} is {figures.get(name)!r}: {expected}"
+            raise InputError(f"{path}{toml_files.line_of(text, where)}: {message}") from None

@@ -111,20 +111,20 @@ class Portfolio:
     @classmethod
     def read(cls, path: Path) -> Self:
         """What the file says; nothing where there is none. Raises InputError for a key or a value that cannot be."""
-        found = toml_files.read(path, File, EXPECTED, _worded)
+        document = toml_files.read(path, File, EXPECTED, _worded)
         # Lists of TOML stand for the tuples of the models.
-        file = File.model_validate(found, strict=False)
-        whole = {name: value for name, value in found.get("segments", {}).items() if name not in TARGETS}
-        own = {target: getattr(file.segments, target) for target in TARGETS}
-        common = ForTarget.model_validate(whole, strict=False)
-        known = list(dict.fromkeys((STANDARD, *file.tiers)))
+        file = File.model_validate(document, strict=False)
+        common_table = {name: value for name, value in document.get("segments", {}).items() if name not in TARGETS}
+        by_target = {target: getattr(file.segments, target) for target in TARGETS}
+        common = ForTarget.model_validate(common_table, strict=False)
+        allowed = list(dict.fromkeys((STANDARD, *file.tiers)))
         for number, row in enumerate(file.assign):
-            if row.tier not in known:
+            if row.tier not in allowed:
                 where = toml_files.line_of(path.read_text("utf-8"), ("assign", number, "tier"))
                 raise InputError(
-                    f"{path}{where}: tier is {row.tier!r}; expected {', '.join(known)}, or a table [tiers.{row.tier}]"
+                    f"{path}{where}: tier is {row.tier!r}; expected {', '.join(allowed)}, or a table [tiers.{row.tier}]"
                 )
-        rules = {target: (own[target] or common).rule() for target in TARGETS}
+        rules = {target: (by_target[target] or common).rule() for target in TARGETS}
         return cls(rules, file.tiers, file.assign)
 
     def rule(self, target: str) -> Rule:
@@ -153,13 +153,13 @@ class Portfolio:
 
         `volumes` has `segments.mean_daily` of the targets whose segments are classes of volume.
         """
-        found: dict[Unit, tuple[str, ...]] = {}
+        unit_stores: dict[Unit, tuple[str, ...]] = {}
         for target in targets:
-            told = segments.segments(stores, self.rule(target), volumes.get(target, segments.NO_VOLUMES))
-            parts = told.partition_by("segment", as_dict=True, maintain_order=True)
+            segment_rows = segments.segments(stores, self.rule(target), volumes.get(target, segments.NO_VOLUMES))
+            parts = segment_rows.partition_by("segment", as_dict=True, maintain_order=True)
             for (segment,), part in sorted(parts.items(), key=lambda item: item[0][0] or ""):
-                found[self.unit(target, segment)] = tuple(part["store_id"])
-        return found
+                unit_stores[self.unit(target, segment)] = tuple(part["store_id"])
+        return unit_stores
 
     def units(
         self, stores: pl.DataFrame, volumes: Mapping[str, pl.DataFrame], targets: Sequence[str] = TARGETS
@@ -188,9 +188,9 @@ def tiers(home: Path) -> list[str]:
     return list(dict.fromkeys((STANDARD, *declared[0], *declared[1])))
 
 
-def no_such_tier(name: str, known: Collection[str]) -> str:
+def no_such_tier(name: str, expected_tiers: Collection[str]) -> str:
     """Why a table for a tier is refused, and what to do."""
-    return f"no tier {name!r}; expected {', '.join(known)}, or declare [tiers.{name}] in portfolio.toml first"
+    return f"no tier {name!r}; expected {', '.join(expected_tiers)}, or declare [tiers.{name}] in portfolio.toml first"
 
 
 ONE = Portfolio()

@@ -21,7 +21,7 @@ STANDARD = "standard"
 SAID_ELSEWHERE = ("seed", "weather", "horizon_days")
 """What the home's settings or a command's options say of a recipe."""
 
-SETTINGS = {name: told for name, told in Recipe.model_fields.items() if name not in SAID_ELSEWHERE}
+SETTINGS = {name: field_info for name, field_info in Recipe.model_fields.items() if name not in SAID_ELSEWHERE}
 
 Table = Mapping[str, Any]
 
@@ -32,9 +32,9 @@ NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
 
 def _table(name: str, **more: Any) -> type[BaseModel]:
     """A table in which every setting of a recipe may be given."""
-    given: dict[str, Any] = {setting: (told.annotation, told) for setting, told in SETTINGS.items()}
-    given["members"] = tuple[MEMBER, ...], Field(MEMBERS, min_length=1)
-    return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **given, **more)  # type: ignore[no-any-return]
+    fields: dict[str, Any] = {setting: (field_info.annotation, field_info) for setting, field_info in SETTINGS.items()}
+    fields["members"] = tuple[MEMBER, ...], Field(MEMBERS, min_length=1)
+    return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields, **more)  # type: ignore[no-any-return]
 
 
 ForTarget = _table("ForTarget")
@@ -54,42 +54,42 @@ class Recipes:
     @classmethod
     def read(cls, path: Path) -> Self:
         """What the file says; nothing where there is none. Raises InputError for a key or a value that cannot be."""
-        found = toml_files.read(path, File, "tables such as [recipe.standard]", _worded)
-        return cls(found.get("recipe", {}))
+        document = toml_files.read(path, File, "tables such as [recipe.standard]", _worded)
+        return cls(document.get("recipe", {}))
 
     def recipe(self, target: str, base: Recipe, tier: str = STANDARD) -> Recipe:
         """The target's recipe: the tier's settings over those of `base`. NotKnownError for an undeclared tier."""
         if tier not in (STANDARD, *self.tiers):
-            known = ", ".join(dict.fromkeys((STANDARD, *self.tiers)))
+            expected = ", ".join(dict.fromkeys((STANDARD, *self.tiers)))
             raise NotKnownError(
-                f"no tier {tier!r}: expected {known}, or add [recipe.{tier}] to recipes.toml in the home"
+                f"no tier {tier!r}: expected {expected}, or add [recipe.{tier}] to recipes.toml in the home"
             )
-        common, own = self._parts(tier)
-        return _made(base, {**common, **own.get(target, {})})
+        common, by_target = self._parts(tier)
+        return _made(base, {**common, **by_target.get(target, {})})
 
     def with_recipe(self, target: str, recipe: Recipe, base: Recipe, tier: str = STANDARD) -> Self:
         """The same recipes, but for one target's, told as what differs from the tier's settings for all targets."""
-        common, own = self._parts(tier)
-        usual, wanted = (each.model_dump(mode="json") for each in (_made(base, common), recipe))
-        differs = {name: wanted[name] for name in SETTINGS if wanted[name] != usual[name]}
-        kept = {name: table for name, table in {**own, target: differs}.items() if table}
-        return type(self)({**self.tiers, tier: {**common, **kept}})
+        common, by_target = self._parts(tier)
+        usual, new_settings = (model.model_dump(mode="json") for model in (_made(base, common), recipe))
+        differs = {name: new_settings[name] for name in SETTINGS if new_settings[name] != usual[name]}
+        target_tables = {name: table for name, table in {**by_target, target: differs}.items() if table}
+        return type(self)({**self.tiers, tier: {**common, **target_tables}})
 
     def text(self) -> str:
         """The file's text, without comments; reading it gives the same recipes."""
         tables: dict[str, Table] = {}
         for tier in self.tiers:
-            common, own = self._parts(tier)
-            if common or not own:
+            common, by_target = self._parts(tier)
+            if common or not by_target:
                 tables[f"recipe.{tier}"] = common
-            tables |= {f"recipe.{tier}.{target}": own[target] for target in sorted(own)}
+            tables |= {f"recipe.{tier}.{target}": by_target[target] for target in sorted(by_target)}
         return "\n".join(_written(header, table) for header, table in tables.items())
 
     def _parts(self, tier: str) -> tuple[Table, dict[str, Table]]:
         """The tier's settings for all targets, and those by target."""
         table = self.tiers.get(tier, {})
-        own = {name: table[name] for name in TARGETS if name in table}
-        return {name: value for name, value in table.items() if name not in own}, own
+        by_target = {name: table[name] for name in TARGETS if name in table}
+        return {name: value for name, value in table.items() if name not in by_target}, by_target
 
 
 USUAL = Recipes()

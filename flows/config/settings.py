@@ -61,13 +61,13 @@ class Settings(BaseSettings):
     runs_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
     lines_days: int = Field(400, ge=LEAST_DAYS, le=MOST_DAYS)
 
-    def __init__(self, **given: Any) -> None:
-        check_readable(_file(given).parent.absolute())
+    def __init__(self, **arguments: Any) -> None:
+        check_readable(_file(arguments).parent.absolute())
         try:
-            super().__init__(**given)
+            super().__init__(**arguments)
         except ValidationError as wrong:
-            told = [_worded(error, given) for error in wrong.errors()]
-            raise InputError("; ".join(told)) from None
+            messages = [_worded(error, arguments) for error in wrong.errors()]
+            raise InputError("; ".join(messages)) from None
 
     @classmethod
     def settings_customise_sources(
@@ -79,8 +79,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then the file in the home that those two choose."""
-        found = _read(_file(init_settings()), [name for name in cls.model_fields if name != "home"])
-        return init_settings, env_settings, InitSettingsSource(settings_cls, found)
+        file_values = _read(_file(init_settings()), [name for name in cls.model_fields if name != "home"])
+        return init_settings, env_settings, InitSettingsSource(settings_cls, file_values)
 
     @field_validator(*NUMBERS, mode="before")
     @classmethod
@@ -181,38 +181,38 @@ class WithoutFile(Settings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *others: Any, **named: Any
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *rest: Any, **options: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments only."""
         return (init_settings,)
 
 
-def _file(given: Mapping[str, Any]) -> Path:
-    home = given.get("home") or os.environ.get(f"{PREFIX}HOME") or nearest_home()
+def _file(arguments: Mapping[str, Any]) -> Path:
+    home = arguments.get("home") or os.environ.get(f"{PREFIX}HOME") or nearest_home()
     return absolute(Path(home)) / "settings.toml"
 
 
 def _read(path: Path, names: list[str]) -> dict[str, Any]:
-    text, found = toml_files.load(path, "lines such as seed = 7") or ("", {})
-    for name in found:
+    text, values = toml_files.load(path, "lines such as seed = 7") or ("", {})
+    for name in values:
         if name not in names:
             where = toml_files.line_of(text, (name,))
             raise InputError(f"{path}{where}: {name!r} is not a setting; expected {', '.join(names)}")
-        if name in NUMBERS and isinstance(found[name], str):
+        if name in NUMBERS and isinstance(values[name], str):
             where = toml_files.line_of(text, (name,))
-            raise InputError(f"{path}{where}: {name} is {found[name]!r}: expected a number without quotes")
-    return found
+            raise InputError(f"{path}{where}: {name} is {values[name]!r}: expected a number without quotes")
+    return values
 
 
-def _worded(error: ErrorDetails, given: Mapping[str, Any]) -> str:
+def _worded(error: ErrorDetails, arguments: Mapping[str, Any]) -> str:
     """What was found and expected, and where it was said."""
     name = str(error["loc"][0])
-    if name in given:
+    if name in arguments:
         where = name
     elif os.environ.get(PREFIX + name.upper()):
         where = PREFIX + name.upper()
     else:
-        path = _file(given)
+        path = _file(arguments)
         text, _ = toml_files.load(path, "settings") or ("", {})
         where = f"{path}{toml_files.line_of(text, (name,))}: {name}"
     if error["type"] == "extra_forbidden":

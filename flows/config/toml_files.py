@@ -43,24 +43,24 @@ def read(path: Path, model: type[BaseModel], expected: str, worded: Callable[[Er
     loaded = load(path, expected)
     if loaded is None:
         return {}
-    text, found = loaded
+    text, document = loaded
     try:
-        model.model_validate_json(json.dumps(found, default=str))
+        model.model_validate_json(json.dumps(document, default=str))
     except ValidationError as wrong:
         error = wrong.errors()[0]
         raise InputError(f"{path}{line_of(text, error['loc'])}: {worded(error)}") from None
     except RecursionError:
         raise InputError(f"{path} cannot be read: {NESTED}; expected {expected}") from None
-    return found
+    return document
 
 
 def line_of(text: str, place: Place) -> str:
     """Where the file says it, or else the table that it is in, as ` line 3`; a row of tables counts from 0."""
-    found: dict[Place, int] = {}
+    lines: dict[Place, int] = {}
     header: Place = ()
     rows: dict[str, int] = {}
-    for number, told in enumerate(text.splitlines(), 1):
-        match = re.match(r"\s*(?:\[\[([^\]]+)\]\]|\[([^\]]+)\]|([\w.\"'-]+)\s*=)", told)
+    for number, line in enumerate(text.splitlines(), 1):
+        match = re.match(r"\s*(?:\[\[([^\]]+)\]\]|\[([^\]]+)\]|([\w.\"'-]+)\s*=)", line)
         if not match:
             continue
         keys: Place = tuple(part.strip(" \"'") for part in (match[1] or match[2] or match[3]).split("."))
@@ -71,5 +71,5 @@ def line_of(text: str, place: Place) -> str:
         header = header if match[3] else keys
         path = (*header, *keys) if match[3] else keys
         for depth in range(1, len(path) + 1):
-            found.setdefault(path[:depth], number)
-    return next((f" line {found[place[:depth]]}" for depth in range(len(place), 0, -1) if place[:depth] in found), "")
+            lines.setdefault(path[:depth], number)
+    return next((f" line {lines[place[:depth]]}" for depth in range(len(place), 0, -1) if place[:depth] in lines), "")

@@ -85,11 +85,11 @@ def _quiet_prefect(store: Path) -> None:
 def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
     """The chain's tables as Parquet files: what is known at the origin, and the demand that comes after."""
     folder.mkdir(parents=True, exist_ok=True)
-    came = pl.col("hour_local").dt.date() < pl.lit(origin)
+    is_past = pl.col("hour_local").dt.date() < pl.lit(origin)
     frames = {name: frame for name, frame in chain.tables.items() if frame.height}
     demand = frames.pop("demand")
     before: dict[str, list[Path]] = {}
-    for name, frame in {**frames, "demand": demand.filter(came), "later": demand.filter(~came)}.items():
+    for name, frame in {**frames, "demand": demand.filter(is_past), "later": demand.filter(~is_past)}.items():
         path = folder / f"{name}.parquet"
         with drafted(path) as draft:
             frame.write_parquet(draft)

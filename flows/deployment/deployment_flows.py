@@ -33,8 +33,8 @@ def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
     settings = _settings(home)
     with opened(settings) as engine:
-        told = get_run_logger().warning
-        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=told)
+        warn = get_run_logger().warning
+        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=warn)
     get_run_logger().info("published the forecast of %s", origin)
     _watch(settings)
 
@@ -55,8 +55,8 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     settings = _settings(home)
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
-    asked = Portfolio.read(settings.portfolio).engines()
-    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, asked) as engines:
+    tier_engines = Portfolio.read(settings.portfolio).engines()
+    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, tier_engines) as engines:
         failed = [text for share in _shares(units) if (text := _train(settings, share, reason, engine, engines))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
@@ -68,8 +68,8 @@ def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | N
     settings = _settings(home)
     budget = tunings.Budget(trials, minutes)
     now: datetime = flow_run.scheduled_start_time
-    done = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
-    get_run_logger().info("proposed in %s", done.out)
+    proposal = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
+    get_run_logger().info("proposed in %s", proposal.out)
 
 
 @flow
@@ -77,8 +77,8 @@ def maintain(home: str) -> None:
     """Compacts tables and removes what no retention rule needs."""
     settings = _settings(home)
     now: datetime = flow_run.scheduled_start_time
-    done = job("maintain", maintenance.maintain)(*places(settings), now)
-    get_run_logger().info("freed %.1f MiB, as record %s of the audit has it", done.removed.bytes / 2**20, done.record)
+    freed = job("maintain", maintenance.maintain)(*places(settings), now)
+    get_run_logger().info("freed %.1f MiB, as record %s of the audit has it", freed.removed.bytes / 2**20, freed.record)
 
 
 def _settings(home: str) -> Settings:
@@ -93,12 +93,12 @@ def _watch(settings: Settings) -> None:
     lake, registry = places(settings)
     now: datetime = flow_run.scheduled_start_time
     watch = job("monitor", monitors.monitor)(lake, registry, Policies.of_home(settings.policy), now)
-    sent = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
-    get_run_logger().info("to retrain: %s", sent.reason if sent else "nothing that was not announced before")
+    announced = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
+    get_run_logger().info("to retrain: %s", announced.reason if announced else "nothing that was not announced before")
 
 
-def _send(told: Announcement) -> None:
-    server.emit(EVENT, told.resource, told.related, told.payload, told.id)
+def _send(announcement: Announcement) -> None:
+    server.emit(EVENT, announcement.resource, announcement.related, announcement.payload, announcement.id)
 
 
 def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
@@ -116,12 +116,12 @@ def _train(
     work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
     now: datetime = flow_run.scheduled_start_time
     recipes = Recipes.read(settings.recipes)
-    given = {"engine": engine, "engines": engines, "recipes": recipes, "now": now, "asked": reason}
-    state = work(*places(settings), _recipe(settings), names=units, return_state=True, **given)
+    arguments = {"engine": engine, "engines": engines, "recipes": recipes, "now": now, "asked": reason}
+    state = work(*places(settings), _recipe(settings), names=units, return_state=True, **arguments)
     if state.is_completed():
-        for done in state.result():
-            word = "serves" if done.promoted else "does not serve"
-            get_run_logger().info("%s-v%s %s: %s", done.unit, done.version, word, done.reason)
+        for model in state.result():
+            word = "serves" if model.promoted else "does not serve"
+            get_run_logger().info("%s-v%s %s: %s", model.unit, model.version, word, model.reason)
         return ""
     return f"{', '.join(units or ['every unit'])}: {state.message}"
 

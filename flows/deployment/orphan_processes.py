@@ -17,24 +17,24 @@ def check_none_runs(store: Path) -> None:
     """Raises DaypartError, with process ids and how to end them, where a server or worker of the store runs."""
     import psutil
 
-    found = _running(store)
-    if not found:
+    processes = _running(store)
+    if not processes:
         return
-    parents = {process.ppid() for process in found} - {process.pid for process in found}
+    parents = {process.ppid() for process in processes} - {process.pid for process in processes}
     starters = [process for pid in sorted(parents) if (process := _starter(pid)) is not None]
     if starters:
         raise DaypartError(
             f"the server of {store} runs already, started by process {starters[0].pid}: end that with "
             f"`kill {starters[0].pid}` first, or use what it serves"
         )
-    named = ", ".join(f"{_kind(process)} {process.pid}" for process in found)
+    listing = ", ".join(f"{_kind(process)} {process.pid}" for process in processes)
     runs: list[int] = []
-    for process in found:
+    for process in processes:
         with suppress(psutil.Error):
             runs += [child.pid for child in process.children(recursive=True)]
-    pids = " ".join(str(pid) for pid in dict.fromkeys([*(process.pid for process in reversed(found)), *runs]))
+    pids = " ".join(str(pid) for pid in dict.fromkeys([*(process.pid for process in reversed(processes)), *runs]))
     raise DaypartError(
-        f"a `daypart deploy --local` of {store} was killed and left running: {named}; end them with `kill {pids}`, "
+        f"a `daypart deploy --local` of {store} was killed and left running: {listing}; end them with `kill {pids}`, "
         "then run again"
     )
 
@@ -43,12 +43,12 @@ def _running(store: Path) -> "list[psutil.Process]":
     """The store's servers, then its workers."""
     import psutil
 
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if set(MODULES) & set(process.cmdline()) and process.environ().get("PREFECT_HOME") == str(store):
-                found.append(process)
-    return sorted(found, key=lambda process: (_kind(process), process.pid))
+                processes.append(process)
+    return sorted(processes, key=lambda process: (_kind(process), process.pid))
 
 
 def _kind(process: "psutil.Process") -> str:

@@ -25,7 +25,7 @@ def guarded(app: "ASGIApp", host: str, port: int) -> "ASGIApp":
 
     A foreign Host is a name that somebody has let point here; a foreign Origin is a page of another site.
     """
-    own = f"http://{host}:{port}"
+    app_origin = f"http://{host}:{port}"
 
     async def checked(scope: "Scope", receive: "Receive", send: "Send") -> None:
         async def send_with_policy(message: "Message") -> None:
@@ -33,7 +33,7 @@ def guarded(app: "ASGIApp", host: str, port: int) -> "ASGIApp":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
             await send(message)
 
-        if scope["type"] == "lifespan" or Headers(scope=scope).get("origin", own) == own:
+        if scope["type"] == "lifespan" or Headers(scope=scope).get("origin", app_origin) == app_origin:
             await app(scope, receive, send_with_policy)
         else:
             await PlainTextResponse("Invalid origin header", status_code=403)(scope, receive, send)

@@ -28,9 +28,9 @@ def deploy(client: "SyncPrefectClient", declared: Sequence[dict[str, Any]]) -> l
     What was declared so before is left alone, with what people changed in it since, such as a schedule that they
     paused; a pool that is there is left as it is.
     """
-    for pool in dict.fromkeys(each["work_pool"]["name"] for each in declared):
+    for pool in dict.fromkeys(deployment["work_pool"]["name"] for deployment in declared):
         _pool(client, pool)
-    return [_deploy_one(client, each) for each in declared]
+    return [_deploy_one(client, deployment) for deployment in declared]
 
 
 def _pool(client: "SyncPrefectClient", name: str) -> None:
@@ -79,17 +79,17 @@ def _apply(flow: Any, declared: dict[str, Any], version: str) -> None:
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
-    made = flow.to_deployment(
+    deployment = flow.to_deployment(
         name=declared["name"],
         description=declared["description"],
         tags=declared["tags"],
         version=version,
         parameters=declared["parameters"],
-        schedules=[Cron(each["cron"], timezone=each["timezone"]) for each in declared["schedules"]],
+        schedules=[Cron(schedule["cron"], timezone=schedule["timezone"]) for schedule in declared["schedules"]],
         concurrency_limit=ConcurrencyLimitConfig(**declared["concurrency_limit"]),
-        triggers=[DeploymentEventTrigger(**each) for each in declared.get("triggers", ())],
+        triggers=[DeploymentEventTrigger(**trigger) for trigger in declared.get("triggers", ())],
         work_pool_name=declared["work_pool"]["name"],
         job_variables=declared["work_pool"]["job_variables"],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    made.apply()
+    deployment.apply()

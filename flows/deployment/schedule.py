@@ -20,8 +20,8 @@ def zone(settings: Settings, lake: Lake) -> str:
     if settings.timezone is not None:
         return settings.timezone
     zones = lake.scan_or_empty("stores").group_by("timezone").len().collect()
-    told = zones.drop_nulls().sort(pl.col("len"), "timezone", descending=[True, False])
-    return str(told["timezone"][0]) if told.height else USUAL_ZONE
+    ranked_zones = zones.drop_nulls().sort(pl.col("len"), "timezone", descending=[True, False])
+    return str(ranked_zones["timezone"][0]) if ranked_zones.height else USUAL_ZONE
 
 
 def deployments(home: str, timezone: str, pool: str) -> list[dict[str, Any]]:

@@ -89,19 +89,19 @@ def connected(url: str, store: Path) -> Iterator["SyncPrefectClient"]:
     from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    own = {PREFECT_API_AUTH_STRING: read_login(store / LOGIN)} if _serves(store, url) else {}
-    with temporary_settings({PREFECT_API_URL: url, **own}):
+    login_settings = {PREFECT_API_AUTH_STRING: read_login(store / LOGIN)} if _serves(store, url) else {}
+    with temporary_settings({PREFECT_API_URL: url, **login_settings}):
         try:
             with get_client(sync_client=True) as client:
                 client.read_work_pools(limit=1)
                 yield client
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as failed:
-            told = f"no Prefect server answers at {url} ({str(failed) or type(failed).__name__})"
-            raise InputError(f"{told}: start it, correct --api-url, or start one here with --local") from None
+            message = f"no Prefect server answers at {url} ({str(failed) or type(failed).__name__})"
+            raise InputError(f"{message}: start it, correct --api-url, or start one here with --local") from None
         except PrefectHTTPStatusError as refused:
-            told = f"{url} answers {refused.response.status_code}"
+            message = f"{url} answers {refused.response.status_code}"
             raise InputError(
-                f"{told}: expected a Prefect API that lets us in; "
+                f"{message}: expected a Prefect API that lets us in; "
                 "see --api-url, PREFECT_API_KEY and PREFECT_API_AUTH_STRING"
             ) from None
 
@@ -200,7 +200,7 @@ class Local:
             )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: text for name, text in os.environ.items() if not name.startswith(ELSEWHERE)}
+        inherited = {name: text for name, text in os.environ.items() if not name.startswith(ELSEWHERE)}
         ours = str(Path(daypart.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (ours, os.environ.get("PYTHONPATH"))))
         addresses = {
@@ -208,7 +208,7 @@ class Local:
             "PREFECT_SERVER_UI_API_URL": self.api_url,
             "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": self.ui,
         }
-        return {**kept, **quiet(self.store), **protected(read_login(self.login)), **addresses, "PYTHONPATH": path}
+        return {**inherited, **quiet(self.store), **protected(read_login(self.login)), **addresses, "PYTHONPATH": path}
 
     def _failed(self, name: str) -> DaypartError:
         log = self.store / f"{name}.log"
@@ -238,9 +238,9 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait(STOP_SECONDS)
     child.kill()
     child.wait()
-    for each in began:
+    for descendant in began:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            descendant.kill()
     psutil.wait_procs(began, STOP_SECONDS)
 
 
@@ -254,12 +254,12 @@ def local(store: Path, port: int) -> Iterator[Local]:
     check_none_runs(store)
     # The server inherits both: no other program can answer in its place, and the lock is held while either lives.
     with _listening(port) as listener, held(private_folder(store) / LOCK, wait=False) as lock:
-        made = Local(store, port)
+        local_server = Local(store, port)
         try:
-            made._serve(listener, lock)
-            yield made
+            local_server._serve(listener, lock)
+            yield local_server
         finally:
-            made._stop()
+            local_server._stop()
 
 
 def _listening(port: int) -> socket.socket:

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from daypart.flows.jobs.simulate import Simulated
 
 
-def show_simulate(done: "Simulated", *, as_json: bool) -> None:
+def show_simulate(simulated: "Simulated", *, as_json: bool) -> None:
     """Rows, megabytes and seconds of each table, and where they are."""
-    tables, spec = [asdict(each) for each in done.tables], done.spec
+    tables, spec = [asdict(table) for table in simulated.tables], simulated.spec
     if as_json:
         span = {"stores": spec.stores, "start": spec.start, "end": spec.end, "seed": spec.seed}
-        print_json({**span, "out": done.out, "seconds": done.seconds, "tables": tables})
+        print_json({**span, "out": simulated.out, "seconds": simulated.seconds, "tables": tables})
         return
     print_table(tables)
-    print(f"{spec.stores:,} stores from {spec.start} to before {spec.end}, seed {spec.seed}: {done.out}")
-    print(f"in {done.seconds:.0f} s; take a table in with `daypart ingest stores {done.out / 'stores'}`")
+    print(f"{spec.stores:,} stores from {spec.start} to before {spec.end}, seed {spec.seed}: {simulated.out}")
+    print(f"in {simulated.seconds:.0f} s; take a table in with `daypart ingest stores {simulated.out / 'stores'}`")
 
 
 def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
@@ -63,17 +63,17 @@ def _money(amount: float | None) -> str:
     return "-" if amount is None else f"{amount:,.2f}"
 
 
-def show_demo(done: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:
+def show_demo(demo: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:
     """What the demo reached, and where to look next."""
-    files = {"report": done.backtested.report, "forecasts": home / "lake" / "forecasts"}
+    files = {"report": demo.backtested.report, "forecasts": home / "lake" / "forecasts"}
     if as_json:
-        print_json({"scores": done.backtested.scores.to_dicts(), "seconds": seconds, **files})
+        print_json({"scores": demo.backtested.scores.to_dicts(), "seconds": seconds, **files})
         return
-    show_train(done.trained, as_json=False)
+    show_train(demo.trained, as_json=False)
     print("\nbacktest of the last eight weeks")
-    print_table(level_rows(done.backtested.scores))
-    print_left_out(done.backtested.left_out)
+    print_table(level_rows(demo.backtested.scores))
+    print_left_out(demo.backtested.left_out)
     print("\ntwo weeks later")
-    show_monitor(done.watch, as_json=False)
+    show_monitor(demo.watch, as_json=False)
     print(f"\nreport     {files['report']}\nforecasts  {files['forecasts']} (Delta table)")
     print(f"in {seconds:.0f} s; look further with `daypart --home {home} forecast --store S0001` or `status`")

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def show_deploy(
-    done: "Sequence[Deployed]", pool: str, ui: str | None = None, login: Path | None = None, *, as_json: bool
+    deployments: "Sequence[Deployed]", pool: str, ui: str | None = None, login: Path | None = None, *, as_json: bool
 ) -> None:
     """One row per deployment; where its runs are seen and which file has the login, or which worker they wait for."""
-    rows = [asdict(each) for each in done]
+    rows = [asdict(deployment) for deployment in deployments]
     if as_json:
         print_json({"deployments": rows, "pool": pool, "ui": ui, "login": str(login) if login else None})
         return

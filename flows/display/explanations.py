@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from daypart.flows.jobs.explain import Explained
 
 
-def show_explained(found: "Explained", *, as_json: bool) -> None:
+def show_explained(explained: "Explained", *, as_json: bool) -> None:
     """The sentences, then the incumbent, what each family adds to it, and their sum."""
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(explained))
         return
-    print(f"origin {found.origin}, model {found.model_version}")
-    rows = [("incumbent", "mean of the last four same weekdays", found.incumbent)]
-    rows += [(each.family, each.what, each.amount) for each in found.reasons]
-    rows += [("forecast", "their sum", found.forecast)]
+    print(f"origin {explained.origin}, model {explained.model_version}")
+    rows = [("incumbent", "mean of the last four same weekdays", explained.incumbent)]
+    rows += [(reason.family, reason.what, reason.amount) for reason in explained.reasons]
+    rows += [("forecast", "their sum", explained.forecast)]
     # A tenth is the least that is told; 208.52 rounded to a tenth first would come out as 208.
     print_table(
         [
-            {"family": family, "what it was": what, found.unit: amount if abs(amount) >= 100 else round(amount, 1)}
+            {"family": family, "what it was": what, explained.unit: amount if abs(amount) >= 100 else round(amount, 1)}
             for family, what, amount in rows
         ]
     )
-    print("\n".join([*found.sentences, *found.notices]))
+    print("\n".join([*explained.sentences, *explained.notices]))
 
 
 def show_card(card: "Card", out: Path | None, *, as_json: bool) -> None:

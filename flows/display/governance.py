@@ -24,23 +24,23 @@ LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before"
 """Details that a person reads elsewhere."""
 
 
-def show_outcome(done: "Outcome", *, as_json: bool) -> None:
+def show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     """What became of what was asked for, in a line."""
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(outcome))
         return
-    print(done.told)
+    print(outcome.told)
 
 
 def show_declared(changes: Sequence["Change"], role: str, *, as_json: bool) -> None:
     """What was declared, each file's lines as a diff."""
     if as_json:
-        print_json({"declared": [{"file": each.file, "change": each.kind, "diff": each.diff} for each in changes]})
+        print_json({"declared": [{"file": edit.file, "change": edit.kind, "diff": edit.diff} for edit in changes]})
         return
-    for each in changes:
-        print(f"{each.file}: {each.kind}, declared by {role}")
-        if each.diff:
-            print(each.diff)
+    for change in changes:
+        print(f"{change.file}: {change.kind}, declared by {role}")
+        if change.diff:
+            print(change.diff)
     if not changes:
         print("nothing to declare: the files are as they were declared")
 
@@ -49,9 +49,9 @@ def show_records(
     records: pl.DataFrame, unit: str | None, since: date | None, home: Path, *, as_json: bool
 ) -> None:  # fmt: skip
     """The records of a unit or all, from a date on. Raises NotKnownError for a unit that no record is of."""
-    known = sorted(set(records["unit"]) - {""})
-    if unit is not None and known and unit not in known:
-        raise NotKnownError(f"no record is of unit {unit!r}: expected one of {', '.join(known)}")
+    units = sorted(set(records["unit"]) - {""})
+    if unit is not None and units and unit not in units:
+        raise NotKnownError(f"no record is of unit {unit!r}: expected one of {', '.join(units)}")
     chosen = records.filter(
         pl.lit(True) if unit is None else pl.col("unit") == unit,
         pl.lit(True) if since is None else pl.col("at_utc").dt.date() >= since,
@@ -74,52 +74,52 @@ def show_records(
 
 
 def _in_words(details: dict[str, object]) -> str:
-    told = {name: value for name, value in details.items() if name not in LEFT_OUT and value not in (None, "")}
-    return ", ".join(f"{name} {value}" for name, value in told.items())
+    entries = {name: value for name, value in details.items() if name not in LEFT_OUT and value not in (None, "")}
+    return ", ".join(f"{name} {value}" for name, value in entries.items())
 
 
-def show_verified(found: "Verified", champions: Sequence[str], home: Path, *, as_json: bool) -> None:
+def show_verified(audit: "Verified", champions: Sequence[str], home: Path, *, as_json: bool) -> None:
     """Every fault in a line, or that there is none; champions that are not as recorded; and the head to keep."""
     if as_json:
-        print_json({"home": home, **asdict(found), "champions": champions})
+        print_json({"home": home, **asdict(audit), "champions": champions})
         return
     print(f"home {home}")
-    for fault in (*found.faults, *champions):
+    for fault in (*audit.faults, *champions):
         print(fault)
-    for repaired in found.repaired:
+    for repaired in audit.repaired:
         print(repaired)
-    if not found.faults:
-        rest = "the other " if found.repaired else ""
-        print(f"{rest}{found.records:,} records are as they were written; the registry knows of {found.anchored:,}")
-    if found.head:
-        print(f"head {found.head}")
+    if not audit.faults:
+        rest = "the other " if audit.repaired else ""
+        print(f"{rest}{audit.records:,} records are as they were written; the registry knows of {audit.anchored:,}")
+    if audit.head:
+        print(f"head {audit.head}")
 
 
-def show_repaired(made: "Record | None", home: Path, *, as_json: bool) -> None:
+def show_repaired(fix: "Record | None", home: Path, *, as_json: bool) -> None:
     """What a repair put on record, or that there was nothing to repair."""
     if as_json:
-        print_json({"home": home, "repair": made and {**asdict(made), "details": encoding.loads(made.details)}})
+        print_json({"home": home, "repair": fix and {**asdict(fix), "details": encoding.loads(fix.details)}})
         return
     print(f"home {home}")
-    if made is None:
+    if fix is None:
         print("nothing to repair: the records are as they were written")
         return
-    for fault in encoding.loads(made.details)["faults"]:
+    for fault in encoding.loads(fix.details)["faults"]:
         print(fault)
-    print(f"record {made.sequence} acknowledges this, by {made.role}; keep the new head: {made.sequence}:{made.hash}")
+    print(f"record {fix.sequence} acknowledges this, by {fix.role}; keep the new head: {fix.sequence}:{fix.hash}")
 
 
-def show_day(found: "Day", home: Path, *, as_json: bool) -> None:
+def show_day(report: "Day", home: Path, *, as_json: bool) -> None:
     """Who served, and whether the publication of the day can be made again."""
-    again = found.rebuilt
+    again = report.rebuilt
     if as_json:
         rebuilt = {**asdict(again), "same": again.same} if again else None
-        day = {"home": home, "date": found.date, "served": found.served, "rebuilt": rebuilt, "fault": found.fault}
-        print_json({**day, "rebuildable_since": found.rebuildable_since, "notices": found.notices})
+        day = {"home": home, "date": report.date, "served": report.served, "rebuilt": rebuilt, "fault": report.fault}
+        print_json({**day, "rebuildable_since": report.rebuildable_since, "notices": report.notices})
         return
     print(f"home {home}")
-    if not found.served:
-        print(f"nothing served on {found.date}")
+    if not report.served:
+        print(f"nothing served on {report.date}")
     print_table([
         {
             **{name: row[name] for name in ("unit", "version")},
@@ -127,19 +127,19 @@ def show_day(found: "Day", home: Path, *, as_json: bool) -> None:
             "until_utc": str(row["until"] or ("unknown" if row["ended"] else "now"))[:16],
             **{name: row[name] for name in ("by", "agreed", "trained_as_of", "why")},
         }
-        for row in found.served
-    ], f"served on {found.date}")  # fmt: skip
-    for row in found.served:
+        for row in report.served
+    ], f"served on {report.date}")  # fmt: skip
+    for row in report.served:
         print(f"{row['unit']}-v{row['version']} was trained on {_versions(row['trained_on'])}")
     if again is not None:
         print(f"published for {again.origin}: {again.rows:,} rows by {', '.join(again.models)}")
-        told = "equal to the last bit" if again.same else f"{again.differing:,} rows are another"
-        print(f"made again from {_versions(again.reads)}: {told}")
-    if found.fault:
-        print(f"not made again: {found.fault}")
-    if (since := rebuildable(found.rebuildable_since)) is not None:
+        verdict = "equal to the last bit" if again.same else f"{again.differing:,} rows are another"
+        print(f"made again from {_versions(again.reads)}: {verdict}")
+    if report.fault:
+        print(f"not made again: {report.fault}")
+    if (since := rebuildable(report.rebuildable_since)) is not None:
         print(since)
-    for notice in found.notices:
+    for notice in report.notices:
         print(notice)
 
 

@@ -19,7 +19,7 @@ MOST_BY_STAGE = 4
 
 
 def usage_rows(usage: Iterable["Usage"]) -> list[dict[str, Any]]:
-    return [{**asdict(each), "peak_gib": round(each.peak_gib, 2)} for each in usage]
+    return [{**asdict(stage), "peak_gib": round(stage.peak_gib, 2)} for stage in usage]
 
 
 def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> None:
@@ -30,8 +30,8 @@ def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> Non
 
 def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
     """Each unit's version, whether it serves now, and why."""
-    done = list(trained)
-    rows = [asdict(each) for each in done]
+    models = list(trained)
+    rows = [asdict(model) for model in models]
     if as_json:
         print_json({"trained": rows})
         return
@@ -42,43 +42,43 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         }
         for row in rows
     ])  # fmt: skip
-    if len(done) > MOST_BY_STAGE:
+    if len(models) > MOST_BY_STAGE:
         print_table(
-            [{"unit": each.unit, **usage_rows(each.usage)[-1], "cost": each.cost_dollars} for each in done], "\n"
+            [{"unit": model.unit, **usage_rows(model.usage)[-1], "cost": model.cost_dollars} for model in models], "\n"
         )
         return
-    for each in done:
-        show_usage(each.usage, each.cost_dollars, f"\n{each.unit}")
+    for model in models:
+        show_usage(model.usage, model.cost_dollars, f"\n{model.unit}")
 
 
-def show_backtest(done: "Backtested", out: Path, *, as_json: bool) -> None:
+def show_backtest(trial: "Backtested", out: Path, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
-        files = {"out": out, "report": done.report}
-        print_json({"scores": done.scores.to_dicts(), "left_out": done.left_out, **files, "notices": done.notices})
+        files = {"out": out, "report": trial.report}
+        print_json({"scores": trial.scores.to_dicts(), "left_out": trial.left_out, **files, "notices": trial.notices})
         return
-    for notice in done.notices:
+    for notice in trial.notices:
         print(notice)
-    print_table(level_rows(done.scores))
-    print_left_out(done.left_out)
-    print(f"rows {out}\nreport {done.report}")
+    print_table(level_rows(trial.scores))
+    print_left_out(trial.left_out)
+    print(f"rows {out}\nreport {trial.report}")
 
 
-def show_tune(done: "Tunings", *, as_json: bool) -> None:
+def show_tune(tunings: "Tunings", *, as_json: bool) -> None:
     """Each target's trials and WAPEs in bps before and by the best of them, what is proposed, and the file."""
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(tunings))
         return
     print_table([
         {
-            "target": each.target, "tier": each.tier, "trials": each.trials, "pruned": each.pruned, "best": each.best,
-            **{f"{level}_{name}_bps": round(told[level]) for level in ("hour", "day")
-               for name, told in (("before", each.before_bps), ("best", each.best_bps))},
-            "gain_bps": round(each.gain_bps), "at_least_bps": round(each.at_least_bps),
+            "target": tune.target, "tier": tune.tier, "trials": tune.trials, "pruned": tune.pruned, "best": tune.best,
+            **{f"{level}_{name}_bps": round(wapes[level]) for level in ("hour", "day")
+               for name, wapes in (("before", tune.before_bps), ("best", tune.best_bps))},
+            "gain_bps": round(tune.gain_bps), "at_least_bps": round(tune.at_least_bps),
         }
-        for each in done.tuned
+        for tune in tunings.tuned
     ])  # fmt: skip
-    for each in done.tuned:
-        settings = ", ".join(f"{name} = {encoding.dumps(value)}" for name, value in each.settings.items())
-        print(f"{each.target}: {each.reason}{'; ' * bool(settings)}{settings}")
-    print(f"file {done.out}: it takes effect as recipes.toml in the home")
+    for tune in tunings.tuned:
+        settings = ", ".join(f"{name} = {encoding.dumps(value)}" for name, value in tune.settings.items())
+        print(f"{tune.target}: {tune.reason}{'; ' * bool(settings)}{settings}")
+    print(f"file {tunings.out}: it takes effect as recipes.toml in the home")

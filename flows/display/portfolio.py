@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from daypart.flows.monitoring.portfolio import Listed, Standing
 
 
-def show_portfolio(found: "Listed", *, as_json: bool) -> None:
+def show_portfolio(listing: "Listed", *, as_json: bool) -> None:
     """A row for each unit."""
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(listing))
         return
-    print_table([_row(each) for each in found.units])
-    for notice in found.notices:
+    print_table([_row(standing) for standing in listing.units])
+    for notice in listing.notices:
         print(f"portfolio.toml: {notice}")
 
 

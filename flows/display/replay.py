@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 BPS = ("accuracy_hour_bps", "accuracy_day_bps", "gain_hour_bps", "gain_day_bps")
 
 
-def show_replay(done: "Replays", out: Path | None, *, as_json: bool) -> None:
+def show_replay(replays: "Replays", out: Path | None, *, as_json: bool) -> None:
     """A line per target and policy, and where the report is."""
-    rows = done.summary.to_dicts()
+    rows = replays.summary.to_dicts()
     if as_json:
-        print_json({"policies": rows, "nights": done.nights.to_dicts(), "notices": done.notices, "out": out})
+        print_json({"policies": rows, "nights": replays.nights.to_dicts(), "notices": replays.notices, "out": out})
         return
-    for notice in done.notices:
+    for notice in replays.notices:
         print(notice)
     print_table([
         {

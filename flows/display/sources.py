@@ -31,18 +31,18 @@ def show_sources(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     ])  # fmt: skip
 
 
-def show_taken_back(done: "TakenBack", *, as_json: bool) -> None:
+def show_taken_back(removal: "TakenBack", *, as_json: bool) -> None:
     """What went, and what became of demand."""
-    demand = {name: value for name, value in asdict(done.demand).items() if name not in ("shared", "unexplained")}
+    demand = {name: value for name, value in asdict(removal.demand).items() if name not in ("shared", "unexplained")}
     if as_json:
-        source = {name: done.source[name] for name in ("source", "sha256", "name")}
-        print_json({**source, "lines": done.lines, "kept_before": done.kept_before, "demand": demand})
+        source = {name: removal.source[name] for name in ("source", "sha256", "name")}
+        print_json({**source, "lines": removal.lines, "kept_before": removal.kept_before, "demand": demand})
         return
-    changed = done.demand.taken + done.demand.replaced
-    print(f"{done.source['name']} is taken back: {done.lines:,} lines")
-    print(f"demand: {changed:,} store-hours counted again, {done.demand.emptied:,} removed as no file holds them")
-    if done.kept_before:
-        print(f"demand before {done.kept_before} stays as it is: its lines were removed by lines_days")
+    changed = removal.demand.taken + removal.demand.replaced
+    print(f"{removal.source['name']} is taken back: {removal.lines:,} lines")
+    print(f"demand: {changed:,} store-hours counted again, {removal.demand.emptied:,} removed as no file holds them")
+    if removal.kept_before:
+        print(f"demand before {removal.kept_before} stays as it is: its lines were removed by lines_days")
 
 
 def _stores(ids: Sequence[str]) -> str:

@@ -54,6 +54,6 @@ def level_rows(scores: pl.DataFrame) -> list[dict[str, Any]]:
 
 def print_left_out(counts: Mapping[str, int]) -> None:
     """How many store-days the figures leave out, where there are any."""
-    told = ", ".join(f"{count:,} of {target}" for target, count in counts.items() if count)
-    if told:
-        print(f"store-days left out: {told}: forecast as open, without demand, and no hours say that they were open")
+    parts = ", ".join(f"{count:,} of {target}" for target, count in counts.items() if count)
+    if parts:
+        print(f"store-days left out: {parts}: forecast as open, without demand, and no hours say that they were open")

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from daypart.flows.maintenance.maintain import Maintained
 
 
-def show_maintained(done: "Maintained", *, as_json: bool) -> None:
+def show_maintained(report: "Maintained", *, as_json: bool) -> None:
     """What was put together and removed, and from when on forecasts can be made again."""
     if as_json:
-        print_json(asdict(done))
+        print_json(asdict(report))
         return
-    removed = done.removed
-    compacted = ", ".join(f"{table} {count:,}" for table, count in done.compacted.items()) or "nothing to do"
-    print(f"files put together: {compacted}; checkpoints written: {done.checkpoints}")
+    removed = report.removed
+    compacted = ", ".join(f"{table} {count:,}" for table, count in report.compacted.items()) or "nothing to do"
+    print(f"files put together: {compacted}; checkpoints written: {report.checkpoints}")
     print_table([
         {
             "table": table.table, "origins": table.origins, "files": table.files, "log_entries": table.log_entries,
@@ -30,9 +30,9 @@ def show_maintained(done: "Maintained", *, as_json: bool) -> None:
     rest += [f"models {', '.join(removed.versions)}"] if removed.versions else []
     if rest:
         print(f"removed: {', '.join(rest)}")
-    told = f"{removed.bytes / 2**20:,.1f} MiB freed (record {done.record})" if done.record else "nothing to remove"
-    print(told)
-    if (since := rebuildable(done.rebuildable_since)) is not None:
+    line = f"{removed.bytes / 2**20:,.1f} MiB freed (record {report.record})" if report.record else "nothing to remove"
+    print(line)
+    if (since := rebuildable(report.rebuildable_since)) is not None:
         print(since)
 
 

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 def show_monitor(watch: "Watch", *, as_json: bool) -> None:
     """Accuracy of what was published, data faults, and one line per unit: retrain or not, and why."""
     decisions = {unit: asdict(decision) for unit, decision in watch.decisions.items()}
-    faults = {target: [asdict(fault) for fault in found] for target, found in watch.faults.items()}
+    faults = {target: [asdict(fault) for fault in target_faults] for target, target_faults in watch.faults.items()}
     if as_json:
-        inputs = {target: [asdict(drift) for drift in found] for target, found in watch.inputs.items()}
-        seen = {"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "inputs": inputs}
-        print_json({**seen, "news": watch.news, "left_out": watch.left_out})
+        inputs = {target: [asdict(drift) for drift in drifts] for target, drifts in watch.inputs.items()}
+        output = {"scores": watch.scores.to_dicts(), "decisions": decisions, "faults": faults, "inputs": inputs}
+        print_json({**output, "news": watch.news, "left_out": watch.left_out})
         return
     print_table(level_rows(watch.scores))
     print_left_out(watch.left_out)
-    for told in dict.fromkeys(fault["told"] for found in faults.values() for fault in found):
-        print(f"data fault: {told}")
-    for told in dict.fromkeys(drift.told for found in watch.inputs.values() for drift in moved(found)):
-        print(f"input: {told}")
+    for message in dict.fromkeys(fault["told"] for target_faults in faults.values() for fault in target_faults):
+        print(f"data fault: {message}")
+    for message in dict.fromkeys(drift.told for drifts in watch.inputs.values() for drift in moved(drifts)):
+        print(f"input: {message}")
     for unit, decision in decisions.items():
         print(f"{unit}: {decision['reason']}")
 
@@ -46,19 +46,19 @@ def show_verification(verification: "Verification", home: Path, *, as_json: bool
         print(f"{unverified:,} have none, as they were written before checksums were kept: only sizes are compared")
 
 
-def show_status(found: "Status", home: Path, *, as_json: bool) -> None:
+def show_status(status: "Status", home: Path, *, as_json: bool) -> None:
     """Tables, models, the last publication, what waits for an approval, and what does not fit."""
     if as_json:
-        print_json({"home": home, **asdict(found)})
+        print_json({"home": home, **asdict(status)})
         return
     print(f"home {home}")
-    if not found.tables:
+    if not status.tables:
         print("an empty home: start with `daypart ingest stores FILE`, or `daypart demo`")
-    print_table(found.tables, "tables")
-    print_table(found.models, "models")
-    if found.published:
-        print("last published: " + ", ".join(f"{name} {value}" for name, value in found.published.items()))
-    print_table(found.pending, "waiting for an approval: `daypart approve ID` or `daypart reject ID`")
-    print_table(found.undeclared, "not as declared: `daypart declare FILE`")
-    for notice in found.notices:
+    print_table(status.tables, "tables")
+    print_table(status.models, "models")
+    if status.published:
+        print("last published: " + ", ".join(f"{name} {value}" for name, value in status.published.items()))
+    print_table(status.pending, "waiting for an approval: `daypart approve ID` or `daypart reject ID`")
+    print_table(status.undeclared, "not as declared: `daypart declare FILE`")
+    for notice in status.notices:
         print(notice)

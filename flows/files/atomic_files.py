@@ -16,8 +16,8 @@ _NUMBERS = count()
 def check_out(path: Path, endings: Sequence[str]) -> None:
     """Raises InputError for a file that could not be written or has another ending, before anything is computed."""
     if path.suffix.lower() not in endings:
-        found = path.suffix or "missing"
-        raise InputError(f"cannot write {path.name}: its ending is {found}, expected {', '.join(endings)}")
+        ending = path.suffix or "missing"
+        raise InputError(f"cannot write {path.name}: its ending is {ending}, expected {', '.join(endings)}")
     try:
         if not path.parent.is_dir():
             raise InputError(f"cannot write {path}: folder {path.parent} does not exist; make it first")

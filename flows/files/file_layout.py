@@ -27,7 +27,7 @@ def sniff(path: Path) -> dict[str, Any]:
         return {}
     if name.endswith(sheets.ENDING):
         return _sniff_sheet(path)
-    encoding = next((each for each in ENCODINGS if _decodes(path, each)), ENCODINGS[-1])
+    encoding = next((candidate for candidate in ENCODINGS if _decodes(path, candidate)), ENCODINGS[-1])
     rows = {mark: _cells(table_files.head(path, mark, encoding, HEAD)) for mark in table_files.DELIMITERS}
     delimiter = max(rows, key=lambda mark: _width(rows[mark]))
     layout: dict[str, Any] = {"encoding": encoding} if encoding != "utf-8" else {}

@@ -37,9 +37,9 @@ def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
 
 def _refuse_other_line(path: Path, mapping: Mapping) -> None:
     """Raises SchemaError where the columns that the mapping names are on another line than it says."""
-    expected, named = mapping.skip_lines + 1, set(mapping.named)
+    expected, columns = mapping.skip_lines + 1, set(mapping.named)
     rows = [(line, {cell.strip() for cell in cells}) for line, cells in head(path, mapping)]
-    lines = [line for line, cells in rows if named <= cells]
+    lines = [line for line, cells in rows if columns <= cells]
     # Blank lines above a header need no skipping.
     header = next((line for line, cells in rows if line >= expected and cells), expected)
     if not lines or header in lines:

@@ -14,10 +14,10 @@ def identity() -> dict[str, str]:
     return {"pid": str(os.getpid()), "host": socket.gethostname(), "session": SESSION}
 
 
-def lives(known: Mapping[str, str]) -> bool:
+def lives(identifiers: Mapping[str, str]) -> bool:
     """Whether the process of that identity may still run; of another host's that is always so."""
-    pid = int(known["pid"])
-    if known["host"] != socket.gethostname():
+    pid = int(identifiers["pid"])
+    if identifiers["host"] != socket.gethostname():
         return True
     try:
         os.kill(pid, 0)
@@ -25,4 +25,4 @@ def lives(known: Mapping[str, str]) -> bool:
         return False
     except PermissionError:
         return True
-    return pid != os.getpid() or known["session"] == SESSION
+    return pid != os.getpid() or identifiers["session"] == SESSION

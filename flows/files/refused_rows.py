@@ -43,6 +43,6 @@ def count_rows(cells: pl.DataFrame) -> int:
 
 def count_reasons(cells: pl.DataFrame) -> dict[str, int]:
     """Cells at fault by column and reason, the most frequent first."""
-    named = pl.concat_str("column", "reason", separator=" ").alias("reason")
-    counts = cells.group_by(named).len().sort("len", "reason", descending=[True, False])
+    label = pl.concat_str("column", "reason", separator=" ").alias("reason")
+    counts = cells.group_by(label).len().sort("len", "reason", descending=[True, False])
     return dict(counts.iter_rows())

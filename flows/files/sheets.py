@@ -82,8 +82,8 @@ def _load(path: Path, book: "ExcelReader", name: str, **options: Any) -> pl.Data
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    found = str(error).splitlines()[0]
-    return InputError(f"{path}: cannot be read as Excel ({found}); export it anew")
+    cause = str(error).splitlines()[0]
+    return InputError(f"{path}: cannot be read as Excel ({cause}); export it anew")
 
 
 def _timed(column: pl.Series) -> pl.Series:

@@ -26,20 +26,20 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
 
     Raises InputError for a path that is not there, a folder without data and a file of another kind.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if _is_folder(path):
-            inside = sorted(each for each in path.iterdir() if each.is_file() and _is_data(each))
+            inside = sorted(entry for entry in path.iterdir() if entry.is_file() and _is_data(entry))
             if not inside:
                 raise InputError(f"{path}: holds no {', '.join(ENDINGS)} file; name a folder that does")
-            found += inside
+            files += inside
         elif not path.exists():
             raise InputError(f"{path}: no such file or folder; check the path")
         elif not _is_data(path):
             raise InputError(f"{path}: is of no known kind; expected {', '.join(ENDINGS)}")
         else:
-            found.append(path)
-    return list({path.resolve(): path for path in found}.values())
+            files.append(path)
+    return list({path.resolve(): path for path in files}.values())
 
 
 def read(
@@ -65,8 +65,8 @@ def read(
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         if "utf-8" in str(error):
             raise _encoding_error(path, encoding) from None
-        found = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as {kind} ({found}); export it anew") from None
+        cause = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as {kind} ({cause}); export it anew") from None
     if any("\ufffd" in name or "\x00" in name for name in frame.columns):
         raise _encoding_error(path, encoding)
     _refuse_other_delimiter(path, frame.columns, delimiter)
@@ -96,7 +96,7 @@ def _read_csv(path: Path, source: Path | bytes, delimiter: str, skip_lines: int)
     except pl.exceptions.ComputeError as error:
         if "more fields" not in str(error):
             raise
-    named = pl.read_csv(
+    columns = pl.read_csv(
         source, separator=delimiter, infer_schema=False, glob=False, skip_lines=skip_lines, n_rows=0
     ).columns
     extra = [f"\0{n}" for n in range(MOST_EXTRA)]
@@ -105,25 +105,25 @@ def _read_csv(path: Path, source: Path | bytes, delimiter: str, skip_lines: int)
         separator=delimiter,
         has_header=False,
         skip_lines=skip_lines + 1,
-        schema=dict.fromkeys([*named, *extra], pl.String()),
+        schema=dict.fromkeys([*columns, *extra], pl.String()),
         missing_columns="insert",
         truncate_ragged_lines=True,
         glob=False,
     )
-    held = frame.with_row_index("\0row").filter(pl.any_horizontal(pl.col(extra).str.strip_chars() != ""))
-    if held.height:
-        line, cell = held["\0row"][0] + skip_lines + 2, next(filter(None, held.select(extra).row(0)))
+    ragged_rows = frame.with_row_index("\0row").filter(pl.any_horizontal(pl.col(extra).str.strip_chars() != ""))
+    if ragged_rows.height:
+        line, cell = ragged_rows["\0row"][0] + skip_lines + 2, next(filter(None, ragged_rows.select(extra).row(0)))
         raise InputError(
             f"{path}: cannot be read as CSV: line {line} has more cells than the header on line {skip_lines + 1}, such "
             f"as {cell!r}; correct the line, or set delimiter or skip_lines in the mapping"
         )
-    return frame.select(named)
+    return frame.select(columns)
 
 
 def _is_folder(path: Path) -> bool:
     """Whether the path is a folder. Raises InputError for one that no file can have, or that is closed to us."""
     try:
-        inside = [str(each) for each in path.iterdir()] if path.is_dir() else []
+        inside = [str(entry) for entry in path.iterdir()] if path.is_dir() else []
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     if any(not name.isprintable() and name.encode("utf-8", "replace").decode() != name for name in inside):

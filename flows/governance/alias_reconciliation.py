@@ -21,12 +21,12 @@ def verified(lake: Lake, registry: Registry, head: str | None = None) -> tuple[V
     """
     try:
         aliases = registry.aliases()
-        found = Audit(lake, registry).verify(head)
+        verification = Audit(lake, registry).verify(head)
     except DamagedError as error:
-        found = Audit(lake).verify(head)
-        return replace(found, faults=[*found.faults, str(error)]), []
-    readable = found.records > 0 or not found.faults
-    return found, [*differences(Audit(lake).records(), aliases).values()] if readable else []
+        verification = Audit(lake).verify(head)
+        return replace(verification, faults=[*verification.faults, str(error)]), []
+    readable = verification.records > 0 or not verification.faults
+    return verification, [*differences(Audit(lake).records(), aliases).values()] if readable else []
 
 
 def differences(records: pl.DataFrame, aliases: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
@@ -60,5 +60,5 @@ def _difference(unit: str, champion: int | None, recorded: int | None) -> str:
             f"`daypart promote {unit} --version {champion}`"
         )
     serves = "no version is the champion" if champion is None else f"v{champion} serves"
-    told = f"{serves}, but the last that the audit records have is v{recorded}"
-    return f"{told}: it was moved outside of daypart; promote or roll back to put it right"
+    message = f"{serves}, but the last that the audit records have is v{recorded}"
+    return f"{message}: it was moved outside of daypart; promote or roll back to put it right"

@@ -28,24 +28,24 @@ def approve(lake: Lake, registry: Registry, request: str, role: str, now: dateti
     def decide() -> Outcome:
         audit.check()
         records = audit.records()
-        named = _named(records, request)
-        rules = awaited(registry, records, named)
-        role_rules = _accountable(rules, named, role, "approve")
-        if role == named.role and any(rule.separate for rule in role_rules):
+        entry = _named(records, request)
+        rules = awaited(registry, records, entry)
+        role_rules = _accountable(rules, entry, role, "approve")
+        if role == entry.role and any(rule.separate for rule in role_rules):
             raise InputError(
-                f"{role} asked for request {named.number} and may not approve it too ([separate] of the RACI)"
+                f"{role} asked for request {entry.number} and may not approve it too ([separate] of the RACI)"
             )
-        basis, cut = mended(audit, registry, UnitRecords(named.unit, records), now)
-        current = basis.trail.request(named.number)
+        basis, cut = mended(audit, registry, UnitRecords(entry.unit, records), now)
+        current = basis.trail.request(entry.number)
         if cut is not None and current.state == "approved":
             return Outcome(
-                named.unit, named.version, "serves", True, f"v{named.version} of {named.unit} serves already"
+                entry.unit, entry.version, "serves", True, f"v{entry.version} of {entry.unit} serves already"
             )
         _check_waits(current)
         act = replace(_act(records, current), role=role, reason=reason, now=now)
-        others = [rule for rule in rules if rule.accountable != role]
-        if others:
-            return _agreed(audit, registry, act, basis, current, others)
+        other_rules = [rule for rule in rules if rule.accountable != role]
+        if other_rules:
+            return _agreed(audit, registry, act, basis, current, other_rules)
         return moved(audit, registry, act, basis, current)
 
     return decided(decide)
@@ -58,14 +58,14 @@ def reject(lake: Lake, registry: Registry, request: str, role: str, now: datetim
     def decide() -> Outcome:
         audit.check()
         records = audit.records()
-        named = _named(records, request)
-        _accountable(awaited(registry, records, named), named, role, "reject")
-        basis, _ = mended(audit, registry, UnitRecords(named.unit, records), now)
-        _check_waits(basis.trail.request(named.number))
-        said = {"state": "rejected", "request": named.number, "version": named.version, "reason": reason}
-        audit.append(now, role, "reject", named.unit, said, basis.check)
-        told = f"request {named.number} is rejected: {still(registry, named.unit)}"
-        return Outcome(named.unit, named.version, "rejected", True, told, named.number)
+        entry = _named(records, request)
+        _accountable(awaited(registry, records, entry), entry, role, "reject")
+        basis, _ = mended(audit, registry, UnitRecords(entry.unit, records), now)
+        _check_waits(basis.trail.request(entry.number))
+        details = {"state": "rejected", "request": entry.number, "version": entry.version, "reason": reason}
+        audit.append(now, role, "reject", entry.unit, details, basis.check)
+        message = f"request {entry.number} is rejected: {still(registry, entry.unit)}"
+        return Outcome(entry.unit, entry.version, "rejected", True, message, entry.number)
 
     return decided(decide)
 
@@ -89,28 +89,28 @@ def who(rules: Sequence[Rule]) -> str:
 
 def _act(records: pl.DataFrame, request: Request) -> Act:
     """What the request asks for."""
-    told = request.unit, request.version
-    gate = overridden(records, *told, request.does, request.role)
-    return Act(*told, request.role, cast(Activity, request.does), request.reason, request.at_utc, gate)
+    unit_version = request.unit, request.version
+    gate = overridden(records, *unit_version, request.does, request.role)
+    return Act(*unit_version, request.role, cast(Activity, request.does), request.reason, request.at_utc, gate)
 
 
 def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) -> list[Rule]:
     """Those of the rules that the role is accountable by. Raises InputError where there is none."""
-    mine = [rule for rule in rules if rule.accountable == role]
-    if not mine:
-        told = f"{role} may not {does} request {request.number} ({worded(request.does)} {request.unit})"
-        raise InputError(f"{told}: that is for {who(rules)}, who is accountable")
-    return mine
+    role_rules = [rule for rule in rules if rule.accountable == role]
+    if not role_rules:
+        message = f"{role} may not {does} request {request.number} ({worded(request.does)} {request.unit})"
+        raise InputError(f"{message}: that is for {who(rules)}, who is accountable")
+    return role_rules
 
 
 def _agreed(
-    audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request, others: Sequence[Rule]
+    audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request, rules: Sequence[Rule]
 ) -> Outcome:
     """Records that one agrees, where others must as well."""
-    said = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
-    audit.append(act.now, act.role, "approve", act.unit, said | act.override, basis.check)
-    told = f"{act.role} agrees to request {request.number}, which waits for {who(others)}; {still(registry, act.unit)}"
-    return Outcome(act.unit, act.version, "pending", True, told, request.number)
+    details = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
+    audit.append(act.now, act.role, "approve", act.unit, details | act.override, basis.check)
+    text = f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still(registry, act.unit)}"
+    return Outcome(act.unit, act.version, "pending", True, text, request.number)
 
 
 def _requests(records: pl.DataFrame) -> list[Request]:
@@ -127,7 +127,7 @@ def _named(records: pl.DataFrame, text: str) -> Request:
             if request.state == state and text in (request.unit, str(request.number)):
                 return request
     ended = next((f"; {_ending(request)}" for request in requests if text == str(request.number)), "")
-    waiting = ", ".join(f"{each.number} ({each.unit} v{each.version})" for each in pending(records)) or "none"
+    waiting = ", ".join(f"{entry.number} ({entry.unit} v{entry.version})" for entry in pending(records)) or "none"
     raise NotKnownError(f"no request {text} waits for an approval{ended}; waiting: {waiting}")
 
 

@@ -110,11 +110,11 @@ def moved(audit: Audit, registry: Registry, act: Act, basis: UnitRecords, reques
     """
     ModelStore(audit.lake, registry).load(act.unit, act.version)
     was = registry.version_of(act.unit, "champion")
-    said: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
-    said |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
-    said |= act.override
+    details: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
+    details |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
+    details |= act.override
     activity = "approve" if request else act.does
-    begun = audit.append(act.now, act.role, activity, act.unit, said, basis.check)
+    begun = audit.append(act.now, act.role, activity, act.unit, details, basis.check)
     try:
         registry.set_alias(act.unit, "champion", act.version)
     finally:
@@ -125,8 +125,8 @@ def moved(audit: Audit, registry: Registry, act: Act, basis: UnitRecords, reques
             f"(record {begun.sequence}): see `daypart status`, then promote or roll back"
         )
     after = f", after v{was}" if was not in (None, act.version) else ""
-    told = f"v{act.version} of {act.unit} serves{after}"
-    return Outcome(act.unit, act.version, "serves", True, told, request.number if request else None)
+    message = f"v{act.version} of {act.unit} serves{after}"
+    return Outcome(act.unit, act.version, "serves", True, message, request.number if request else None)
 
 
 def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> str:
@@ -138,9 +138,9 @@ def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> str:
             raise _Settled
 
     state = "done" if registry.version_of(act.unit, "champion") == act.version else "undone"
-    said = {"state": state, "begun": number, "version": act.version}
+    details = {"state": state, "begun": number, "version": act.version}
     try:
-        audit.append(act.now, act.role, act.does, act.unit, said, is_open)
+        audit.append(act.now, act.role, act.does, act.unit, details, is_open)
     except _Settled:
         moves = Trail.of(audit.records(), act.unit).moves
         return next(move.state for move in moves if move.number == number)
@@ -167,8 +167,8 @@ def mended(audit: Audit, registry: Registry, basis: UnitRecords, now: datetime) 
 def _busy(move: Move) -> DaypartError:
     who = f"process {move.process['pid']} on {move.process['host']}"
     approved = "" if move.request is None else f", as request {move.request.number} asked for"
-    told = f"{who} is just moving {move.unit} to v{move.version}{approved} (record {move.number})"
-    return DaypartError(f"{told}: run again when it has ended")
+    message = f"{who} is just moving {move.unit} to v{move.version}{approved} (record {move.number})"
+    return DaypartError(f"{message}: run again when it has ended")
 
 
 def still(registry: Registry, unit: str) -> str:

@@ -36,22 +36,22 @@ def champions(lake: Lake, registry: Registry, members: units.Members) -> list[Ch
     last version before it that is whole serves, or else the target's champion; DamagedError where that cannot be.
     """
     store = ModelStore(lake, registry)
-    known = store.champions()
+    versions = store.champions()
     serves: dict[Unit, str] = {}
     lacking: list[str] = []
     for target in dict.fromkeys(unit.target for unit in members):
-        mine = [unit for unit in members if unit.target == target]
-        named = {unit: serving(known, unit) for unit in mine}
-        if any(named.values()):
-            serves |= {unit: name for unit, name in named.items() if name}
-            lacking += [unit.name for unit, name in named.items() if not name]
+        target_units = [unit for unit in members if unit.target == target]
+        names = {unit: serving(versions, unit) for unit in target_units}
+        if any(names.values()):
+            serves |= {unit: name for unit, name in names.items() if name}
+            lacking += [unit.name for unit, name in names.items() if not name]
     _check_all(lacking)
     if not serves:
         targets = dict.fromkeys(unit.target for unit in members)
         raise NotKnownError(f"no champion for {' or '.join(targets)}: run `daypart train` first")
-    models = _loaded(store, known, serves.values())
+    models = _loaded(store, versions, serves.values())
     damaged = {unit for unit, name in serves.items() if isinstance(models[name], DamagedError)}
-    models |= _loaded(store, known, {unit.target for unit in damaged} - set(models))
+    models |= _loaded(store, versions, {unit.target for unit in damaged} - set(models))
     return [_champion(models, unit, name, members[unit]) for unit, name in serves.items()]
 
 
@@ -66,10 +66,10 @@ class _Loaded:
 
 def _loaded(store: ModelStore, champions: Mapping[str, int], names: Iterable[str]) -> dict[str, _Loaded | DamagedError]:
     """By name the model that serves in it, of those that have a champion."""
-    named = {name: champions[name] for name in names if name in champions}
+    versions = {name: champions[name] for name in names if name in champions}
     return {
-        name: found if isinstance(found, DamagedError) else _Loaded(name, Model.from_files(dict(found.files)), found)
-        for name, found in store.serving(named)
+        name: model if isinstance(model, DamagedError) else _Loaded(name, Model.from_files(dict(model.files)), model)
+        for name, model in store.serving(versions)
     }
 
 
@@ -77,17 +77,17 @@ def _champion(
     models: Mapping[str, _Loaded | DamagedError], unit: Unit, name: str, store_ids: Sequence[str]
 ) -> Champion:
     """What serves a unit: the model of that name, or where none of its versions is whole its target's."""
-    found = models[name]
+    loaded = models[name]
     notices = []
-    if isinstance(found, DamagedError):
-        instead = models.get(unit.target, found)
+    if isinstance(loaded, DamagedError):
+        instead = models.get(unit.target, loaded)
         if isinstance(instead, DamagedError):
-            raise found
-        notices.append(f"{name}: {found}; {instead.name}-v{instead.serving.version} serves in its place")
-        found = instead
-    version, notice = found.serving.version, found.serving.notice(found.name)
-    served = _served(found.model, f"{found.name}-v{version}", unit, store_ids)
-    return Champion(found.name, version, served, found.serving.sha256, "; ".join(filter(None, [*notices, notice])))
+            raise loaded
+        notices.append(f"{name}: {loaded}; {instead.name}-v{instead.serving.version} serves in its place")
+        loaded = instead
+    version, notice = loaded.serving.version, loaded.serving.notice(loaded.name)
+    served = _served(loaded.model, f"{loaded.name}-v{version}", unit, store_ids)
+    return Champion(loaded.name, version, served, loaded.serving.sha256, "; ".join(filter(None, [*notices, notice])))
 
 
 def serving(champions: Mapping[str, int], unit: Unit) -> str | None:

@@ -80,8 +80,8 @@ class ModelStore:
     def serving_one(self, unit: str) -> ServingModel | None:
         """The model that serves a unit; null where it has no champion or none that is whole."""
         champion = self.champions().get(unit)
-        found = None if champion is None else dict(self.serving({unit: champion}))[unit]
-        return found if isinstance(found, ServingModel) else None
+        model = None if champion is None else dict(self.serving({unit: champion}))[unit]
+        return model if isinstance(model, ServingModel) else None
 
     def serving_versions(self) -> dict[str, tuple[int | None, str]]:
         """By unit with a champion, the version that serves it, and a line where that is another than the champion.

@@ -32,13 +32,13 @@ def promote(
     audit = Audit(lake, registry)
 
     def decide() -> Outcome:
-        wanted = version if version is not None else registry.version_of(unit, "challenger")
-        if wanted is None:
+        candidate = version if version is not None else registry.version_of(unit, "challenger")
+        if candidate is None:
             raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
         audit.check()
         basis = UnitRecords(unit, audit.records())
-        gate = overridden(basis.records, unit, wanted, "promote", role)
-        act = Act(unit, wanted, role, "promote", reason, now, gate)
+        gate = overridden(basis.records, unit, candidate, "promote", role)
+        act = Act(unit, candidate, role, "promote", reason, now, gate)
         rules = _checked(registry, act)
         basis, _ = mended(audit, registry, basis, now)
         return _asked(audit, registry, rules, act, basis)
@@ -65,14 +65,14 @@ def rollback(
         trail = basis.trail
         if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
             return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
-        wanted = version or (trail.before(champion) if serving == champion else serving)
-        if wanted is None:
+        candidate = version or (trail.before(champion) if serving == champion else serving)
+        if candidate is None:
             raise NotKnownError(f"{unit} was only ever served by v{champion}: there is nothing to go back to")
-        if wanted not in {champion, *trail.served}:
+        if candidate not in {champion, *trail.served}:
             raise InputError(
-                f"v{wanted} of {unit} never served: `daypart promote {unit} --version {wanted}` asks for it"
+                f"v{candidate} of {unit} never served: `daypart promote {unit} --version {candidate}` asks for it"
             )
-        return _asked(audit, registry, rules, Act(unit, wanted, role, "rollback", reason, now), basis)
+        return _asked(audit, registry, rules, Act(unit, candidate, role, "rollback", reason, now), basis)
 
     return decided(decide)
 
@@ -112,8 +112,8 @@ def activities(act: Act) -> tuple[Activity, ...]:
 def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
     """The rules for it. Raises InputError for a role that may not."""
     governance, tier = Governance.read(registry.settings.governance), tier_of(registry, act.unit, act.version)
-    named = act.unit if act.gate is None else f"v{act.version} of {act.unit}, which the gate refused"
-    return tuple(governance.check(activity, tier, named, act.role) for activity in activities(act))
+    subject = act.unit if act.gate is None else f"v{act.version} of {act.unit}, which the gate refused"
+    return tuple(governance.check(activity, tier, subject, act.role) for activity in activities(act))
 
 
 def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
@@ -126,8 +126,8 @@ def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act, ba
         return moved(audit, registry, act, basis)
     if act.role in who:
         able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
-        told = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
-        raise InputError(f"{told}: let {' or '.join(able) or 'another role'} ask")
+        message = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
+        raise InputError(f"{message}: let {' or '.join(able) or 'another role'} ask")
     return _filed(audit, registry, " and ".join(who), act, basis)
 
 
@@ -137,10 +137,10 @@ def _filed(audit: Audit, registry: Registry, who: str, act: Act, basis: UnitReco
     waits = f"waits for {who}; {still(registry, act.unit)}"
     pending = basis.trail.pending
     if pending is not None and (pending.version, pending.does) == (act.version, act.does):
-        told = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"
-        return Outcome(act.unit, act.version, "pending", False, told, pending.number)
-    said: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
-    said |= {"waits_for": who, **act.override}
-    number = audit.append(act.now, act.role, act.does, act.unit, said, basis.check).sequence
-    told = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
-    return Outcome(act.unit, act.version, "pending", True, told, number)
+        message = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"
+        return Outcome(act.unit, act.version, "pending", False, message, pending.number)
+    details: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
+    details |= {"waits_for": who, **act.override}
+    number = audit.append(act.now, act.role, act.does, act.unit, details, basis.check).sequence
+    message = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
+    return Outcome(act.unit, act.version, "pending", True, message, number)

@@ -79,7 +79,7 @@ def unreadable(home: Path) -> list[str]:
 
 def mark(lake: Lake, registry: Registry) -> dict[str, list[str]]:
     """What a job's records say of them: `undeclared` with their names, or nothing where there are none."""
-    names = [each.file for each in undeclared(lake, registry)]
+    names = [change.file for change in undeclared(lake, registry)]
     return {"undeclared": names} if names else {}
 
 
@@ -105,20 +105,20 @@ def declare(
     unknown = [name for name in files if name not in FILES]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no file to declare: expected {', '.join(FILES)}")
-    home, known = registry.settings.home, _declared(Audit(lake).records())
-    changes = [each for each in _changes(known, home) if each.file in (files or FILES)]
-    for each in changes:
-        if each.file in READERS:
-            READERS[each.file](home / each.file)
-        _check(_governance(known, registry.settings.governance), each.file, role)
+    home, declared = registry.settings.home, _declared(Audit(lake).records())
+    changes = [change for change in _changes(declared, home) if change.file in (files or FILES)]
+    for change in changes:
+        if change.file in READERS:
+            READERS[change.file](home / change.file)
+        _check(_governance(declared, registry.settings.governance), change.file, role)
 
     def is_last(records: pl.DataFrame) -> None:
-        if _declared(records) != known:
+        if _declared(records) != declared:
             raise DaypartError("another has declared files just now: run again")
 
     if changes:
-        told = [(FILES[each.file], "", each.details(reason)) for each in changes]
-        Audit(lake, registry).extend(now, role, told, is_last)
+        entries = [(FILES[change.file], "", change.details(reason)) for change in changes]
+        Audit(lake, registry).extend(now, role, entries, is_last)
     return changes
 
 
@@ -129,21 +129,21 @@ def _check(governance: Governance, file: str, role: str) -> None:
         raise InputError(f"{role} may not declare {file} alone: that is for {may[0]}, who is accountable")
 
 
-def _changes(known: Mapping[str, str | None], home: Path) -> list[Change]:
+def _changes(declared: Mapping[str, str | None], home: Path) -> list[Change]:
     texts = {name: _text(home / name) for name in sorted(FILES)}
-    return [Change(name, known.get(name), text) for name, text in texts.items() if text != known.get(name)]
+    return [Change(name, declared.get(name), text) for name, text in texts.items() if text != declared.get(name)]
 
 
 def _declared(records: pl.DataFrame) -> dict[str, str | None]:
     """By file, the text that was declared last; null where it was removed."""
-    mine = records.filter(pl.col("activity").is_in(sorted(set(FILES.values())))).select("sequence", "details")
-    said = map(json.loads, mine.sort("sequence")["details"])
-    return {each["file"]: each["text"] for each in said}
+    declarations = records.filter(pl.col("activity").is_in(sorted(set(FILES.values())))).select("sequence", "details")
+    details = map(json.loads, declarations.sort("sequence")["details"])
+    return {detail["file"]: detail["text"] for detail in details}
 
 
-def _governance(known: Mapping[str, str | None], path: Path) -> Governance:
+def _governance(declared: Mapping[str, str | None], path: Path) -> Governance:
     """The rules as declared last; as they are where they never were."""
-    return Governance.of(path, known[path.name] or "") if path.name in known else Governance.read(path)
+    return Governance.of(path, declared[path.name] or "") if path.name in declared else Governance.read(path)
 
 
 def _text(path: Path) -> str | None:

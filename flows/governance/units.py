@@ -34,19 +34,19 @@ def _volumes(chain: Source, target: str, before: date) -> pl.DataFrame:
     return in_units(volumes, chain.stores, Money.of(chain, target).units(before), ["volume"])
 
 
-def chosen(found: Members, names: Sequence[str], stores: pl.DataFrame) -> Members:
+def chosen(unit_stores: Members, names: Sequence[str], stores: pl.DataFrame) -> Members:
     """The named units in the order they were found; the name of a target is its model of the whole chain.
 
     Raises NotKnownError for a name that is none.
     """
-    every = {unit.name: unit for unit in found}
-    targets = {unit.target for unit in found} - set(every)
+    every = {unit.name: unit for unit in unit_stores}
+    targets = {unit.target for unit in unit_stores} - set(every)
     unknown = [name for name in names if name not in every and name not in targets]
     if unknown:
         raise NotKnownError(f"no unit {listed(unknown)}: expected {listed([*every, *sorted(targets)])}")
-    whole = tuple(stores["store_id"].sort())
-    ours = {Unit(name, name, None, STANDARD, ""): whole for name in TARGETS if name in targets and name in names}
-    return {**ours, **{unit: ids for unit, ids in found.items() if unit.name in names}}
+    all_stores = tuple(stores["store_id"].sort())
+    ours = {Unit(name, name, None, STANDARD, ""): all_stores for name in TARGETS if name in targets and name in names}
+    return {**ours, **{unit: ids for unit, ids in unit_stores.items() if unit.name in names}}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -28,12 +28,12 @@ def settle(lake: Lake, default: int | None = None) -> list[str]:
     if "day_starts" not in stores.columns:
         stores = stores.with_columns(day_starts=pl.lit(None, TABLES["stores"]["day_starts"].dtype))
     learned = learned_day_starts(lake.scan_or_empty("hours").collect(), _recent(lake)).rename({"day_starts": "learned"})
-    known = stores.join(learned, on="store_id", how="left")
-    wanted = pl.col("learned") if default is None else pl.lit(default, pl.Int8)
-    new = known.filter(pl.col("day_starts").is_null(), wanted > 0).with_columns(day_starts=wanted.cast(pl.Int8))
+    rows = stores.join(learned, on="store_id", how="left")
+    start = pl.col("learned") if default is None else pl.lit(default, pl.Int8)
+    new = rows.filter(pl.col("day_starts").is_null(), start > 0).with_columns(day_starts=start.cast(pl.Int8))
     if new.height:
         lake.upsert("stores", new.select(stores.columns))
-    late = known.filter(pl.col("day_starts") > 0, pl.col("learned") > pl.col("day_starts"))
+    late = rows.filter(pl.col("day_starts") > 0, pl.col("learned") > pl.col("day_starts"))
     return [*_started(new), *_crossed(late)]
 
 

@@ -78,30 +78,30 @@ def ingest_table(
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
-    spec, found = TABLES[table], table_files.find(paths)
+    spec, files = TABLES[table], table_files.find(paths)
     zones = _zones(lake) if spec is not STORES else None
-    faults, good, collapsed, told = [], 0, 0, []
-    came: dict[str, set[str]] = {"local": set(), "utc": set()}
+    faults, good, collapsed, messages = [], 0, 0, []
+    stores_by_clock: dict[str, set[str]] = {"local": set(), "utc": set()}
     with Staging(table, lake.root.parent) as staged:
-        for path in found:
+        for path in files:
             frame = table_files.read(path)
-            each = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
+            conformed = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
             if spec.clocks:
-                came[_clock_of(frame, spec)].update(each.rows["store_id"].unique())
-            staged.add(each.rows.select(each.given))
-            faults.append(each.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
-            good, collapsed = good + each.rows.height, collapsed + each.collapsed
+                stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
+            staged.add(conformed.rows.select(conformed.given))
+            faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
+            good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
         cells = pl.concat(faults)
         listed = _refuse(lake, table, cells, skip_bad and good > 0)
         if spec is STORES:
-            told = _move_stores(lake, staged, resettle)
-        for clock, stores in came.items():
+            messages = _move_stores(lake, staged, resettle)
+        for clock, stores in stores_by_clock.items():
             if stores:
                 moves.note_clocks(lake, table, sorted(stores), clock)
-        report = _upsert(lake, table, found, staged, cells, listed)
+        report = _upsert(lake, table, files, staged, cells, listed)
     derived = _derived(lake) if spec is STORES else []
     starts = settle(lake, day_starts) if table in ("stores", "hours", "demand") else []
-    return replace(report, rows_collapsed=collapsed, summary=[*told, *derived, *starts])
+    return replace(report, rows_collapsed=collapsed, summary=[*messages, *derived, *starts])
 
 
 def ingest_pos(
@@ -123,45 +123,45 @@ def ingest_pos(
     of these hours. `now` is when the files are ingested. `changes` come before the choices of the mapping. What is
     refused, written and raised is otherwise as in `ingest_table`.
     """
-    mapping, found, zones = read_mapping(mapping_path).with_changes(changes), table_files.find(paths), _zones(lake)
+    mapping, files, zones = read_mapping(mapping_path).with_changes(changes), table_files.find(paths), _zones(lake)
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
-    parts = [read_export(path, mapping) for path in found]
+    parts = [read_export(path, mapping) for path in files]
     if any(part.schema != parts[0].schema for part in parts):
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones, now)
-    kept = _by_file(lines.kept, starts)
-    _refuse_repeats(kept, found, mapping)
+    kept_lines = _by_file(lines.kept, starts)
+    _refuse_repeats(kept_lines, files, mapping)
     counted = count_lines(lines, mapping.priced)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
-    cells = refused.select(pl.Series("file", list(map(str, found))).gather(refused["file"]), pl.exclude("file"))
+    cells = refused.select(pl.Series("file", list(map(str, files))).gather(refused["file"]), pl.exclude("file"))
     listed = _refuse(lake, "pos", cells, skip_bad and conformed is not None)
     if conformed is None:
-        raise InputError(f"pos: no line of {len(found)} files counts; check the mapping's drop rules")
+        raise InputError(f"pos: no line of {len(files)} files counts; check the mapping's drop rules")
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
     read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
-    kept = kept if mapping.priced else without_prices(kept)
-    described = pos_sources.described(found, kept, read, mapping, now or datetime.now(UTC))
-    done, told = _keep(lake, described, kept, mapping, replace_hours)
-    report = _report("demand", found, done, cells, listed)
-    summary = [*summary_lines(counted.summary), *told.lines(), *settle(lake, day_starts)]
-    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(told)})
+    kept_lines = kept_lines if mapping.priced else without_prices(kept_lines)
+    described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
+    upserted, line_report = _keep(lake, described, kept_lines, mapping, replace_hours)
+    report = _report("demand", files, upserted, cells, listed)
+    summary = [*summary_lines(counted.summary), *line_report.lines(), *settle(lake, day_starts)]
+    return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(line_report)})
 
 
 def _keep(
-    lake: Lake, described: pl.DataFrame, kept: pl.DataFrame, mapping: Mapping, replace_hours: bool
+    lake: Lake, described: pl.DataFrame, kept_lines: pl.DataFrame, mapping: Mapping, replace_hours: bool
 ) -> tuple[Upserted, PosReport]:
     """Stores the lines of files, and with them demand; what became of its rows, and of the lines of other files."""
     with pos_lines.writing(lake) as finished:
-        change = pos_sources.arrival(lake, described, kept, replace_hours)
-        done = pos_lines.apply(lake, change)
+        change = pos_sources.arrival(lake, described, kept_lines, replace_hours)
+        demand = pos_lines.apply(lake, change)
     names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
-    told = PosReport.of(described, change, done, names, finished, mapping)
-    return Upserted(done.taken, done.replaced, done.unchanged, done.version), told
+    report = PosReport.of(described, change, demand, names, finished, mapping)
+    return Upserted(demand.taken, demand.replaced, demand.unchanged, demand.version), report
 
 
 def _derived(lake: Lake) -> list[str]:
@@ -219,15 +219,15 @@ def _by_file(rows: pl.DataFrame, starts: pl.Series) -> pl.DataFrame:
     return rows.with_columns(pl.col("row") - starts.gather(file), file=file)
 
 
-def _refuse_repeats(kept: pl.DataFrame, found: Sequence[Path], mapping: Mapping) -> None:
+def _refuse_repeats(kept_lines: pl.DataFrame, files: Sequence[Path], mapping: Mapping) -> None:
     """Raises InputError where two files hold the same line, with the files and the first such line."""
-    repeated = repeated_lines(kept)
+    repeated = repeated_lines(kept_lines)
     if repeated.is_empty():
         return
     line = repeated.row(0, named=True)
     equal = repeated.join(repeated.head(1), on=LINE, how="semi", nulls_equal=True).unique("file", maintain_order=True)
-    example = " and ".join(f"row {row} of {found[file]}" for row, file in equal.select("row", "file").rows()[:2])
-    paths = [str(found[file]) for file in repeated["file"].unique().sort()]
+    example = " and ".join(f"row {row} of {files[file]}" for row, file in equal.select("row", "file").rows()[:2])
+    paths = [str(files[file]) for file in repeated["file"].unique().sort()]
     more = f" and {len(paths) - 5} more" if len(paths) > 5 else ""
     count = repeated.select(LINE).n_unique()
     raise InputError(
@@ -248,21 +248,21 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
 
 
 def _upsert(
-    lake: Lake, table: str, found: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
+    lake: Lake, table: str, files: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
 ) -> IngestReport:
-    return _report(table, found, lake.upsert(table, rows), cells, listed)
+    return _report(table, files, lake.upsert(table, rows), cells, listed)
 
 
-def _report(table: str, found: list[Path], done: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
+def _report(table: str, files: list[Path], upsert: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
     return IngestReport(
         table=table,
-        files=[str(path) for path in found],
-        rows_taken=done.taken,
-        rows_replaced=done.replaced,
-        rows_unchanged=done.unchanged,
+        files=[str(path) for path in files],
+        rows_taken=upsert.taken,
+        rows_replaced=upsert.replaced,
+        rows_unchanged=upsert.unchanged,
         rows_collapsed=0,
         rows_refused=refused_rows.count_rows(cells),
         refused=refused_rows.count_reasons(cells),
         refused_file=str(listed) if listed else None,
-        version=done.version,
+        version=upsert.version,
     )

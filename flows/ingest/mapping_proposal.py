@@ -49,18 +49,18 @@ def guess_pos(lake: Lake, paths: Sequence[Path | str], out: Path | None = None) 
     """
     if out is not None and out.exists():
         raise InputError(f"{out}: is there already; give --mapping another file, or move this one away")
-    found = table_files.find(paths)
+    files = table_files.find(paths)
     stores = lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
-    layout = sniff(found[0])
-    export = table_files.read(found[0], layout.get("delimiter", ","), layout.get("encoding", "utf-8"),
+    layout = sniff(files[0])
+    export = table_files.read(files[0], layout.get("delimiter", ","), layout.get("encoding", "utf-8"),
                         layout.get("skip_lines", 0), layout.get("sheet"))  # fmt: skip
     if export.is_empty():
-        raise InputError(f"{found[0]}: found no lines, expected at least one")
+        raise InputError(f"{files[0]}: found no lines, expected at least one")
     guess = guess_mapping(export, stores["store_id"].to_list() if stores is not None else [])
     guess.settings = {**layout, **guess.settings}
-    lines = _read(guess, found, stores)
+    lines = _read(guess, files, stores)
     proposal = Proposal(
-        guess.shape, guess.settings, guess.doubts, to_toml(guess, found[0].name), lines, str(out) if out else None
+        guess.shape, guess.settings, guess.doubts, to_toml(guess, files[0].name), lines, str(out) if out else None
     )
     if out is not None:
         with drafted(out) as draft:
@@ -68,7 +68,7 @@ def guess_pos(lake: Lake, paths: Sequence[Path | str], out: Path | None = None) 
     return proposal
 
 
-def _read(guess: Guess, found: Sequence[Path], stores: pl.DataFrame | None) -> list[dict[str, Any]]:
+def _read(guess: Guess, files: Sequence[Path], stores: pl.DataFrame | None) -> list[dict[str, Any]]:
     """The first lines as the mapping reads them; adds doubts about files and lines that it does not read."""
     try:
         mapping = Mapping.of(guess.settings)
@@ -76,7 +76,7 @@ def _read(guess: Guess, found: Sequence[Path], stores: pl.DataFrame | None) -> l
         guess.doubts.append(str(error))
         return []
     parts = []
-    for path in found:
+    for path in files:
         try:
             parts.append(read_export(path, mapping))
         except InputError as error:
@@ -93,22 +93,22 @@ def _read(guess: Guess, found: Sequence[Path], stores: pl.DataFrame | None) -> l
 
 def _zones(guess: Guess, export: pl.DataFrame, mapping: Mapping, stores: pl.DataFrame | None) -> pl.DataFrame:
     """The stores' zones; a store that is not known is shown on the clock of the file."""
-    named = (
+    store_ids = (
         export[mapping.columns.store].cast(pl.String).str.strip_chars()
         if mapping.columns.store
         else pl.Series([mapping.store_id])
     )
-    known = stores if stores is not None else pl.DataFrame(schema={"store_id": pl.String, "timezone": pl.String})
-    strange = named.drop_nulls().unique().sort().to_frame("store_id").join(known, on="store_id", how="anti")
+    store_zones = stores if stores is not None else pl.DataFrame(schema={"store_id": pl.String, "timezone": pl.String})
+    strange = store_ids.drop_nulls().unique().sort().to_frame("store_id").join(store_zones, on="store_id", how="anti")
     if strange.is_empty():
-        return known
+        return store_zones
     names = [mapping.timezone] if mapping.timezone else ["UTC"]
     if mapping.columns.timezone:
         names = export[mapping.columns.timezone].drop_nulls().cast(pl.String).mode().to_list() or names
     zone = time_zones.known(names).get(str(names[0]), "UTC")
     listed = ", ".join(strange["store_id"].head(3)) + (" and others" if strange.height > 3 else "")
     guess.doubts.append(f"store {listed} is not in stores: ingest stores first; times are shown in {zone}")
-    return pl.concat([known, strange.with_columns(timezone=pl.lit(zone))], how="vertical_relaxed")
+    return pl.concat([store_zones, strange.with_columns(timezone=pl.lit(zone))], how="vertical_relaxed")
 
 
 def _doubt_refused(guess: Guess, read: Lines) -> None:

@@ -127,9 +127,9 @@ def _follow(lake: Lake, entry: Mapping[str, Any], before: int | None, version: i
     size = -(-len(entry["stores"]) // (1 + entry["lines"] // BLOCK_LINES)) or 1
     blocks = [entry["stores"][first : first + size] for first in range(0, len(entry["stores"]), size)]
     counted = [_recounted(lake, {**entry, "stores": stores}, before, version) for stores in blocks or [[]]]
-    done = _write_demand(lake, Recount.joined(counted))
+    demand_change = _write_demand(lake, Recount.joined(counted))
     _write_sources(lake, entry, before, version)
-    return done
+    return demand_change
 
 
 def _recounted(lake: Lake, entry: Mapping[str, Any], before: int | None, version: int | None) -> Recount:
@@ -138,10 +138,10 @@ def _recounted(lake: Lake, entry: Mapping[str, Any], before: int | None, version
     window, step = dates | {day + DAY for day in dates} | {day - DAY for day in dates}, 1
     while True:
         earlier, later = (_window(lake, entry, dates, window, number) for number in (before, version))
-        found = recount(earlier, later, window)
-        if not found.reach:
-            return found
-        window |= {day + n * DAY for day in found.reach for n in range(-step, step + 1)}
+        counted = recount(earlier, later, window)
+        if not counted.reach:
+            return counted
+        window |= {day + n * DAY for day in counted.reach for n in range(-step, step + 1)}
         step *= 2
 
 
@@ -150,9 +150,9 @@ def _window(
 ) -> pl.DataFrame:
     lines = LAKE["pos_lines"].empty()
     if version is not None and version >= 0:
-        wanted = pl.col("date").is_in(sorted(window)) & pl.col("store_id").is_in(entry["stores"])
+        condition = pl.col("date").is_in(sorted(window)) & pl.col("store_id").is_in(entry["stores"])
         try:
-            lines = stored_lines(lake, wanted, version)
+            lines = stored_lines(lake, condition, version)
         except NotKnownError:  # `daypart maintain` removed that version
             lines = LAKE["pos_lines"].empty()
     changed = pl.col("source").is_in(entry["touched"]) & pl.col("date").is_in(sorted(dates))

@@ -33,24 +33,24 @@ class PosReport:
     numbered: bool
 
     @classmethod
-    def of(cls, files: pl.DataFrame, change: LineChange, done: DemandChange, names: dict[str, str], finished: int,
+    def of(cls, files: pl.DataFrame, change: LineChange, demand: DemandChange, names: dict[str, str], finished: int,
            mapping: Mapping) -> Self:  # fmt: skip
         """The report of one call, whose files are `described`; `names` are of all sources."""
-        others = set(done.shared["source"]) - set(files["source"])
+        other_sources = set(demand.shared["source"]) - set(files["source"])
         return cls(
             sources=files["source"].to_list(),
-            lines_once=done.shared.select(SAME_LINE).n_unique() if done.shared.height else 0,
-            held_by=sorted(names.get(source, source) for source in others),
+            lines_once=demand.shared.select(SAME_LINE).n_unique() if demand.shared.height else 0,
+            held_by=sorted(names.get(source, source) for source in other_sources),
             lines_replaced=change.removed.height,
-            hours_removed=done.emptied,
-            hours_unexplained=done.unexplained,
+            hours_removed=demand.emptied,
+            hours_unexplained=demand.unexplained,
             finished=finished,
             numbered=_numbers_tickets(mapping),
         )
 
     def lines(self) -> list[str]:
         """The same for people; nothing where there is nothing to say."""
-        told = [
+        entries = [
             (self.finished, f"finished {self.finished} interrupted change of lines"),
             (self.lines_replaced, f"{self.lines_replaced:,} earlier lines replaced"),
             (self.lines_once, f"{self.lines_once:,} lines counted once that {self._holders()} too"),
@@ -58,7 +58,7 @@ class PosReport:
             (self.hours_removed, f"{self.hours_removed:,} store-hours removed, as no file holds a line of them"),
             (self.hours_unexplained, f"{self.hours_unexplained:,} store-hours {UNEXPLAINED}"),
         ]  # fmt: skip
-        return [line for is_told, line in told if is_told]
+        return [line for is_told, line in entries if is_told]
 
     def _holders(self) -> str:
         more = f" and {len(self.held_by) - MOST_NAMES} more" if len(self.held_by) > MOST_NAMES else ""

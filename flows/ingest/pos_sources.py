@@ -54,36 +54,36 @@ def described(
         ingested_utc=pl.lit(at, pl.Datetime("us")),
         taken_back_utc=pl.lit(None, pl.Datetime("us")),
     )  # fmt: skip
-    held = lines.group_by(file=pl.col("file").cast(pl.Int64)).agg(
+    file_spans = lines.group_by(file=pl.col("file").cast(pl.Int64)).agg(
         lines_kept=pl.len().cast(pl.Int64),
         first_hour_local=pl.col("hour_local").min(),
         last_hour_local=pl.col("hour_local").max(),
         stores=pl.col("store_id").unique().sort(),
     )
-    joined = files.join(held, on="file", how="left", maintain_order="left", validate="1:1")
+    joined = files.join(file_spans, on="file", how="left", maintain_order="left", validate="1:1")
     names = joined["stores"].to_list()
     texts = pl.Series("stores", [json.dumps(ids or []) for ids in names], pl.String())
     return joined.with_columns(texts, pl.col("lines_kept").fill_null(0))
 
 
-def arrival(lake: Lake, files: pl.DataFrame, kept: pl.DataFrame, replace_hours: bool) -> LineChange:
-    """What the lines of a call change: `files` as `described`, `kept` with the number of their `file`, in order.
+def arrival(lake: Lake, files: pl.DataFrame, kept_lines: pl.DataFrame, replace_hours: bool) -> LineChange:
+    """What the lines of a call change: `files` as `described`, `kept_lines` with the number of their `file`, in order.
 
     A file replaces the lines that it brought before, and what a file of its name brought before (`_of_name`). With
     `replace_hours` it replaces all lines of its store-hours instead, whatever their source.
     """
     sources = files.unique("source", keep="last", maintain_order=True)
     of_file = files.select("file", "source").join(sources.select("file"), on="file", how="semi")
-    placed = with_occurrence(kept).join(of_file, on="file", how="inner", maintain_order="left")
+    placed = with_occurrence(kept_lines).join(of_file, on="file", how="inner", maintain_order="left")
     lines = placed.with_columns(date=pl.col("at_local").dt.date()).select(LAKE["pos_lines"].empty().columns)
     lines = lines.cast({"row": pl.Int64, "occurrence": pl.Int64})
     stored = stored_sources(lake)
-    own = _of_sources(lake, stored.filter(pl.col("source").is_in(sources["source"].implode())))
-    others = _of_hours(lake, lines) if replace_hours else _of_name(lake, stored, sources, lines)
-    going = pl.concat([own, others]).unique(["source", "date", "store_id", "row"], maintain_order=True)
+    own_lines = _of_sources(lake, stored.filter(pl.col("source").is_in(sources["source"].implode())))
+    other_lines = _of_hours(lake, lines) if replace_hours else _of_name(lake, stored, sources, lines)
+    going = pl.concat([own_lines, other_lines]).unique(["source", "date", "store_id", "row"], maintain_order=True)
     added = lines.join(going, on=lines.columns, how="anti", nulls_equal=True)
     removed = going.join(lines, on=lines.columns, how="anti", nulls_equal=True)
-    less, forgotten = _lessened(stored, sources, others)
+    less, forgotten = _lessened(stored, sources, other_lines)
     columns = [name for name in POS_SOURCES if name != "lines_version"]
     since = pl.concat([sources.select(columns), less.select(columns)])
     return LineChange(added, removed, since, pl.concat([lines, going]), forgotten)
@@ -113,8 +113,8 @@ def take_back(lake: Lake, name: str, now: datetime) -> TakenBack:
                 "give the right demand of its hours with `daypart ingest demand`"
             )
         since = source.drop("lines_version").with_columns(taken_back_utc=pl.lit(at, pl.Datetime("us")))
-        done = pos_lines.apply(lake, LineChange(lines.clear(), lines, since, lines))
-    return TakenBack(row, lines.height, done, gone_before)
+        demand_change = pos_lines.apply(lake, LineChange(lines.clear(), lines, since, lines))
+    return TakenBack(row, lines.height, demand_change, gone_before)
 
 
 def _sha256(path: Path) -> str:
@@ -135,8 +135,8 @@ def _of_hours(lake: Lake, lines: pl.DataFrame) -> pl.DataFrame:
     """The stored lines, of all sources, in the store-hours of the lines."""
     if lines.is_empty():
         return lines
-    wanted = pl.col("date").is_in(lines["date"].unique().to_list())
-    stored = stored_lines(lake, wanted & pl.col("store_id").is_in(lines["store_id"].unique().to_list()))
+    on_dates = pl.col("date").is_in(lines["date"].unique().to_list())
+    stored = stored_lines(lake, on_dates & pl.col("store_id").is_in(lines["store_id"].unique().to_list()))
     return stored.join(lines, on=["store_id", "hour_utc"], how="semi")
 
 
@@ -155,9 +155,9 @@ def _of_name(lake: Lake, stored: pl.DataFrame, sources: pl.DataFrame, lines: pl.
     )  # fmt: skip
     old = _of_sources(lake, earlier)
     spans = lines.group_by(new="source", store_id="store_id").agg(SPAN)
-    held = old.group_by("source", "store_id").agg(SPAN)
+    old_spans = old.group_by("source", "store_id").agg(SPAN)
     pairs = earlier.select("source", "new").join(spans, on="new")
-    pairs = pairs.join(held, on=["source", "store_id"], how="left", suffix="_held")
+    pairs = pairs.join(old_spans, on=["source", "store_id"], how="left", suffix="_held")
     meets = (pl.col("first") <= pl.col("last_held")) & (pl.col("last") >= pl.col("first_held"))
     within = (pl.col("first") >= pl.col("first_held")) & (pl.col("last") <= pl.col("last_held"))
     pairs = pairs.with_columns(
@@ -171,36 +171,36 @@ def _of_name(lake: Lake, stored: pl.DataFrame, sources: pl.DataFrame, lines: pl.
 
 
 def _lessened(
-    stored: pl.DataFrame, sources: pl.DataFrame, others: pl.DataFrame
+    stored: pl.DataFrame, sources: pl.DataFrame, other_lines: pl.DataFrame
 ) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The rows of the other sources that lose lines, and those that lose all of them."""
-    lost = others.group_by("source").agg(lost=pl.len().cast(pl.Int64))
-    losing = stored.join(lost, on="source").join(sources, on="source", how="anti")
-    left = losing.with_columns(pl.col("lines_kept") - pl.col("lost"))
-    return left.filter(pl.col("lines_kept") > 0), tuple(left.filter(pl.col("lines_kept") <= 0)["source"])
+    lost_counts = other_lines.group_by("source").agg(lost=pl.len().cast(pl.Int64))
+    losing = stored.join(lost_counts, on="source").join(sources, on="source", how="anti")
+    remaining = losing.with_columns(pl.col("lines_kept") - pl.col("lost"))
+    return remaining.filter(pl.col("lines_kept") > 0), tuple(remaining.filter(pl.col("lines_kept") <= 0)["source"])
 
 
 def _named(stored: pl.DataFrame, name: str) -> pl.DataFrame:
     """The one source of that name or hash. Raises InputError."""
     path = pl.col("name")
     by_hash = pl.col("sha256").str.starts_with(name) if len(name) >= LEAST_CHARACTERS else pl.lit(value=False)
-    whole = stored.filter((path == name) | (path == str(Path(name).absolute())) | by_hash)
-    found = whole if whole.height else stored.filter(path.str.ends_with(f"/{name}"))
-    held = found.filter(pl.col("taken_back_utc").is_null())
-    if held.height == 1:
-        return held
-    if held.height:
-        hashes = ", ".join(f"{row['source']} ({row['name']})" for row in held.head(5).to_dicts())
-        raise InputError(f"{name!r} names {held.height} sources; give the hash of one: {hashes}")
-    if found.height:
-        at = str(found["taken_back_utc"].max())[:16]
+    exact_matches = stored.filter((path == name) | (path == str(Path(name).absolute())) | by_hash)
+    matches = exact_matches if exact_matches.height else stored.filter(path.str.ends_with(f"/{name}"))
+    active_rows = matches.filter(pl.col("taken_back_utc").is_null())
+    if active_rows.height == 1:
+        return active_rows
+    if active_rows.height:
+        hashes = ", ".join(f"{row['source']} ({row['name']})" for row in active_rows.head(5).to_dicts())
+        raise InputError(f"{name!r} names {active_rows.height} sources; give the hash of one: {hashes}")
+    if matches.height:
+        at = str(matches["taken_back_utc"].max())[:16]
         raise InputError(f"{name!r} was taken back at {at} UTC; `daypart sources` lists what is held")
     raise InputError(f"{name!r} names no source; `daypart sources` lists the {stored.height} that there are")
 
 
-def _gone_before(lake: Lake, source: Mapping[str, Any], found: int) -> str | None:
+def _gone_before(lake: Lake, source: Mapping[str, Any], line_count: int) -> str | None:
     """The date before which lines of a source are removed; null where it has them all."""
-    if found >= source["lines_kept"]:
+    if line_count >= source["lines_kept"]:
         return None
     oldest = min(table_upkeep.partitions(lake, "pos_lines"), default=None)
     return None if oldest is None else str(oldest.isoformat())

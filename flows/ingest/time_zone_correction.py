@@ -29,14 +29,14 @@ def moved_stores(lake: Lake, stores: pl.DataFrame) -> pl.DataFrame:
     """Those of the stores (store_id, timezone) with another zone than is stored, and rows: with `stored_zone`."""
     if not lake.exists("stores"):
         return stores.select("store_id", "timezone", stored_zone="timezone").clear()
-    known = lake.scan("stores").select("store_id", stored_zone="timezone").collect()
-    changed = stores.join(known, on="store_id", validate="1:1").filter(pl.col("timezone") != pl.col("stored_zone"))
+    zones = lake.scan("stores").select("store_id", stored_zone="timezone").collect()
+    changed = stores.join(zones, on="store_id", validate="1:1").filter(pl.col("timezone") != pl.col("stored_zone"))
     if changed.is_empty():
         return changed.select("store_id", "timezone", "stored_zone")
     ids = pl.col("store_id").is_in(changed["store_id"].to_list())
     tables = [name for name in (*MOVED, "pos_lines") if lake.exists(name)]
-    held = [lake.scan(name).filter(ids).select("store_id").unique().collect() for name in tables]
-    with_rows = changed.join(pl.concat([changed.select("store_id").clear(), *held]), on="store_id", how="semi")
+    store_ids = [lake.scan(name).filter(ids).select("store_id").unique().collect() for name in tables]
+    with_rows = changed.join(pl.concat([changed.select("store_id").clear(), *store_ids]), on="store_id", how="semi")
     return with_rows.select("store_id", "timezone", "stored_zone").sort("store_id")
 
 
@@ -154,15 +154,15 @@ def _summed(demand: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     stored = demand.select(*HOUR_KEY, stored_sales="sales")
     sums = sums.join(stored, on=HOUR_KEY, how="left", validate="1:1")
     sums = sums.with_columns(sales=pl.coalesce("sales", "stored_sales")).drop("stored_sales")
-    others = demand.filter(~pl.col("counted")).join(sums, on=HOUR_KEY, how="anti").select(sums.columns)
-    return pl.concat([others, sums])
+    uncounted = demand.filter(~pl.col("counted")).join(sums, on=HOUR_KEY, how="anti").select(sums.columns)
+    return pl.concat([uncounted, sums])
 
 
 def _difference(spec: LakeTable, stored: pl.DataFrame, moved: pl.DataFrame) -> Edit:
     """The edit that makes the moved rows of the stored ones."""
     columns = stored.columns
-    gone = stored.join(moved, on=columns, how="anti", nulls_equal=True)
-    return Edit(spec.conformed(gone), moved.join(stored, on=columns, how="anti", nulls_equal=True))
+    removed_rows = stored.join(moved, on=columns, how="anti", nulls_equal=True)
+    return Edit(spec.conformed(removed_rows), moved.join(stored, on=columns, how="anti", nulls_equal=True))
 
 
 def _instants(lake: Lake, table: str, ids: pl.Expr) -> pl.DataFrame:

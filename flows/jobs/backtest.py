@@ -78,25 +78,25 @@ def backtest(
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)
     members = units.members(records, portfolio, dict.fromkeys(chosen, span.start))
-    made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
+    unit_recipes = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
     for target in chosen:
         _check(records, target, span, origins)
     records = records.until(span.end)
-    told, importance, bands = [], [], []
+    target_rows, importance, bands = [], [], []
     for target in chosen:
-        mine = {unit: ids for unit, ids in members.items() if unit.target == target}
-        rows, models = _rolled(records, mine, made, span, origins, progress)
-        told.append(rows)
+        target_members = {unit: ids for unit, ids in members.items() if unit.target == target}
+        rows, models = _rolled(records, target_members, unit_recipes, span, origins, progress)
+        target_rows.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
-    rows = pl.concat(told).sort(ORDER)
+    rows = pl.concat(target_rows).sort(ORDER)
     if out is not None:
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
     scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
     hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
-    lineage = _lineage(made, span, origins, reads)
+    lineage = _lineage(unit_recipes, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
@@ -106,42 +106,42 @@ def backtest(
 
 
 def _rolled(
-    records: Records, members: units.Members, made: Mapping[Unit, Recipe], span: Span, origins: list[date],
+    records: Records, members: units.Members, unit_recipes: Mapping[Unit, Recipe], span: Span, origins: list[date],
     progress: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
     """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
-    told, models = [], dict[str, Model]()
+    unit_rows, models = [], dict[str, Model]()
     sums = chain_sums(records, next(iter(members)).target, origins[-1])
     for unit, ids in members.items():
         segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
-        rows, own = rolling.backtest(
-            records, unit.target, made[unit], origins, span.retrain_every_days,
+        rows, unit_models = rolling.backtest(
+            records, unit.target, unit_recipes[unit], origins, span.retrain_every_days,
             lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
         )  # fmt: skip
-        told.append(rows)
-        models |= own
-    return pl.concat(told).sort(ORDER), models
+        unit_rows.append(rows)
+        models |= unit_models
+    return pl.concat(unit_rows).sort(ORDER), models
 
 
 def _importance(models: Mapping[str, Model]) -> pl.DataFrame:
     """That of the latest models of one target; the mean over its units."""
     last = max(model.as_of for model in models.values())
-    found = [model.importance() for model in models.values() if model.as_of == last]
-    if len(found) == 1:
-        return found[0]
+    gains = [model.importance() for model in models.values() if model.as_of == last]
+    if len(gains) == 1:
+        return gains[0]
     by = ["target", "member", "feature"]
-    return pl.concat(found).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(found))
+    return pl.concat(gains).group_by(by, maintain_order=True).agg(pl.col("gain_share").sum() / len(gains))
 
 
 def _lineage(
-    made: Mapping[Unit, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
+    unit_recipes: Mapping[Unit, Recipe], span: Span, origins: list[date], reads: Mapping[str, int]
 ) -> dict[str, object]:
-    """Where the figures come from, as the report tells it; `made` has each unit's recipe."""
-    recipes = {f"recipe of {_of(unit)}": recipe.model_dump(mode="json") for unit, recipe in made.items()}
+    """Where the figures come from, as the report tells it; `unit_recipes` has each unit's recipe."""
+    recipes = {f"recipe of {_of(unit)}": recipe.model_dump(mode="json") for unit, recipe in unit_recipes.items()}
     return {
         "origins": f"{origins[0]} to {origins[-1]}, every {span.every_days} days",
         "retrained": f"every {span.retrain_every_days} days",
-        "weather": next(iter(made.values())).weather,
+        "weather": next(iter(unit_recipes.values())).weather,
         "tables read (Delta version)": reads,
         **recipes,
     }
@@ -165,10 +165,10 @@ def _coverage(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFr
     """How often the bands of one target's dayparts and days held what came: target, level, coverage."""
     levels: tuple[Level, ...] = ("daypart", "day")
     cells = {level: rolling.at_level(rows, models, stores, level) for level in levels}
-    named = {"daypart": cells["daypart"].drop_nulls("daypart"), "day": cells["day"]}
+    scored_cells = {"daypart": cells["daypart"].drop_nulls("daypart"), "day": cells["day"]}
     return pl.concat(
-        accuracy.band_score(known, by=["target"]).select("target", pl.lit(level).alias("level"), "coverage")
-        for level, known in named.items()
+        accuracy.band_score(level_cells, by=["target"]).select("target", pl.lit(level).alias("level"), "coverage")
+        for level, level_cells in scored_cells.items()
     )
 
 

@@ -36,8 +36,8 @@ class Card:
 
 def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> None:
     """Writes the card of a model that was just trained, gated and recorded as a run."""
-    judged = workshop.judged(model)
-    origin = made.Origin(chain.versions, workshop.first, chain.stores, judged, workshop.samples, verdict)
+    backtest_rows = workshop.judged(model)
+    origin = made.Origin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
     card_files.keep(registry.settings, run, made.card(unit, model, origin))
 
 
@@ -57,11 +57,11 @@ def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, 
             f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
             "one for the next version"
         )
-    found = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
+    model_card = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
     if out is not None:
         with drafted(out) as draft:
-            draft.write_text(_page(found) if out.suffix.lower() == ".html" else found.text, encoding="utf-8")
-    return found
+            draft.write_text(_page(model_card) if out.suffix.lower() == ".html" else model_card.text, encoding="utf-8")
+    return model_card
 
 
 def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> str:
@@ -87,8 +87,8 @@ def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> 
 def _records(lake: Lake, unit: str, version: int) -> pl.DataFrame:
     """Audit records of a version, in order."""
     records = Audit(lake).records().filter(pl.col("unit") == unit)
-    mine = [json.loads(details).get("version") == version for details in records["details"]]
-    return records.filter(pl.Series(mine, dtype=pl.Boolean))
+    is_match = [json.loads(details).get("version") == version for details in records["details"]]
+    return records.filter(pl.Series(is_match, dtype=pl.Boolean))
 
 
 def _told(details: str) -> str:

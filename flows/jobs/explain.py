@@ -69,67 +69,67 @@ class Explained:
     notices: list[str]
 
 
-def explain(lake: Lake, registry: Registry, asked: Asked) -> Explained:
+def explain(lake: Lake, registry: Registry, query: Asked) -> Explained:
     """Takes apart what was published. Raises InputError and NotKnownError where nothing was, or not of that hour.
 
     The forecast is made anew from the versions of the tables that its publication read, by the model of its rows. What
     is not as it was is said: missing versions in a notice, another forecast as a reason of its own.
     """
-    rows = _published(lake, asked)
-    told, version = rows.row(0, named=True), rows["model_version"][0]
+    rows = _published(lake, query)
+    first_row, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    reads = reads_of(lake, registry, [told["target"]], told["origin_date"])
+    reads = reads_of(lake, registry, [first_row["target"]], first_row["origin_date"])
     unread = UNRECORDED if reads is None else "" if are_readable(lake, reads) else REMOVED
     reads = None if unread else reads
     chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
     model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
-    found = _made_anew(chain, model, asked, told["origin_date"])
-    named, notices = reasons(found), [unread] if unread else []
+    rebuilt = _made_anew(chain, model, query, first_row["origin_date"])
+    all_reasons, notices = reasons(rebuilt), [unread] if unread else []
     forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
-    if not found.hours.select(SAME).equals(rows.select(SAME)):
-        anew = float(found.hours["forecast"].sum())
-        gap = forecast - incumbent - sum(each.amount for each in named)
-        named.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
+    if not rebuilt.hours.select(SAME).equals(rows.select(SAME)):
+        anew = float(rebuilt.hours["forecast"].sum())
+        gap = forecast - incumbent - sum(reason.amount for reason in all_reasons)
+        all_reasons.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
         notices.append(f"the published {forecast:,.3f} cannot be made anew: data, model or code are others than then")
-    currency = with_currency(chain.stores.filter(pl.col("store_id") == asked.store))["currency"][0]
-    money = "orders" if told["target"] == "orders" else currency or "sales"
-    shown = replace(found, hours=found.hours.update(rows.select(SAME), on="hour_utc"))
+    currency = with_currency(chain.stores.filter(pl.col("store_id") == query.store))["currency"][0]
+    money = "orders" if first_row["target"] == "orders" else currency or "sales"
+    shown = replace(rebuilt, hours=rebuilt.hours.update(rows.select(SAME), on="hour_utc"))
     return Explained(
-        asked, told["target"], money, told["origin_date"], version, forecast, incumbent, named,
-        sentences(shown, named, asked.label, money), notices,
+        query, first_row["target"], money, first_row["origin_date"], version, forecast, incumbent, all_reasons,
+        sentences(shown, all_reasons, query.label, money), notices,
     )  # fmt: skip
 
 
-def _published(lake: Lake, asked: Asked) -> pl.DataFrame:
+def _published(lake: Lake, query: Asked) -> pl.DataFrame:
     """The rows that are asked for, sorted."""
-    if asked.hour is not None and asked.daypart:
+    if query.hour is not None and query.daypart:
         raise InputError("--hour and --daypart both say which hours: give one of them")
-    if asked.daypart and asked.daypart not in DAYPARTS:
-        raise InputError(f"--daypart is {asked.daypart!r}: expected {', '.join(DAYPARTS)}")
-    check_stores(lake, [asked.store])
-    rows = published(lake, asked.origin, [asked.store])
+    if query.daypart and query.daypart not in DAYPARTS:
+        raise InputError(f"--daypart is {query.daypart!r}: expected {', '.join(DAYPARTS)}")
+    check_stores(lake, [query.store])
+    rows = published(lake, query.origin, [query.store])
     if rows is None:
-        by = f"of origin {asked.origin}" if asked.origin else "yet"
-        raise NotKnownError(f"no forecast of {asked.store} was published {by}: run `daypart forecast` first")
-    known: list[str] = rows["target"].unique().sort().to_list()
-    target = asked.target or known[0]
-    found = rows.filter(asked.within, pl.col("target") == target)
-    if target not in known:
-        raise NotKnownError(f"{target} of {asked.store} was not published; {', '.join(known)} was: choose one of them")
-    if found.is_empty():
+        by = f"of origin {query.origin}" if query.origin else "yet"
+        raise NotKnownError(f"no forecast of {query.store} was published {by}: run `daypart forecast` first")
+    names: list[str] = rows["target"].unique().sort().to_list()
+    target = query.target or names[0]
+    target_rows = rows.filter(query.within, pl.col("target") == target)
+    if target not in names:
+        raise NotKnownError(f"{target} of {query.store} was not published; {', '.join(names)} was: choose one of them")
+    if target_rows.is_empty():
         first, last = rows.select(pl.col("origin_date").first(), pl.col("business_date").last()).row(0)
         raise NotKnownError(
-            f"no forecast of {asked.store} on {asked.day}{' at ' * bool(asked.label)}{asked.label}: the one of origin "
+            f"no forecast of {query.store} on {query.day}{' at ' * bool(query.label)}{query.label}: the one of origin "
             f"{first} runs to {last}; choose a date in it, or another --origin"
         )
-    return found
+    return target_rows
 
 
-def _made_anew(chain: Chain, model: Model, asked: Asked, origin: date) -> Explanation:
-    window = chain.block([asked.store], read_window.since(origin))
-    found = explanation.explain(window, chain.block, chain, model, origin, asked.day).of(asked.within)
-    if found.hours.is_empty():
+def _made_anew(chain: Chain, model: Model, query: Asked, origin: date) -> Explanation:
+    window = chain.block([query.store], read_window.since(origin))
+    rebuilt = explanation.explain(window, chain.block, chain, model, origin, query.day).of(query.within)
+    if rebuilt.hours.is_empty():
         raise NotKnownError(
-            f"{asked.store} has no forecast by the data as it is now, and nothing says what it was then"
+            f"{query.store} has no forecast by the data as it is now, and nothing says what it was then"
         )
-    return found
+    return rebuilt

@@ -45,10 +45,10 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
         return None
     if origin is None:
         origin = max(lake.written("forecasts", "origin_date"), default=None)
-    found = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
+    forecast_rows = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
     if stores:
-        found = found.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
-    frame = found.collect().sort(ORDER)
+        forecast_rows = forecast_rows.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
+    frame = forecast_rows.collect().sort(ORDER)
     return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
 
 
@@ -74,8 +74,8 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     store = ModelStore(lake, registry)
     models = {name: _model(store, name) for name in rows["model_version"].unique()}
     parts = rows.partition_by("target", maintain_order=True)
-    told = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
-    return pl.concat(told).sort(levels.ORDER, nulls_last=True)
+    sums = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
+    return pl.concat(sums).sort(levels.ORDER, nulls_last=True)
 
 
 def _model(store: ModelStore, name: str) -> Model:
@@ -117,13 +117,13 @@ def publish(
         members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(present, day))
         serving = champions(lake, registry, members)
         count(len(serving))
-    targets = list(dict.fromkeys(each.served.model.target for each in serving))
+    targets = list(dict.fromkeys(champion.served.model.target for champion in serving))
     for target in targets:
         check_origin(chain, target, day)
-    for each in serving:
-        check_knows(each, day)
+    for champion in serving:
+        check_knows(champion, day)
     counts: Counter[str] = Counter()
-    served = [each.served for each in serving]
+    served = [champion.served for champion in serving]
     with Staging("forecasts", lake.root.parent) as staged:
         for rows in made(chain, served, day, engine(meter)):
             staged.add(rows)
@@ -159,7 +159,7 @@ def _publication(
 def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
     """The forecast of all stores and targets, block by block."""
     blocks = in_blocks(sorted(chain.stores["store_id"]))
-    sums = holiday_sums(chain, list(dict.fromkeys(each.model.target for each in serving)), origin)
+    sums = holiday_sums(chain, list(dict.fromkeys(served.model.target for served in serving)), origin)
     yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
 
 
@@ -206,11 +206,11 @@ def check_stores(lake: Lake, stores: Sequence[str]) -> None:
     """Raises NotKnownError for a store that is unknown."""
     if not stores:
         return
-    known = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
-    unknown = sorted(set(stores) - known)
+    store_ids = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
+    unknown = sorted(set(stores) - store_ids)
     if unknown:
         raise NotKnownError(
-            f"unknown store {', '.join(unknown)}: the lake has {len(known)} stores; ingest stores first"
+            f"unknown store {', '.join(unknown)}: the lake has {len(store_ids)} stores; ingest stores first"
         )
 
 

@@ -41,8 +41,8 @@ def _undated_days(lake: Lake, versions: Mapping[str, int], days: pl.DataFrame) -
     """By table, one row per store and date that a row without `known_on` touches."""
 
     def undated(table: str) -> pl.LazyFrame:
-        known = table in versions
-        rows = lake.scan(table, versions[table]) if known else pl.LazyFrame(schema=TABLES[table].schema)
+        has_version = table in versions
+        rows = lake.scan(table, versions[table]) if has_version else pl.LazyFrame(schema=TABLES[table].schema)
         return rows.filter(pl.col("known_on").is_null())
 
     schedule = undated("labor").filter(pl.col(SCHEDULED).is_not_null())

@@ -63,9 +63,9 @@ class Publication:
         """Return what a commit has; null for one that published no forecast, or none with its lineage."""
         if KEY not in commit:
             return None
-        kept = json.loads(commit[KEY])
-        targets = {target: TargetLineage(**part) for target, part in kept["targets"].items()}
-        return cls(date.fromisoformat(kept["origin"]), kept["reads"], targets)
+        details = json.loads(commit[KEY])
+        targets = {target: TargetLineage(**part) for target, part in details["targets"].items()}
+        return cls(date.fromisoformat(details["origin"]), details["reads"], targets)
 
 
 def publications(lake: Lake) -> Iterator[tuple[int, Publication]]:
@@ -85,9 +85,9 @@ def reads_of(lake: Lake, registry: Registry, targets: Sequence[str], origin: dat
     The commit says so; where it is of before commits did, or is not in the log any more, the run does. Raises
     NotKnownError where nothing was published.
     """
-    found = next((each for _, each in publications(lake) if each.origin == origin), None)
-    if found is not None:
-        return found.reads
+    publication = next((candidate for _, candidate in publications(lake) if candidate.origin == origin), None)
+    if publication is not None:
+        return publication.reads
     runs = pl.concat(registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets)
     if runs.is_empty():
         return None

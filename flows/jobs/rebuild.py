@@ -47,27 +47,27 @@ def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Mete
     NotKnownError where the origin was never published, or nothing recorded what it read, DaypartError for models or
     data files that are gone or damaged.
     """
-    told = published(lake, origin)
-    if told is None:
+    forecasts = published(lake, origin)
+    if forecasts is None:
         raise NotKnownError(f"no forecast of origin {origin} was published")
-    names = sorted(told["model_version"].unique())
-    reads = reads_of(lake, registry, told["target"].unique().sort().to_list(), origin)
+    names = sorted(forecasts["model_version"].unique())
+    reads = reads_of(lake, registry, forecasts["target"].unique().sort().to_list(), origin)
     if reads is None:
         raise NotKnownError(f"nothing says from which data the forecast of origin {origin} was made")
     check_versions(lake, {**reads, "forecasts": lake.version("forecasts") or 0}, {"forecasts": origin})
     store = ModelStore(lake, registry)
-    serving = [_served(store, rows) for _, rows in told.group_by("model_version", "tier", maintain_order=True)]
+    serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
-    again = lake_table("forecasts").conformed(rows).select(told.columns).sort(ORDER)
-    return Rebuilt(origin, told.height, differing(told, again), names, reads)
+    again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(ORDER)
+    return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 
 def differing(one: pl.DataFrame, other: pl.DataFrame) -> int:
     """How many rows are in one frame but not, to the last bit, in the other; whichever has more of them."""
     ours, theirs = _bits(one), _bits(other)
-    lacking = (mine.join(yours, on=mine.columns, how="anti", nulls_equal=True).height
-               for mine, yours in ((ours, theirs), (theirs, ours)))  # fmt: skip
+    lacking = (rows.join(other_rows, on=rows.columns, how="anti", nulls_equal=True).height
+               for rows, other_rows in ((ours, theirs), (theirs, ours)))  # fmt: skip
     return max(*lacking, abs(one.height - other.height))
 
 

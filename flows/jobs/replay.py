@@ -34,21 +34,21 @@ class Nights:
     every_days: int = 1
 
 
-def named(asked: Sequence[str]) -> dict[str, Policy]:
+def named(names: Sequence[str]) -> dict[str, Policy]:
     """Policies by name: those built in, and of policy files, by the file's name without its ending.
 
     All that are built in where none is asked for. Raises InputError for what is neither, and for two of a name.
     """
-    found: dict[str, Policy] = {}
-    for name in asked or BUILT_IN:
+    policies: dict[str, Policy] = {}
+    for name in names or BUILT_IN:
         path = Path(name)
         if name not in BUILT_IN and path.suffix != ".toml":
             raise InputError(f"--policy is {name!r}: expected {', '.join(BUILT_IN)} or a file such as policy.toml")
         short = name if name in BUILT_IN else path.stem
-        if short in found:
+        if short in policies:
             raise InputError(f"--policy has two policies named {short!r}: give each file a name of its own")
-        found[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).of(STANDARD)
-    return found
+        policies[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).of(STANDARD)
+    return policies
 
 
 def replay(
@@ -72,26 +72,26 @@ def replay(
     chosen = with_demand(records, targets)
     for target in chosen:
         _check(records, target, nights)
-    lived = [
+    parts = [
         live(
             records, target, recipes.recipe(target, recipe), policies, nights.start, nights.end, nights.every_days,
             lambda night, target=target: progress(f"{target} {night}"),  # type: ignore[misc]
         )
         for target in chosen
     ]  # fmt: skip
-    told = Replayed(pl.concat(each.nights for each in lived), pl.concat(each.errors for each in lived))
+    replayed = Replayed(pl.concat(part.nights for part in parts), pl.concat(part.errors for part in parts))
     stores = records.stores.height
     title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"
-    done = replays.Replays(
+    outcome = replays.Replays(
         title,
-        priced(told.summary(), prices),
-        told.weekly(),
-        told.nights,
+        priced(replayed.summary(), prices),
+        replayed.weekly(),
+        replayed.nights,
         [OBSERVED_WEATHER] * (recipe.weather == "observed"),
     )
     if out is not None:
-        replays.write(out, done)
-    return done
+        replays.write(out, outcome)
+    return outcome
 
 
 def priced(summary: pl.DataFrame, prices: Prices) -> pl.DataFrame:

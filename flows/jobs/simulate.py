@@ -57,15 +57,15 @@ def simulate(spec: ChainSpec, out: Path, progress: Callable[[str], None] = lambd
     killed run leaves is a hidden folder beside it, and the next run removes that. Raises InputError, with
     nothing written, where `out` is neither new nor an empty folder.
     """
-    started, whole = time.monotonic(), out.resolve()
+    started, destination = time.monotonic(), out.resolve()
     _check(out)
-    _remove_abandoned(whole)
-    draft = whole.with_name(_draft_prefix(whole) + "~".join(process.identity().values()))
+    _remove_abandoned(destination)
+    draft = destination.with_name(_draft_prefix(destination) + "~".join(process.identity().values()))
     try:
         _make(draft, out)
         tables = _write(spec, draft, progress)
         _check(out)
-        draft.rename(whole)
+        draft.rename(destination)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Simulated(spec, out, tables, time.monotonic() - started)
@@ -108,15 +108,15 @@ def _remove_abandoned(out: Path) -> None:
 def _write(spec: ChainSpec, folder: Path, progress: Callable[[str], None]) -> list[Written]:
     """Writes all blocks, each while the next is simulated."""
     parts: list[Future[list[Written]]] = []
-    done = 0
+    store_count = 0
     with ThreadPoolExecutor(max_workers=1) as writer:
         for number, block in enumerate(simulate_blocks(spec)):
             if parts:
                 parts[-1].result()  # no more than one block waits, so that memory stays bounded
             parts.append(writer.submit(_write_block, folder, number, block))
-            done += block.tables["stores"].height
-            progress(f"simulate {done:,} of {spec.stores:,} stores")
-    written = pl.DataFrame([each for part in parts for each in part.result()])
+            store_count += block.tables["stores"].height
+            progress(f"simulate {store_count:,} of {spec.stores:,} stores")
+    written = pl.DataFrame([entry for part in parts for entry in part.result()])
     sums = written.group_by("table", maintain_order=True).sum()
     return [Written(*row) for row in sums.iter_rows()]
 

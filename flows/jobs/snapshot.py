@@ -40,11 +40,11 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
 
 
 def _newest(lake: Lake) -> dict[str, int]:
-    found = {name: version for name in TABLES if (version := lake.version(name)) is not None}
+    versions = {name: version for name in TABLES if (version := lake.version(name)) is not None}
     for needed in ("stores", "demand"):
-        if needed not in found:
+        if needed not in versions:
             raise NotKnownError(f"no table {needed} in {lake.root}: run `daypart ingest {needed} FILE` first")
-    return found
+    return versions
 
 
 def _tables(
@@ -72,9 +72,9 @@ def _from_whole_days(
     tables: dict[str, pl.DataFrame], stores: pl.DataFrame, since: Mapping[str, date] | None
 ) -> dict[str, pl.DataFrame]:
     """The tables without the hours after midnight that belong to the business day before `since`."""
-    wanted = {name: day for name, day in (since or {}).items() if name in tables}
-    cut = {name: business_date(stores, f"{BY_HOUR[name]}_local") >= day for name, day in wanted.items()}
-    return tables | {name: tables[name].filter(kept) for name, kept in cut.items()}
+    first_days = {name: day for name, day in (since or {}).items() if name in tables}
+    cut = {name: business_date(stores, f"{BY_HOUR[name]}_local") >= day for name, day in first_days.items()}
+    return tables | {name: tables[name].filter(predicate) for name, predicate in cut.items()}
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ class Chain:
     def _check_memory(self, stores: int, since: Mapping[str, date] | None) -> None:
         first, last = self.edges[0].date(), self.last_days.chain_on or self.edges[1].date()
         days = (last - max(first, (since or {}).get("demand", first))).days + 1
-        needed, left = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
-        if needed > left:
+        needed, free = stores * days * STORE_DAY_BYTES / 2**30, available_gib()
+        if needed > free:
             raise DaypartError(
-                f"{stores} stores of {days} days need about {needed:.1f} GiB of memory, {left:.1f} GiB are left: end "
+                f"{stores} stores of {days} days need about {needed:.1f} GiB of memory, {free:.1f} GiB are left: end "
                 "other programs, or use a bigger machine or a cluster (--engine dask); what was published stands"
             )
 
@@ -172,11 +172,11 @@ class Chain:
         month = timedelta(days=NEAR_DAYS)
         near = rows.filter(pl.col("hour_utc").is_between(edge - month, edge + month))
         clock = business_clock(self.stores)
-        found = near.select(of(clock)).collect().item()
+        moment = near.select(of(clock)).collect().item()
         # Clocks differ by up to 26 hours: beyond the month there may be a later date than on its own edge.
-        if not isinstance(found, datetime) or abs(found - edge) > month - timedelta(days=2):
-            found = rows.select(of(clock)).collect().item()
-        return found.date() if isinstance(found, datetime) else None
+        if not isinstance(moment, datetime) or abs(moment - edge) > month - timedelta(days=2):
+            moment = rows.select(of(clock)).collect().item()
+        return moment.date() if isinstance(moment, datetime) else None
 
 
 def _with_schedules_dated(records: Records, last_demand: date | None) -> Records:
@@ -186,17 +186,17 @@ def _with_schedules_dated(records: Records, last_demand: date | None) -> Records
     return replace(records, labor=labor.with_known_on(records.labor, records.stores, last_demand, HORIZON_DAYS))
 
 
-def as_of_day(records: Source, target: str, asked: date | None) -> date:
+def as_of_day(records: Source, target: str, as_of: date | None) -> date:
     """The date as of which to train: as asked, or the day after the last demand. NotKnownError outside the data."""
     last, first = records.last_demand_on(target), records.first_demand_on(target)
     assert last is not None
     assert first is not None
-    if asked is not None and not first < asked <= last + timedelta(days=1):
+    if as_of is not None and not first < as_of <= last + timedelta(days=1):
         raise NotKnownError(
-            f"--as-of {asked} is outside the data: {target} runs from {first} to {last}; "
+            f"--as-of {as_of} is outside the data: {target} runs from {first} to {last}; "
             f"give a date from {first + timedelta(days=1)} to {last + timedelta(days=1)}"
         )
-    return asked or last + timedelta(days=1)
+    return as_of or last + timedelta(days=1)
 
 
 def with_demand(records: Source, targets: tuple[str, ...] | None) -> tuple[str, ...]:

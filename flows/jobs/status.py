@@ -63,24 +63,24 @@ def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str]
 
     What cannot be read is left out, with the reason among the notices.
     """
-    seen = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
+    summary = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
     for name in (*TABLES, "clocks", "pos_lines", "pos_sources", "forecasts", "scores"):
-        with _noted(seen):
-            seen.tables.extend([_table(lake, name)] if lake.exists(name) else [])
-    recorded = _audit(lake, registry, seen)
+        with _noted(summary):
+            summary.tables.extend([_table(lake, name)] if lake.exists(name) else [])
+    recorded = _audit(lake, registry, summary)
     records = Audit.empty() if recorded is None else recorded
     if records.height:
-        seen.tables.append(_described("audit", lake.version("audit"), records.lazy()))
-    with _noted(seen):
+        summary.tables.append(_described("audit", lake.version("audit"), records.lazy()))
+    with _noted(summary):
         models, differing = _models(lake, registry, recorded)
-        seen.models.extend(models)
-        seen.notices.extend(differing)
-    seen.pending.extend(_waiting(registry, records, request, now, seen) for request in pending(records))
-    with _noted(seen):
-        seen.undeclared.extend(_undeclared(lake, registry, seen))
-    with _noted(seen):
-        seen.published.update(_published(lake))
-    return replace(seen, notices=list(dict.fromkeys(seen.notices)))
+        summary.models.extend(models)
+        summary.notices.extend(differing)
+    summary.pending.extend(_waiting(registry, records, request, now, summary) for request in pending(records))
+    with _noted(summary):
+        summary.undeclared.extend(_undeclared(lake, registry, summary))
+    with _noted(summary):
+        summary.published.update(_published(lake))
+    return replace(summary, notices=list(dict.fromkeys(summary.notices)))
 
 
 @contextmanager
@@ -113,20 +113,20 @@ def spells(lake: Lake, registry: Registry) -> list[Spell]:
     A champion that was moved outside of daypart comes last, at an unknown time.
     """
     records, aliases = Audit(lake).records(), registry.aliases()
-    found: list[Spell] = []
+    all_spells: list[Spell] = []
     for unit in dict.fromkeys((*TARGETS, *units(records), *aliases)):
         champion = aliases.get(unit, {}).get("champion")
         recorded = Trail.of(records, unit).seen(champion).spells
         if champion is not None and (not recorded or recorded[-1].version != champion):
             recorded = unrecorded(unit, recorded, champion)
-        found += recorded
-    return found
+        all_spells += recorded
+    return all_spells
 
 
-def on(day: date, known: Sequence[Spell]) -> list[Spell]:
+def on(day: date, all_spells: Sequence[Spell]) -> list[Spell]:
     """Those of the times of service that touch the day (UTC)."""
     start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
-    begun = (spell for spell in known if (spell.since or spell.not_before or start) < end)
+    begun = (spell for spell in all_spells if (spell.since or spell.not_before or start) < end)
     # What began and ended on the day at one moment did serve.
     return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
 
@@ -143,17 +143,17 @@ def _served(registry: Registry, spell: Spell) -> dict[str, object]:
 def _origin(lake: Lake, day: date) -> date | None:
     """The latest origin published for the day or before."""
     origins = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") <= day)
-    found = origins.select(pl.col("origin_date").max()).collect().item()
-    return found if isinstance(found, date) else None
+    latest = origins.select(pl.col("origin_date").max()).collect().item()
+    return latest if isinstance(latest, date) else None
 
 
 def _waiting(
-    registry: Registry, records: pl.DataFrame, request: Request, now: datetime, seen: Status
+    registry: Registry, records: pl.DataFrame, request: Request, now: datetime, summary: Status
 ) -> dict[str, object]:
     """A reminder: what is asked for, for how long, and who must agree; empty where the rules cannot be read."""
     at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
     waits_for = ""
-    with _noted(seen):
+    with _noted(summary):
         waits_for = who(awaited(registry, records, request))
     return {
         **{"request": request.number, "unit": request.unit, "does": request.does, "version": request.version},
@@ -162,12 +162,12 @@ def _waiting(
     }
 
 
-def _undeclared(lake: Lake, registry: Registry, seen: Status) -> list[dict[str, object]]:
+def _undeclared(lake: Lake, registry: Registry, summary: Status) -> list[dict[str, object]]:
     """Files that are not as declared, and who may declare them; nobody where the rules cannot be read."""
     roles: dict[str, tuple[str, ...]] = {}
     changes = undeclared(lake, registry)
     for change in changes:
-        with _noted(seen):
+        with _noted(summary):
             roles[change.file] = may_declare(lake, registry, change.file)
     return [
         {"file": change.file, "change": change.kind, "may_declare": " or ".join(roles.get(change.file, ()))}
@@ -195,15 +195,15 @@ def _models(lake: Lake, registry: Registry, records: pl.DataFrame | None) -> tup
 
 
 def _under_way(move: Move, champion: int | None) -> str:
-    told = f"{move.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not recorded"
+    text = f"{move.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not recorded"
     request = "" if move.request is None else f" (`daypart approve {move.request.number}`)"
-    return f"{told}; v{champion} serves: do it again{request}, which ends it"
+    return f"{text}; v{champion} serves: do it again{request}, which ends it"
 
 
-def _audit(lake: Lake, registry: Registry, seen: Status) -> pl.DataFrame | None:
+def _audit(lake: Lake, registry: Registry, summary: Status) -> pl.DataFrame | None:
     """The audit's records; null where none can be read. It is noted where they are not as they were written."""
     audit, records = Audit(lake, registry), None
-    with _noted(seen):
+    with _noted(summary):
         records = audit.records()
         audit.check()
     return records
@@ -216,19 +216,19 @@ def _table(lake: Lake, name: str) -> dict[str, object]:
 def _described(name: str, version: int | None, rows: pl.LazyFrame) -> dict[str, object]:
     columns = rows.collect_schema().names()
     clock = next((pl.col(column) for column in CLOCKS if column in columns), pl.lit(None))
-    found = rows.select(rows=pl.len(), first=clock.min(), last=clock.max()).collect().row(0, named=True)
-    return {"table": name, "version": version, **found}
+    extent = rows.select(rows=pl.len(), first=clock.min(), last=clock.max()).collect().row(0, named=True)
+    return {"table": name, "version": version, **extent}
 
 
 def _model(
-    unit: str, named: Mapping[str, int], serves: int | None, about: Mapping[str, Any] | None
+    unit: str, aliases: Mapping[str, int], serves: int | None, about: Mapping[str, Any] | None
 ) -> dict[str, object]:
     params, metrics = (about["params"], about["metrics"]) if about else ({}, {})
     return {
         "target": unit,
-        "champion": named.get("champion"),
+        "champion": aliases.get("champion"),
         "serves": serves,
-        "challenger": named.get("challenger"),
+        "challenger": aliases.get("challenger"),
         "as_of": params.get("as_of"),
         "rolling_wape_bps": metrics.get("rolling_model_wape_bps"),
         "rolling_incumbent_wape_bps": metrics.get("rolling_incumbent_wape_bps"),

@@ -95,32 +95,32 @@ def train(
     members = units.members(chain, portfolio, days)
     if names is not None:
         members = units.chosen(members, names, chain.stores)
-    made = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
+    unit_recipes = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
     governance = Governance.read(registry.settings.governance)
-    for unit in made:
+    for unit in unit_recipes:
         governance.check("retrain", unit.tier, unit.name, role)
     Audit(lake, registry).check()
-    done, marked = [], mark(lake, registry)
+    outcomes, marked = [], mark(lake, registry)
     for target, day in days.items():
-        mine = [unit for unit in members if unit.target == target]
-        sums = chain_sums(chain, target, day) if mine else None
-        for unit in mine:
-            own = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
+        target_units = [unit for unit in members if unit.target == target]
+        sums = chain_sums(chain, target, day) if target_units else None
+        for unit in target_units:
+            unit_engine = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
             at = now or datetime.combine(day, time())
             policy = policies.of(unit.tier)
             by = at, role, asked, marked
-            job = _Job(chain, registry, unit, members[unit], made[unit], policy, day, own, sums, *by)
-            done.append(job.run())
-    if all(each.version is None for each in done):
-        raise NotKnownError(done[0].reason)
-    return done
+            job = _Job(chain, registry, unit, members[unit], unit_recipes[unit], policy, day, unit_engine, sums, *by)
+            outcomes.append(job.run())
+    if all(outcome.version is None for outcome in outcomes):
+        raise NotKnownError(outcomes[0].reason)
+    return outcomes
 
 
 def decided(records: pl.DataFrame, unit: str, version: int) -> str:
     """What people decided about a version before, in words: it was replaced or rejected; empty where nothing."""
-    mine = records.filter(pl.col("unit") == unit).sort("sequence")
-    details = [json.loads(text) for text in mine["details"]]
-    if any((each.get("state"), each.get("version")) == ("rejected", version) for each in details):
+    unit_records = records.filter(pl.col("unit") == unit).sort("sequence")
+    details = [json.loads(text) for text in unit_records["details"]]
+    if any((entry.get("state"), entry.get("version")) == ("rejected", version) for entry in details):
         return f"a request for v{version} was rejected: `daypart promote {unit} --version {version}` asks again"
     if version in Trail.of(records, unit).served:
         return f"v{version} served before: `daypart promote {unit} --version {version}` lets it serve again"
@@ -168,13 +168,13 @@ class _Job:
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), held(registry.settings.home / "register.lock"):
-            known = store.identical(unit.name, self.as_of, files)
-            version = known or self.registered(challenger, workshop, verdict, meter)
+            same_version = store.identical(unit.name, self.as_of, files)
+            version = same_version or self.registered(challenger, workshop, verdict, meter)
             if registry.version_of(unit.name, "challenger") != version:
                 registry.set_alias(unit.name, "challenger", version)
             self.audited(version, verdict, digest(files))
             serves, reason = self.promoted(version, verdict)
-        if known is not None:
+        if same_version is not None:
             reason = f"{reason}; v{version} is this very model: nothing new is registered"
         return self.told(version, serves, reason, challenger.trained_on, meter)
 
@@ -197,13 +197,13 @@ class _Job:
     def audited(self, version: int, verdict: "Verdict", sha256: str) -> None:
         """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""
         audit, name = Audit(self.chain.lake, self.registry), self.unit.name
-        said = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
-        said |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
+        details = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
+        details |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
         if self.asked:
-            said["asked"] = self.asked
-        mine = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
-        if chains.canonical(said) not in mine["details"].tail(1):
-            audit.append(self.now, self.role, "retrain", name, said)
+            details["asked"] = self.asked
+        retrainings = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
+        if chains.canonical(details) not in retrainings["details"].tail(1):
+            audit.append(self.now, self.role, "retrain", name, details)
 
     def promoted(self, version: int, verdict: "Verdict") -> tuple[bool, str]:
         """Whether the version serves now, and why or what it waits for."""
@@ -212,9 +212,9 @@ class _Job:
         decision = decided(Audit(self.chain.lake, self.registry).records(), self.unit.name, version)
         if decision:
             return False, f"{verdict.reason}; {decision}"
-        asked = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
+        request = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
         try:
-            outcome = promote(*asked)
+            outcome = promote(*request)
         except InputError as refused:
             return False, f"{verdict.reason}; {refused}"
         serves = outcome.state == "serves"

@@ -101,8 +101,8 @@ def tune(
     ]
     tuned = []
     for search in searches:
-        done, recipes = search.run(recipes, budget, progress)
-        tuned.append(done)
+        outcome, recipes = search.run(recipes, budget, progress)
+        tuned.append(outcome)
     path = out or registry.settings.studies / "recipes.toml"
     with drafted(path) as draft:
         draft.write_bytes(_file(tuned, recipes, now))
@@ -111,12 +111,12 @@ def tune(
 
 def _stores(chain: Chain, portfolio: Portfolio, tier: str, days: Mapping[str, date]) -> dict[str, Sequence[str]]:
     """By target, the stores of the tier's units; all where it has none."""
-    found: dict[str, Sequence[str]] = dict.fromkeys(days, chain.stores["store_id"].sort().to_list())
+    store_ids: dict[str, Sequence[str]] = dict.fromkeys(days, chain.stores["store_id"].sort().to_list())
     members = units.members(chain, portfolio, days)
     for target in days:
-        mine = [ids for unit, ids in members.items() if (unit.target, unit.tier) == (target, tier)]
-        found[target] = sorted(name for ids in mine for name in ids) or found[target]
-    return found
+        tier_ids = [ids for unit, ids in members.items() if (unit.target, unit.tier) == (target, tier)]
+        store_ids[target] = sorted(name for ids in tier_ids for name in ids) or store_ids[target]
+    return store_ids
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ class _Search:
         workshop = Workshop(self.chain, self.target, present, self.as_of, Local(meter), self.store_ids)
         judge = tuning.Judge(workshop, self.as_of)
         with tuning_studies.opened(settings.studies, self._name(present)) as study:
-            while _goes_on(done := tuning.done(study), budget):
-                progress(f"{self.target} trial {len(done) + 1} of {budget.trials}")
+            while _goes_on(trials := tuning.done(study), budget):
+                progress(f"{self.target} trial {len(trials) + 1} of {budget.trials}")
                 tuning.step(study, judge)
-            tried = done[: budget.trials]
+            tried = trials[: budget.trials]
             proposal = tuning.propose(tried, judge)
             tuned = self._tuned(judge, tried, proposal)
             proposed = recipes.with_recipe(self.target, proposal.recipe, self.usual, self.tier)
@@ -158,11 +158,11 @@ class _Search:
     def _name(self, present: Recipe) -> str:
         """The same for the same data, date, tier and present settings, whose seed is the search's as well."""
         some = [self.store_ids] if len(self.store_ids) < self.chain.stores.height else []
-        told = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions), *some], sort_keys=True)
-        return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        content = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions), *some], sort_keys=True)
+        return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
     def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> Tuned:
-        present, proposed = (each.model_dump(mode="json") for each in (judge.present, proposal.recipe))
+        present, proposed = (recipe.model_dump(mode="json") for recipe in (judge.present, proposal.recipe))
         return Tuned(
             target=self.target,
             tier=self.tier,
@@ -199,39 +199,39 @@ class _Search:
             **{"proposed": tuned.settings, **present.model_dump(mode="json")},
         }
         wapes = {"before": tuned.before_bps, "best": tuned.best_bps}
-        figures = {f"{level}_{name}_wape_bps": bps for name, told in wapes.items() for level, bps in told.items()}
+        figures = {f"{level}_{name}_wape_bps": bps for name, errors in wapes.items() for level, bps in errors.items()}
         figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
         files, tables = {"recipes.toml": file}, {"trials": table(tried)}
         metrics = {**figures, **meter.figures()}
         self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
 
 
-def _goes_on(done: "Sequence[FrozenTrial]", budget: Budget) -> bool:
+def _goes_on(trials: "Sequence[FrozenTrial]", budget: Budget) -> bool:
     """Whether the budget has another trial; the present settings are tried at any rate."""
-    minutes = sum(trial.duration.total_seconds() for trial in done if trial.duration) / 60
-    return not done or (len(done) < budget.trials and (budget.minutes is None or minutes < budget.minutes))
+    minutes = sum(trial.duration.total_seconds() for trial in trials if trial.duration) / 60
+    return not trials or (len(trials) < budget.trials and (budget.minutes is None or minutes < budget.minutes))
 
 
 def _reason(proposal: "Proposal") -> str:
     if proposal.trial == 0:
         return "no trial is better than the present settings: they stand"
-    told = f"trial {proposal.trial} is {proposal.gain_bps:.0f} bps better"
+    gain_text = f"trial {proposal.trial} is {proposal.gain_bps:.0f} bps better"
     if proposal.better:
-        return f"{told}, at least {proposal.at_least_bps:.0f}"
-    return f"{told}, but not beyond chance (at least {proposal.at_least_bps:.0f}): the present settings stand"
+        return f"{gain_text}, at least {proposal.at_least_bps:.0f}"
+    return f"{gain_text}, but not beyond chance (at least {proposal.at_least_bps:.0f}): the present settings stand"
 
 
 def _file(tuned: Sequence[Tuned], recipes: Recipes, now: datetime) -> bytes:
     """The recipes as a file that says what they rest on."""
     lines = [f"Proposed by `daypart tune` on {now:%Y-%m-%d}. It takes effect as recipes.toml in the home."]
-    for each in tuned:
-        before, best = each.before_bps, each.best_bps
+    for item in tuned:
+        before, best = item.before_bps, item.best_bps
         lines += [
-            f"{each.target}, {each.tier}: {each.stores} stores, {len(each.origins)} origins from {each.origins[0]} to "
-            f"{each.origins[-1]}, as of {each.as_of}.",
-            f"  {each.trials} trials, {each.pruned} pruned; weather {each.weather}, seed {each.seed}.",
+            f"{item.target}, {item.tier}: {item.stores} stores, {len(item.origins)} origins from {item.origins[0]} to "
+            f"{item.origins[-1]}, as of {item.as_of}.",
+            f"  {item.trials} trials, {item.pruned} pruned; weather {item.weather}, seed {item.seed}.",
             f"  WAPE {before['hour']:.0f} bps by the hour, {before['day']:.0f} by the day; "
             f"the best trial's {best['hour']:.0f} and {best['day']:.0f}.",
-            f"  {each.reason[0].upper()}{each.reason[1:]}.",
+            f"  {item.reason[0].upper()}{item.reason[1:]}.",
         ]
     return ("".join(f"# {line}\n" for line in lines) + "\n" + recipes.text()).encode()

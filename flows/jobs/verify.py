@@ -21,21 +21,21 @@ def verify(lake: Lake) -> Verification:
     A last log entry that is gone leaves no trace in its table. It is noticed where the newest publication or a
     training on record read that version or a later one; what nothing has read yet cannot be noticed.
     """
-    found = integrity.verify(lake)
-    missing = _missing(lake, {damage.table for damage in found.damages})
-    return replace(found, damages=[*found.damages, *missing])
+    verification = integrity.verify(lake)
+    missing = _missing(lake, {damage.table for damage in verification.damages})
+    return replace(verification, damages=[*verification.damages, *missing])
 
 
 def _missing(lake: Lake, damaged: Collection[str]) -> Iterator[Damage]:
     """Versions that were read once and are past the newest one; tables whose damage is known are left out."""
-    known: dict[str, tuple[int, str]] = {}
+    latest: dict[str, tuple[int, str]] = {}
     for source, reads in _reads(lake, damaged):
         for table, version in reads.items():
-            known[table] = max(known.get(table, (-1, "")), (version, source))
+            latest[table] = max(latest.get(table, (-1, "")), (version, source))
     for table in LAKE:
         newest = None if table in damaged else lake.version(table)
-        if table in known and table not in damaged and (-1 if newest is None else newest) < known[table][0]:
-            version, source = known[table]
+        if table in latest and table not in damaged and (-1 if newest is None else newest) < latest[table][0]:
+            version, source = latest[table]
             path = lake.root / table / "_delta_log" / f"{version:020}.json"
             fault = f"is missing, {source} read it; the newest version is {'none' if newest is None else newest}"
             remedy = f"{COPY} with all before it, or run `{lake_table(table).maker}` again"

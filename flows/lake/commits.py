@@ -67,8 +67,8 @@ def removals(delta: "DeltaTable", partitions: pl.Series | None) -> "list[RemoveA
 
     files = pl.DataFrame(delta.get_add_actions())
     if partitions is not None:
-        held = pl.col("partition").struct.field(partitions.name)
-        files = files.filter(held.cast(pl.String).is_in(partitions.cast(pl.String).implode()))
+        partition_field = pl.col("partition").struct.field(partitions.name)
+        files = files.filter(partition_field.cast(pl.String).is_in(partitions.cast(pl.String).implode()))
     now = time.time_ns() // 1_000_000
     return [
         RemoveAction(
@@ -144,11 +144,11 @@ def _moved(draft: Path, folder: Path, path: str) -> str:
 def _unfinished(root: Path) -> Iterator[Path]:
     """A folder for files on their way; those that dead processes of this machine left are removed first."""
     place = root / UNFINISHED
-    for left in place.glob("*"):
+    for leftover in place.glob("*"):
         with suppress(ValueError):
-            host, pid, session, _ = left.name.rsplit(".", 3)
+            host, pid, session, _ = leftover.name.rsplit(".", 3)
             if not process.lives({"host": host, "pid": pid, "session": session}):
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(leftover, ignore_errors=True)
     who = process.identity()
     folder = place / f"{who['host']}.{who['pid']}.{who['session']}.{uuid4().hex}"
     try:

@@ -85,8 +85,8 @@ class DeltaLog:
             yield hint
         elif hint is not None and hint not in checkpoints:
             fault = f"names the checkpoint of version {hint}, which is gone"
-            whole = set(range(last + 1)) <= set(entries)
-            remedy = "delete it, the entries are all there" if whole else "restore that checkpoint from a copy"
+            has_entries = set(range(last + 1)) <= set(entries)
+            remedy = "delete it, the entries are all there" if has_entries else "restore that checkpoint from a copy"
             yield self._damage(hint, self._folder / HINT, fault, remedy)
 
     def _hint(self) -> "int | Damage | None":

@@ -69,8 +69,8 @@ class Lake:
 
     def versions(self) -> dict[str, int]:
         """The newest version of every table that exists."""
-        found = {name: self.version(name) for name in LAKE}
-        return {name: version for name, version in found.items() if version is not None}
+        versions = {name: self.version(name) for name in LAKE}
+        return {name: version for name, version in versions.items() if version is not None}
 
     def history(self, table: str) -> pl.DataFrame:
         """One row per version, newest first: version, written_utc, change (upsert, replace or append).
@@ -120,13 +120,13 @@ class Lake:
         Raises NotKnownError where there is no such table, version or row.
         """
         files = self.files(table, version)
-        told = files[f"{end}.{column}"] if f"{end}.{column}" in files.columns else pl.Series([None])
-        found = told.min() if end == "min" else told.max()
-        if not isinstance(found, datetime) or told.null_count():
-            found = self.scan(table, version).select(getattr(pl.col(column), end)()).collect().item()
-        if not isinstance(found, datetime):
+        bounds = files[f"{end}.{column}"] if f"{end}.{column}" in files.columns else pl.Series([None])
+        moment = bounds.min() if end == "min" else bounds.max()
+        if not isinstance(moment, datetime) or bounds.null_count():
+            moment = self.scan(table, version).select(getattr(pl.col(column), end)()).collect().item()
+        if not isinstance(moment, datetime):
             raise NotKnownError(f"no rows in table {table} of {self.root}: run `{lake_table(table).maker}` first")
-        return found.replace(tzinfo=None)
+        return moment.replace(tzinfo=None)
 
     def written(self, table: str, partition: str) -> dict[date, datetime]:
         """When the newest file of each date of a partition was written, in UTC; nothing where there is no table."""
@@ -147,8 +147,8 @@ class Lake:
         columns that do not fit.
         """
         spec = lake_table(table)
-        told = spec.apart(spec.marked(rows)).values() if isinstance(rows, pl.DataFrame) else rows
-        return self.committed(table, lambda delta: self._upsert(spec, told, delta))
+        parts = spec.apart(spec.marked(rows)).values() if isinstance(rows, pl.DataFrame) else rows
+        return self.committed(table, lambda delta: self._upsert(spec, parts, delta))
 
     def replace(
         self,
@@ -167,8 +167,8 @@ class Lake:
         parts = _whole(spec.conformed(rows)) if isinstance(rows, pl.DataFrame) else rows.additions
         for part in parts():
             spec.check_within(part, partition)
-        kept = {**(metadata or {}), "change": "replace"}
-        return self.committed(table, lambda delta: self._replace(spec, parts, partition, kept, delta))
+        commit_info = {**(metadata or {}), "change": "replace"}
+        return self.committed(table, lambda delta: self._replace(spec, parts, partition, commit_info, delta))
 
     def append(self, table: str, rows: pl.DataFrame) -> int:
         """Adds rows whose keys are new, unread, in one commit; the version since. Raises as `upsert`."""
@@ -187,14 +187,14 @@ class Lake:
         spec = lake_table(table)
         return self._write(spec, rows, delta, {"change": change}, commits.removals(delta, partitions))
 
-    def _upsert(self, spec: LakeTable, told: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
+    def _upsert(self, spec: LakeTable, frames: Iterable[pl.DataFrame], delta: "DeltaTable | None") -> Upserted:
         if delta is None:
             heights: list[int] = []
-            parts = _counted((part.drop(GIVEN) for part in told), heights)
+            parts = _counted((part.drop(GIVEN) for part in frames), heights)
             version = self._write(spec, parts, delta, {"change": "upsert"})
             return Upserted(sum(heights), 0, 0, version)
         stored = spec.whole(pl.scan_delta(delta))
-        compared = [(merge.change(spec, stored, part), part.head(1)) for part in told]
+        compared = [(merge.change(spec, stored, part), part.head(1)) for part in frames]
         total = sum((change for change, _ in compared), merge.Change())
         if not total:
             return Upserted(0, 0, total.unchanged, delta.version())
@@ -202,7 +202,7 @@ class Lake:
         files = commits.removals(delta, partitions)
         over = total.replaced > 0 or len(files) >= CROWDED_FILES * (1 if partitions is None else len(partitions))
         resulting = merge.merged if over else merge.added
-        rows = (resulting(spec, stored, part) for part, (change, _) in zip(told, compared, strict=True) if change)
+        rows = (resulting(spec, stored, part) for part, (change, _) in zip(frames, compared, strict=True) if change)
         version = self._write(spec, rows, delta, {"change": "upsert"}, files if over else ())
         return Upserted(total.new, total.replaced, total.unchanged, version)
 
@@ -239,8 +239,8 @@ class Lake:
                 return attempt(delta)
             except DeltaError as failed:
                 if self.version(table) == base:
-                    told = f"{table} was not written, version {base} stands: {failed}"
-                    raise DaypartError(" ".join(told.split())) from failed
+                    message = f"{table} was not written, version {base} stands: {failed}"
+                    raise DaypartError(" ".join(message.split())) from failed
             # Two writers that wait equally long would meet again.
             time.sleep(random.uniform(0.5, 1.0) * min(0.5, 0.01 * 2**tried))
         raise DaypartError(f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again")
@@ -286,8 +286,8 @@ class Lake:
         except (DeltaError, OverflowError):
             oldest, last = TableLog.read(self.root / table).oldest, self.version(table)
             removed = "; `daypart maintain` removed earlier ones" if version < oldest else ""
-            told = f"{table} has no version {version}: choose one from {oldest} to {last}{removed}"
-            raise NotKnownError(told) from None
+            message = f"{table} has no version {version}: choose one from {oldest} to {last}{removed}"
+            raise NotKnownError(message) from None
         return newest
 
 
@@ -295,9 +295,9 @@ def _whole(rows: pl.DataFrame) -> Parts:
     return lambda: iter([rows])
 
 
-def _counted(told: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:
+def _counted(frames: Iterable[pl.DataFrame], heights: list[int]) -> Iterator[pl.DataFrame]:
     """The same frames; notes how many rows went by."""
-    for part in told:
+    for part in frames:
         heights.append(part.height)
         yield part
         del part  # before the next is made

@@ -25,9 +25,9 @@ class LocalTable(DeltaTable):  # type: ignore[misc]
         """The folder with `file://` before it, as polars takes it."""
         return SCHEME + self._root
 
-    def file_uris(self, *args: Any, **named: Any) -> list[str]:
+    def file_uris(self, *args: Any, **kwargs: Any) -> list[str]:
         """The paths of the table's files."""
         written = super().table_uri.removeprefix(SCHEME)
         return [
-            self._root + uri.removeprefix(SCHEME).removeprefix(written) for uri in super().file_uris(*args, **named)
+            self._root + uri.removeprefix(SCHEME).removeprefix(written) for uri in super().file_uris(*args, **kwargs)
         ]

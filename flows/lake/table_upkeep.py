@@ -23,8 +23,8 @@ def compact(lake: Lake, table: str, only: Collection[object] | None = None) -> i
     """
 
     def attempt(delta: "DeltaTable | None") -> int:
-        found = _file_sizes(table, delta, None)
-        parts = {value: sizes for value, sizes in found.items() if only is None or value in only}
+        file_sizes = _file_sizes(table, delta, None)
+        parts = {value: sizes for value, sizes in file_sizes.items() if only is None or value in only}
         crowded = [value for value, sizes in parts.items() if sum(size < SMALL_FILE_BYTES for size in sizes) > 1]
         if delta is None or not crowded:
             return 0
@@ -97,10 +97,10 @@ def _file_sizes(table: str, delta: "DeltaTable | None", before: Any) -> dict[Any
     """The sizes of the files by partition, of those before a value or all; all under null without partitions."""
     if delta is None:
         return {}
-    spec, found = lake_table(table), pl.DataFrame(delta.get_add_actions(flatten=True))
+    spec, files = lake_table(table), pl.DataFrame(delta.get_add_actions(flatten=True))
     if spec.partition is None:
-        return {None: found["size_bytes"].to_list()}
+        return {None: files["size_bytes"].to_list()}
     dtype = spec.empty().schema[spec.partition]
-    named = found.select(pl.col(f"partition.{spec.partition}").cast(dtype).alias("value"), "size_bytes").sort("value")
-    chosen = named if before is None else named.filter(pl.col("value") < before)
+    sizes = files.select(pl.col(f"partition.{spec.partition}").cast(dtype).alias("value"), "size_bytes").sort("value")
+    chosen = sizes if before is None else sizes.filter(pl.col("value") < before)
     return dict(chosen.group_by("value", maintain_order=True).agg("size_bytes").iter_rows())

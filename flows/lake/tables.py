@@ -37,18 +37,18 @@ class LakeTable:
         Raises SchemaError for columns that are unknown, missing or of another type, ValueRefused (with the
         rows) for a key that is given twice or lacks a part.
         """
-        whole = self._shaped(rows)
+        shaped = self._shaped(rows)
         needed = [name for name in self.key if name not in self.optional]
-        lacking = whole.filter(pl.any_horizontal(pl.col(needed).is_null()))
+        lacking = shaped.filter(pl.any_horizontal(pl.col(needed).is_null()))
         if lacking.height:
-            told = f"{self.name}: {lacking.height} rows lack {' or '.join(needed)}; fill them in"
-            raise ValueRefused(told, lacking)
-        if not keys.are_unique(whole, self.key):
-            twice = whole.filter(whole.select(self.key).is_duplicated())
+            message = f"{self.name}: {lacking.height} rows lack {' or '.join(needed)}; fill them in"
+            raise ValueRefused(message, lacking)
+        if not keys.are_unique(shaped, self.key):
+            twice = shaped.filter(shaped.select(self.key).is_duplicated())
             example = ", ".join(map(str, twice.select(self.key).row(0)))
-            told = f"{self.name}: {twice.height} rows share a key, such as {example}; keep one of each"
-            raise ValueRefused(told, twice)
-        return whole
+            message = f"{self.name}: {twice.height} rows share a key, such as {example}; keep one of each"
+            raise ValueRefused(message, twice)
+        return shaped
 
     def marked(self, rows: pl.DataFrame) -> pl.DataFrame:
         """`conformed` rows with GIVEN, which says which columns `rows` has. Raises as `conformed`."""
@@ -68,8 +68,8 @@ class LakeTable:
             return rows.select(columns)
         renamed = stored.select(*self.key, *(pl.col(name).alias(f"{name}_stored") for name in lacking))
         paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
-        kept = (pl.when(self.gives(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in lacking)
-        return paired.with_columns(kept).select(columns)
+        values = (pl.when(self.gives(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in lacking)
+        return paired.with_columns(values).select(columns)
 
     def apart(self, stored: pl.DataFrame) -> dict[str, pl.DataFrame]:
         """The stored rows by partition, their order kept; all under no name where the table has none."""
@@ -102,8 +102,8 @@ class LakeTable:
 
     def whole(self, stored: pl.LazyFrame) -> pl.LazyFrame:
         """The stored rows with every column; one that came after they were written is null."""
-        known = stored.collect_schema()
-        later = [name for name in self.schema if name in self.optional and name not in known]
+        stored_schema = stored.collect_schema()
+        later = [name for name in self.schema if name in self.optional and name not in stored_schema]
         return stored.with_columns(pl.lit(None, self.schema[name]).alias(name) for name in later)
 
     def empty(self) -> pl.DataFrame:
@@ -121,12 +121,12 @@ class LakeTable:
             raise SchemaError(f"{self.name}: missing column {', '.join(missing)}; expected {expected}")
         nulls = [pl.lit(None, self.schema[name]).alias(name) for name in absent]
         try:
-            whole = rows.with_columns(nulls).select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
+            shaped = rows.with_columns(nulls).select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
         except pl.exceptions.PolarsError as failed:
             raise SchemaError(f"{self.name}: a column is of another type: {failed}; cast it first") from None
         if self.month_of is None:
-            return whole
-        return whole.with_columns(month=pl.col(self.month_of).dt.strftime("%Y-%m"))
+            return shaped
+        return shaped.with_columns(month=pl.col(self.month_of).dt.strftime("%Y-%m"))
 
 
 def _canonical(name: str) -> LakeTable:

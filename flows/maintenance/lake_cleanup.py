@@ -41,19 +41,19 @@ class TableCleanup:
             return None
         log = TableLog.read(lake.root / table)
         keep_from = log.version_at(since)
-        kept = tuple(sorted(version for version in pinned if version < keep_from and log.is_readable(version)))
+        readable = tuple(sorted(version for version in pinned if version < keep_from and log.is_readable(version)))
         entries = [path for version, path in log.commits.items() if version < keep_from]
         entries += [
-            path for version, paths in log.checkpoints.items() if version < keep_from and version not in kept
+            path for version, paths in log.checkpoints.items() if version < keep_from and version not in readable
             for path in paths
         ]  # fmt: skip
         # What a killed writer left beside the log, under a name that no version has.
         entries += [path for path in (log.table / FOLDER).glob("*#*") if written_before(path, untouched_since)]
-        named = {file for version in (*kept, keep_from) for file in _files_of(lake, table, version)}
-        named |= {file for version in log.commits if version > keep_from for file in log.added(version)}
-        unnamed = (path for path in _data_files(log.table) if path.relative_to(log.table).as_posix() not in named)
+        in_use = {file for version in (*readable, keep_from) for file in _files_of(lake, table, version)}
+        in_use |= {file for version in log.commits if version > keep_from for file in log.added(version)}
+        unnamed = (path for path in _data_files(log.table) if path.relative_to(log.table).as_posix() not in in_use)
         files = [path for path in unnamed if written_before(path, untouched_since)]
-        return cls(table, keep_from, kept, tuple(entries), tuple(files))
+        return cls(table, keep_from, readable, tuple(entries), tuple(files))
 
     def __bool__(self) -> bool:
         """Whether anything is to be removed."""

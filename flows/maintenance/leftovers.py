@@ -14,8 +14,8 @@ DRAFTS = (
 
 def drafts(home: Path, before: datetime) -> list[Path]:
     """Drafts last written before a moment: their processes are gone."""
-    found = (path for pattern in DRAFTS for path in home.glob(pattern))
-    return sorted(path for path in found if path.is_file() and written_before(path, before))
+    paths = (path for pattern in DRAFTS for path in home.glob(pattern))
+    return sorted(path for path in paths if path.is_file() and written_before(path, before))
 
 
 def refusals(home: Path, before: datetime) -> list[Path]:

@@ -95,12 +95,12 @@ class _Plan:
         """The plan in numbers."""
         tables = [
             TableRemoval(
-                each.table, self.origins.get(each.table, (None, 0))[1], len(each.log_entries), len(each.files),
-                each.keep_from, each.pinned,
+                plan.table, self.origins.get(plan.table, (None, 0))[1], len(plan.log_entries), len(plan.files),
+                plan.keep_from, plan.pinned,
             )
-            for each in self.tables if each or each.table in self.origins
+            for plan in self.tables if plan or plan.table in self.origins
         ]  # fmt: skip
-        paths = [path for each in self.tables for path in (*each.log_entries, *each.files)]
+        paths = [path for plan in self.tables for path in (*plan.log_entries, *plan.files)]
         size = sum(_size(path) for path in (*paths, *self.refusals, *self.drafts)) + self.runs.size(registry)
         versions = [f"{unit}-v{version}" for unit, version in self.runs.versions]
         drafts = len(self.drafts) + len(self.runs.folders)
@@ -151,8 +151,8 @@ def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:
     since = moment - timedelta(days=settings.versions_days)
     waiting = {request.unit: request.version for request in pending(Audit(lake).records())}
     pinned = _trained_on(registry, waiting)
-    found = (TableCleanup.plan(lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED)
-    tables = [table for table in found if table is not None]
+    plans = (TableCleanup.plan(lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED)
+    tables = [table for table in plans if table is not None]
     old = {**_old_origins(lake, registry), **_old_lines(lake, registry, moment)}
     kept_from = {table.table: table.keep_from for table in tables}
     first = old["forecasts"][0] if "forecasts" in old else date.min
@@ -195,8 +195,8 @@ def _trained_on(registry: Registry, waiting: Mapping[str, int]) -> dict[str, set
     """By table, the versions that champions, challengers and what waits were trained on."""
     read: dict[str, set[int]] = {}
     aliases = registry.aliases()
-    for unit, named in aliases.items():
-        for version in {*named.values(), *([waiting[unit]] if unit in waiting else [])}:
+    for unit, unit_aliases in aliases.items():
+        for version in {*unit_aliases.values(), *([waiting[unit]] if unit in waiting else [])}:
             # An alias may name a version that is gone: `status` tells of it.
             with suppress(NotKnownError):
                 tags = registry.describe(unit, version)["tags"]

@@ -40,15 +40,15 @@ class RunCleanup:
         since = now - timedelta(days=days)
         old = [run.id for run in registry.runs_before(since) if not is_needed(run)]
         removable: dict[str, tuple[str, int]] = {}
-        kept: set[str] = set()
+        kept_runs: set[str] = set()
         for unit, aliases in registry.aliases().items():
-            found = registry.versions(unit)
+            unit_versions = registry.versions(unit)
             stays = {*needed.get(unit, ()), *aliases.values()}
             young = pl.col("created_utc") >= min(since, now - timedelta(days=VERSION_DAYS))
-            chosen = found.filter(~young, ~pl.col("version").is_in(list(stays)))
+            chosen = unit_versions.filter(~young, ~pl.col("version").is_in(list(stays)))
             removable |= {run: (unit, version) for run, version in chosen.select("run_id", "version").iter_rows()}
-            kept |= set(found["run_id"]) - set(chosen["run_id"])
-        runs = tuple(run for run in old if run not in kept)
+            kept_runs |= set(unit_versions["run_id"]) - set(chosen["run_id"])
+        runs = tuple(run for run in old if run not in kept_runs)
         versions = tuple(removable[run] for run in runs if run in removable)
         return cls(runs, versions, _orphans(registry, untouched_since))
 
@@ -76,6 +76,6 @@ def _orphans(registry: Registry, untouched_since: datetime) -> tuple[Path, ...]:
     folder = registry.settings.artifacts.resolve()
     if not folder.is_dir() or not registry.settings.mlflow_database.exists():
         return ()
-    known = {run.id for run in registry.runs_before(None)}
-    found = (path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in known)
-    return tuple(path for path in found if written_before(path, untouched_since))
+    run_ids = {run.id for run in registry.runs_before(None)}
+    orphans = (path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in run_ids)
+    return tuple(path for path in orphans if written_before(path, untouched_since))

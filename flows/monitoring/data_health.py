@@ -32,24 +32,24 @@ def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
     """One row per store and day that was forecast, as `health.demand_faults` takes it; the latest origin's say."""
     since = on - timedelta(days=DEMAND_DAYS)
     day = pl.col("business_date")
-    told = lake.scan("forecasts").filter(
+    forecasts = lake.scan("forecasts").filter(
         pl.col("origin_date") > since - timedelta(days=HORIZON_DAYS), pl.col("origin_date") < on,
         pl.col("target") == target, day.is_between(since, on - timedelta(days=1)),
     )  # fmt: skip
     moment = pl.lit(since).cast(pl.Datetime("us"))
-    came = lake.scan("demand").filter(
+    actuals = lake.scan("demand").filter(
         pl.col("hour_utc") >= moment - timedelta(days=1), pl.col(target).is_not_null()
     ).select("store_id", "hour_utc", actual=pl.col(target))  # fmt: skip
-    days = data_health.days(told.join(came, on=["store_id", "hour_utc"], how="left"))
+    days = data_health.days(forecasts.join(actuals, on=["store_id", "hour_utc"], how="left"))
     return _open(lake, days).collect().sort("store_id", "date")
 
 
 def _open(lake: Lake, days: pl.LazyFrame) -> pl.LazyFrame:
     """Days that no closure explains; a store that closed for good is not missed."""
     closures = lake.scan_or_empty("closures").select("store_id", "date").unique()
-    gone = lake.scan("stores").filter(pl.col("closed_on").is_not_null()).select("store_id", "closed_on")
-    known = days.join(closures, on=["store_id", "date"], how="anti").join(gone, on="store_id", how="left")
-    return known.filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))).drop("closed_on")
+    closed = lake.scan("stores").filter(pl.col("closed_on").is_not_null()).select("store_id", "closed_on")
+    open_days = days.join(closures, on=["store_id", "date"], how="anti").join(closed, on="store_id", how="left")
+    return open_days.filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))).drop("closed_on")
 
 
 def _weather(lake: Lake, on: date) -> list[Fault]:

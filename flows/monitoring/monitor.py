@@ -87,23 +87,23 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
     last = chain.last_day()
     if last is None or not lake.exists("scores"):
         nothing = Decision(False, "no retrain: no published store-hour has an actual yet")
-        return Watch(pl.DataFrame(), {each.unit: nothing for each in units})
+        return Watch(pl.DataFrame(), {unit.unit: nothing for unit in units})
     on = last + timedelta(days=1)
-    targets = sorted({each.target for each in units})
+    targets = sorted({unit.target for unit in units})
     faults = data_health.faults(lake, on, targets)
     inputs = {target: drifted(lake, on, target) for target in targets}
     decided = _decided(lake, registry, policies, units, on, faults)
-    decided = {each.unit: _supported(decided[each.unit], inputs[each.target]) for each in units}
+    decided = {unit.unit: _supported(decided[unit.unit], inputs[unit.target]) for unit in units}
     stood = _standing(lake, on)
-    fresh = {unit: each for unit, each in decided.items() if unit not in stood}
+    fresh = {unit: decision for unit, decision in decided.items() if unit not in stood}
     rows = _rows(units, fresh, policies, on, faults, inputs)
     if rows:
         # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
         _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
         lake.upsert("decisions", pl.DataFrame(rows))
-    news = tuple(unit for unit, each in fresh.items() if each.retrain)
-    lost = score_tallies.left_out(_recent(lake, RECENT_ORIGINS_DAYS))
-    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news, lost)
+    news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
+    left_out = score_tallies.left_out(_recent(lake, RECENT_ORIGINS_DAYS))
+    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news, left_out)
 
 
 def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
@@ -114,12 +114,12 @@ def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
     format, country). A daypart's own figures are those at hour and daypart.
     """
     rows = counted(lake, _recent(lake, days))
-    wanted = [name for name in by if name not in rows.collect_schema()]
-    if wanted:
-        rows = rows.join(lake.scan("stores").select("store_id", *wanted), on="store_id", how="left")
+    store_columns = [name for name in by if name not in rows.collect_schema()]
+    if store_columns:
+        rows = rows.join(lake.scan("stores").select("store_id", *store_columns), on="store_id", how="left")
     levels = LEVELS[:2] if "daypart" in by else LEVELS
-    found = [score_tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
-    return pl.concat(found).sort("target", *by, nulls_last=True, maintain_order=True)
+    scores = [score_tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
+    return pl.concat(scores).sort("target", *by, nulls_last=True, maintain_order=True)
 
 
 def counted(lake: Lake, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -143,14 +143,14 @@ def _serving(lake: Lake, registry: Registry) -> list[Serving]:
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
     rows = lake.scan("forecasts").filter(pl.col("origin_date") == last)
     latest = rows.group_by(unit.alias("unit"), "target", "tier")
-    found = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
+    units = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
     store = ModelStore(lake, registry)
-    published, champions = set(found["unit"]), store.champions()
-    named = {unit: version for unit, version in champions.items() if unit in published}
-    serving = {unit: model.version for unit, model in store.serving(named) if isinstance(model, ServingModel)}
+    published, champions = set(units["unit"]), store.champions()
+    versions = {unit: version for unit, version in champions.items() if unit in published}
+    serving = {unit: model.version for unit, model in store.serving(versions) if isinstance(model, ServingModel)}
     return [
-        Serving(unit, target, tier, frozenset(ids), serving.get(unit, named.get(unit)))
-        for unit, target, tier, ids in found.iter_rows()
+        Serving(unit, target, tier, frozenset(ids), serving.get(unit, versions.get(unit)))
+        for unit, target, tier, ids in units.iter_rows()
     ]
 
 
@@ -158,39 +158,39 @@ def _decided(
     lake: Lake, registry: Registry, policies: Policies, units: Sequence[Serving], on: date,
     faults: Mapping[str, Sequence[Fault]],
 ) -> dict[str, Decision]:  # fmt: skip
-    policy = {each.unit: policies.of(each.tier) for each in units}
-    at_fault = {target: stores_at_fault(found, on) for target, found in faults.items()}
-    versions = {each.unit: each.version for each in units if each.version is not None}
-    figures = {unit: told["metrics"] for unit, told in registry.describe_all(versions).items()}
+    policy = {unit.unit: policies.of(unit.tier) for unit in units}
+    at_fault = {target: stores_at_fault(target_faults, on) for target, target_faults in faults.items()}
+    versions = {unit.unit: unit.version for unit in units if unit.version is not None}
+    figures = {unit: about["metrics"] for unit, about in registry.describe_all(versions).items()}
     priced = _priced(lake, units, figures)
-    weeks = _weeks(lake, on, units, max(each.window_days for each in policy.values()), at_fault, priced)
+    weeks = _weeks(lake, on, units, max(entry.window_days for entry in policy.values()), at_fault, priced)
     lasting = persistent_error.week_errors(
         _rows_of(lake, on, LASTING_WEEKS * persistent_error.WEEK_DAYS, at_fault, priced), on
     )
     promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
     tags = registry.tags_all(versions)
-    found = {}
-    for each in units:
-        mine, longer = (frame.filter(pl.col("unit") == _published(each)) for frame in (weeks, lasting))
-        lost = any(fault.kind == "lost column" for fault in faults[each.target])
-        trained = [date.fromisoformat(own["as_of"]) for own in tags.get(each.unit, []) if "as_of" in own]
-        faulty = len(at_fault[each.target] & each.ids)
-        told = decide(mine, promised.get(each.unit), policy[each.unit], on, trained, faulty, len(each.ids), longer)
-        found[each.unit] = _lost(faults[each.target]) if lost and told.retrain else told
-    return found
+    decisions = {}
+    for unit in units:
+        rows, longer = (frame.filter(pl.col("unit") == _published(unit)) for frame in (weeks, lasting))
+        column_lost = any(fault.kind == "lost column" for fault in faults[unit.target])
+        trained = [date.fromisoformat(entry["as_of"]) for entry in tags.get(unit.unit, []) if "as_of" in entry]
+        faulty = len(at_fault[unit.target] & unit.ids)
+        decision = decide(rows, promised.get(unit.unit), policy[unit.unit], on, trained, faulty, len(unit.ids), longer)
+        decisions[unit.unit] = _lost(faults[unit.target]) if column_lost and decision.retrain else decision
+    return decisions
 
 
 def _supported(decision: Decision, inputs: Sequence[Drift]) -> Decision:
     """A decision to retrain with what its inputs say to it; they decide nothing by themselves."""
     if not decision.retrain or not inputs:
         return decision
-    told = "; ".join(each.told for each in moved(inputs)) or "none has moved since the season a year ago"
-    return replace(decision, reason=f"{decision.reason}; inputs: {told}")
+    changes = "; ".join(drift.told for drift in moved(inputs)) or "none has moved since the season a year ago"
+    return replace(decision, reason=f"{decision.reason}; inputs: {changes}")
 
 
 def _lost(faults: Sequence[Fault]) -> Decision:
-    told = next(fault.told for fault in faults if fault.kind == "lost column")
-    return Decision(False, f"no retrain: data fault: {told}", "data fault")
+    reason = next(fault.told for fault in faults if fault.kind == "lost column")
+    return Decision(False, f"no retrain: data fault: {reason}", "data fault")
 
 
 def _weeks(
@@ -198,26 +198,26 @@ def _weeks(
     priced: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
-    small = [_published(each) for each in units if len(each.ids) < LEAST_STORE_WEEKS]
-    others = [_published(each) for each in units if len(each.ids) >= LEAST_STORE_WEEKS]
+    small = [_published(unit) for unit in units if len(unit.ids) < LEAST_STORE_WEEKS]
+    large = [_published(unit) for unit in units if len(unit.ids) >= LEAST_STORE_WEEKS]
     last = max(lake.written("scores", "origin_date"))
     # After nights that were missed the evidence is older.
     missed = max((on - last).days - 1, 0)
-    spans = (small, MOST_WEEKS * persistent_error.WEEK_DAYS), (others, window_days + missed)
+    spans = (small, MOST_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
     rows = (
         (_rows_of(lake, on, days, at_fault, priced), pl.Series(names, dtype=pl.String).implode())
         for names, days in spans
     )
-    return pl.concat(persistent_error.store_weeks(told.filter(pl.col("unit").is_in(names)), on) for told, names in rows)
+    return pl.concat(persistent_error.store_weeks(part.filter(pl.col("unit").is_in(names)), on) for part, names in rows)
 
 
 def _priced(lake: Lake, units: Sequence[Serving], figures: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
     """By version and store what counts as one of its money; none of versions that know one currency."""
     stores = lake.scan("stores").select("store_id", "country", "currency").collect()
     frames = [
-        with_unit(stores.with_columns(unit=pl.lit(_published(each))), stores, known).select("unit", "store_id", UNIT)
-        for each in units
-        if (known := units_of(figures.get(each.unit, {})))
+        with_unit(stores.with_columns(unit=pl.lit(_published(unit))), stores, rates).select("unit", "store_id", UNIT)
+        for unit in units
+        if (rates := units_of(figures.get(unit.unit, {})))
     ]
     schema = {"unit": pl.String, "store_id": pl.String, UNIT: pl.Float64}
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
@@ -249,8 +249,8 @@ def _rows_of(
     return joined.with_columns(pl.col(name) / pl.col(UNIT) for name in amounts).drop(UNIT)
 
 
-def _published(each: Serving) -> str:
-    return f"{each.unit}-v{each.version}"
+def _published(unit: Serving) -> str:
+    return f"{unit.unit}-v{unit.version}"
 
 
 def _standing(lake: Lake, on: date) -> dict[str, Decision]:
@@ -270,26 +270,26 @@ def _rows(
     """The decisions as the table has them."""
     return [
         {
-            "unit": each.unit, "decided_on": on, "model_version": f"{each.unit}-v{each.version}",
-            "retrain": decided[each.unit].retrain, "cause": decided[each.unit].cause,
-            "reason": decided[each.unit].reason, "figures": json.dumps(decided[each.unit].figures, sort_keys=True),
-            "policy": policies.of(each.tier).model_dump_json(),
-            "faults": json.dumps([asdict(fault) for fault in faults[each.target]], default=str),
-            "inputs": json.dumps([asdict(drift) for drift in inputs[each.target]]),
+            "unit": unit.unit, "decided_on": on, "model_version": f"{unit.unit}-v{unit.version}",
+            "retrain": decided[unit.unit].retrain, "cause": decided[unit.unit].cause,
+            "reason": decided[unit.unit].reason, "figures": json.dumps(decided[unit.unit].figures, sort_keys=True),
+            "policy": policies.of(unit.tier).model_dump_json(),
+            "faults": json.dumps([asdict(fault) for fault in faults[unit.target]], default=str),
+            "inputs": json.dumps([asdict(drift) for drift in inputs[unit.target]]),
         }
-        for each in units if each.unit in decided
+        for unit in units if unit.unit in decided
     ]  # fmt: skip
 
 
 def _audit(lake: Lake, registry: Registry, rows: Sequence[dict[str, Any]], on: date, now: datetime) -> None:
     """Records the decisions that the table has not, or has otherwise, in one commit."""
     stored = lake.scan_or_empty("decisions").filter(pl.col("decided_on") == on).collect()
-    known = {row["unit"]: row for row in stored.iter_rows(named=True)}
+    stored_rows = {row["unit"]: row for row in stored.iter_rows(named=True)}
     marked = {"decided_on": on, **mark(lake, registry)}
-    told = []
+    entries = []
     for row in rows:
-        said = {name: row[name] for name in AUDITED}
-        if said != {name: known.get(row["unit"], {}).get(name) for name in AUDITED}:
-            told.append(("decide", row["unit"], {**said, "figures": json.loads(row["figures"]), **marked}))
-    if told:
-        Audit(lake, registry).extend(now, AUTOMATION, told)
+        decision = {name: row[name] for name in AUDITED}
+        if decision != {name: stored_rows.get(row["unit"], {}).get(name) for name in AUDITED}:
+            entries.append(("decide", row["unit"], {**decision, "figures": json.loads(row["figures"]), **marked}))
+    if entries:
+        Audit(lake, registry).extend(now, AUTOMATION, entries)

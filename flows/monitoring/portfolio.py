@@ -64,28 +64,28 @@ def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = 
     members = units.members(chain, declared, days)
     aliases, store = registry.aliases(), ModelStore(lake, registry)
     champions = store.champions()
-    whole = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
+    versions = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
     trained = registry.describe_all({
         unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
     })  # fmt: skip
     scores = {row["unit"]: row for row in _figures(lake, members).iter_rows(named=True)}
     decided = _decided(lake)
-    found = []
+    standings = []
     for unit, ids in members.items():
         about = trained.get(unit.name, {})
         last = _trained_on(about)
         served = serving(champions, unit)
-        if served is not None and served not in whole:
-            served = unit.target if unit.target in whole else None
+        if served is not None and served not in versions:
+            served = unit.target if unit.target in versions else None
         due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
         state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
-        version = f"{served}-v{whole[served]}" if served else None
+        version = f"{served}-v{versions[served]}" if served else None
         figures: dict[str, Any] = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
         cost = about.get("metrics", {}).get("cost_dollars")
-        told = (notes or {}).get(unit.name, state)
-        known = unit.name, unit.tier, unit.owner, len(ids), version
-        found.append(Standing(*known, **figures, as_of=last, cost_dollars=cost, health=told))
-    return Listed(found, declared.idle(list(members)))
+        note = (notes or {}).get(unit.name, state)
+        identity = unit.name, unit.tier, unit.owner, len(ids), version
+        standings.append(Standing(*identity, **figures, as_of=last, cost_dollars=cost, health=note))
+    return Listed(standings, declared.idle(list(members)))
 
 
 def health(
@@ -107,18 +107,18 @@ def health(
 
 
 def _trained_on(about: Mapping[str, Any]) -> date | None:
-    told = about.get("params", {}).get("as_of")
-    return date.fromisoformat(told) if told else None
+    as_of = about.get("params", {}).get("as_of")
+    return date.fromisoformat(as_of) if as_of else None
 
 
 def _figures(lake: Lake, members: units.Members) -> pl.DataFrame:
     """One row per unit, of its stores' published hours of late that have an actual; the figures of `tallies.score`."""
-    known = lake.scan_or_empty("tallies")
-    last = known.select(pl.col("origin_date").max()).collect().item()
+    tallies = lake.scan_or_empty("tallies")
+    last = tallies.select(pl.col("origin_date").max()).collect().item()
     since = last - timedelta(days=RECENT_DAYS) if isinstance(last, date) else date.min
     placed = [(unit.target, name, unit.name) for unit, ids in members.items() for name in ids]
     whose = pl.LazyFrame(placed, schema=["target", "store_id", "unit"], orient="row")
-    rows = known.filter(pl.col("origin_date") > since).join(whose, on=["target", "store_id"])
+    rows = tallies.filter(pl.col("origin_date") > since).join(whose, on=["target", "store_id"])
     return score_tallies.score(counted(lake, rows), "hour", ["unit"])
 
 

@@ -51,27 +51,27 @@ def announce(
     A unit's decisions are the same until later demand comes. They are kept as sent, in the table `announced`, after
     `send` returned: what fails is sent again by the next run, under the same id.
     """
-    known = lake.scan_or_empty(TABLE).collect()
-    fresh = _decided(lake, decisions).join(known, on=["unit", "decided_on"], how="anti")
+    announced = lake.scan_or_empty(TABLE).collect()
+    fresh = _decided(lake, decisions).join(announced, on=["unit", "decided_on"], how="anti")
     if fresh.is_empty():
         return None
-    made = _announcement(home, fresh.sort("unit"))
-    send(made)
-    lake.upsert(TABLE, fresh.with_columns(event_id=pl.lit(str(made.id))))
-    return made
+    announcement = _announcement(home, fresh.sort("unit"))
+    send(announcement)
+    lake.upsert(TABLE, fresh.with_columns(event_id=pl.lit(str(announcement.id))))
+    return announcement
 
 
 def _decided(lake: Lake, decisions: Mapping[str, Decision]) -> pl.DataFrame:
     """One row per unit to be retrained: unit, the day after the last demand as decided_on, reason."""
-    told = [(unit, decision.reason) for unit, decision in decisions.items() if decision.retrain]
-    last = Chain.of(lake).last_day() if told else None
-    rows = [(unit, last + timedelta(days=1), reason) for unit, reason in told] if last else []
+    retrains = [(unit, decision.reason) for unit, decision in decisions.items() if decision.retrain]
+    last = Chain.of(lake).last_day() if retrains else None
+    rows = [(unit, last + timedelta(days=1), reason) for unit, reason in retrains] if last else []
     return pl.DataFrame(rows, {"unit": pl.String, "decided_on": pl.Date, "reason": pl.String}, orient="row")
 
 
 def _announcement(home: str, fresh: pl.DataFrame) -> Announcement:
-    told = [f"{unit}: {reason}" for unit, reason in fresh.select("unit", "reason").iter_rows()]
-    more = [f"and {len(told) - MOST_REASONS} more units"] if len(told) > MOST_REASONS else []
+    reasons = [f"{unit}: {reason}" for unit, reason in fresh.select("unit", "reason").iter_rows()]
+    more = [f"and {len(reasons) - MOST_REASONS} more units"] if len(reasons) > MOST_REASONS else []
     same = json.dumps([home, fresh.select("unit", "decided_on").rows()], default=str)
-    reason = "; ".join([*told[:MOST_REASONS], *more])
+    reason = "; ".join([*reasons[:MOST_REASONS], *more])
     return Announcement(uuid5(NAMESPACE_URL, same), home, tuple(fresh["unit"]), reason)

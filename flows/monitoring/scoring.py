@@ -77,9 +77,9 @@ class Actuals:
     idle: pl.DataFrame
     stores: pl.DataFrame
 
-    def beside(self, told: pl.DataFrame) -> pl.DataFrame:
+    def beside(self, forecasts: pl.DataFrame) -> pl.DataFrame:
         """Published hours that their store has reported with `actual`, null where left out, and `idle`."""
-        return with_actuals(_reported(told, self.demand), self.demand, self.idle, self.stores)
+        return with_actuals(_reported(forecasts, self.demand), self.demand, self.idle, self.stores)
 
 
 def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
@@ -109,9 +109,9 @@ def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.Dat
     days = pl.select(date=pl.date_range(pl.lit(due.min()), pl.lit(last)))
     latest = days.join_asof(due.to_frame("origin_date").with_columns(date="origin_date"), on="date")
     # Files are told apart by their origins alone: the horizon of each is read, and its latest days kept.
-    told = lake.scan("forecasts").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
+    forecasts = lake.scan("forecasts").filter(pl.col("origin_date").is_in(due.implode())).with_columns(DAY)
     fresh = (
-        told.join(latest.lazy(), on=["origin_date", "date"], how="semi")
+        forecasts.join(latest.lazy(), on=["origin_date", "date"], how="semi")
         .select(*CELL, "hour_local", "business_date", "forecast")
         .collect()
     )
@@ -133,26 +133,26 @@ def _changed(lake: Lake, due: pl.Series, actuals: Actuals, last: date) -> pl.Dat
 
 def _scored(lake: Lake, origin: date, last: date, actuals: Actuals, days: pl.DataFrame | None) -> pl.DataFrame:
     """What is known of one origin's forecasts beside its actuals, of some stores' days or all."""
-    told = (
+    forecasts = (
         lake.scan("forecasts").filter(pl.col("origin_date") == origin).with_columns(DAY).filter(pl.col("date") <= last)
     )
     if days is not None:
-        told = told.filter(pl.col("date").is_between(days["date"].min(), days["date"].max()))
-        told = told.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
-    scored = actuals.beside(told.collect()).with_columns(DAY)
+        forecasts = forecasts.filter(pl.col("date").is_between(days["date"].min(), days["date"].max()))
+        forecasts = forecasts.join(days.lazy(), on=["store_id", "target", "date"], how="semi")
+    scored = actuals.beside(forecasts.collect()).with_columns(DAY)
     # Of days that changed all hours are written: those of one that lost its demand lose their actuals.
     return _counted(scored) if days is None else scored
 
 
 def _counted(rows: pl.DataFrame) -> pl.DataFrame:
     """Hours of the days that have an actual or were forecast as open; of others nothing is to say."""
-    told = pl.col("actual").is_not_null() | (pl.col("forecast") > 0.0)
-    return rows.filter(told.any().over("store_id", "target", "date"))
+    is_scorable = pl.col("actual").is_not_null() | (pl.col("forecast") > 0.0)
+    return rows.filter(is_scorable.any().over("store_id", "target", "date"))
 
 
 def _reported(forecasts: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
     """Published hours up to the last one that their store has ingested: later ones are not known to be 0 yet."""
-    told = demand.unpivot(TARGETS, index=["store_id", "hour_utc"], variable_name="target").drop_nulls("value")
-    until = told.group_by("store_id", "target").agg(until=pl.col("hour_utc").max())
-    known = forecasts.join(until, on=["store_id", "target"])
-    return known.filter(pl.col("hour_utc") <= pl.col("until")).drop("until")
+    actuals = demand.unpivot(TARGETS, index=["store_id", "hour_utc"], variable_name="target").drop_nulls("value")
+    until = actuals.group_by("store_id", "target").agg(until=pl.col("hour_utc").max())
+    joined = forecasts.join(until, on=["store_id", "target"])
+    return joined.filter(pl.col("hour_utc") <= pl.col("until")).drop("until")

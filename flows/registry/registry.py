@@ -121,8 +121,8 @@ class Registry:
             raise NotKnownError(f"run {run_id} has no model files: record the run with its files first")
         self._call("create_registered_model", _name(target), none_on="RESOURCE_ALREADY_EXISTS")
         source = self._folder(run_id).as_uri()
-        made = self._call("create_model_version", _name(target), source, run_id, tags=dict(tags))
-        return int(made.version)
+        created = self._call("create_model_version", _name(target), source, run_id, tags=dict(tags))
+        return int(created.version)
 
     def set_alias(self, target: str, alias: str, version: int) -> None:
         """Points champion or challenger at a version, in one transaction. NotKnownError if there is none."""
@@ -162,18 +162,18 @@ class Registry:
 
     def stored(self, target: str, version: int | str) -> StoredModel:
         """A version, or the one that an alias names, as its files are now. NotKnownError where there is none."""
-        found = self._version(target, version)
-        return self._stored(target, found, self._run(found.run_id))
+        model_version = self._version(target, version)
+        return self._stored(target, model_version, self._run(model_version.run_id))
 
     def stored_all(self, versions: Mapping[str, int]) -> Iterator[StoredModel]:
         """The same of a version of each of many units, in a few calls; one after the other is read.
 
         One that is not there has no files, and that for its fault.
         """
-        known = self._many(versions)
+        by_unit = self._many(versions)
         for unit, version in versions.items():
-            if unit in known:
-                yield self._stored(unit, *known[unit])
+            if unit in by_unit:
+                yield self._stored(unit, *by_unit[unit])
             else:
                 yield StoredModel(unit, version, {}, "", f"{self._no_version(unit, version)}: {REMEDY}")
 
@@ -182,25 +182,25 @@ class Registry:
 
         Raises NotKnownError where there is no such version. Of a run that was deleted nothing is told.
         """
-        found = self._version(target, version)
-        return _about(found, self._run(found.run_id))
+        model_version = self._version(target, version)
+        return _about(model_version, self._run(model_version.run_id))
 
     def describe_all(self, versions: Mapping[str, int]) -> dict[str, dict[str, Any]]:
         """The same of a version of each of many units, in a few calls; those that are not there are left out."""
-        return {unit: _about(*found) for unit, found in self._many(versions).items()}
+        return {unit: _about(*pair) for unit, pair in self._many(versions).items()}
 
     def tags_all(self, units: Collection[str]) -> dict[str, list[dict[str, str]]]:
         """The own tags of every version of each of many units, in no order, in a few calls."""
-        found: dict[str, list[dict[str, str]]] = {unit: [] for unit in units}
-        if not found or not self.settings.mlflow_database.exists():
-            return found
-        asked, page = f"name IN ({_quoted([_name(unit) for unit in units])})", None
+        unit_tags: dict[str, list[dict[str, str]]] = {unit: [] for unit in units}
+        if not unit_tags or not self.settings.mlflow_database.exists():
+            return unit_tags
+        query, page = f"name IN ({_quoted([_name(unit) for unit in units])})", None
         while page != "":
-            listed = self._call("search_model_versions", asked, max_results=MOST_MODELS, page_token=page)
-            for each in listed:
-                found[each.name.removeprefix(PREFIX)].append(dict(each.tags))
+            listed = self._call("search_model_versions", query, max_results=MOST_MODELS, page_token=page)
+            for version in listed:
+                unit_tags[version.name.removeprefix(PREFIX)].append(dict(version.tags))
             page = listed.token or ""
-        return found
+        return unit_tags
 
     def versions(self, target: str) -> pl.DataFrame:
         """One row per version, oldest first: version, created_utc, run_id, aliases, tags (JSON)."""
@@ -208,11 +208,11 @@ class Registry:
         listed = [] if model is None else self._call("search_model_versions", f"name = '{_name(target)}'")
         rows = [
             {
-                **{"version": int(each.version), "created_utc": _moment(each), "run_id": each.run_id},
-                **{"aliases": sorted(a for a, v in model.aliases.items() if int(v) == int(each.version))},
-                **{"tags": json.dumps(each.tags, sort_keys=True)},
+                **{"version": int(version.version), "created_utc": _moment(version), "run_id": version.run_id},
+                **{"aliases": sorted(a for a, v in model.aliases.items() if int(v) == int(version.version))},
+                **{"tags": json.dumps(version.tags, sort_keys=True)},
             }
-            for each in listed
+            for version in listed
         ]
         return pl.DataFrame(rows, schema=VERSIONS).sort("version")
 
@@ -233,27 +233,27 @@ class Registry:
         """Finished runs of a job for a target with such params, oldest first: run_id, and params and tags (JSON)."""
         if not self.settings.mlflow_database.exists():
             return pl.DataFrame(schema=RUNS)
-        wanted = [f"tags.job = '{job}'", f"tags.target = '{target}'", "attributes.status = 'FINISHED'"]
-        wanted += [f"params.{name} = '{text}'" for name, text in params.items()]
-        found = self._call(
-            "search_runs", [self._experiment().experiment_id], " and ".join(wanted),
+        conditions = [f"tags.job = '{job}'", f"tags.target = '{target}'", "attributes.status = 'FINISHED'"]
+        conditions += [f"params.{name} = '{text}'" for name, text in params.items()]
+        listed = self._call(
+            "search_runs", [self._experiment().experiment_id], " and ".join(conditions),
             order_by=["attributes.start_time ASC"],
         )  # fmt: skip
-        told = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in found]
-        return pl.DataFrame(told, RUNS, orient="row")
+        rows = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in listed]
+        return pl.DataFrame(rows, RUNS, orient="row")
 
     def runs_before(self, moment: datetime | None) -> list[StoredRun]:
         """The runs that ended and were begun before a moment in naive UTC, or all runs; the oldest first."""
         if not self.settings.mlflow_database.exists():
             return []
         runs: list[StoredRun] = []
-        page, wanted = None, ""
+        page, query = None, ""
         if moment is not None:
             milliseconds = int(moment.replace(tzinfo=UTC).timestamp() * 1000)
-            wanted = f"attributes.status != 'RUNNING' and attributes.start_time < {milliseconds}"
+            query = f"attributes.status != 'RUNNING' and attributes.start_time < {milliseconds}"
         while page != "":
             listed = self._call(
-                "search_runs", [self._experiment().experiment_id], wanted, order_by=["attributes.start_time ASC"],
+                "search_runs", [self._experiment().experiment_id], query, order_by=["attributes.start_time ASC"],
                 max_results=MOST_MODELS, page_token=page,
             )  # fmt: skip
             runs += [StoredRun(run.info.run_id, run.data.params, run.data.tags) for run in listed]
@@ -296,14 +296,14 @@ class Registry:
         number = model.aliases.get(version) if isinstance(version, str) else version
         if number is None:
             raise NotKnownError(f"no {version} for {target}: run `daypart train` first, or promote a version")
-        found = self._call("get_model_version", _name(target), str(number), none_on="RESOURCE_DOES_NOT_EXIST")
-        if found is None:
+        model_version = self._call("get_model_version", _name(target), str(number), none_on="RESOURCE_DOES_NOT_EXIST")
+        if model_version is None:
             raise NotKnownError(self._no_version(target, number))
-        return found
+        return model_version
 
     def _no_version(self, target: str, number: object) -> str:
-        known = ", ".join(map(str, self.versions(target)["version"])) or "none"
-        return f"no version {number} of {target}: it has {known}"
+        numbers = ", ".join(map(str, self.versions(target)["version"])) or "none"
+        return f"no version {number} of {target}: it has {numbers}"
 
     def _run(self, run_id: str) -> Any:
         """A version's run; null where it was deleted."""
@@ -314,32 +314,32 @@ class Registry:
 
         Without the versions that are not there; null for a run that was deleted.
         """
-        found: dict[str, Any] = {}
+        by_unit: dict[str, Any] = {}
         for number in sorted(set(versions.values())):
             names = [_name(unit) for unit, version in versions.items() if version == number]
-            asked = f"version_number = {number} AND name IN ({_quoted(names)})"
-            listed = self._call("search_model_versions", asked, max_results=MOST_MODELS)
-            found |= {each.name.removeprefix(PREFIX): each for each in listed}
-        if not found:
+            query = f"version_number = {number} AND name IN ({_quoted(names)})"
+            listed = self._call("search_model_versions", query, max_results=MOST_MODELS)
+            by_unit |= {version.name.removeprefix(PREFIX): version for version in listed}
+        if not by_unit:
             return {}
-        asked = f"attributes.run_id IN ({_quoted([each.run_id for each in found.values()])})"
-        listed = self._call("search_runs", [self._experiment().experiment_id], asked, max_results=MOST_MODELS)
+        query = f"attributes.run_id IN ({_quoted([version.run_id for version in by_unit.values()])})"
+        listed = self._call("search_runs", [self._experiment().experiment_id], query, max_results=MOST_MODELS)
         runs = {run.info.run_id: run for run in listed}
-        return {unit: (found[unit], runs.get(found[unit].run_id)) for unit in versions if unit in found}
+        return {unit: (by_unit[unit], runs.get(by_unit[unit].run_id)) for unit in versions if unit in by_unit}
 
     def _stored(self, unit: str, version: Any, run: Any) -> StoredModel:
         """A version's files beside the digest that its run recorded."""
         folder, name = self._folder(version.run_id), f"version {version.version} of {unit}"
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        recorded, found, fault = (run.data.tags.get("model.sha256") if run else None), digest(files), ""
+        recorded, sha256, fault = (run.data.tags.get("model.sha256") if run else None), digest(files), ""
         if run is None:
             fault = f"{name} cannot be checked, its run {version.run_id} was deleted: {REMEDY}"
         elif recorded is None:
             fault = f"{name} cannot be checked, its run {version.run_id} has no tag model.sha256: {REMEDY}"
-        elif recorded != found:
+        elif recorded != sha256:
             fault = f"{name} is damaged, files in {folder} are gone or changed: restore them, {REMEDY}"
-        return StoredModel(unit, int(version.version), files, found, fault)
+        return StoredModel(unit, int(version.version), files, sha256, fault)
 
     def _folder(self, run_id: str, kind: str = "model") -> Path:
         """Where MLflow lays the files of a run, wherever the home now is."""
@@ -349,11 +349,11 @@ class Registry:
         from mlflow.entities import Metric, Param
 
         now = time.time_ns() // 1_000_000
-        told = [Param(n, v if isinstance(v, str) else json.dumps(v, default=str)) for n, v in params.items()]
+        param_list = [Param(n, v if isinstance(v, str) else json.dumps(v, default=str)) for n, v in params.items()]
         counted = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None]
-        for first in range(0, max(len(told), len(counted)), BATCH):
+        for first in range(0, max(len(param_list), len(counted)), BATCH):
             batch = slice(first, first + BATCH)
-            self._call("log_batch", run, counted[batch], told[batch])
+            self._call("log_batch", run, counted[batch], param_list[batch])
 
     def _begin(self, name: str, tags: Mapping[str, str]) -> str:
         """A new run's id, once the runs of this machine's dead processes are marked KILLED."""
@@ -384,14 +384,14 @@ class Registry:
         sqlite.check(self.settings.mlflow_database, OWN, DATABASE_REMEDY)
         return _client(self.settings.mlflow_database)
 
-    def _call(self, method: str, *given: Any, none_on: str = "", **named: Any) -> Any:
+    def _call(self, method: str, *args: Any, none_on: str = "", **kwargs: Any) -> Any:
         """What MLflow's client answers, null for one error code; waits while another process writes."""
         database = self.settings.mlflow_database
         # What was waited for in vain is not waited for again.
         give_up = time.monotonic() + (0 if self._is_held else BUSY_SECONDS)
         while True:
             try:
-                answer = getattr(self._connected, method)(*given, **named)
+                answer = getattr(self._connected, method)(*args, **kwargs)
                 self._is_held = False
                 return answer
             except Exception as failed:
@@ -471,7 +471,7 @@ def _model_tags(models: Mapping[str, str]) -> dict[str, str]:
 
 def digest(files: Mapping[str, bytes]) -> str:
     """SHA-256 of files, over their names and contents together."""
-    whole = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name in sorted(files):
-        whole.update(f"{name}:{len(files[name])}:".encode() + files[name])
-    return whole.hexdigest()
+        hasher.update(f"{name}:{len(files[name])}:".encode() + files[name])
+    return hasher.hexdigest()

@@ -219,16 +219,16 @@ def draw(scored: pl.DataFrame, importance: pl.DataFrame, stores: pl.DataFrame, t
     """
     unit = "tickets per hour" if target == "orders" else "currency per hour"
     of = pl.col("target") == target
-    mine, gains, ranked = scored.filter(of), importance.filter(of), stores.filter(of)
-    parts, tenths = figures.by_daypart(mine, "daypart"), figures.coverage_by_size(mine)
+    rows, gains, ranked = scored.filter(of), importance.filter(of), stores.filter(of)
+    parts, tenths = figures.by_daypart(rows, "daypart"), figures.coverage_by_size(rows)
     charts = {}
     if ranked.height:
-        charts["lead"] = lead_days(score(mine, "hour", ["lead_days"]), target, 1 + max(mine["lead_days"]))
-        charts["week"] = week(figures.weeks(mine, ranked), target, unit)
+        charts["lead"] = lead_days(score(rows, "hour", ["lead_days"]), target, 1 + max(rows["lead_days"]))
+        charts["week"] = week(figures.weeks(rows, ranked), target, unit)
     if parts["accuracy_bps"].count():
         charts["daypart"] = dayparts(parts, target)
     if tenths.height:
-        charts["quantiles"] = quantiles(figures.reliability(mine), target)
+        charts["quantiles"] = quantiles(figures.reliability(rows), target)
         charts["sizes"] = sizes(tenths, target, unit)
     if gains.height:
         members = gains["member"].unique().sort().to_list()

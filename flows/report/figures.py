@@ -22,10 +22,10 @@ def by_level(scored: pl.DataFrame, *by: str) -> pl.DataFrame:
 
 def by_daypart(scored: pl.DataFrame, level: Level) -> pl.DataFrame:
     """One row per target and daypart in the order of the day: the figures of `score`."""
-    named = pl.col("daypart").is_not_null()
-    order = scored.filter(named).group_by("daypart").agg(first=pl.col("hour_local").dt.hour().min())
+    has_daypart = pl.col("daypart").is_not_null()
+    order = scored.filter(has_daypart).group_by("daypart").agg(first=pl.col("hour_local").dt.hour().min())
     return (
-        score(scored.filter(named), level, ["target", "daypart"])
+        score(scored.filter(has_daypart), level, ["target", "daypart"])
         .join(order, on="daypart", how="left", validate="m:1")
         .sort("target", "first", "daypart")
         .drop("first")

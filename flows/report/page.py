@@ -36,7 +36,7 @@ def render(report: Report) -> str:
     stores = figures.by_store(scored, report.names)
     levels = figures.by_level(scored)
     sections = [_section(report, stores, levels, target) for target in levels["target"].unique().sort()]
-    drawn = [chart for section in sections for chart in section.charts.values()]
+    all_charts = [chart for section in sections for chart in section.charts.values()]
     weekly = scored.with_columns(lead_week=pl.col("lead_days") // 7 + 1)
     template = environment().get_template("page.html.j2")
     return template.render(
@@ -48,15 +48,15 @@ def render(report: Report) -> str:
         oracle="oracle_bps" in levels.columns and levels["oracle_bps"].null_count() < levels.height,
         band=figures.coverage_by_daypart(scored).to_dicts(),
         config=CONFIG,
-        specs={chart.name: chart.spec for chart in drawn},
+        specs={chart.name: chart.spec for chart in all_charts},
         bundle=bundle(),
     )
 
 
 def _section(report: Report, stores: pl.DataFrame, levels: pl.DataFrame, target: str) -> Section:
-    mine = pl.col("target") == target
-    drawn = charts.draw(report.scored, report.importance, stores, target)
-    return Section(target, levels.filter(mine).to_dicts(), figures.ranking(stores.filter(mine)), drawn)
+    is_target = pl.col("target") == target
+    plots = charts.draw(report.scored, report.importance, stores, target)
+    return Section(target, levels.filter(is_target).to_dicts(), figures.ranking(stores.filter(is_target)), plots)
 
 
 def _facts(scored: pl.DataFrame) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
         "Stores": count(rows["store_id"].n_unique()),
         "Origins": f"{count(len(origins))}, {' to '.join(map(day, origins[:1].append(origins[1:][-1:])))}",
         "Hours scored": count(rows.height),
-        "Store-days left out": ", ".join(f"{count(lost)} of {target}" for target, lost in left_out(scored).items()),
+        "Store-days left out": ", ".join(f"{count(days)} of {target}" for target, days in left_out(scored).items()),
         "Model versions": ", ".join(str(one) for one in rows["model_version"].drop_nulls().unique().sort()),
     }
 
@@ -83,16 +83,16 @@ def bundle() -> str:
 
 @cache
 def environment() -> Environment:
-    made = Environment(
+    jinja_env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(count=count, signed=signed, percent=percent, day=day)
-    made.tests["mapping"] = lambda value: isinstance(value, Mapping)
-    return made
+    jinja_env.filters.update(count=count, signed=signed, percent=percent, day=day)
+    jinja_env.tests["mapping"] = lambda value: isinstance(value, Mapping)
+    return jinja_env
 
 
 def count(value: float | None) -> str:

@@ -37,32 +37,32 @@ class Replays:
     notices: Sequence[str] = ()
 
 
-def write(path: Path, told: Replays) -> None:
+def write(path: Path, replays: Replays) -> None:
     """Writes the page, or the Markdown and a .png of the same name; each is there whole or not at all."""
     if path.suffix.lower() == ".html":
-        _write(path, _page(told).encode())
+        _write(path, _page(replays).encode())
         return
     picture = path.with_suffix(".png")
-    _write(picture, png(told))
-    _write(path, _markdown(told, picture.name).encode())
+    _write(picture, png(replays))
+    _write(path, _markdown(replays, picture.name).encode())
 
 
-def png(told: Replays) -> bytes:
+def png(replays: Replays) -> bytes:
     """The charts of all targets, one below the other, as a picture."""
     from vl_convert import vegalite_to_png
 
-    drawn = [chart(told, target) for target in _targets(told)]
+    target_charts = [chart(replays, target) for target in _targets(replays)]
     axis = CONFIG["axis"] | {"labelColor": "#1c2430", "titleColor": "#5b6675", "gridColor": "#e1e5ea"}
     settings = CONFIG | {"background": "white", "padding": 14, "axis": axis}
-    whole = alt.vconcat(*drawn, spacing=36).resolve_scale(x="independent").configure(**settings)
-    image: bytes = vegalite_to_png(whole.to_json(), scale=2)
+    combined = alt.vconcat(*target_charts, spacing=36).resolve_scale(x="independent").configure(**settings)
+    image: bytes = vegalite_to_png(combined.to_json(), scale=2)
     return image
 
 
-def chart(told: Replays, target: str) -> Any:
+def chart(replays: Replays, target: str) -> Any:
     """Three panels on one axis of time: weekly accuracy, bps ahead of the first policy, retrains and promotions."""
-    mine = pl.col("target") == target
-    weekly, nights = told.weekly.filter(mine), told.nights.filter(mine)
+    is_target = pl.col("target") == target
+    weekly, nights = replays.weekly.filter(is_target), replays.nights.filter(is_target)
     # In a week of next to no trade accuracy is no figure, and would squeeze all others.
     little = pl.col("actual") < LEAST_SHARE * pl.col("actual").median()
     weekly = weekly.with_columns(pl.when(~little).then(pl.col("^(accuracy|incumbent)_hour_bps$")))
@@ -97,8 +97,8 @@ def _colour(names: Sequence[str]) -> dict[str, Any]:
     styles = {"color": (alt.Color, COLOURS), "strokeDash": (alt.StrokeDash, DASHES)}
     return {
         channel: kind("policy:N", sort=domain, title=None, legend=legend,
-                      scale=alt.Scale(domain=domain, range=[each[k % len(each)] for k in range(len(domain))]))
-        for channel, (kind, each) in styles.items()
+                      scale=alt.Scale(domain=domain, range=[values[k % len(values)] for k in range(len(domain))]))
+        for channel, (kind, values) in styles.items()
     }  # fmt: skip
 
 
@@ -139,8 +139,8 @@ def _events(nights: pl.DataFrame, names: Sequence[str]) -> Any:
     )  # fmt: skip
 
 
-def _targets(told: Replays) -> list[str]:
-    return told.summary["target"].unique(maintain_order=True).to_list()
+def _targets(replays: Replays) -> list[str]:
+    return replays.summary["target"].unique(maintain_order=True).to_list()
 
 
 def cells(row: dict[str, Any]) -> list[str]:
@@ -149,20 +149,20 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [shown.get(name, count)(row[name]) for name in FIGURES]
 
 
-def _markdown(told: Replays, picture: str) -> str:
+def _markdown(replays: Replays, picture: str) -> str:
     head = ["target", "policy", *FIGURES.values()]
     lines = [head, ["---", "---", *["---:"] * len(FIGURES)]]
-    lines += [[row["target"], row["policy"].replace("|", "\\|"), *cells(row)] for row in told.summary.to_dicts()]
+    lines += [[row["target"], row["policy"].replace("|", "\\|"), *cells(row)] for row in replays.summary.to_dicts()]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines).replace(MINUS, "-")
-    notices = "".join(f"{notice}\n\n" for notice in told.notices)
-    return f"# Replay of {told.title}\n\n{notices}{table}\n![Weekly accuracy by policy]({picture})\n"
+    notices = "".join(f"{notice}\n\n" for notice in replays.notices)
+    return f"# Replay of {replays.title}\n\n{notices}{table}\n![Weekly accuracy by policy]({picture})\n"
 
 
-def _page(told: Replays) -> str:
+def _page(replays: Replays) -> str:
     return environment().get_template("replay.html.j2").render(
-        told=told, head=list(FIGURES.values()), rows=[(row, cells(row)) for row in told.summary.to_dicts()],
-        trained=told.nights.filter("retrained").to_dicts(),
-        specs={f"replay-{target}": chart(told, target).to_dict() for target in _targets(told)},
+        told=replays, head=list(FIGURES.values()), rows=[(row, cells(row)) for row in replays.summary.to_dicts()],
+        trained=replays.nights.filter("retrained").to_dicts(),
+        specs={f"replay-{target}": chart(replays, target).to_dict() for target in _targets(replays)},
         config=CONFIG, bundle=bundle(),
     )  # fmt: skip
 

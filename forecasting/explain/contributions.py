@@ -34,7 +34,7 @@ def contributions(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
     learned = {member.member: member for member in model.learned}
     usual = smooth_parts(rows)
     shape = next((beyond(member, rows) for member in model.learned if isinstance(member, Learned)), {})
-    told: Parts = {USUAL: np.where(shares.sum(axis=1) > 0, 0.0, _column(rows, "incumbent"))}
+    blend: Parts = {USUAL: np.where(shares.sum(axis=1) > 0, 0.0, _column(rows, "incumbent"))}
     for number, name in enumerate(model.members):
         member = learned.get(name)
         if isinstance(member, Learned):
@@ -46,9 +46,9 @@ def contributions(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
         else:
             parts = of_day(rows, name, member if isinstance(member, Linear) else None, shape)
         share = shares[:, number]
-        told = _added(told, {part: share * np.where(share > 0, value, 0.0) for part, value in parts.items()})
-    told[LIMITS] = told.get(LIMITS, np.zeros(rows.height))
-    return pl.DataFrame(told)
+        blend = _added(blend, {part: share * np.where(share > 0, value, 0.0) for part, value in parts.items()})
+    blend[LIMITS] = blend.get(LIMITS, np.zeros(rows.height))
+    return pl.DataFrame(blend)
 
 
 def smooth_parts(rows: pl.DataFrame) -> Parts:
@@ -61,8 +61,8 @@ def smooth_parts(rows: pl.DataFrame) -> Parts:
 
 def beyond(member: Learned, rows: pl.DataFrame) -> Parts:
     """What a boosted member says beyond the rows' `smooth`, by feature."""
-    usual, told = _column(rows, "smooth"), member.contributions(rows)
-    base, logs = told.pop(""), told
+    usual, terms = _column(rows, "smooth"), member.contributions(rows)
+    base, logs = terms.pop(""), terms
     if member.member == "ratio":
         parts = {name: member.unit(rows) * value for name, value in logs.items()}
         parts[USUAL] = member.unit(rows) * (base - 1.0)
@@ -85,10 +85,10 @@ def of_day(rows: pl.DataFrame, name: str, member: Linear | None, shape: Parts) -
         return np.asarray(np.bincount(days, weights=value)[days], dtype=np.float64)
 
     usual, by_hand = _column(rows, "smooth"), of_whole_day(_column(rows, "incumbent"))
-    whole = usual + sum(shape.values())
-    said, usual_day, whole_day = _column(rows, name), of_whole_day(usual), of_whole_day(whole)
-    total = of_whole_day(said)
-    share = _over(usual, usual_day, _over(whole, whole_day))
+    shaped = usual + sum(shape.values())
+    predicted, usual_day, whole_day = _column(rows, name), of_whole_day(usual), of_whole_day(shaped)
+    total = of_whole_day(predicted)
+    share = _over(usual, usual_day, _over(shaped, whole_day))
     parts = _added({USUAL: by_hand * share}, _day_parts(rows, member, by_hand, total, share))
     for part, value in shape.items():
         moved = value - share * of_whole_day(value)
@@ -113,7 +113,7 @@ def by_family(parts: pl.DataFrame) -> pl.DataFrame:
     names: dict[str, list[str]] = {}
     for name in parts.columns:
         names.setdefault(family(name), []).append(name)
-    return parts.select(reduce(lambda a, b: a + b, map(pl.col, found)).alias(name) for name, found in names.items())
+    return parts.select(reduce(lambda a, b: a + b, map(pl.col, group)).alias(name) for name, group in names.items())
 
 
 def moved_by(base: Array, logs: Mapping[str, Array]) -> Parts:
@@ -128,9 +128,9 @@ def _added(one: Parts, other: Parts) -> Parts:
     return {**one, **{name: value + one.get(name, 0.0) for name, value in other.items()}}
 
 
-def _over(value: Array, whole: Array, otherwise: Array | None = None) -> Array:
+def _over(value: Array, divisor: Array, otherwise: Array | None = None) -> Array:
     out = np.zeros_like(value) if otherwise is None else otherwise.copy()
-    return np.asarray(np.divide(value, whole, out=out, where=whole > 0), dtype=np.float64)
+    return np.asarray(np.divide(value, divisor, out=out, where=divisor > 0), dtype=np.float64)
 
 
 def _column(rows: pl.DataFrame, name: str) -> Array:

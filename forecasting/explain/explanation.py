@@ -42,16 +42,16 @@ class Explanation:
     closures: pl.DataFrame
     seen: weather.WeatherView
 
-    def of(self, wanted: pl.Expr) -> "Explanation":
+    def of(self, condition: pl.Expr) -> "Explanation":
         """Those of the hours alone of which this holds."""
-        kept = self.hours.select(wanted).to_series().fill_null(value=False)
-        return replace(self, hours=self.hours.filter(kept), parts=self.parts.filter(kept))
+        mask = self.hours.select(condition).to_series().fill_null(value=False)
+        return replace(self, hours=self.hours.filter(mask), parts=self.parts.filter(mask))
 
     def families(self) -> dict[str, float]:
         """By family, what it adds to the sum of the incumbents; they and it sum to that of the forecasts."""
         sums = self.features()
-        found = {name: [value for part, value in sums.items() if _family(part) == name] for name in (*FAMILIES, CLOSED)}
-        return {name: sum(values) for name, values in found.items() if any(values)}
+        parts = {name: [value for part, value in sums.items() if _family(part) == name] for name in (*FAMILIES, CLOSED)}
+        return {name: sum(values) for name, values in parts.items() if any(values)}
 
     def features(self, of: str | None = None) -> dict[str, float]:
         """The same by feature, of one family or all."""
@@ -64,18 +64,18 @@ def _family(part: str) -> str:
 
 
 def explain(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, model: Model, origin: date,
+    window: Records, read: Callable[[Sequence[str]], Records], chain: Source, model: Model, origin: date,
     day: date | None = None,
 ) -> Explanation:  # fmt: skip
-    """A store's local date `day`, by default its whole horizon; `window` and `whole` as in `publication.of_night`.
+    """A store's local date `day`, by default its whole horizon; `window` and `read` as in `publication.of_night`.
 
     The forecasts are made anew as they were for publication; whoever has published ones compares.
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     window = replace(window, weather=weather.before(window.weather, window.stores, origin))
     world = Outside.of(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
-    made = publication.night_states(window, world, whole, chain, view, origin, serving=[publication.Served(model, "")])
-    block, past = next((block, past) for block, past in made if block.stores.height)
+    states = publication.night_states(window, world, read, chain, view, origin, serving=[publication.Served(model, "")])
+    block, past = next((block, past) for block, past in states if block.stores.height)
     return of_block(block, past, model, origin, day)
 
 
@@ -87,18 +87,18 @@ def of_block(
     hours = publication.of_block(block, past, model, origin, "")
     if day is not None:
         hours = hours.filter(pl.col("business_date") == day)
-    told, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
+    predictions, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
     if matrix.any_known(block, past, view, [origin]):
         rows = matrix.build(block, view, [origin], past)
         if day is not None:
             rows = rows.filter(pl.col("date") == day)
         if rows.height:
-            told = model.predict(with_unit(rows, block.stores, model.units), past.totals)
-            parts = contributions(model, told)
-    at = told.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
+            predictions = model.predict(with_unit(rows, block.stores, model.units), past.totals)
+            parts = contributions(model, predictions)
+    at = predictions.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
     beside = _beside_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)
-    known = told.select(*KEY, *matrix.feature_names(told))
-    hours = hours.join(known, on=KEY, how="left", maintain_order="left")
+    features = predictions.select(*KEY, *matrix.feature_names(predictions))
+    hours = hours.join(features, on=KEY, how="left", maintain_order="left")
     closures = trading_hours.known_closures(block.closures, origin)
     return Explanation(hours, beside, past.outside.holidays, past.outside.event_days, closures, view.weather)
 
@@ -107,11 +107,11 @@ def _beside_incumbent(hours: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame
     """The parts of hours, that of what is usual less the incumbent; what publication changed since is a limit."""
     is_open = pl.col("by_hand").is_not_null()
     borrowed = pl.when(is_open & pl.col("lent")).then(pl.col("by_hand") - pl.col("incumbent")).otherwise(0.0)
-    told = hours.select(pl.col(names).fill_null(0.0), "forecast", "incumbent", **{YOUNG: borrowed}, open=is_open)
-    told = told.with_columns(
+    parts = hours.select(pl.col(names).fill_null(0.0), "forecast", "incumbent", **{YOUNG: borrowed}, open=is_open)
+    parts = parts.with_columns(
         pl.when("open").then(pl.col(USUAL) - pl.col("incumbent") - pl.col(YOUNG)).otherwise(0.0).alias(USUAL),
         pl.when("open").then(0.0).otherwise(pl.col("forecast") - pl.col("incumbent")).alias(CLOSED),
     )
-    others = [name for name in (*names, YOUNG) if name != LIMITS]
-    rest = pl.col("forecast") - pl.col("incumbent") - ordered_sum(map(pl.col, others))
-    return told.select(*others, pl.when("open").then(rest).otherwise(0.0).alias(LIMITS), CLOSED)
+    part_names = [name for name in (*names, YOUNG) if name != LIMITS]
+    rest = pl.col("forecast") - pl.col("incumbent") - ordered_sum(map(pl.col, part_names))
+    return parts.select(*part_names, pl.when("open").then(rest).otherwise(0.0).alias(LIMITS), CLOSED)

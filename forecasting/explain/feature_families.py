@@ -20,7 +20,7 @@ def family(feature: str) -> str:
     """The family of a feature, or of a part that is named for one. KeyError for what is neither."""
     if feature in FAMILIES:
         return feature
-    found = next((family for beginning, family in BEGINNINGS if feature.startswith(beginning)), None)
-    if found is None:
+    family_name = next((family for beginning, family in BEGINNINGS if feature.startswith(beginning)), None)
+    if family_name is None:
         raise KeyError(f"{feature} has no family: name its beginning in BEGINNINGS")
-    return found
+    return family_name

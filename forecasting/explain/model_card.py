@@ -60,33 +60,33 @@ def card(name: str, model: Model, origin: Origin) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def segments(judged: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
+def segments(predictions: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
     """Accuracy, bias and coverage by the hour of all judged rows and of every segment: by, segment, then `score`'s."""
-    cells = _cells(judged, stores).with_columns(pl.lit(target).alias("target"))
-    whole = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_kept())
+    cells = _cells(predictions, stores).with_columns(pl.lit(target).alias("target"))
+    overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_kept())
     parts = [
         accuracy.score(cells.drop_nulls(name), "hour", [name])
         .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_kept())
         for name in SEGMENTS
         if cells[name].is_not_null().any()
     ]  # fmt: skip
-    return pl.concat([whole, *parts])
+    return pl.concat([overall, *parts])
 
 
 def limits(model: Model, origin: Origin) -> list[str]:
     """What the model is not good for, or not known to be, in sentences."""
     young = f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.judged)}."
-    told = [
+    caveats = [
         young,
         _unseen_holidays(model, origin),
         OF_WEATHER[model.recipe.weather],
         "Weights and bands were chosen by the very origins on which it is judged here; its members had not seen them.",
     ]
     if model.as_of - origin.first < YEAR:
-        told.append(f"It saw {(model.as_of - origin.first).days} days, less than a year: it knows no yearly season.")
+        caveats.append(f"It saw {(model.as_of - origin.first).days} days, less than a year: it knows no yearly season.")
     if origin.sampled:
-        told.append("Its evidence is a fixed sample of the stores, not all of them.")
-    return told
+        caveats.append("Its evidence is a fixed sample of the stores, not all of them.")
+    return caveats
 
 
 def _purpose(model: Model) -> str:
@@ -106,8 +106,8 @@ def _data(model: Model, origin: Origin) -> str:
     }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
     if model.units:
-        named = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
-        span += f" Across currencies money counts in orders: {named} count for the same."
+        amounts = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
+        span += f" Across currencies money counts in orders: {amounts} count for the same."
     return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
 
 
@@ -164,10 +164,10 @@ def _figures(model: Model, origin: Origin) -> list[str]:
             f"## Bias\n\n{note}\n\n{_table(_rounded(shown))}"]  # fmt: skip
 
 
-def _cells(judged: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
+def _cells(predictions: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """Judged rows as `accuracy.score` takes them, with the columns of segments."""
     clock = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
-    return judged.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
+    return predictions.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
         daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, business_date="date", actual="y",
         origin_date=pl.col("date") - pl.duration(days=pl.col("lead_days").cast(pl.Int64)),
         weekday=pl.format("{} {}", pl.col("date").dt.weekday(), pl.col("date").dt.strftime("%A")),
@@ -179,8 +179,8 @@ def _kept() -> dict[str, pl.Expr]:
     return {name: pl.col(name) for name in names}
 
 
-def _young_figures(judged: pl.DataFrame | None) -> str:
-    young = pl.DataFrame() if judged is None else judged.filter(pl.col("youth") > 0)
+def _young_figures(predictions: pl.DataFrame | None) -> str:
+    young = pl.DataFrame() if predictions is None else predictions.filter(pl.col("youth") > 0)
     wape = accuracy.wape_bps(young, "forecast") if young.height else None
     if wape is None:
         return "; there is none in the evidence, so that nothing is known of how well"
@@ -202,10 +202,10 @@ def _unseen_holidays(model: Model, origin: Origin) -> str:
 
 
 def _named(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
-    told = [
-        (key, ", ".join(map(str, given)) if isinstance(given, list) else str(given)) for key, given in values.items()
+    rows = [
+        (key, ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)) for key, entry in values.items()
     ]
-    return pl.DataFrame(told, schema={name: pl.String, value: pl.String}, orient="row")
+    return pl.DataFrame(rows, schema={name: pl.String, value: pl.String}, orient="row")
 
 
 def _listed(counts: Mapping[str, str]) -> str:
@@ -213,9 +213,9 @@ def _listed(counts: Mapping[str, str]) -> str:
 
 
 def _rounded(frame: pl.DataFrame) -> pl.DataFrame:
-    whole = [name for name in frame.columns if name.endswith("_bps") or name == "actual"]
+    integer_columns = [name for name in frame.columns if name.endswith("_bps") or name == "actual"]
     fine = [name for name in ("coverage", "p", "p_corrected") if name in frame.columns]
-    return frame.with_columns(pl.col(whole).round(0).cast(pl.Int64), pl.col(fine).round(4))
+    return frame.with_columns(pl.col(integer_columns).round(0).cast(pl.Int64), pl.col(fine).round(4))
 
 
 def _table(frame: pl.DataFrame) -> str:

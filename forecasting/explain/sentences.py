@@ -49,25 +49,25 @@ def reasons(explanation: Explanation) -> list[Reason]:
     hours, families = explanation.hours, explanation.families()
     size = max(float(hours["forecast"].sum()), float(hours["incumbent"].sum()))
     ranked = sorted(families, key=lambda name: -abs(families[name]))
-    named = [name for name in ranked[:MOST] if abs(families[name]) >= LEAST_SHARE * size]
-    rest = [name for name in ranked if name not in named]
-    told = [Reason(name, WHAT[name](explanation), families[name]) for name in named]
-    return told + ([Reason(OTHER, ", ".join(rest), sum(families[name] for name in rest))] if rest else [])
+    main_families = [name for name in ranked[:MOST] if abs(families[name]) >= LEAST_SHARE * size]
+    rest = [name for name in ranked if name not in main_families]
+    main_reasons = [Reason(name, WHAT[name](explanation), families[name]) for name in main_families]
+    return main_reasons + ([Reason(OTHER, ", ".join(rest), sum(families[name] for name in rest))] if rest else [])
 
 
-def sentences(explanation: Explanation, found: list[Reason], asked: str, unit: str) -> list[str]:
-    """What is forecast beside what the last weeks sold, then the reasons; `asked` is such as lunch, or empty for a day.
+def sentences(explanation: Explanation, causes: list[Reason], when: str, unit: str) -> list[str]:
+    """What is forecast beside what the last weeks sold, then the reasons; `when` is such as lunch, or empty for a day.
 
     `unit` is orders or the currency of sales.
     """
     hours = explanation.hours
     forecast, by_hand = float(hours["forecast"].sum()), float(hours["incumbent"].sum())
     day = _day(explanation)
-    what = " ".join(filter(None, [asked, unit if unit == "orders" else f"sales in {unit}"]))
+    what = " ".join(filter(None, [when, unit if unit == "orders" else f"sales in {unit}"]))
     moved = f"{_more(forecast - by_hand, unit)} than the last four {day:%A}s' mean of {_figure(by_hand)}"
     head = f"{hours['store_id'][0]}, {day:%A} {day.day} {day:%B %Y}: {_figure(forecast)} {what}, {moved}"
-    told = [f"{_more(each.amount, unit)} {what}: {each.what}" for each in found if each.family != OTHER]
-    return [head, *_declared(explanation), *told]
+    lines = [f"{_more(reason.amount, unit)} {what}: {reason.what}" for reason in causes if reason.family != OTHER]
+    return [head, *_declared(explanation), *lines]
 
 
 def _more(amount: float, unit: str) -> str:
@@ -86,13 +86,13 @@ def _day(explanation: Explanation) -> date:
 
 def _spans(hours: list[int]) -> str:
     """Clock hours as 8 or 11-14."""
-    found: list[list[int]] = []
+    spans: list[list[int]] = []
     for hour in sorted(set(hours)):
-        if found and hour == found[-1][-1] + 1:
-            found[-1].append(hour)
+        if spans and hour == spans[-1][-1] + 1:
+            spans[-1].append(hour)
         else:
-            found.append([hour])
-    return ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in found)
+            spans.append([hour])
+    return ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans)
 
 
 def _mean(explanation: Explanation, feature: str) -> float | None:
@@ -100,11 +100,11 @@ def _mean(explanation: Explanation, feature: str) -> float | None:
     return hours[feature].cast(pl.Float64).mean() if feature in hours.columns else None  # type: ignore[return-value]
 
 
-def _against(ratio: float | None, less: str, said: str, without: str) -> str:
-    """`said` with how far a ratio lies from 1, in percent."""
+def _against(ratio: float | None, less: str, template: str, without: str) -> str:
+    """`template` with how far a ratio lies from 1, in percent."""
     if ratio is None:
         return without
-    return said.format(f"{abs(ratio - 1):.0%} {'more' if ratio >= 1 else less}")
+    return template.format(f"{abs(ratio - 1):.0%} {'more' if ratio >= 1 else less}")
 
 
 def _weather(explanation: Explanation) -> str:
@@ -114,14 +114,14 @@ def _weather(explanation: Explanation) -> str:
         amounts[next(name for name in MEASURES if feature.startswith(f"weather_{name}"))] += amount
     sign = 1 if sum(amounts.values()) >= 0 else -1
     first, second = sorted(MEASURES, key=lambda name: -sign * amounts[name])[:2]
-    told = [first, *([second] if sign * amounts[second] >= sign * amounts[first] / 2 else [])]
-    return " and ".join(_measure(explanation, name) for name in told)
+    measures = [first, *([second] if sign * amounts[second] >= sign * amounts[first] / 2 else [])]
+    return " and ".join(_measure(explanation, name) for name in measures)
 
 
 def _measure(explanation: Explanation, measure: str) -> str:
-    seen, mean = explanation.seen, _mean(explanation, f"weather_{measure}")
+    weather_view, mean = explanation.seen, _mean(explanation, f"weather_{measure}")
     if mean is None:
-        return f"no {measure.rpartition('_')[0].replace('_', ' ')} {seen}"
+        return f"no {measure.rpartition('_')[0].replace('_', ' ')} {weather_view}"
     if measure == "precipitation_mm":
         return _fallen(explanation, measure, "rain", "mm", RAIN_MM)
     if measure == "snowfall_cm":
@@ -131,10 +131,10 @@ def _measure(explanation: Explanation, measure: str) -> str:
         usual = (
             "" if departure is None else f", {abs(departure):.0f} {'above' if departure >= 0 else 'below'} the usual"
         )
-        return f"{mean:.0f} °C {seen}{usual}"
+        return f"{mean:.0f} °C {weather_view}{usual}"
     texts = {"wind_speed_kmh": "wind of {:.0f} km/h", "humidity_pct": "humidity of {:.0f}%",
              "cloud_cover_pct": "{:.0f}% of the sky clouded"}  # fmt: skip
-    return f"{texts[measure].format(mean)}, as {seen}"
+    return f"{texts[measure].format(mean)}, as {weather_view}"
 
 
 def _fallen(explanation: Explanation, measure: str, name: str, unit: str, least: float) -> str:
@@ -160,12 +160,12 @@ def _holiday(explanation: Explanation) -> str:
 
 def _event(explanation: Explanation) -> str:
     hours, events = explanation.hours, explanation.events
-    known = known_before(hours["origin_date"][0])
+    is_known = known_before(hours["origin_date"][0])
     on_day = events.filter(
         pl.col("store_id") == hours["store_id"][0],
         pl.col("date") == _day(explanation),
         pl.col("kind") != "price",
-        known,
+        is_known,
     )
     start = on_day["day_start"][0] if on_day.height else 0
     since_start = (hours["hour_local"].dt.hour().cast(pl.Int64) - start) % 24
@@ -179,14 +179,14 @@ def _event(explanation: Explanation) -> str:
 def _declared(explanation: Explanation) -> list[str]:
     """The declared closures of the hours' days, in which no one expects anything."""
     hours = explanation.hours
-    mine = explanation.closures.filter(
+    closures = explanation.closures.filter(
         pl.col("store_id") == hours["store_id"][0], pl.col("date").is_in(hours["business_date"].implode())
     )
-    told = []
-    for first, last, reason in mine.sort("date", "from_hour").select("from_hour", "to_hour", "reason").iter_rows():
+    lines = []
+    for first, last, reason in closures.sort("date", "from_hour").select("from_hour", "to_hour", "reason").iter_rows():
         span = f" for {first or 0}-{23 if last is None else last}" if (first, last) != (None, None) else ""
-        told.append(f"closed{span}{f': {reason}' if reason else ', as declared'}")
-    return told
+        lines.append(f"closed{span}{f': {reason}' if reason else ', as declared'}")
+    return lines
 
 
 def _closed(explanation: Explanation) -> str:
@@ -196,8 +196,8 @@ def _closed(explanation: Explanation) -> str:
 
 
 def _limits(explanation: Explanation) -> str:
-    held = explanation.hours.filter(pl.col("basis").str.contains("held to"))
-    return str(held["basis"][0].split("; ")[-1]) if held.height else "bounds on what a member may say"
+    limited_hours = explanation.hours.filter(pl.col("basis").str.contains("held to"))
+    return str(limited_hours["basis"][0].split("; ")[-1]) if limited_hours.height else "bounds on what a member may say"
 
 
 def _level(explanation: Explanation) -> str:

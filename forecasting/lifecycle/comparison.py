@@ -43,14 +43,14 @@ class Comparison:
         sides, units = [], models[0].units
         for side, model in zip(SIDES, models, strict=True):
             priced = with_unit(rows, stores, model.units)
-            told = model.predict(priced, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
-            told = in_units(told, stores, units, ("y", "forecast", "q10", "q90"))
-            sides.append(told.group_by(key).agg(exact_sum(pl.col("y")), *_sums(side)).sort(key))
+            forecast = model.predict(priced, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
+            forecast = in_units(forecast, stores, units, ("y", "forecast", "q10", "q90"))
+            sides.append(forecast.group_by(key).agg(exact_sum(pl.col("y")), *_sums(side)).sort(key))
         ours, theirs = sides
         both = ours.with_columns(theirs.select(pl.exclude(*key, "y")))
-        named = [name for name in SEGMENTS if name in stores.columns]
-        known = both.join(stores.select("store_id", *named), on="store_id", how="left", maintain_order="left")
-        return cls(known, confidence, seed)
+        segment_columns = [name for name in SEGMENTS if name in stores.columns]
+        cells = both.join(stores.select("store_id", *segment_columns), on="store_id", how="left", maintain_order="left")
+        return cls(cells, confidence, seed)
 
     def wape_bps(self, side: str) -> float:
         """WAPE of one side; NaN where demand sums to 0."""
@@ -62,8 +62,8 @@ class Comparison:
 
     def coverage(self, side: str) -> float:
         """Share of hours within the band, of those that have one; NaN where none has."""
-        held, banded = (float(self.cells[f"{side}_{what}"].sum()) for what in ("held", "banded"))
-        return held / banded if banded else float("nan")
+        within_band, banded = (float(self.cells[f"{side}_{what}"].sum()) for what in ("held", "banded"))
+        return within_band / banded if banded else float("nan")
 
     def gain(self) -> Interval:
         """By how much the challenger's WAPE is below the champion's, in bps."""

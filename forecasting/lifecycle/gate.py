@@ -50,8 +50,8 @@ def gate(challenger: Model, champion: Model | None, workshop: Workshop, policy: 
     first = first_day(challenger, champion, workshop)
     if isinstance(first, str):
         return Verdict(False, f"the champion stays: {first}", figures)
-    asked = policy or Policy()
-    verdict = judged(_compared(challenger, champion, workshop, first, asked), asked)
+    gate_policy = policy or Policy()
+    verdict = judged(_compared(challenger, champion, workshop, first, gate_policy), gate_policy)
     reason = f"{verdict.reason} (from {first} on; a refit as of that day stands in for the challenger)"
     return Verdict(verdict.promote, reason, figures | verdict.figures, verdict.segments)
 
@@ -69,9 +69,9 @@ def first_day(challenger: Model, champion: Model, workshop: Workshop) -> date | 
     if apart < 7 * LEAST_WEEKS:
         return f"it knows the days before {champion.as_of}, and {7 * LEAST_WEEKS} later ones are needed to compare on"
     first = challenger.as_of - timedelta(weeks=min(max(apart // 14, LEAST_WEEKS), MOST_WEEKS))
-    known = (first - workshop.first).days
-    if known < workshop.recipe.min_train_days:
-        return f"only {max(known, 0)} days are known before those to compare on, too few for a fair challenger"
+    history_days = (first - workshop.first).days
+    if history_days < workshop.recipe.min_train_days:
+        return f"only {max(history_days, 0)} days are known before those to compare on, too few for a fair challenger"
     return first
 
 
@@ -91,7 +91,7 @@ def judged(compared: Comparison, policy: Policy) -> Verdict:
     figures |= {f"{side}_coverage": compared.coverage(side) for side in SIDES}
     figures |= {"gain_bps": gain.estimate, "gain_lower_bps": gain.lower, "gain_upper_bps": gain.upper}
     figures |= {"compared_stores": compared.cells["store_id"].n_unique(), "compared_weeks": weeks}
-    told = {name: value for name, value in figures.items() if abs(value) < float("inf")}
+    finite_figures = {name: value for name, value in figures.items() if abs(value) < float("inf")}
     text = (
         "WAPE {paired_challenger_wape_bps:.0f} bps against the champion's {paired_champion_wape_bps:.0f} on the same "
         "{compared_weeks:.0f} weeks of {compared_stores:.0f} stores; the gain of {gain_bps:.0f} is between "
@@ -99,11 +99,11 @@ def judged(compared: Comparison, policy: Policy) -> Verdict:
     ).format(**{name: round(value, 0) + 0.0 for name, value in figures.items()})  # so that no -0 is told
     if not gain.lower > policy.gain_bps:
         trails = "trails the champion" if gain.upper < 0 else "not shown to be better, so the champion stays"
-        return Verdict(False, f"{trails}: {text}", told, segments)
+        return Verdict(False, f"{trails}: {text}", finite_figures, segments)
     faults = [*_segment_faults(segments), *_bias_faults(compared, policy), *_coverage_faults(compared, policy)]
     if faults:
-        return Verdict(False, f"better as a whole, but {'; '.join(faults)} ({text})", told, segments)
-    return Verdict(True, f"better than the champion: {text}", told, segments)
+        return Verdict(False, f"better as a whole, but {'; '.join(faults)} ({text})", finite_figures, segments)
+    return Verdict(True, f"better than the champion: {text}", finite_figures, segments)
 
 
 def _compared(challenger: Model, champion: Model, workshop: Workshop, first: date, policy: Policy) -> Comparison:

@@ -53,7 +53,7 @@ class Replayed:
         And retrains, promotions, cpu_seconds, nights. Accuracies are null where nothing was sold.
         """
         figures = self.errors.group_by(BY, maintain_order=True).agg(*_accuracies())
-        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{told}s") for name, told in HAPPENED.items()]
+        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{event}s") for name, event in HAPPENED.items()]
         happened = self.nights.group_by(BY, maintain_order=True).agg(
             *counts, pl.col("cpu_seconds").sum(), nights=pl.len().cast(pl.Int64)
         )
@@ -67,22 +67,22 @@ class Replayed:
         dates = self.errors["date"].dt.truncate("1w")
         weeks = pl.DataFrame({"week": days(dates.min(), dates.max(), 7)})  # type: ignore[arg-type]
         by_week = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week"))
-        told = by_week.agg(*_accuracies(), pl.col("actual").sum())
+        weekly_figures = by_week.agg(*_accuracies(), pl.col("actual").sum())
         every = self.errors.select(BY).unique(maintain_order=True).join(weeks, how="cross")
-        return every.join(told, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
+        return every.join(weekly_figures, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
 
 
 def _accuracies() -> list[pl.Expr]:
     volume = pl.when(pl.col("actual").sum() > 0.0).then(pl.col("actual").sum())
-    told = {
+    accuracy = {
         (name, level): 10_000.0 * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
         for name in ("forecast", "incumbent")
         for level in LEVELS
     }
     return [
-        *(told["forecast", level].alias(f"accuracy_{level}_bps") for level in LEVELS),
-        *((told["forecast", level] - told["incumbent", level]).alias(f"gain_{level}_bps") for level in LEVELS),
-        *(told["incumbent", level].alias(f"incumbent_{level}_bps") for level in LEVELS),
+        *(accuracy["forecast", level].alias(f"accuracy_{level}_bps") for level in LEVELS),
+        *((accuracy["forecast", level] - accuracy["incumbent", level]).alias(f"gain_{level}_bps") for level in LEVELS),
+        *(accuracy["incumbent", level].alias(f"incumbent_{level}_bps") for level in LEVELS),
     ]
 
 
@@ -132,11 +132,11 @@ def _of(target: str, name: str, rows: pl.DataFrame) -> pl.DataFrame:
 def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, seconds: float) -> None:
     """One night under one policy; `seconds` were spent before it."""
     champion, verdict = life.champion, None
-    told = nights.scored(champion, night)
+    scores = nights.scored(champion, night)
     began = time.process_time()
     decision = _decision(life, night, nights)
     seconds += time.process_time() - began
-    life.rows = {day: rows for day, rows in life.rows.items() if day > night - KEPT} | {night: told.rows}
+    life.rows = {day: rows for day, rows in life.rows.items() if day > night - KEPT} | {night: scores.rows}
     if decision.retrain:
         (challenger, verdict), took = workshop.charged(
             night, partial(_challenged, workshop, champion, night, life.policy)
@@ -145,7 +145,7 @@ def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, 
         life.trained.append(night)
         if verdict.promote:
             life.champion, life.rows = challenger, {}
-    life.errors.append(told.errors.select(pl.lit(night).alias("night"), pl.all()))
+    life.errors.append(scores.errors.select(pl.lit(night).alias("night"), pl.all()))
     life.nights.append({
         "night": night, "champion": champion.as_of, "retrained": decision.retrain,
         "promoted": verdict is not None and verdict.promote, "reason": decision.reason,

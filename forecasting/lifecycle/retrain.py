@@ -81,10 +81,10 @@ def decide(
     held against what as much volume of the promise's store-weeks shows when they are drawn anew. Seasons move none.
     """
     if faulty > FAULTY_SHARE * stores:
-        told = f"no retrain: data fault in {faulty} of {stores} stores; mend the data first"
-        return Decision(False, told, "data fault")
-    if (held := _held_back(policy, on, trained)) is not None:
-        return held
+        message = f"no retrain: data fault in {faulty} of {stores} stores; mend the data first"
+        return Decision(False, message, "data fault")
+    if (early_decision := _held_back(policy, on, trained)) is not None:
+        return early_decision
     if promise is None:
         return Decision(
             True,
@@ -92,8 +92,8 @@ def decide(
             "no promise",
         )
     if weeks.height < 2:
-        told = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
-        return Decision(False, f"no retrain: {told}")
+        message = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
+        return Decision(False, f"no retrain: {message}")
     return _judged(_figures(weeks, weeks if lasting is None else lasting, policy, promise), policy)
 
 
@@ -107,42 +107,42 @@ def _held_back(policy: Policy, on: date, trained: Sequence[date]) -> Decision | 
     if policy.retrain == "scheduled":
         return Decision(False, f"no retrain: last trained {age} days ago, every {policy.every_days} by the policy")
     if age is not None and age < policy.cooldown_days:
-        told = f"within the {policy.cooldown_days} that a new model is given"
-        return Decision(False, f"no retrain: last trained {age} days ago, {told}")
+        cooldown_text = f"within the {policy.cooldown_days} that a new model is given"
+        return Decision(False, f"no retrain: last trained {age} days ago, {cooldown_text}")
     spent = sum((on - day).days < YEAR_DAYS for day in trained)
     if spent >= policy.retrains_a_year:
         return Decision(False, f"no retrain: {spent} in the last year, the budget is {policy.retrains_a_year}")
     return None
 
 
-def _window(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _window(store_weeks: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     """Store-weeks of the window, or of as many weeks back as give LEAST_STORE_WEEKS."""
     weeks = -(-policy.window_days // persistent_error.WEEK_DAYS)
-    while weeks < MOST_WEEKS and found.filter(pl.col("week") < weeks).height < LEAST_STORE_WEEKS:
+    while weeks < MOST_WEEKS and store_weeks.filter(pl.col("week") < weeks).height < LEAST_STORE_WEEKS:
         weeks += 1
-    return found.filter(pl.col("week") < weeks)
+    return store_weeks.filter(pl.col("week") < weeks)
 
 
 def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
     window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS)
     volume = float(window["actual"].sum())
-    told = {
+    figures = {
         "store_weeks": float(window.height),
         "wape_bps": 1e4 * float(window["error"].sum()) / volume,
         "incumbent_wape_bps": 1e4 * float(window["incumbent_error"].sum()) / volume,
         **_bounded("slip", *_slip(window, promise, promise.own, "own_"), policy),
     }
     if lasting["week"].n_unique() >= LEAST_LASTING_WEEKS:
-        told |= _bounded("lasting_slip", *_lasting(lasting, promise), policy)
+        figures |= _bounded("lasting_slip", *_lasting(lasting, promise), policy)
     steady, _ = mean_bps(window["steady"], window["actual"])
     strays = _strays(window, promise, promise.steady_se_bps, promise.steady_week_sd_bps)
-    return told | _bounded("steady", steady - promise.steady_bps, strays, policy)
+    return figures | _bounded("steady", steady - promise.steady_bps, strays, policy)
 
 
-def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, own: str) -> tuple[float, Strays]:
+def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, prefix: str) -> tuple[float, Strays]:
     """What was lost beyond the usual, in bps, and how far that strays."""
-    lost, _ = mean_bps(usual.over(weeks, own), weeks["actual"])
-    return lost, _strays(weeks, promise, usual.se_bps, usual.week_sd_bps)
+    excess_bps, _ = mean_bps(usual.over(weeks, prefix), weeks["actual"])
+    return excess_bps, _strays(weeks, promise, usual.se_bps, usual.week_sd_bps)
 
 
 def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, Strays]:
@@ -163,24 +163,24 @@ def _strays(weeks: pl.DataFrame, promise: Promise, se_bps: float, week_sd_bps: f
     return Strays(luck + common, (luck + common) ** 2 / squares if squares > 0.0 else LUCK_FREEDOM)
 
 
-def _bounded(name: str, found: float, strays: Strays, policy: Policy) -> dict[str, float]:
+def _bounded(name: str, estimate: float, strays: Strays, policy: Policy) -> dict[str, float]:
     from scipy.stats import t
 
     sure = float(t.ppf(policy.confidence, strays.freedom)) * strays.variance**0.5
-    return {f"{name}_bps": found, f"{name}_low_bps": found - sure}
+    return {f"{name}_bps": estimate, f"{name}_low_bps": estimate - sure}
 
 
 def _judged(figures: dict[str, float], policy: Policy) -> Decision:
     against = f"WAPE {figures['wape_bps']:.0f} bps, the incumbent's {figures['incumbent_wape_bps']:.0f}"
-    told = []
+    cause_texts = []
     for cause, meaning in CAUSES.items():
         name = cause.split()[0] if cause == "steady misses" else cause.replace(" ", "_")
-        found, low = figures.get(f"{name}_bps"), figures.get(f"{name}_low_bps")
-        if found is None or low is None:
+        estimate, low = figures.get(f"{name}_bps"), figures.get(f"{name}_low_bps")
+        if estimate is None or low is None:
             continue
-        if found >= policy.slip_bps and low > 0.0:
+        if estimate >= policy.slip_bps and low > 0.0:
             sure = f"at least {low:.0f} with {policy.confidence:.1%} confidence"
-            return Decision(True, f"retrain: {found:.0f} bps {meaning}, {sure} ({against})", cause, figures)
-        told.append(f"{found:.0f} bps {meaning} (at least {low:.0f})")
-    reason = f"no retrain: {'; '.join(told)}; {policy.slip_bps:.0f} surely lost are needed ({against})"
+            return Decision(True, f"retrain: {estimate:.0f} bps {meaning}, {sure} ({against})", cause, figures)
+        cause_texts.append(f"{estimate:.0f} bps {meaning} (at least {low:.0f})")
+    reason = f"no retrain: {'; '.join(cause_texts)}; {policy.slip_bps:.0f} surely lost are needed ({against})"
     return Decision(False, reason, "none", figures)

@@ -65,10 +65,10 @@ class Nights:
             self._make(night)
         key = model.as_of, night
         if key not in self._scored:
-            rows = pl.concat(self._published(made, rows, told, model, night) for made, rows, told in self._known)
+            rows = pl.concat(self._published(pair, rows, engine, model, night) for pair, rows, engine in self._known)
             stores, units = self._workshop.stores, self._workshop.units(self._nights[0])
-            known = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, MONEY)
-            self._scored[key] = Scored(_errors(known), _evidence(in_units(rows, stores, model.units, MONEY)))
+            scored_rows = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, MONEY)
+            self._scored[key] = Scored(_errors(scored_rows), _evidence(in_units(rows, stores, model.units, MONEY)))
         return self._scored[key]
 
     def _make(self, night: date) -> None:
@@ -77,14 +77,14 @@ class Nights:
         some = self._nights[at : at + AT_ONCE]
         self._until, self._scored = some[-1], {}
         view = self._workshop.view
-        self._known = [(made, _rows(made, view, some), _Told(nights=some)) for made in self._workshop.evidence]
+        self._known = [(pair, _rows(pair, view, some), _Told(nights=some)) for pair in self._workshop.evidence]
 
-    def _published(self, made: Made, rows: pl.DataFrame, told: "_Told", model: Model, night: date) -> pl.DataFrame:
+    def _published(self, pair: Made, rows: pl.DataFrame, engine: "_Told", model: Model, night: date) -> pl.DataFrame:
         """The block's rows, with what came."""
-        block, past = made
-        mine = rows.filter(pl.col("origin_date") == night) if rows.width else rows
-        ready = mine if mine.height else None
-        published = of_block(block, past, model, night, f"as-of-{model.as_of}", rows=ready, engine=told)
+        block, past = pair
+        night_rows = rows.filter(pl.col("origin_date") == night) if rows.width else rows
+        ready = night_rows if night_rows.height else None
+        published = of_block(block, past, model, night, f"as-of-{model.as_of}", rows=ready, engine=engine)
         # A day more on either side: stores' clocks differ from UTC.
         span = pl.col("hour_local").is_between(
             night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 2)
@@ -92,8 +92,8 @@ class Nights:
         return with_actuals(published, block.demand.filter(span), self._idle, block.stores)
 
 
-def _rows(made: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
-    block, past = made
+def _rows(pair: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
+    block, past = pair
     return matrix.build(block, view, nights, past) if matrix.any_known(block, past, view, nights) else pl.DataFrame()
 
 
@@ -124,5 +124,5 @@ def _errors(rows: pl.DataFrame) -> pl.DataFrame:
     sums = [exact_sum(pl.col(name)) for name in ("actual", *RIVALS)]
     days = rows.group_by("store_id", day).agg(*sums, *off)
     by_day = [(pl.col(name) - pl.col("actual")).abs().alias(f"{name}_day") for name in RIVALS]
-    kept = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in RIVALS)]
-    return days.with_columns(by_day).group_by("date").agg(exact_sum(pl.col(name)) for name in kept).sort("date")
+    columns = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in RIVALS)]
+    return days.with_columns(by_day).group_by("date").agg(exact_sum(pl.col(name)) for name in columns).sort("date")

@@ -35,10 +35,10 @@ class ChargingWorkshop(Workshop):
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
         """See Workshop; each model is made once."""
-        whole, name = super().train, f"model beside {beside}"
+        train_model, name = super().train, f"model beside {beside}"
 
         def model() -> None:
-            self._models[as_of, beside] = whole(as_of, beside)
+            self._models[as_of, beside] = train_model(as_of, beside)
 
         for part, make in {**self.parts(as_of, beside), (name, as_of): model}.items():
             self._measured(part, make)
@@ -46,12 +46,12 @@ class ChargingWorkshop(Workshop):
 
     def charged(self, as_of: date, job: Callable[[], Result]) -> tuple[Result, float]:
         """What a job made as of a date, and the processor seconds that it is charged."""
-        self._job, made = {}, dict(self._seconds)
+        self._job, seconds_before = {}, dict(self._seconds)
         began = time.process_time()
         result = job()
         took = time.process_time() - began
-        own = took - sum(seconds for part, seconds in self._seconds.items() if part not in made)
-        return result, own + sum(self._job.values()) + self._share(as_of)
+        own_seconds = took - sum(seconds for part, seconds in self._seconds.items() if part not in seconds_before)
+        return result, own_seconds + sum(self._job.values()) + self._share(as_of)
 
     def _measured(self, part: Part, make: Callable[[], object]) -> None:
         if part not in self._seconds:
@@ -61,5 +61,5 @@ class ChargingWorkshop(Workshop):
         self._job[part] = self._seconds[part]
 
     def _share(self, as_of: date) -> float:
-        whole = max((self._last - self.first) / timedelta(days=1), 1.0)
-        return self._states_seconds * (as_of - self.first) / timedelta(days=1) / whole
+        span_days = max((self._last - self.first) / timedelta(days=1), 1.0)
+        return self._states_seconds * (as_of - self.first) / timedelta(days=1) / span_days

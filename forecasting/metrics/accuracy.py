@@ -64,14 +64,14 @@ def band_score(cells: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
     quantile q at p loses p (actual - q) where it is too low and (1 - p) (q - actual) where too high, so that the
     true quantile loses least; at 0.5 it is half of WAPE.
     """
-    known = cells.filter(pl.col("actual").is_not_null())
-    held = pl.col("actual").is_between("q10", "q90").filter(pl.col("q90") > 0.0)
+    scored_cells = cells.filter(pl.col("actual").is_not_null())
+    within_band = pl.col("actual").is_between("q10", "q90").filter(pl.col("q90") > 0.0)
     figures = [
         pl.len().cast(pl.Int64).alias("cells"),
-        held.mean().alias("coverage"),
+        within_band.mean().alias("coverage"),
         *(_wape_bps(_pinball(p)).alias(f"pinball_{p}_bps") for p in (10, 50, 90)),
     ]
-    return known.group_by(by).agg(figures).sort(by, nulls_last=True) if by else known.select(figures)
+    return scored_cells.group_by(by).agg(figures).sort(by, nulls_last=True) if by else scored_cells.select(figures)
 
 
 def _pinball(percent: int) -> pl.Expr:
@@ -82,8 +82,8 @@ def _pinball(percent: int) -> pl.Expr:
 def wape_bps(rows: pl.DataFrame, forecast: str) -> float | None:
     """WAPE in basis points of a column beside what came, `y`, the same bits in any order; None where that is 0."""
     error, volume = (pl.col("y") - pl.col(forecast)).abs(), exact_sum(pl.col("y"))
-    found = rows.select(pl.when(volume > 0.0).then(10_000.0 * exact_sum(error) / volume)).item()
-    return None if found is None else float(found)
+    wape = rows.select(pl.when(volume > 0.0).then(10_000.0 * exact_sum(error) / volume)).item()
+    return None if wape is None else float(wape)
 
 
 def deviation(mean: npt.ArrayLike) -> npt.NDArray[np.float64]:

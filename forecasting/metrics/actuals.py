@@ -33,8 +33,8 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     by_hours = by_hours.join(busy, on=STORE_DATE, how="left")
     closed = trading_hours.closed_days(records.closures)
     by_rows = silent.filter("told").join(declared, on=STORE_DATE, how="anti").join(closed, on=STORE_DATE, how="anti")
-    found = pl.concat([by_hours.filter(pl.col("told") | pl.col("busy").is_null()).drop("busy"), by_rows])
-    ends = found.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
+    idle = pl.concat([by_hours.filter(pl.col("told") | pl.col("busy").is_null()).drop("busy"), by_rows])
+    ends = idle.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
     open_then = pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))
     return ends.filter(open_then).select(*DAY, "known_on").sort(DAY)
 
@@ -63,8 +63,8 @@ def with_actuals(
 
 def left_out(rows: pl.DataFrame) -> dict[str, int]:
     """By target, how many store-days that were forecast as open have no `actual`, so that they are not scored."""
-    lost = rows.filter(pl.col("actual").is_null(), pl.col("forecast") > 0.0)
-    days = lost.select("store_id", "target", date="business_date").unique()
+    unscored_rows = rows.filter(pl.col("actual").is_null(), pl.col("forecast") > 0.0)
+    days = unscored_rows.select("store_id", "target", date="business_date").unique()
     counts = dict(days.group_by("target").len().iter_rows())
     return {target: counts.get(target, 0) for target in rows["target"].unique().sort()}
 
@@ -90,9 +90,9 @@ def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:
     )
     within = spans.filter(pl.col("first") <= pl.col("last"))
     dates = within.select("store_id", "target", date=pl.date_ranges("first", "last")).explode("date")
-    found = dates.join(days, on=DAY, how="left").filter(pl.col("total").fill_null(0.0) <= 0.0)
+    silent_dates = dates.join(days, on=DAY, how="left").filter(pl.col("total").fill_null(0.0) <= 0.0)
     rows = days.select(*DAY, known_on="date").sort("date")
-    known = found.sort("date").join_asof(
+    with_known_on = silent_dates.sort("date").join_asof(
         rows, on="date", by=["store_id", "target"], strategy="forward", check_sortedness=False
     )
-    return known.select(*DAY, "known_on", told=pl.col("total").is_not_null())
+    return with_known_on.select(*DAY, "known_on", told=pl.col("total").is_not_null())

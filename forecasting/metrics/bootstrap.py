@@ -34,14 +34,14 @@ class Interval:
     upper: float
 
 
-def ratio(cells: pl.DataFrame, part: pl.Expr, whole: pl.Expr, confidence: float, seed: int) -> Interval:
-    """The sum of `part` over that of `whole`, over cells (columns: store_id, week and what the two need).
+def ratio(cells: pl.DataFrame, part: pl.Expr, divisor: pl.Expr, confidence: float, seed: int) -> Interval:
+    """The sum of `part` over that of `divisor`, over cells (columns: store_id, week and what the two need).
 
     Every cell of a store-week is drawn with its store and with its week. What differs between two models on the same
-    cells is asked for as a part, so that it is paired. NaN where the sum of `whole` is 0. The same cells in any order
+    cells is asked for as a part, so that it is paired. NaN where the sum of `divisor` is 0. The same cells in any order
     and the same seed give the same bits.
     """
-    values = cells.select(*CLUSTERS, part=part, whole=whole).sort(CLUSTERS)
+    values = cells.select(*CLUSTERS, part=part, whole=divisor).sort(CLUSTERS)
     sums = values.select("part", "whole").to_numpy()
     total = sums.sum(axis=0)
     if not total[1] > 0.0:
@@ -60,8 +60,8 @@ def _spread(names: pl.Series, sums: Array, estimate: float, seed: int) -> tuple[
     count = len(by_cluster)
     if count < 2:
         return 0.0, 0
-    part, whole = (_draws(count, seed) @ by_cluster).T
-    return float(np.mean((part / whole - estimate) ** 2)), count - 1
+    part, divisors = (_draws(count, seed) @ by_cluster).T
+    return float(np.mean((part / divisors - estimate) ** 2)), count - 1
 
 
 def _reach(spreads: list[tuple[float, int]], confidence: float) -> float:
@@ -69,10 +69,10 @@ def _reach(spreads: list[tuple[float, int]], confidence: float) -> float:
 
     if not spreads[-1][1]:
         return float("inf")
-    variance = sum(own for own, _ in spreads)
+    variance = sum(spread for spread, _ in spreads)
     if variance <= 0.0:
         return 0.0
-    quantile = sum(own * float(t.ppf(confidence, degrees)) for own, degrees in spreads if degrees) / variance
+    quantile = sum(spread * float(t.ppf(confidence, degrees)) for spread, degrees in spreads if degrees) / variance
     return quantile * math.sqrt(variance)
 
 

@@ -34,17 +34,17 @@ class Usual:
     week_sd_bps: float
 
     @classmethod
-    def of(cls, weeks: pl.DataFrame, own: str) -> Self:
-        """What is usual of errors, or where `own` is "own_" of those that are left of the stores' own."""
-        easy = float(weeks[f"{own}incumbent_error"].sum()) / float(weeks["root"].sum())
-        usual = cls(*_fitted(weeks, own), easy, 0.0, 0.0)
-        excess = usual.over(weeks, own)
+    def of(cls, weeks: pl.DataFrame, prefix: str) -> Self:
+        """What is usual of errors, or where `prefix` is "own_" of those that are left of the stores' own."""
+        easy = float(weeks[f"{prefix}incumbent_error"].sum()) / float(weeks["root"].sum())
+        usual = cls(*_fitted(weeks, prefix), easy, 0.0, 0.0)
+        excess = usual.over(weeks, prefix)
         _, se_bps = mean_bps(excess, weeks["actual"])
         return cls(usual.by_incumbent, usual.by_root, easy, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
 
-    def over(self, weeks: pl.DataFrame, own: str) -> pl.Series:
+    def over(self, weeks: pl.DataFrame, prefix: str) -> pl.Series:
         """By how much the error of store-weeks is above the usual, in the target's unit."""
-        error, by_hand, root = pl.col(f"{own}error"), pl.col(f"{own}incumbent_error"), pl.col("root")
+        error, by_hand, root = pl.col(f"{prefix}error"), pl.col(f"{prefix}incumbent_error"), pl.col("root")
         harder = (self.easy * root.sum().over("week") / by_hand.sum().over("week")).clip(lower_bound=1.0)
         return weeks.select(over=error - self.by_incumbent * by_hand * harder - self.by_root * root).to_series()
 
@@ -67,35 +67,35 @@ class Promise:
     steady_week_sd_bps: float
 
     @classmethod
-    def of(cls, judged: pl.DataFrame) -> Self | None:
+    def of(cls, predictions: pl.DataFrame) -> Self | None:
         """The promise of judged rows (columns: store_id, date, hour, lead_days, forecast, incumbent, y).
 
         Null where fewer than two weeks of them are there.
         """
-        rows = judged.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
+        rows = predictions.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
             "store_id", "forecast", "incumbent", unit=pl.lit(""), actual="y",
             hour_local=pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour"),
             business_date="date", origin_date=pl.col("date") - pl.duration(days="lead_days"),
         )  # fmt: skip
-        last = judged["date"].max()
+        last = predictions["date"].max()
         if not isinstance(last, date):
             return None
-        found = store_weeks(rows, last + timedelta(days=1))
-        if found["week"].n_unique() < 2:
+        weeks = store_weeks(rows, last + timedelta(days=1))
+        if weeks["week"].n_unique() < 2:
             return None
-        steady = *mean_bps(found["steady"], found["actual"]), _week_sd_bps(found, found["steady"], PRIOR_STEADY_SD_BPS)
-        over = float(found["week"].n_unique()), float(found["actual"].sum())
-        return cls(Usual.of(found, ""), Usual.of(found, "own_"), *over, *steady)
+        steady = *mean_bps(weeks["steady"], weeks["actual"]), _week_sd_bps(weeks, weeks["steady"], PRIOR_STEADY_SD_BPS)
+        over = float(weeks["week"].n_unique()), float(weeks["actual"].sum())
+        return cls(Usual.of(weeks, ""), Usual.of(weeks, "own_"), *over, *steady)
 
     @classmethod
     def told(cls, figures: Mapping[str, float]) -> Self | None:
         """The promise among a model's figures (`figures`); null for models of before there was one."""
         if any(f"{PREFIX}{name}" not in figures for name in FIGURES):
             return None
-        whole, own = (
+        whole_usual, own_usual = (
             Usual(*(figures[f"{PREFIX}{of}_{name}"] for name in Usual.__dataclass_fields__)) for of in ("whole", "own")
         )
-        return cls(whole, own, *(figures[f"{PREFIX}{name}"] for name in FIGURES))
+        return cls(whole_usual, own_usual, *(figures[f"{PREFIX}{name}"] for name in FIGURES))
 
     def figures(self) -> dict[str, float]:
         """All of it by name, as a model keeps it."""
@@ -104,30 +104,30 @@ class Promise:
         return {PREFIX + name: value for name, value in flat.items()}
 
 
-def mean_bps(part: pl.Series, whole: pl.Series) -> tuple[float, float]:
+def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
     """The ratio of sums over store-weeks in bps, and its standard error as store-weeks are drawn anew.
 
     The error is that which resampling them with replacement tends to (Efron 1979; delta method), exact in the
     number of draws. Infinite for fewer than two store-weeks.
     """
-    volume = float(whole.sum())
+    volume = float(divisor.sum())
     if volume <= 0.0:
         return 0.0, float("inf")
     ratio = float(part.sum()) / volume
     count = part.len()
     if count < 2:
         return 1e4 * ratio, float("inf")
-    strays: Array = (part - ratio * whole).to_numpy()
+    strays: Array = (part - ratio * divisor).to_numpy()
     return 1e4 * ratio, 1e4 * float(np.sqrt(np.square(strays).sum() * count / (count - 1))) / volume
 
 
-def _fitted(weeks: pl.DataFrame, own: str) -> tuple[float, float]:
+def _fitted(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
     """Errors of store-weeks by the incumbent's and the roots, none below 0; big stores do not drown the others."""
     from scipy.optimize import nnls
 
     scale = np.sqrt(weeks["actual"].to_numpy().clip(1e-9))
-    causes = weeks.select(f"{own}incumbent_error", "root").to_numpy() / scale[:, None]
-    (by_incumbent, by_root), _ = nnls(causes, weeks[f"{own}error"].to_numpy() / scale)
+    causes = weeks.select(f"{prefix}incumbent_error", "root").to_numpy() / scale[:, None]
+    (by_incumbent, by_root), _ = nnls(causes, weeks[f"{prefix}error"].to_numpy() / scale)
     return float(by_incumbent), float(by_root)
 
 

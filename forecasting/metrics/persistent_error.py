@@ -35,16 +35,16 @@ def collapsed(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     hard for all stores are taken out.
     """
     actual, day = pl.col("actual"), pl.col("business_date")
-    known = rows.filter(actual.is_not_null(), day < on).with_columns(
+    past_rows = rows.filter(actual.is_not_null(), day < on).with_columns(
         date=day, incumbent=pl.col("incumbent").fill_null(0.0)
     )
-    whole = ("unit", "origin_date", "date")
+    unit_day = ("unit", "origin_date", "date")
     # In one order, so that sums have the same bits whatever the order of the rows.
     ordered = (
-        known.sort(*UNIT_STORE, "hour_local", "origin_date")
+        past_rows.sort(*UNIT_STORE, "hour_local", "origin_date")
         .collect()
         .with_columns(
-            (pl.col(name) * (actual.sum().over(whole) / pl.col(name).sum().over(whole)))
+            (pl.col(name) * (actual.sum().over(unit_day) / pl.col(name).sum().over(unit_day)))
             .fill_nan(0.0)
             .alias(f"own_{name}")
             for name in ("forecast", "incumbent")
@@ -75,8 +75,8 @@ def store_weeks(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     sums = traded.group_by(key, maintain_order=True).agg(
         pl.col("actual", "root", *ERRORS.values()).sum(), pl.col("date").n_unique().alias("days")
     )
-    found = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= LEAST_DAYS)
-    return found.sort(key)
+    weeks = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= LEAST_DAYS)
+    return weeks.sort(key)
 
 
 def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
@@ -86,8 +86,8 @@ def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     """
     actual, day = pl.col("actual"), pl.col("business_date")
     key = (*UNIT_STORE, "week")
-    known = rows.filter(actual.is_not_null(), pl.col("forecast") > 0.0, day < on)
-    dated = known.with_columns(week=(pl.lit(on) - day).dt.total_days().sub(1) // WEEK_DAYS)
+    past_rows = rows.filter(actual.is_not_null(), pl.col("forecast") > 0.0, day < on)
+    dated = past_rows.with_columns(week=(pl.lit(on) - day).dt.total_days().sub(1) // WEEK_DAYS)
     by_hand = pl.col("incumbent").fill_null(0.0)
     sums = {
         "actual": actual,
@@ -111,8 +111,8 @@ def _steady(traded: pl.DataFrame) -> pl.DataFrame:
         .agg(n=pl.len(), total=pl.col("miss").sum(), squares=pl.col("miss").pow(2).sum(), root=pl.col("root").sum())
     )
     returned = (pl.col("total").pow(2) - pl.col("squares")) / (pl.col("n") * (pl.col("n") - 1))
-    lost = pl.when(pl.col("n") >= LEAST_DAYS).then(returned * pl.col("root")).otherwise(0.0).sum()
+    returned_error = pl.when(pl.col("n") >= LEAST_DAYS).then(returned * pl.col("root")).otherwise(0.0).sum()
     # A miss of d beside luck of spread s adds d^2 / (s sqrt(2 pi)) to the mean absolute error, to the second order.
     variance = pl.col("squares").sum() / pl.col("n").sum()
-    steady = pl.when(variance > 0.0).then(lost / (2.0 * math.pi * variance).sqrt()).otherwise(0.0)
+    steady = pl.when(variance > 0.0).then(returned_error / (2.0 * math.pi * variance).sqrt()).otherwise(0.0)
     return hours.group_by(key, maintain_order=True).agg(steady=steady)

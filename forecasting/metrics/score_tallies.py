@@ -87,7 +87,7 @@ def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
 def _figures() -> list[pl.Expr]:
     actual = pl.col("actual").sum()
     floored = pl.when(pl.col("floor").is_not_null()).then(pl.col("actual")).sum()
-    held = pl.when(pl.col("banded").sum() > 0).then(pl.col("held").sum() / pl.col("banded").sum())
+    coverage = pl.when(pl.col("banded").sum() > 0).then(pl.col("held").sum() / pl.col("banded").sum())
 
     def bps(error: pl.Expr, volume: pl.Expr = actual) -> pl.Expr:
         return pl.when(volume > 0.0).then(10_000.0 * error / volume)
@@ -107,5 +107,5 @@ def _figures() -> list[pl.Expr]:
         (10_000.0 - floor).alias("floor_accuracy_bps"),
         (error - floor).alias("excess_bps"),
         bps(pl.col("forecast").sum() - pl.col("actual").sum()).alias("bias_bps"),
-        held.cast(pl.Float64).alias("coverage"),
+        coverage.cast(pl.Float64).alias("coverage"),
     ]  # fmt: skip

@@ -21,19 +21,19 @@ def biases(cells: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     where none is biased, one or more are called so at most that often. Null where there are too few weeks.
     """
     week = pl.col("date").dt.truncate("1w")
-    told = pl.concat(_of_weeks(cells.with_columns(week=week), name) for name in by)
-    found = told.group_by("by", "segment", maintain_order=True).agg(
+    weekly_sums = pl.concat(_of_weeks(cells.with_columns(week=week), name) for name in by)
+    segments = weekly_sums.group_by("by", "segment", maintain_order=True).agg(
         weeks=pl.len().cast(pl.Int64),
         actual=pl.col("y").sum(),
         over=pl.col("over").sum(),
         scatter=(pl.col("over") - pl.col("y") * pl.col("over").sum() / pl.col("y").sum()).pow(2).sum(),
     )
-    found = found.with_columns(
+    segments = segments.with_columns(
         pl.when(pl.col("actual") > 0).then(10_000 * pl.col("over") / pl.col("actual")).alias("bias_bps"),
-        _p_of(found).alias("p"),
+        _p_of(segments).alias("p"),
     )
-    corrected = _corrected(found["p"])
-    return found.with_columns(corrected, (corrected <= SURE).alias("biased")).select(COLUMNS)
+    corrected = _corrected(segments["p"])
+    return segments.with_columns(corrected, (corrected <= SURE).alias("biased")).select(COLUMNS)
 
 
 def _of_weeks(cells: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -48,23 +48,23 @@ def _of_weeks(cells: pl.DataFrame, name: str) -> pl.DataFrame:
     )
 
 
-def _p_of(found: pl.DataFrame) -> pl.Series:
+def _p_of(segments: pl.DataFrame) -> pl.Series:
     from scipy.stats import t
 
-    weeks = found["weeks"].to_numpy()
+    weeks = segments["weeks"].to_numpy()
     freedom = np.maximum(weeks - 1, 1)
-    error = np.sqrt(found["scatter"].to_numpy() * weeks / freedom)
+    error = np.sqrt(segments["scatter"].to_numpy() * weeks / freedom)
     with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.where(found["over"].to_numpy() == 0, 0.0, np.abs(found["over"].to_numpy()) / error)
+        apart = np.where(segments["over"].to_numpy() == 0, 0.0, np.abs(segments["over"].to_numpy()) / error)
     p = pl.Series("p", 2 * t.sf(apart, freedom))
-    return pl.select(pl.when(found["weeks"] >= LEAST_WEEKS).then(p)).to_series()
+    return pl.select(pl.when(segments["weeks"] >= LEAST_WEEKS).then(p)).to_series()
 
 
 def _corrected(p: pl.Series) -> pl.Series:
     from scipy.stats import false_discovery_control
 
-    known = p.is_not_null().arg_true()
-    told = np.full(len(p), np.nan)
-    if len(known):
-        told[known.to_numpy()] = false_discovery_control(p.gather(known).to_numpy())
-    return pl.Series("p_corrected", told, nan_to_null=True)
+    indices = p.is_not_null().arg_true()
+    corrected = np.full(len(p), np.nan)
+    if len(indices):
+        corrected[indices.to_numpy()] = false_discovery_control(p.gather(indices).to_numpy())
+    return pl.Series("p_corrected", corrected, nan_to_null=True)

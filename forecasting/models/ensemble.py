@@ -48,7 +48,7 @@ def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.Dat
     `lead_days`, `store_id`, `date`), by the hour and by the day alike, and the squared distance from the prior's
     weights, which counts less the more store-days of evidence there are: what they cannot tell apart stays as it was.
     """
-    found = []
+    weight_rows = []
     members = prior_shares["member"].unique(maintain_order=True).to_list()
     for week in LEAD_WEEKS:
         hours = predictions.filter(lead_week() == week)
@@ -58,8 +58,8 @@ def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.Dat
         hold = HOLD / max(hours.select("store_id", "date").n_unique(), 1)
         levels = [(frame.select(members).to_numpy(), frame["y"].to_numpy()) for frame in (hours, days)]
         fitted = _least_absolute(levels, prior, hold)
-        found += [(week, name, share) for name, share in zip(members, fitted.tolist(), strict=True)]
-    return pl.DataFrame(found, schema=["lead_week", "member", "weight"], orient="row")
+        weight_rows += [(week, name, share) for name, share in zip(members, fitted.tolist(), strict=True)]
+    return pl.DataFrame(weight_rows, schema=["lead_week", "member", "weight"], orient="row")
 
 
 def earning(weights: pl.DataFrame) -> pl.DataFrame:
@@ -68,8 +68,8 @@ def earning(weights: pl.DataFrame) -> pl.DataFrame:
     The others would cost a big chain's nights more time than they change its forecasts.
     """
     largest = pl.col("weight").max().over("member")
-    kept = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
-    return kept.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
+    earning_weights = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
+    return earning_weights.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 
 def _least_absolute(levels: Sequence[tuple[Array, Array]], prior: Array, hold: float) -> Array:
@@ -100,9 +100,9 @@ def _least_absolute(levels: Sequence[tuple[Array, Array]], prior: Array, hold: f
 
     sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)}
     bounds = [(0.0, 1.0)] * len(prior)
-    found = minimize(loss, prior, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
+    solution = minimize(loss, prior, jac=True, bounds=bounds, constraints=[sums_to_one], method="SLSQP")
     # The solver's last bits depend on the number of threads.
-    weights = np.round(np.clip(found.x, 0.0, None), 9)
+    weights = np.round(np.clip(solution.x, 0.0, None), 9)
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
@@ -127,5 +127,5 @@ def shares(rows: pl.DataFrame, weights: pl.DataFrame) -> Array:
     placed = rows.select(lead_week()).join(wide, on="lead_week", how="left", maintain_order="left")
     speaking = placed.select(members).to_numpy() * rows.select(pl.col(members).is_not_null()).to_numpy()
     total = speaking.sum(axis=1, keepdims=True)
-    told = np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
-    return np.asarray(told, dtype=np.float64)
+    row_shares = np.divide(speaking, total, out=np.zeros_like(speaking), where=total > 0)
+    return np.asarray(row_shares, dtype=np.float64)

@@ -78,9 +78,9 @@ class Linear:
         return {"member": self.member, "coefficients": list(self.coefficients), "spreads": list(self.spreads)}
 
     @classmethod
-    def of(cls, told: dict[str, Any]) -> Self:
+    def of(cls, fields: dict[str, Any]) -> Self:
         """The member that `about` described."""
-        return cls(told["member"], tuple(told["coefficients"]), tuple(told["spreads"]))
+        return cls(fields["member"], tuple(fields["coefficients"]), tuple(fields["spreads"]))
 
 
 def regressor_names(member: str) -> list[str]:
@@ -121,16 +121,16 @@ def _days(rows: pl.DataFrame) -> pl.DataFrame:
     if "y" in rows.columns:
         sums["y"] = pl.col("y")
     added = [exact_sum(value.fill_null(0.0)).alias(name) for name, value in sums.items()]
-    own = [pl.col("lead_days", *LEVELS, *DAYS_OF_LAST_YEAR).first()]
-    return rows.group_by(DAY, maintain_order=True).agg(*added, *own)
+    day_columns = [pl.col("lead_days", *LEVELS, *DAYS_OF_LAST_YEAR).first()]
+    return rows.group_by(DAY, maintain_order=True).agg(*added, *day_columns)
 
 
 def _regressors(member: str, days: pl.DataFrame) -> Array:
     """One column per regressor, then each again times the lead as -1/2 .. 1/2 of the horizon."""
     ratios = [pl.col(name) for name in _own(member)] + [pl.col(name) * (1.0 / pl.col("by_hand")) for name in HOURLY]
     logs = [pl.when(ratio > 0).then(ratio.log()).clip(-FARTHEST, FARTHEST).fill_null(0.0) for ratio in ratios]
-    known = [pl.when(log.is_finite()).then(log).otherwise(0.0) for log in logs]
-    named = [value.alias(str(k)) for k, value in enumerate([pl.lit(1.0), *known])]
-    x = days.with_columns(named).select(str(k) for k in range(len(named))).to_numpy()
+    finite_logs = [pl.when(log.is_finite()).then(log).otherwise(0.0) for log in logs]
+    columns = [value.alias(str(k)) for k, value in enumerate([pl.lit(1.0), *finite_logs])]
+    x = days.with_columns(columns).select(str(k) for k in range(len(columns))).to_numpy()
     lead = days["lead_days"].to_numpy().astype(np.float64) / 13 - 0.5
     return np.hstack([x, x * lead[:, None]])

@@ -100,8 +100,8 @@ class Learned:
         import lightgbm
 
         booster = lightgbm.Booster(model_str=self.booster)
-        told = np.asarray(booster.predict(_floats(rows, self.features), pred_contrib=True), dtype=np.float64)
-        return dict(zip((*self.features, ""), told.T, strict=True))
+        scores = np.asarray(booster.predict(_floats(rows, self.features), pred_contrib=True), dtype=np.float64)
+        return dict(zip((*self.features, ""), scores.T, strict=True))
 
     def unit(self, rows: pl.DataFrame) -> Array:
         """What each row's prediction is a multiple of, in the target's unit."""
@@ -119,9 +119,9 @@ class Learned:
         return {"member": self.member, "features": list(self.features), "low": self.low, "high": self.high}
 
     @classmethod
-    def of(cls, told: dict[str, Any], booster: str) -> Self:
+    def of(cls, fields: dict[str, Any], booster: str) -> Self:
         """The member that `about` and the booster's text described."""
-        return cls(told["member"], tuple(told["features"]), booster, told["low"], told["high"])
+        return cls(fields["member"], tuple(fields["features"]), booster, fields["low"], fields["high"])
 
 
 def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:

@@ -90,7 +90,7 @@ class Model:
     def from_files(cls, files: dict[str, bytes]) -> Self:
         """The model that `files` described, to the last bit."""
         about = json.loads(files["model.json"])
-        learned = tuple(_member(told, files) for told in about["members"])
+        learned = tuple(_member(member, files) for member in about["members"])
         return cls(
             about["target"],
             date.fromisoformat(about["as_of"]),
@@ -104,10 +104,10 @@ class Model:
         )
 
 
-def _member(told: dict[str, Any], files: dict[str, bytes]) -> Member:
-    if told["member"] in LINEAR:
-        return Linear.of(told)
-    return Learned.of(told, files[f"{told['member']}.txt"].decode())
+def _member(fields: dict[str, Any], files: dict[str, bytes]) -> Member:
+    if fields["member"] in LINEAR:
+        return Linear.of(fields)
+    return Learned.of(fields, files[f"{fields['member']}.txt"].decode())
 
 
 def member_predictions(

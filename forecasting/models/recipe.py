@@ -56,8 +56,8 @@ class Recipe(BaseModel):
 
     def evidence(self, store_ids: Sequence[str]) -> list[str]:
         """The stores whose rolling origins weigh the members, sorted: all, or a fixed sample of a bigger chain."""
-        drawn = sorted(store_ids, key=lambda name: (crc32(name.encode()), name))
-        return sorted(drawn[: self.evidence_stores])
+        shuffled_ids = sorted(store_ids, key=lambda name: (crc32(name.encode()), name))
+        return sorted(shuffled_ids[: self.evidence_stores])
 
     def origins(self, first: date, as_of: date) -> list[date]:
         """Training origins known at `as_of`: every day from two weeks after the first demand, within history_days."""

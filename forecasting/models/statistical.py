@@ -29,10 +29,10 @@ def daily_forecasts(totals: pl.DataFrame, origins: Sequence[date], horizon_days:
             schema={"store_id": pl.String, "origin_date": pl.Date, "date": pl.Date, "total": pl.Float64}
         )
     engine = StatsForecast(models=[AutoETS(SEASON_DAYS, "ANA", alias="level")], freq="1d", n_jobs=1)
-    told = engine.forecast(df=series.select("unique_id", "ds", "y"), h=horizon_days)
+    forecasts = engine.forecast(df=series.select("unique_id", "ds", "y"), h=horizon_days)
     names = series.select("unique_id", "store_id", "origin_date").unique()
     days: pl.DataFrame = (
-        told.join(names, on="unique_id")
+        forecasts.join(names, on="unique_id")
         .select(
             "store_id",
             "origin_date",
@@ -57,12 +57,12 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
     grid = spans.with_columns(
         date=pl.date_ranges("first", pl.col("origin_date") - pl.duration(days=1))
     ).explode("date")  # fmt: skip
-    known = grid.join(totals.select("store_id", "date", "total"), on=["store_id", "date"], how="left")
+    daily_totals = grid.join(totals.select("store_id", "date", "total"), on=["store_id", "date"], how="left")
     by = ["store_id", "origin_date"]
     bridged = pl.col("total").forward_fill().over([*by, pl.col("date").dt.weekday()])
     mean = exact_sum(pl.col("total")) / pl.col("total").count()
     return (
-        known.sort(*by, "date")
+        daily_totals.sort(*by, "date")
         .with_columns(pl.coalesce(bridged, mean.over(by)).alias("total"))
         .select(*by, unique_id=pl.format("{}|{}", "store_id", "origin_date"), ds=pl.col("date").cast(pl.Datetime("us")),
                 y=pl.col("total").log1p())
@@ -72,7 +72,7 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
 def spread(rows: pl.DataFrame, shape: str, days: pl.DataFrame) -> pl.Series:
     """The daily forecasts over the hours of each day in proportion to the column `shape`; null where silent."""
     by = ["store_id", "origin_date", "date"]
-    whole = exact_sum(pl.col(shape)).over(by)
-    share = pl.col(shape) / whole
+    day_sum = exact_sum(pl.col(shape)).over(by)
+    share = pl.col(shape) / day_sum
     joined = rows.select(*by, shape).join(days, on=by, how="left", maintain_order="left")
-    return joined.select(pl.col("total") * pl.when(whole > 0).then(share)).to_series()
+    return joined.select(pl.col("total") * pl.when(day_sum > 0).then(share)).to_series()

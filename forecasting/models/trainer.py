@@ -69,11 +69,11 @@ class Workshop:
         self._records, self._last, self._engine, self._stages = records, last, engine, engine.stages
         self._ids = ids
         self._sums = chain_sums(records, target, last) if sums is None else sums
-        judged = recipe.evidence(self._ids)
-        self.samples = len(judged) < len(self._ids)
+        evidence_ids = recipe.evidence(self._ids)
+        self.samples = len(evidence_ids) < len(self._ids)
         # The stores that members are weighed on, with their states, in blocks.
-        self.evidence = list(self._made(judged))
-        self.totals = pl.concat([known.totals for _, known in self.evidence])
+        self.evidence = list(self._made(evidence_ids))
+        self.totals = pl.concat([past.totals for _, past in self.evidence])
         self._training: pl.DataFrame | None = None
         self._issued: weather_issues.Issued | None = None
         self._idle: pl.DataFrame | None = None
@@ -111,8 +111,8 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        known = [made for made in self.evidence if matrix.any_known(*made, self.view, origins)] or self.evidence[:1]
-        return _stacked([matrix.build(block, self.view, origins, past) for block, past in known])
+        blocks = [pair for pair in self.evidence if matrix.any_known(*pair, self.view, origins)] or self.evidence[:1]
+        return _stacked([matrix.build(block, self.view, origins, past) for block, past in blocks])
 
     def vocabulary(self, as_of: date) -> Vocabulary:
         """The names that a model as of a date knows; those known first at the date or later are not among them."""
@@ -133,8 +133,8 @@ class Workshop:
     def _idle_days(self) -> pl.DataFrame:
         """Idle days of the evidence's stores: store_id, date, known_on."""
         if self._idle is None:
-            found = pl.concat(idle_days(block, self.first) for block, _ in self.evidence)
-            self._idle = found.filter(pl.col("target") == self.target).drop("target")
+            idle_rows = pl.concat(idle_days(block, self.first) for block, _ in self.evidence)
+            self._idle = idle_rows.filter(pl.col("target") == self.target).drop("target")
         return self._idle
 
     def train(self, as_of: date, beside: date | None = None) -> Model:
@@ -147,20 +147,20 @@ class Workshop:
         folds = self._folds(as_of, beside)
         members = [*self.recipe.members, *ensemble.BY_HAND]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
-        seen, units = self._seen(as_of, folds), self.units(as_of)
-        if seen is not None:
-            weights = ensemble.fit_weights(seen.filter(~pl.col("idle")), prior)
+        evidence, units = self._seen(as_of, folds), self.units(as_of)
+        if evidence is not None:
+            weights = ensemble.fit_weights(evidence.filter(~pl.col("idle")), prior)
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
             rows = in_units(self._known_rows(as_of), self.stores, units, MONEY)
-            seen = rows.with_columns(pl.col("incumbent").alias(name) for name in members)
-            seen, weights = seen.with_columns(idle=pl.lit(value=False)), prior
-        judged = seen.with_columns(ensemble.combine(seen, weights).alias("forecast"))
+            evidence = rows.with_columns(pl.col("incumbent").alias(name) for name in members)
+            evidence, weights = evidence.with_columns(idle=pl.lit(value=False)), prior
+        forecasts = evidence.with_columns(ensemble.combine(evidence, weights).alias("forecast"))
         # An idle day is an error, but neither a reason to forecast less nor a residual that comes with the hour.
-        sold = judged.filter(~pl.col("idle"))
+        sold = forecasts.filter(~pl.col("idle"))
         bands = fit_bands(sold)
-        figures = self._trained_on(as_of, judged, len(folds)) | {FIGURE + name: unit for name, unit in units.items()}
+        figures = self._trained_on(as_of, forecasts, len(folds)) | {FIGURE + name: unit for name, unit in units.items()}
         return Model(self.target, as_of, self.recipe, learned, weights, bands, figures, Paths.of(sold, bands),
                      self.vocabulary(as_of))  # fmt: skip
 
@@ -171,10 +171,10 @@ class Workshop:
         not seen those days; its weights and bands were chosen by them. Money of several currencies is in the model's
         units.
         """
-        seen = self._seen(model.as_of, self._folds(model.as_of))
-        if seen is None:
+        evidence = self._seen(model.as_of, self._folds(model.as_of))
+        if evidence is None:
             return None
-        mixed = seen.with_columns(ensemble.combine(seen, model.weights).alias("forecast"))
+        mixed = evidence.with_columns(ensemble.combine(evidence, model.weights).alias("forecast"))
         return with_bands(mixed, model.bands).select(*JUDGED)
 
     def _seen(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
@@ -186,31 +186,31 @@ class Workshop:
         if not sum(frame.height for frame in evidence):
             return None
         members = [*self.recipe.members, *ensemble.BY_HAND]
-        seen = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
-        return in_units(seen, self.stores, self.units(as_of), (*MONEY, *self.recipe.members))
+        predictions = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
+        return in_units(predictions, self.stores, self.units(as_of), (*MONEY, *self.recipe.members))
 
     def parts(self, as_of: date, beside: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
         """The parts that `train` rests on, in the order in which it has them made; each is made once and kept."""
-        found: dict[tuple[str, date], Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
+        jobs: dict[tuple[str, date], Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
         for fold in reversed(self._folds(as_of, beside)):
-            found["fit", fold] = partial(self._fit, fold)
-            found["evidence", fold] = partial(self._predictions, fold)
-        return found
+            jobs["fit", fold] = partial(self._fit, fold)
+            jobs["evidence", fold] = partial(self._predictions, fold)
+        return jobs
 
     def _folds(self, as_of: date, beside: date | None = None) -> list[date]:
         grid = beside or as_of
         grid -= timedelta(days=(grid - as_of).days // self.recipe.fold_days * self.recipe.fold_days)
         return self.recipe.fold_dates(grid, self.first)
 
-    def _trained_on(self, as_of: date, judged: pl.DataFrame, folds: int) -> dict[str, float]:
+    def _trained_on(self, as_of: date, forecasts: pl.DataFrame, folds: int) -> dict[str, float]:
         rows = self._known_rows(as_of)
         wape = {
             f"rolling_{name}_wape_bps": figure
             for name, column in (("model", "forecast"), ("incumbent", "incumbent"))
-            if (figure := wape_bps(judged, column)) is not None
+            if (figure := wape_bps(forecasts, column)) is not None
         }
         counts = {"rows": rows.height, "origins": rows["origin_date"].n_unique(), "folds": folds}
-        promised = Promise.of(judged.filter(~pl.col("idle"))) if folds else None
+        promised = Promise.of(forecasts.filter(~pl.col("idle"))) if folds else None
         return {**counts, "stores": rows["store_id"].n_unique(), **wape, **(promised.figures() if promised else {})}
 
     def _fit(self, as_of: date) -> tuple[Member, ...]:
@@ -247,13 +247,13 @@ class Workshop:
             self._training = self._sampled(origins) if origins else pl.DataFrame()
         if self._training.is_empty():
             return self._training
-        wanted = self.recipe.origins(self.first, as_of)
-        return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(wanted))
+        training_origins = self.recipe.origins(self.first, as_of)
+        return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(training_origins))
 
     def _past_issues(self) -> weather_issues.Issued:
         if self._issued is None:
-            seen = [block for block, _ in self.evidence]
-            weather, stores = (pl.concat(getattr(block, name) for block in seen) for name in ("weather", "stores"))
+            blocks = [block for block, _ in self.evidence]
+            weather, stores = (pl.concat(getattr(block, name) for block in blocks) for name in ("weather", "stores"))
             self._issued = weather_issues.Issued.of(weather, stores)
         return self._issued
 
@@ -267,8 +267,8 @@ class Workshop:
         else:
             read = partial(sampled_from, self._records, self._last, self.view, self._sums, origins, one_in)
             frames = self._engine.map(read, in_blocks(self._ids))
-        found = [rows for rows in frames if rows.width]
-        return _stacked(found) if found else pl.DataFrame()
+        nonempty_frames = [rows for rows in frames if rows.width]
+        return _stacked(nonempty_frames) if nonempty_frames else pl.DataFrame()
 
     def _predictions(self, fold: date) -> pl.DataFrame:
         """What members fitted as of `fold` said at the weekly origins of the fold's days, beside what came."""
@@ -277,13 +277,13 @@ class Workshop:
             learned = self._fit(fold)
             with self._stages("evidence") as count:
                 rows = self.vocabulary(fold).encode(self.with_demand(self.rows(origins)))
-                told = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
+                outputs = member_predictions(learned, rows, self.totals, self.recipe, self.recipe.members, self._engine)
                 count(rows.height)
             keep = [
                 *("store_id", "date", "hour", "lead_days", "scale", "youth", "y", "idle", "known_on"),
                 *ensemble.BY_HAND, *self.recipe.members,
             ]  # fmt: skip
-            self._evidence[fold] = told.select(keep)
+            self._evidence[fold] = outputs.select(keep)
         return self._evidence[fold]
 
 
@@ -297,10 +297,10 @@ def first_demand(records: Source, target: str, store_ids: Sequence[str]) -> date
     """First business date with any demand of the target in some stores."""
     if len(store_ids) == records.stores.height:
         return records.first_demand_on(target)
-    mine = pl.col("store_id").is_in(pl.Series(store_ids, dtype=pl.String).implode())
-    sold = records.scan_demand().filter(mine, pl.col(target) > 0)
-    found = sold.select(business_date(records.stores).min()).collect().item()
-    return found if isinstance(found, date) else None
+    in_stores = pl.col("store_id").is_in(pl.Series(store_ids, dtype=pl.String).implode())
+    sold = records.scan_demand().filter(in_stores, pl.col(target) > 0)
+    earliest = sold.select(business_date(records.stores).min()).collect().item()
+    return earliest if isinstance(earliest, date) else None
 
 
 def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:
@@ -320,9 +320,9 @@ def _made(
         return block, similar_stores.with_like(past, block, records, view.target, view.weather, until)
 
 
-def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, made: Made, stages: Stages) -> pl.DataFrame:
+def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, pair: Made, stages: Stages) -> pl.DataFrame:
     """The sample of one block's rows; without columns where nothing is known of any store."""
-    block, past = made
+    block, past = pair
     if not matrix.any_known(block, past, view, origins):
         return pl.DataFrame()
     with stages("matrix") as count:

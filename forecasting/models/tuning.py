@@ -66,8 +66,8 @@ class Judge:
         """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
         errors = self.errors(recipe, folds)
         volume = float(errors["y"].sum())
-        told = {level: 10_000.0 * float(errors[level].sum()) / volume for level in LEVELS}
-        return told | {"mean": sum(told.values()) / len(told)}
+        wape = {level: 10_000.0 * float(errors[level].sum()) / volume for level in LEVELS}
+        return wape | {"mean": sum(wape.values()) / len(wape)}
 
     def excess_bps(self, recipe: Recipe, folds: Sequence[date]) -> float:
         """By how much the recipe's mean WAPE is above the present one's, in bps; less than 0 is better."""
@@ -91,11 +91,11 @@ class Judge:
         if recipe not in self._shops:
             self._shops = {self.present: base, recipe: base.under(recipe)}
         model = self._shops[recipe].train(fold)
-        told = model.predict(with_unit(self._rows[fold], base.stores, model.units), base.totals)
-        told = in_units(told, base.stores, base.units(self.as_of), ("y", "forecast"))
+        predictions = model.predict(with_unit(self._rows[fold], base.stores, model.units), base.totals)
+        predictions = in_units(predictions, base.stores, base.units(self.as_of), ("y", "forecast"))
         error = (pl.col("y") - pl.col("forecast")).abs()
         sums = [exact_sum(pl.col(name)) for name in ("y", "forecast")]
-        totals = told.group_by("store_id", "origin_date", "date").agg(*sums, hour=exact_sum(error))
+        totals = predictions.group_by("store_id", "origin_date", "date").agg(*sums, hour=exact_sum(error))
         weeks = [pl.col("store_id"), pl.col("date").dt.truncate("1w").alias("week")]
         errors = totals.with_columns(day=error).group_by(weeks).agg(exact_sum(pl.col(n)) for n in ("y", *LEVELS))
         return errors.sort("store_id", "week")
@@ -142,10 +142,10 @@ def study(name: str, storage: "BaseStorage | None" = None) -> "Study":
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
-    found = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, pruner=pruner)
-    for trial in found.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        found.tell(trial.number, state=TrialState.FAIL)
-    return found
+    loaded_study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, pruner=pruner)
+    for trial in loaded_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        loaded_study.tell(trial.number, state=TrialState.FAIL)
+    return loaded_study
 
 
 def done(study: "Study") -> "list[FrozenTrial]":
@@ -183,7 +183,7 @@ def propose(tried: "Sequence[FrozenTrial]", judge: Judge) -> Proposal:
     from optuna.trial import TrialState
 
     values = {number: trial.value for number, trial in enumerate(tried) if trial.state == TrialState.COMPLETE}
-    number = min(values, key=lambda each: (values[each], each))
+    number = min(values, key=lambda candidate: (values[candidate], candidate))
     best = tuning_space.recipe_of(tried[number].params, judge.present)
     least = _at_least_bps(judge.errors(judge.present, judge.folds), judge.errors(best, judge.folds), judge.present.seed)
     before, after = (judge.wape_bps(recipe, judge.folds) for recipe in (judge.present, best))

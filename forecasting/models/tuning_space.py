@@ -39,16 +39,16 @@ def suggest(trial: "Trial", present: Recipe) -> Recipe:
 
 def params_of(present: Recipe) -> dict[str, Any]:
     """The parameters of the trial that tries the present recipe."""
-    named = {f"{field}.{name}": name in getattr(present, field) for field, name in _switches(present)}
-    return {field: getattr(present, field) for field in AROUND} | named
+    switches = {f"{field}.{name}": name in getattr(present, field) for field, name in _switches(present)}
+    return {field: getattr(present, field) for field in AROUND} | switches
 
 
 def recipe_of(params: Params, present: Recipe) -> Recipe:
     """The recipe of a trial's parameters; what is not tuned is as in the present one."""
-    told: dict[str, Any] = {field: _rounded(params[field], getattr(present, field)) for field in AROUND}
+    settings: dict[str, Any] = {field: _rounded(params[field], getattr(present, field)) for field in AROUND}
     for field in PICKED:
-        told[field] = tuple(name for name in _names(field, present) if params.get(f"{field}.{name}", True))
-    return Recipe.model_validate(present.model_dump() | told)
+        settings[field] = tuple(name for name in _names(field, present) if params.get(f"{field}.{name}", True))
+    return Recipe.model_validate(present.model_dump() | settings)
 
 
 def _names(field: str, present: Recipe) -> list[str]:

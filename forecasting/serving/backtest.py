@@ -59,21 +59,21 @@ def backtest(
         as_of = origin - timedelta(days=(origin - origins[0]).days % retrain_every_days)
         served[origin] = trained[as_of] = trained.get(as_of) or workshop.train(as_of)
         progress(origin)
-    told = [
+    forecasts = [
         of_block(block, past, model, origin, _version(before, model), tier=tier)
         for block, past in workshop.blocks()
         for origin, model in served.items()
     ]
     models = {_version(before, model): model for model in served.values()}
-    rows = pl.concat(told).sort(ORDER)
-    mine = records.block(rows["store_id"].unique().to_list())
-    return with_actuals(rows, mine.demand, idle_days(mine, origins[0]), mine.stores).drop("idle"), models
+    rows = pl.concat(forecasts).sort(ORDER)
+    history = records.block(rows["store_id"].unique().to_list())
+    return with_actuals(rows, history.demand, idle_days(history, origins[0]), history.stores).drop("idle"), models
 
 
 def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
     """The rows of a backtest that have an actual, added up as `levels.summed` has it, each by the model it is from."""
-    known = rows.filter(pl.col("actual").is_not_null())
-    parts = known.partition_by("model_version", "origin_date", as_dict=True, maintain_order=True)
+    scored_rows = rows.filter(pl.col("actual").is_not_null())
+    parts = scored_rows.partition_by("model_version", "origin_date", as_dict=True, maintain_order=True)
     return pl.concat(summed(part, models[version], stores, level) for (version, _), part in parts.items())
 
 

@@ -29,9 +29,9 @@ def open_stores(
     A store without history is open unless it opens later; one that records another target alone has no forecast.
     """
     before = past.totals.filter(pl.col("date") < origin)
-    known = before.group_by("store_id").agg(open_days=pl.len())
-    known = known.join(_stale(before, past, block, origin), on="store_id", how="left")
-    stores = block.stores.join(known, on="store_id", how="left").with_columns(pl.col("open_days").fill_null(0))
+    history = before.group_by("store_id").agg(open_days=pl.len())
+    history = history.join(_stale(before, past, block, origin), on="store_id", how="left")
+    stores = block.stores.join(history, on="store_id", how="left").with_columns(pl.col("open_days").fill_null(0))
     closes, opens, begun = pl.col("closed_on"), pl.col("opened_on"), pl.col("open_days") > 0
     last = origin + timedelta(days=horizon_days - 1)
     stores = stores.filter(closes.is_null() | (closes > origin), begun | opens.is_null() | (opens <= last))
@@ -65,33 +65,33 @@ def _recorded(block: Records, stores: pl.DataFrame, target: str, origin: date) -
     """One row per store without an open day that has demand before the origin: this kind, of 0, or another alone."""
     silent = stores.filter(pl.col("open_days") == 0)
     before = block.demand.filter(pl.col("store_id").is_in(silent["store_id"].implode()), business_date(stores) < origin)
-    told = pl.when(pl.col(target).is_null().all()).then(pl.lit("another")).otherwise(pl.lit("this"))
-    return before.group_by("store_id").agg(recorded=told)
+    recorded = pl.when(pl.col(target).is_null().all()).then(pl.lit("another")).otherwise(pl.lit("this"))
+    return before.group_by("store_id").agg(recorded=recorded)
 
 
-def held(told: pl.DataFrame, past: demand_history.Past, origin: date) -> pl.DataFrame:
+def held(predictions: pl.DataFrame, past: demand_history.Past, origin: date) -> pl.DataFrame:
     """What was told of rows, with no hour above HELD times the busiest known of the store; `held` says where.
 
     Known is what was sold in the year before the origin, and what the row's usual days lead to expect.
     """
     busiest = (
-        told.group_by("store_id")
+        predictions.group_by("store_id")
         .agg(usual=pl.col("smooth").max())
         .join(past.busiest(origin), on="store_id", how="left")
     )
-    rows = told.join(busiest, on="store_id", how="left", maintain_order="left")
+    rows = predictions.join(busiest, on="store_id", how="left", maintain_order="left")
     most = HELD * pl.max_horizontal("busiest", pl.when(pl.col("borrows")).then("usual"))
     return rows.with_columns(
         *(pl.min_horizontal(name, most).alias(name) for name in VALUES), held=pl.col("forecast") > most
     ).drop("usual", "busiest")
 
 
-def widened(told: pl.DataFrame) -> pl.DataFrame:
+def widened(predictions: pl.DataFrame) -> pl.DataFrame:
     """The bands of young stores, wider by what is not known of their level: `youth`, in squares beside the rest."""
     level = TAIL * pl.col("youth") * pl.col("forecast")
     below, above = (pl.col("forecast") - pl.col("q10"), pl.col("q90") - pl.col("forecast"))
     young = pl.col("youth") > 0
-    return told.with_columns(
+    return predictions.with_columns(
         q10=pl.when(young).then((pl.col("forecast") - (below**2 + level**2).sqrt()).clip(0)).otherwise("q10"),
         q90=pl.when(young).then(pl.col("forecast") + (above**2 + level**2).sqrt()).otherwise("q90"),
     )
@@ -100,8 +100,8 @@ def widened(told: pl.DataFrame) -> pl.DataFrame:
 def in_words() -> pl.Expr:
     """The `basis` of rows with open_days, borrows, stale_on and held: null where nothing is to be said."""
     days, borrows = pl.col("open_days"), pl.col("borrows")
-    own = pl.when(days > 0).then(pl.format("rests on {} open days of its own, ", days)).otherwise(pl.lit("rests "))
-    like = pl.format("{}on stores like it and on the model of all stores", own)
+    opening = pl.when(days > 0).then(pl.format("rests on {} open days of its own, ", days)).otherwise(pl.lit("rests "))
+    like = pl.format("{}on stores like it and on the model of all stores", opening)
     alone = pl.format("rests on {} open days of its own and on the model of all stores", days)
     nothing = pl.lit("rests on nothing: it has sold nothing yet, and no store like it says what it may")
     rest = (

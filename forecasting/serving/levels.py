@@ -63,10 +63,10 @@ def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.D
     cells = _cells(rows, stores, level)
     number = cells["cell"].to_numpy()
     sums = {name: _added(number, cells[name].to_numpy())[1] for name in VALUES if name in rows.columns}
-    made = _by_model(cells, models)
-    low, middle, high = _quantiles(cells, made, stores, level)
+    model_parts = _by_model(cells, models)
+    low, middle, high = _quantiles(cells, model_parts, stores, level)
     # The forecast is the median of sums as it is of hours: its weights were chosen by both.
-    wide = _wide(cells, made, level)
+    wide = _wide(cells, model_parts, level)
     sums["q10"] = np.maximum(sums["forecast"] + wide * (low - middle), 0.0)
     sums["q50"] = sums["forecast"]
     sums["q90"] = sums["forecast"] + wide * (high - middle)
@@ -76,11 +76,11 @@ def summed(rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.D
 def _by_model(cells: pl.DataFrame, models: Model | Mapping[str, Model]) -> list[Made]:
     """The cells' rows by the model that made them."""
     if isinstance(models, Model):
-        found = [(cells, models)]
+        pairs = [(cells, models)]
     else:
         parts = cells.partition_by("model_version", as_dict=True, maintain_order=True)
-        found = [(part, models[version]) for (version,), part in parts.items()]
-    return [(part, model, _paths(model)) for part, model in found]
+        pairs = [(part, models[version]) for (version,), part in parts.items()]
+    return [(part, model, _paths(model)) for part, model in pairs]
 
 
 def _paths(model: Model) -> Paths:
@@ -101,12 +101,12 @@ def small_sample(paths: Paths, samples_a_week: int) -> float:
     return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILES[-1]) / ndtri(QUANTILES[-1]))
 
 
-def _wide(cells: pl.DataFrame, made: Sequence[Made], level: Level) -> Array:
+def _wide(cells: pl.DataFrame, model_parts: Sequence[Made], level: Level) -> Array:
     """How much wider each cell's band is than that of its draws: by the least evidence of its models."""
     stores = cells.group_by("cell").agg(pl.col("store_id").n_unique()).sort("cell")["store_id"].to_numpy()
     few = level in SAMPLES_A_WEEK and (("store_id" in CELL[level]) | (stores > 1))
     wide = np.ones(len(stores))
-    for part, _, paths in made:
+    for part, _, paths in model_parts:
         numbers = part["cell"].unique().to_numpy()
         wide[numbers] = np.maximum(wide[numbers], small_sample(paths, SAMPLES_A_WEEK.get(level, 1)))
     return np.where(few, wide, 1.0)
@@ -114,17 +114,17 @@ def _wide(cells: pl.DataFrame, made: Sequence[Made], level: Level) -> Array:
 
 def _told(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
     """One row per cell: its sums, and what is told of its first hour where that holds for all of it."""
-    whole = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ())}
-    blank = [pl.lit(None, cells.schema[name]).alias(name) for name in (*OF_STORE, "daypart") if name not in whole]
-    found = (
+    cell_keys = {*CELL[level], *(OF_STORE if "store_id" in CELL[level] else ())}
+    blank = [pl.lit(None, cells.schema[name]).alias(name) for name in (*OF_STORE, "daypart") if name not in cell_keys]
+    cell_rows = (
         cells.with_columns(blank)
         .unique("cell", keep="first", maintain_order=True)
         .with_columns(pl.Series(name, values) for name, values in sums.items())
         .select(*COLUMNS, *(["actual"] if "actual" in sums else []))
     )
     if level == "daypart":
-        found = found.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
-    return found.sort(ORDER, nulls_last=True)
+        cell_rows = cell_rows.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
+    return cell_rows.sort(ORDER, nulls_last=True)
 
 
 def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
@@ -133,11 +133,11 @@ def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFra
         day = rows["origin_date"][0]
         raise InputError(f"the forecast of {day} was published without a scale: run `daypart forecast --refresh` first")
     money = pl.when(pl.col("target") == "sales").then(pl.col("currency"))
-    known = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
+    cells = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
         lead_week(), pl.col("youth").fill_null(0.0), currency=money, hour=pl.col("hour_local").dt.hour()
     )
-    numbered = known.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
-    return known.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
+    numbered = cells.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
+    return cells.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
 
 
 def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32], Array]:
@@ -146,21 +146,21 @@ def _added(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32]
     return cells[first], np.add.reduceat(values, first, axis=0)
 
 
-def _quantiles(cells: pl.DataFrame, made: Sequence[Made], stores: pl.DataFrame, level: Level) -> Array:
+def _quantiles(cells: pl.DataFrame, model_parts: Sequence[Made], stores: pl.DataFrame, level: Level) -> Array:
     """Quantiles of the draws of every cell, (quantiles, cells).
 
     In memory are the draws of one store, and sums of cells that stores share.
     """
     count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
-    found = np.zeros((len(QUANTILES), count))
+    quantiles = np.zeros((len(QUANTILES), count))
     total = np.zeros((count if shared else 0, DRAWS))
-    for part, model, paths in made:
+    for part, model, paths in model_parts:
         for numbers, sums in _drawn(part, model, paths, stores):
             if shared:
                 total[numbers] += sums
             else:
-                found[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
-    return np.quantile(total, QUANTILES, axis=1) if shared else found
+                quantiles[:, numbers] = np.quantile(sums, QUANTILES, axis=1)
+    return np.quantile(total, QUANTILES, axis=1) if shared else quantiles
 
 
 def _drawn(
@@ -170,20 +170,20 @@ def _drawn(
     draws, whose = Draws.of(paths, model.recipe.seed), paths.whose(stores)
     marginals = model.bands.at(draws.levels)
     opened = cells.with_columns(model.bands.placed(with_unit(cells, stores, model.units))).filter(pl.col("spread") > 0)
-    for mine in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
-        path = paths.ranks[whose[mine["store_id"][0]]]
+    for store_hours in opened.sort("store_id", "cell", "hour_utc").partition_by("store_id", maintain_order=True):
+        path = paths.ranks[whose[store_hours["store_id"][0]]]
         leads, hours, groups, spread, forecast, numbers = (
-            mine[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
+            store_hours[name].to_numpy() for name in ("lead_days", "hour", "group", "spread", "forecast", "cell")
         )
         errors = draws.errors(path, leads, hours, marginals[groups])
-        told = np.maximum(forecast[:, None] + errors * spread[:, None], 0.0)
-        yield _added(numbers, told * _level(mine, model.recipe.seed))
+        samples = np.maximum(forecast[:, None] + errors * spread[:, None], 0.0)
+        yield _added(numbers, samples * _level(store_hours, model.recipe.seed))
 
 
-def _level(mine: pl.DataFrame, seed: int) -> Array:
+def _level(store_hours: pl.DataFrame, seed: int) -> Array:
     """What each draw takes the level of a store for, over what is forecast: all hours of a young one err together."""
     from scipy.special import ndtri
 
-    chance = np.random.default_rng([seed, crc32(mine["store_id"][0].encode())])
+    chance = np.random.default_rng([seed, crc32(store_hours["store_id"][0].encode())])
     normal = chance.permutation(ndtri((np.arange(DRAWS) + 0.5) / DRAWS))
-    return np.asarray(np.exp(mine["youth"].max() * normal))
+    return np.asarray(np.exp(store_hours["youth"].max() * normal))

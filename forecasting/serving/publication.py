@@ -63,37 +63,37 @@ def as_published(
 
 def _as_in(block: Records, records: Records) -> Records:
     ids = block.stores["store_id"].implode()
-    mine = pl.col("store_id").is_in(ids)
-    return replace(block, stores=records.stores.filter(mine), closures=records.closures.filter(mine))
+    in_block = pl.col("store_id").is_in(ids)
+    return replace(block, stores=records.stores.filter(in_block), closures=records.closures.filter(in_block))
 
 
 def of_night(
-    window: Records, whole: Callable[[Sequence[str]], Records], chain: Source, serving: Sequence[Served],
+    window: Records, reader: Callable[[Sequence[str]], Records], chain: Source, serving: Sequence[Served],
     origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
 
     Those of all models, which know the same world; each store's rows of a target are by the model that serves it.
-    `whole` gives the whole history of those stores that look further back; of the `chain` no more is read than what
+    `reader` gives the whole history of those stores that look further back; of the `chain` no more is read than what
     its young stores borrow, and its holidays unless `sums` has them.
     """
     views: dict[matrix.View, list[Served]] = {}
-    for each in serving:
-        views.setdefault(each.view, []).append(each)
+    for served in serving:
+        views.setdefault(served.view, []).append(served)
     with stages("matrix"):
         window = replace(window, weather=weather.before(window.weather, window.stores, origin))
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
         world = {name: Outside.of(window, name, last) for name in {view.weather for view in views}}
     sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
     rows = []
-    for view, those in views.items():
-        made = night_states(window, world[view.weather], whole, chain, view, origin, stages, sums[view.target], those)
-        rows += [of_models(block, past, those, origin, stages) for block, past in made]
+    for view, group in views.items():
+        pairs = night_states(window, world[view.weather], reader, chain, view, origin, stages, sums[view.target], group)
+        rows += [of_models(block, past, group, origin, stages) for block, past in pairs]
     return pl.concat(rows).sort(ORDER)
 
 
 def night_states(
-    window: Records, world: Outside, whole: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
+    window: Records, world: Outside, reader: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
     origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None, serving: Sequence[Served] = (),
 ) -> Iterator[tuple[Records, demand_history.Past]]:  # fmt: skip
     """Records and states of the stores that the window is enough for, then of those that look further, if any.
@@ -107,7 +107,7 @@ def night_states(
     further = read_window.looking_further(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     for ids, lenders in _by_lenders(further, chain.stores, serving):
-        records = whole(ids)
+        records = reader(ids)
         with stages("matrix"):
             past = matrix.past(records, view, last, chain.stores, sums=sums)
             past = similar_stores.with_like(past, records, chain, view.target, view.weather, last, origin, lenders)
@@ -121,11 +121,11 @@ def _by_lenders(
     if not serving:
         return [(list(ids), stores)] if ids else []
     parts: dict[tuple[str, ...] | None, set[str]] = {}
-    for each in serving:
-        known = each.model.vocabulary.stores if each.model.vocabulary else None
-        parts.setdefault(known, set()).update(ids if each.store_ids is None else each.store_ids.intersection(ids))
-    lenders = {known: stores if known is None else _with_ids(stores, known) for known in parts}
-    return [(sorted(some), lenders[known]) for known, some in parts.items() if some]
+    for served in serving:
+        names = served.model.vocabulary.stores if served.model.vocabulary else None
+        parts.setdefault(names, set()).update(ids if served.store_ids is None else served.store_ids.intersection(ids))
+    lenders = {names: stores if names is None else _with_ids(stores, names) for names in parts}
+    return [(sorted(some), lenders[names]) for names, some in parts.items() if some]
 
 
 def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
@@ -164,22 +164,22 @@ def of_models(
     if stores.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     block = replace(block, stores=stores.drop("open_days", "borrows", "stale_on", "model_version", "tier"))
-    told = pl.DataFrame(schema=TOLD)
+    predictions = pl.DataFrame(schema=TOLD)
     if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
         with stages("matrix") as count:
             rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
         with stages("predict"):
-            told = pl.concat(_told(rows, block.stores, past.totals, each, engine) for each in serving)
+            predictions = pl.concat(_told(rows, block.stores, past.totals, served, engine) for served in serving)
     with stages("predict"):
-        return _published(block, past, stores, told, view, origin)
+        return _published(block, past, stores, predictions, view, origin)
 
 
 def _serves(stores: pl.DataFrame, serving: Sequence[Served]) -> pl.DataFrame:
     """One row per store that a model is for: store_id, model_version, tier."""
     names = stores.select("store_id")
     return pl.concat(
-        _of(names, each).with_columns(model_version=pl.lit(each.version), tier=pl.lit(each.tier)) for each in serving
+        _of(names, item).with_columns(model_version=pl.lit(item.version), tier=pl.lit(item.tier)) for item in serving
     )
 
 
@@ -197,20 +197,20 @@ def _told(
     rows: pl.DataFrame, stores: pl.DataFrame, totals: pl.DataFrame, served: Served, engine: Engine
 ) -> pl.DataFrame:  # fmt: skip
     """What a model says of its stores' rows of the matrix; TOLD."""
-    mine = _of(rows, served)
-    if mine.is_empty():
+    model_rows = _of(rows, served)
+    if model_rows.is_empty():
         return pl.DataFrame(schema=TOLD)
-    mine = with_unit(mine, stores, served.model.units)
-    return forecast_limits.widened(served.model.predict(mine, _of(totals, served), engine)).select(TOLD.names())
+    model_rows = with_unit(model_rows, stores, served.model.units)
+    return forecast_limits.widened(served.model.predict(model_rows, _of(totals, served), engine)).select(TOLD.names())
 
 
 def _published(
-    block: Records, past: demand_history.Past, stores: pl.DataFrame, told: pl.DataFrame, view: matrix.View, origin: date
+    block: Records, past: demand_history.Past, stores: pl.DataFrame, pred: pl.DataFrame, view: matrix.View, origin: date
 ) -> pl.DataFrame:
     """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
     about = stores.select("store_id", "open_days", "borrows", "stale_on", "model_version", "tier")
-    told = forecast_limits.held(told.join(about, on="store_id"), past, origin)
-    rows = _hours(stores, told, origin, view.horizon_days)
+    pred = forecast_limits.held(pred.join(about, on="store_id"), past, origin)
+    rows = _hours(stores, pred, origin, view.horizon_days)
     return (
         rows.join(_by_hand(block, past, rows, origin), on=["store_id", "hour_utc"], how="left")
         .join(about, on="store_id")
@@ -227,11 +227,11 @@ def _published(
     )
 
 
-def _hours(stores: pl.DataFrame, told: pl.DataFrame, origin: date, horizon_days: int) -> pl.DataFrame:
+def _hours(stores: pl.DataFrame, predictions: pl.DataFrame, origin: date, horizon_days: int) -> pl.DataFrame:
     """One row per store and real clock hour of the horizon's business days: what was forecast, null where closed."""
     last = origin + timedelta(days=horizon_days - 1)
     grid = clock.hour_grid(stores, origin, last).collect().with_columns(hour=pl.col("hour_local").dt.hour())
-    values = told.select("store_id", "hour_utc", *FORECAST, *SPREAD, "held")
+    values = predictions.select("store_id", "hour_utc", *FORECAST, *SPREAD, "held")
     return grid.join(values, on=["store_id", "hour_utc"], how="left").with_columns(business_date="date")
 
 

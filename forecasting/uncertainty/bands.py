@@ -59,13 +59,13 @@ class Bands:
         return {"levels": self.levels, "errors": self.errors.tolist(), "ratios": self.ratios.to_dicts()}
 
     @classmethod
-    def of(cls, told: Any) -> Self:
+    def of(cls, description: Any) -> Self:
         """The bands that `about` described, to the last bit; or those of old models, one low and high by group."""
-        if isinstance(told, list):
-            errors = [(min(group["low"], 0.0), 0.0, max(group["high"], 0.0)) for group in told]
+        if isinstance(description, list):
+            errors = [(min(group["low"], 0.0), 0.0, max(group["high"], 0.0)) for group in description]
             return cls((0.1, 0.5, 0.9), np.array(errors), pl.DataFrame(schema=RATIOS))
-        ratios = pl.DataFrame(told["ratios"], schema=RATIOS)
-        return cls(tuple(told["levels"]), np.array(told["errors"]), ratios)
+        ratios = pl.DataFrame(description["ratios"], schema=RATIOS)
+        return cls(tuple(description["levels"]), np.array(description["errors"]), ratios)
 
 
 def fit_bands(predictions: pl.DataFrame) -> Bands:
@@ -79,8 +79,8 @@ def fit_bands(predictions: pl.DataFrame) -> Bands:
     ratios = _fit_ratios(rows)
     cells = scaled(rows, ratios)
     groups, errors = cells["group"].to_numpy(), cells["error"].to_numpy()
-    whole = _leaning(errors, np.linspace(-1.0, 1.0, len(LEVELS)), 0)
-    of_week = [_leaning(errors[groups // GROUPS_A_WEEK == week], whole, TRUST_CELLS) for week in range(len(LEAD_WEEKS))]
+    prior = _leaning(errors, np.linspace(-1.0, 1.0, len(LEVELS)), 0)
+    of_week = [_leaning(errors[groups // GROUPS_A_WEEK == week], prior, TRUST_CELLS) for week in range(len(LEAD_WEEKS))]
     fitted = [
         _leaning(errors[groups == group], of_week[group // GROUPS_A_WEEK], TRUST_CELLS)
         for group in range(len(LEAD_WEEKS) * GROUPS_A_WEEK)
@@ -117,8 +117,8 @@ def _sized(rows: pl.DataFrame) -> pl.DataFrame:
     reach = pl.max_horizontal("forecast", 0.05 * pl.col("scale"))
     # A power is of a number, not of money: that of the same amount in another currency is another.
     spread = (reach / pl.col(UNIT)).pow(POWER) * pl.col(UNIT) if UNIT in rows.columns else reach.pow(POWER)
-    named = daypart(pl.col("hour")).fill_null("other")
-    return rows.select("store_id", named, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=spread)
+    daypart_name = daypart(pl.col("hour")).fill_null("other")
+    return rows.select("store_id", daypart_name, group=(lead_week() - 1) * GROUPS_A_WEEK + size, spread=spread)
 
 
 def _placed(rows: pl.DataFrame, ratios: pl.DataFrame) -> pl.DataFrame:
@@ -151,11 +151,11 @@ def _fit_ratios(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([shared, of_store]).sort("store_id", "daypart", nulls_last=False)
 
 
-def _leaning(errors: Array, others: Array, trust: int) -> Array:
+def _leaning(errors: Array, prior: Array, trust: int) -> Array:
     """The errors' quantiles at LEVELS, leaning on others as on `trust` cells."""
     count = len(errors)
     if not count:
-        return others
+        return prior
     levels = 0.5 + (np.array(LEVELS) - 0.5) * STRETCH
-    own = np.interp(levels, np.arange(1, count + 1) / (count + 1), np.sort(errors))
-    return (count * own + trust * others) / (count + trust)
+    quantiles = np.interp(levels, np.arange(1, count + 1) / (count + 1), np.sort(errors))
+    return (count * quantiles + trust * prior) / (count + trust)

@@ -50,30 +50,30 @@ class Paths:
         rows = rows.filter(pl.col("store_id").is_in(ids), pl.col("origin").is_in(origins))
         # The hour that a clock shows twice has two: the greater stays.
         rows = rows.sort("rank")
-        known = np.full((len(ids), len(origins), HORIZON_DAYS, HOURS), -1, dtype=np.int16)
+        ranks = np.full((len(ids), len(origins), HORIZON_DAYS, HOURS), -1, dtype=np.int16)
         places = (
             rows["store_id"].replace_strict(ids, range(len(ids)), return_dtype=pl.Int64),
             rows["origin"].replace_strict(origins, range(len(origins)), return_dtype=pl.Int64),
             rows["lead_days"], rows["hour"],
         )  # fmt: skip
-        known[tuple(place.to_numpy() for place in places)] = rows["rank"].to_numpy()
-        return cls(tuple(ids), tuple(origins), _filled(known))
+        ranks[tuple(place.to_numpy() for place in places)] = rows["rank"].to_numpy()
+        return cls(tuple(ids), tuple(origins), _filled(ranks))
 
     def whose(self, stores: pl.DataFrame) -> dict[str, int]:
         """Where to find the ranks of each store (columns: store_id, region): its own, or those of a fixed other one.
 
         The other one is of the same region, if there is one.
         """
-        own = {name: at for at, name in enumerate(self.store_ids)}
+        positions = {name: at for at, name in enumerate(self.store_ids)}
         regions = dict(stores.select("store_id", "region").iter_rows())
         near: dict[str | None, list[int]] = {}
-        for name, at in own.items():
+        for name, at in positions.items():
             near.setdefault(regions.get(name), []).append(at)
-        found = {}
+        sources = {}
         for name, region in regions.items():
-            others = near.get(region) or list(own.values())
-            found[name] = own.get(name, others[crc32(name.encode()) % len(others)])
-        return found
+            candidates = near.get(region) or list(positions.values())
+            sources[name] = positions.get(name, candidates[crc32(name.encode()) % len(candidates)])
+        return sources
 
     def to_parquet(self) -> bytes:
         """One row per store and origin: store_id, origin_date, ranks (14 x 24 bytes by lead day and clock hour)."""
@@ -141,9 +141,9 @@ def _drawn(store_id: str) -> tuple[int, str]:
     return crc32(store_id.encode()), store_id
 
 
-def _filled(known: NDArray[np.int16]) -> Ranks:
+def _filled(sparse_ranks: NDArray[np.int16]) -> Ranks:
     """The ranks with no gap (-1): from the hours beside, the same day of the other week, days beside, stores beside."""
-    ranks = _beside(known, 3)
+    ranks = _beside(sparse_ranks, 3)
     other_week = np.roll(ranks, WEEK, axis=2)
     ranks = _beside(np.where(ranks < 0, other_week, ranks), 2)
     return _beside(ranks, 0).astype(np.uint8)

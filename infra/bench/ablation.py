@@ -76,17 +76,17 @@ def variants(recipe: Recipe, features: list[str]) -> dict[str, tuple[bool, Recip
 
     A family is used if any feature of it is, and is left out whole.
     """
-    found = {}
+    cases = {}
     for family, begins in FAMILIES.items():
         if not any(name.startswith(begins) for name in features):
             continue
         used = any(name.startswith(begins) for name in recipe.learns_from(features))
-        kept = tuple(part for part in recipe.left_out if not part.startswith(begins))
-        found[family] = (used, recipe.model_copy(update={"left_out": (*recipe.left_out, *begins) if used else kept}))
+        omitted = tuple(part for part in recipe.left_out if not part.startswith(begins))
+        cases[family] = (used, recipe.model_copy(update={"left_out": (*recipe.left_out, *begins) if used else omitted}))
     for name in recipe.members:
         rest = tuple(member for member in recipe.members if member != name)
-        found[f"member: {name}"] = (True, recipe.model_copy(update={"members": rest}))
-    return found
+        cases[f"member: {name}"] = (True, recipe.model_copy(update={"members": rest}))
+    return cases
 
 
 def earned(data: RealSet, target: str, folder: Path, recipe: Recipe, only: list[str]) -> Iterator[Earned]:
@@ -95,12 +95,12 @@ def earned(data: RealSet, target: str, folder: Path, recipe: Recipe, only: list[
     recipe = recipe.model_copy(update={"weather": "issued" if "issued" in data.views else "none"})
     origins = rolling_origins(data.start, data.end, 7, recipe.horizon_days)
     features = matrix.feature_names(matrix.build(records, matrix.View(target, recipe.weather), origins[-1:]))
-    whole = backtest(records, target, recipe, origins, RETRAIN_EVERY_DAYS)[0]
+    baseline = backtest(records, target, recipe, origins, RETRAIN_EVERY_DAYS)[0]
     for what, (used, other) in variants(recipe, features).items():
         if only and what not in only:
             continue
         rows = backtest(records, target, other, origins, RETRAIN_EVERY_DAYS)[0]
-        without, with_it = (rows, whole) if used else (whole, rows)
+        without, with_it = (rows, baseline) if used else (baseline, rows)
         yield Earned(data.name, target, what, used, *_difference(without, with_it, "hour"),
                      *_difference(without, with_it, "day"))  # fmt: skip
 
@@ -123,19 +123,19 @@ def main() -> int:
         "--only", nargs="+", default=[], metavar="WHAT", help="families and members by name; default all"
     )
     parser.add_argument("--out", type=Path, default=Path(".daypart/bench"), help="where ablation.json goes")
-    given = parser.parse_args()
-    if unknown := set(given.sets) - set(sets):
+    args = parser.parse_args()
+    if unknown := set(args.sets) - set(sets):
         parser.error(f"no set {', '.join(sorted(unknown))}: choose from {', '.join(sets)}")
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     rows: list[Earned] = []
-    for data in (sets[name] for name in given.sets or USUAL):
+    for data in (sets[name] for name in args.sets or USUAL):
         for target in data.targets:
-            for row in earned(data, target, given.data, Recipe(), given.only):
+            for row in earned(data, target, args.data, Recipe(), args.only):
                 print(row, file=sys.stderr, flush=True)
                 rows.append(row)
-                write(given.out / "ablation.json", TOLD, rows)
+                write(args.out / "ablation.json", TOLD, rows)
     if rows:
         show(TOLD, rows)
     return 0

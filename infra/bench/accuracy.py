@@ -35,11 +35,11 @@ HORIZON_DAYS = Recipe().horizon_days
 
 
 def scores(
-    data: RealSet, target: str, folder: Path, peers: list[str], views: list[WeatherView], found: list[Worth]
+    data: RealSet, target: str, folder: Path, peers: list[str], views: list[WeatherView], worths: list[Worth]
 ) -> Iterator[Score]:
     """Ours by each of the views, the incumbent and the named peers at one set and target.
 
-    A peer that fails says so in its row. Adds to `found` what weather is worth, where the set can tell.
+    A peer that fails says so in its row. Adds to `worths` what weather is worth, where the set can tell.
     """
     records = data.load(folder).until(data.end)
     origins = rolling_origins(data.start, data.end, 7, HORIZON_DAYS)
@@ -48,7 +48,7 @@ def scores(
         began = time.perf_counter()
         runs[view], _ = backtest(records, target, Recipe(weather=view), origins, RETRAIN_EVERY_DAYS)
         yield scored(runs[view], records, data.name, OURS, view, time.perf_counter() - began)
-    found += worth(data.name, runs)
+    worths += worth(data.name, runs)
     rows = runs[views[0]]
     yield scored(rows.with_columns(forecast="incumbent"), records, data.name, INCUMBENT)
     for who in peers:
@@ -62,17 +62,17 @@ def peer_score(who: str, records: Records, rows: pl.DataFrame, name: str, origin
         return Score(name, target, who, note=f"{who} is not installed")
     began = time.perf_counter()
     try:
-        told = PEERS[who](records, target, origins, HORIZON_DAYS)
-        return scored(in_place(rows, told), records, name, who, seconds=time.perf_counter() - began)
+        forecasts = PEERS[who](records, target, origins, HORIZON_DAYS)
+        return scored(in_place(rows, forecasts), records, name, who, seconds=time.perf_counter() - began)
     except Exception as failed:
         traceback.print_exc()
         return Score(name, target, who, note=f"failed: {type(failed).__name__}: {failed}")
 
 
-def in_place(rows: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+def in_place(rows: pl.DataFrame, forecasts: pl.DataFrame) -> pl.DataFrame:
     """Backtest rows with a peer's forecast instead of ours, null where it has none."""
     keys = ["store_id", "origin_date", "hour_utc"]
-    return rows.drop("forecast").join(told, on=keys, how="left", maintain_order="left", validate="1:1")
+    return rows.drop("forecast").join(forecasts, on=keys, how="left", maintain_order="left", validate="1:1")
 
 
 def _given() -> argparse.Namespace:
@@ -84,34 +84,34 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--only-ours", action="store_true", help="leave the peers out")
     parser.add_argument("--weather", nargs="+", choices=views, default=views,
                         help="what ours may see of it, of what a set has; default all")  # fmt: skip
-    given = parser.parse_args()
-    unknown = set(given.sets) - {data.name for data in SETS}
+    args = parser.parse_args()
+    unknown = set(args.sets) - {data.name for data in SETS}
     if unknown:
         parser.error(f"no set {', '.join(sorted(unknown))}: choose from {', '.join(data.name for data in SETS)}")
-    return given
+    return args
 
 
 def main() -> int:
-    given = _given()
+    args = _given()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given.out.mkdir(parents=True, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     rows: list[Score] = []
-    found: list[Worth] = []
-    for data in (data for data in SETS if not given.sets or data.name in given.sets):
-        views = [view for view in ("none", *data.views) if view in given.weather]
+    worths: list[Worth] = []
+    for data in (data for data in SETS if not args.sets or data.name in args.sets):
+        views = [view for view in ("none", *data.views) if view in args.weather]
         for target in data.targets if views else ():
-            for row in scores(data, target, given.data, [] if given.only_ours else list(PEERS), views, found):
+            for row in scores(data, target, args.data, [] if args.only_ours else list(PEERS), views, worths):
                 print(row, file=sys.stderr, flush=True)
                 rows.append(row)
-                write(given.out / "accuracy.json", TOLD, rows)
+                write(args.out / "accuracy.json", TOLD, rows)
     if rows:
         show(TOLD, rows)
-        draw(rows, given.out)
-        write_text(given.out / "accuracy.md", markdown(rows))
-    if found:
-        show(hindsight.TOLD, found)
-        write(given.out / "hindsight.json", hindsight.TOLD, found)
+        draw(rows, args.out)
+        write_text(args.out / "accuracy.md", markdown(rows))
+    if worths:
+        show(hindsight.TOLD, worths)
+        write(args.out / "hindsight.json", hindsight.TOLD, worths)
     return int(any(row.note.startswith("failed") for row in rows))
 
 

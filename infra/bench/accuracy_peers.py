@@ -37,18 +37,18 @@ def by_statsforecast(records: Records, target: str, origins: list[date], horizon
     from statsforecast import StatsForecast
     from statsforecast.models import MSTL, AutoETS
 
-    series, told = regular(records, target, origins[-1]), []
+    series, forecasts = regular(records, target, origins[-1]), []
     for origin in origins:
         model = MSTL(season_length=[DAY, WEEK], trend_forecaster=AutoETS(model="ZZN"), alias="forecast")
-        known = before(series, origin, YEAR)
-        forecast = StatsForecast(models=[model], freq="1h", n_jobs=1).forecast(df=known, h=horizon_days * DAY)
-        told.append(_placed(forecast, known, records, origin, horizon_days))
-    return pl.concat(told)
+        history = before(series, origin, YEAR)
+        forecast = StatsForecast(models=[model], freq="1h", n_jobs=1).forecast(df=history, h=horizon_days * DAY)
+        forecasts.append(_placed(forecast, history, records, origin, horizon_days))
+    return pl.concat(forecasts)
 
 
 def by_mlforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
     """Boosted trees of all series, one hour after the other, retrained every four weeks on all that is known."""
-    series, told = regular(records, target, origins[-1]), []
+    series, forecasts = regular(records, target, origins[-1]), []
     days = timedelta(days=horizon_days)
     holidays = public_holidays(records.stores, series["ds"].min().date(), origins[-1] + days)
     for origin in origins:
@@ -56,12 +56,12 @@ def by_mlforecast(records: Records, target: str, origins: list[date], horizon_da
             # Rows of young series stay: the trees know what to do with a lag that is not there.
             forecaster = _trees().fit(_with_holidays(before(series, origin), holidays), static_features=[],
                                       dropna=False)  # fmt: skip
-        known = before(series, origin, STATE)
-        ahead = _with_holidays(_hours(known, origin, origin + days), holidays)
-        state = _with_holidays(known, holidays)
+        history = before(series, origin, STATE)
+        ahead = _with_holidays(_hours(history, origin, origin + days), holidays)
+        state = _with_holidays(history, holidays)
         forecast = forecaster.predict(horizon_days * DAY, new_df=state, X_df=ahead)
-        told.append(_placed(forecast, known, records, origin, horizon_days))
-    return pl.concat(told)
+        forecasts.append(_placed(forecast, history, records, origin, horizon_days))
+    return pl.concat(forecasts)
 
 
 def _trees() -> Any:
@@ -84,23 +84,23 @@ def regular(records: Records, target: str, end: date) -> pl.DataFrame:
     The hour that the clock skips in spring counts as one without trade; of the two that it shows in autumn as one
     hour, y is the mean.
     """
-    known = records.demand.filter(pl.col(target).is_not_null(), pl.col("hour_local") < datetime.combine(end, time()))
-    told = known.group_by(unique_id="store_id", ds="hour_local").agg(y=pl.col(target).mean())
-    return gapless(told.filter(pl.col("y") > 0), datetime.combine(end, time()))
+    demand = records.demand.filter(pl.col(target).is_not_null(), pl.col("hour_local") < datetime.combine(end, time()))
+    hourly_means = demand.group_by(unique_id="store_id", ds="hour_local").agg(y=pl.col(target).mean())
+    return gapless(hourly_means.filter(pl.col("y") > 0), datetime.combine(end, time()))
 
 
 def before(series: pl.DataFrame, origin: date, span: timedelta | None = None) -> pl.DataFrame:
     """The hours before the origin's date, or the last `span` of them."""
     end = datetime.combine(origin, time())
-    known = series.filter(pl.col("ds") < end)
-    return known if span is None else known.filter(pl.col("ds") >= end - span)
+    history = series.filter(pl.col("ds") < end)
+    return history if span is None else history.filter(pl.col("ds") >= end - span)
 
 
-def _hours(known: pl.DataFrame, first: date, end: date) -> pl.DataFrame:
+def _hours(history: pl.DataFrame, first: date, end: date) -> pl.DataFrame:
     """Every hour of each series from the date `first` to before `end`."""
     moments = [datetime.combine(day, time()) for day in (first, end)]
     hours = pl.datetime_range(*moments, "1h", closed="left", eager=True).cast(pl.Datetime("us")).alias("ds")
-    return known.select(pl.col("unique_id").unique(maintain_order=True)).join(hours.to_frame(), how="cross")
+    return history.select(pl.col("unique_id").unique(maintain_order=True)).join(hours.to_frame(), how="cross")
 
 
 def _with_holidays(hours: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
@@ -111,18 +111,18 @@ def _with_holidays(hours: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
 
 
 def _placed(
-    forecast: pl.DataFrame, known: pl.DataFrame, records: Records, origin: date, horizon_days: int
+    forecast: pl.DataFrame, history: pl.DataFrame, records: Records, origin: date, horizon_days: int
 ) -> pl.DataFrame:
     """The forecast of hours by the store's clock as one of real hours; closed hours and what is below 0 are 0."""
     week = [pl.col("ds").dt.weekday().alias("weekday"), pl.col("ds").dt.hour().alias("hour")]
-    recent = before(known, origin, CLOSED).filter(pl.col("y") > 0)
+    recent = before(history, origin, CLOSED).filter(pl.col("y") > 0)
     opened = recent.select("unique_id", *week).unique().with_columns(opened=True)
-    told = forecast.with_columns(week).join(opened, on=["unique_id", "weekday", "hour"], how="left").select(
+    local_hours = forecast.with_columns(week).join(opened, on=["unique_id", "weekday", "hour"], how="left").select(
         store_id="unique_id", hour_local=pl.col("ds").cast(pl.Datetime("us")),
         forecast=pl.when("opened").then(pl.col("forecast").clip(0.0)).otherwise(0.0),
     )  # fmt: skip
     grid = hour_grid(records.stores, origin, origin + timedelta(days=horizon_days - 1)).collect()
-    return grid.join(told, on=["store_id", "hour_local"]).select(
+    return grid.join(local_hours, on=["store_id", "hour_local"]).select(
         "store_id", pl.lit(origin).alias("origin_date"), "hour_utc", pl.col("forecast").cast(pl.Float64)
     )  # fmt: skip
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from daypart.features.simulator import ChainSpec
 
 
-def asked(told: str | None, usual: ChainSpec) -> ChainSpec:
+def asked(description: str | None, usual: ChainSpec) -> ChainSpec:
     """The usual chain with the size, span and seed of the command line; also sets threads as the command line has it."""
-    parser = argparse.ArgumentParser(description=told)
+    parser = argparse.ArgumentParser(description=description)
     for name in ("stores", "days", "seed"):
         parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
     # LightGBM's threads spin while they wait unless told so before it is loaded.

@@ -27,14 +27,14 @@ Call = Callable[[], object]
 
 def fit_rows(chain: SimulatedChain) -> list[Row]:
     what = "the boosted members on the default recipe's number of rows; the Dataset is made in both"
-    told = measured(_fits, _matrices(chain)).told
-    return [_row("fit of the members", what, "lightgbm.train", FIT_OVER, told["ours"], told["bare"])]
+    seconds = measured(_fits, _matrices(chain)).told
+    return [_row("fit of the members", what, "lightgbm.train", FIT_OVER, seconds["ours"], seconds["bare"])]
 
 
 def predict_rows(chain: SimulatedChain) -> list[Row]:
     what = "the boosted members on 14 days of a block of stores; ours reads the model's text and the matrix"
-    told = measured(_predictions, _matrices(chain)).told
-    return [_row("predict of the members", what, "Booster.predict", PREDICT_OVER, told["ours"], told["bare"])]
+    seconds = measured(_predictions, _matrices(chain)).told
+    return [_row("predict of the members", what, "Booster.predict", PREDICT_OVER, seconds["ours"], seconds["bare"])]
 
 
 def _row(work: str, what: str, name: str, over: float, ours: float, bare: float) -> Row:
@@ -108,14 +108,14 @@ def _bare_predict(member: Learned, rows: pl.DataFrame) -> Call:
     booster = lightgbm.Booster(model_str=member.booster)
     with patch.object(lightgbm.Booster, "predict", autospec=True, side_effect=lightgbm.Booster.predict) as predicted:
         member.predict(rows)
-    _, *given = predicted.call_args.args
-    return lambda: booster.predict(*given, **predicted.call_args.kwargs)
+    _, *call_args = predicted.call_args.args
+    return lambda: booster.predict(*call_args, **predicted.call_args.kwargs)
 
 
 def _best(ours: Call, bare: Call) -> dict[str, float]:
     """The least seconds of each, measured in turn."""
     took = [(_seconds(ours), _seconds(bare)) for _ in range(TIMES)]
-    return {"ours": min(mine for mine, _ in took), "bare": min(other for _, other in took)}
+    return {"ours": min(our_seconds for our_seconds, _ in took), "bare": min(other for _, other in took)}
 
 
 def _seconds(call: Call) -> float:

@@ -73,14 +73,14 @@ def world(stores: int, seed: int) -> World:
 def _array(spec: ChainSpec, frame: pl.DataFrame, column: str) -> Array:
     store = frame["store_id"].replace_strict({name: k for k, name in enumerate(spec.store_ids)}).to_numpy()
     day = (frame["hour_local"].dt.date() - START).dt.total_days().to_numpy()
-    known = (day >= 0) & (day < DAYS)
-    whole = np.zeros((spec.stores, DAYS, 24))
+    in_span = (day >= 0) & (day < DAYS)
+    values = np.zeros((spec.stores, DAYS, 24))
     np.add.at(
-        whole,
-        (store[known], day[known], frame["hour_local"].dt.hour().to_numpy()[known]),
-        frame[column].to_numpy()[known],
+        values,
+        (store[in_span], day[in_span], frame["hour_local"].dt.hour().to_numpy()[in_span]),
+        frame[column].to_numpy()[in_span],
     )
-    return whole
+    return values
 
 
 def _disturbed(mean: Array, rng: np.random.Generator) -> Array:
@@ -97,8 +97,8 @@ def _unlike(total: Array) -> Array:
     """How far each store's day is from its last and next weeks, as a log; 0 where closed."""
     near = np.stack([np.roll(total, 7 * k, 1) for k in (-2, -1, 1, 2)])
     usual = np.where((near > 0).any(0), near.sum(0) / np.maximum((near > 0).sum(0), 1), total)
-    known = (total > 0) & (usual > 0)
-    return np.where(known, np.abs(np.log(np.where(known, total, 1.0) / np.where(known, usual, 1.0))), 0.0).clip(0, 0.4)
+    valid = (total > 0) & (usual > 0)
+    return np.where(valid, np.abs(np.log(np.where(valid, total, 1.0) / np.where(valid, usual, 1.0))), 0.0).clip(0, 0.4)
 
 
 def _wander(rng: np.random.Generator, shape: tuple[int, int], days: float) -> Array:
@@ -108,31 +108,31 @@ def _wander(rng: np.random.Generator, shape: tuple[int, int], days: float) -> Ar
     return steps
 
 
-def decayed(whole: World, at: int, seed: int) -> World:
+def decayed(chain: World, at: int, seed: int) -> World:
     """The same, where from day `at` on hours of SHARE of the stores sell otherwise, at DRIFT_BPS of their demand."""
     rng = np.random.default_rng(seed + 1_000)
-    stores = rng.permutation(len(whole.names))[: round(SHARE * len(whole.names))]
+    stores = rng.permutation(len(chain.names))[: round(SHARE * len(chain.names))]
     shape, low, high = rng.standard_normal((stores.size, 1, 24)), 0.0, 0.5
     for _ in range(12):
-        wrong = whole.forecast.copy()
+        wrong = chain.forecast.copy()
         wrong[stores, at:] *= np.exp((low + high) / 2 * shape)
-        low, high = ((low + high) / 2, high) if _cost(whole, wrong, stores, at) < DRIFT_BPS else (low, (low + high) / 2)
-    return World(whole.names, whole.actual, whole.mean, wrong)
+        low, high = ((low + high) / 2, high) if _cost(chain, wrong, stores, at) < DRIFT_BPS else (low, (low + high) / 2)
+    return World(chain.names, chain.actual, chain.mean, wrong)
 
 
-def _cost(whole: World, wrong: Array, stores: NDArray[np.int64], at: int) -> float:
-    actual = whole.actual[stores, at:]
-    errors = (np.abs(each[stores, at:] - actual).sum() for each in (wrong, whole.forecast))
+def _cost(chain: World, wrong: Array, stores: NDArray[np.int64], at: int) -> float:
+    actual = chain.actual[stores, at:]
+    errors = (np.abs(forecast[stores, at:] - actual).sum() for forecast in (wrong, chain.forecast))
     return float(1e4 * (next(errors) - next(errors)) / actual.sum())
 
 
-def rows(whole: World, first: int, last: int, faulty: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]
+def rows(chain: World, first: int, last: int, faulty: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]
     """Published hours of the days from first to before last, at lead 0, beside what came of open days."""
-    kept = np.array([name not in faulty for name in whole.names])
+    is_sound = np.array([name not in faulty for name in chain.names])
     span = slice(first, last)
-    actual, forecast, by_hand = (each[kept, span] for each in (whole.actual, whole.forecast, whole.incumbent))
+    actual, forecast, by_hand = (array[is_sound, span] for array in (chain.actual, chain.forecast, chain.incumbent))
     where = np.nonzero((forecast > 0) & (actual.sum(2) > 0)[..., None])
-    names = pl.Series(np.array(whole.names)[kept][where[0]])
+    names = pl.Series(np.array(chain.names)[is_sound][where[0]])
     day = pl.Series(np.datetime64(START) + first + where[1]).cast(pl.Date)
     return pl.DataFrame({"store_id": names, "date": day, "hour": where[2]}).with_columns(
         unit=pl.lit("orders"), origin_date="date", lead_days=pl.lit(0),
@@ -142,64 +142,64 @@ def rows(whole: World, first: int, last: int, faulty: set[str] = frozenset()) ->
     )  # fmt: skip
 
 
-def promise(whole: World) -> Promise:
-    found = Promise.of(rows(whole, PROMISED, PROMISED + PROMISED_DAYS).with_columns(y="actual"))
-    assert found is not None
-    return found
+def promise(chain: World) -> Promise:
+    expected = Promise.of(rows(chain, PROMISED, PROMISED + PROMISED_DAYS).with_columns(y="actual"))
+    assert expected is not None
+    return expected
 
 
-def night(whole: World, promised: Promise, day: int, policy: Policy, faulty: set[str] = frozenset()) -> Decision:  # type: ignore[assignment]
+def night(chain: World, promised: Promise, day: int, policy: Policy, faulty: set[str] = frozenset()) -> Decision:  # type: ignore[assignment]
     """What is decided at the start of a day; a champion that is 100 days old."""
     on = START + timedelta(days=day)
-    longer = rows(whole, max(day - 7 * LASTING_WEEKS, SERVED), day, faulty).lazy()
+    longer = rows(chain, max(day - 7 * LASTING_WEEKS, SERVED), day, faulty).lazy()
     weeks = persistent_error.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
     trained, lasting = [on - timedelta(days=100)], persistent_error.week_errors(longer, on)
-    return decide(weeks, promised, policy, on, trained, len(faulty), len(whole.names), lasting)
+    return decide(weeks, promised, policy, on, trained, len(faulty), len(chain.names), lasting)
 
 
-def false_retrains(whole: World, policy: Policy) -> int:
+def false_retrains(chain: World, policy: Policy) -> int:
     """Retrains in the nights of a year without decay; each gives a new model its cooldown, and the promise stands."""
-    promised, rested, found = promise(whole), SERVED + 7, 0
+    promised, rested, retrains = promise(chain), SERVED + 7, 0
     for day in range(SERVED + 7, SERVED + SEASON_DAYS):
-        if day >= rested and night(whole, promised, day, policy).retrain:
-            rested, found = day + policy.cooldown_days, found + 1
-    return found
+        if day >= rested and night(chain, promised, day, policy).retrain:
+            rested, retrains = day + policy.cooldown_days, retrains + 1
+    return retrains
 
 
-def nights_to_notice(whole: World, policy: Policy, seed: int, most: int = 28) -> int | None:
+def nights_to_notice(chain: World, policy: Policy, seed: int, most: int = 28) -> int | None:
     """Nights from the first day of decay until a retrain; null if there was none within so many."""
     at = int(np.random.default_rng(seed).integers(SERVED + 14, DAYS - most))
-    wrong, promised = decayed(whole, at, seed), promise(whole)
+    wrong, promised = decayed(chain, at, seed), promise(chain)
     return next((k for k in range(1, most + 1) if night(wrong, promised, at + k, policy).retrain), None)
 
 
-def outage(whole: World, policy: Policy, seed: int) -> tuple[bool, bool]:
+def outage(chain: World, policy: Policy, seed: int) -> tuple[bool, bool]:
     """Whether an outage was told of as a data fault in every night of it, and whether any of them retrained."""
     rng = np.random.default_rng(seed)
-    at, lost = int(rng.integers(SERVED + 14, DAYS - 10)), rng.permutation(len(whole.names))[: len(whole.names) // 10]
-    actual = whole.actual.copy()
-    actual[lost, at : at + 4] = 0.0
+    at, stores = int(rng.integers(SERVED + 14, DAYS - 10)), rng.permutation(len(chain.names))[: len(chain.names) // 10]
+    actual = chain.actual.copy()
+    actual[stores, at : at + 4] = 0.0
     # Half of them send their mornings.
-    actual[lost[::2], at : at + 4, :12] = whole.actual[lost[::2], at : at + 4, :12]
-    broken, promised, told, retrained = World(whole.names, actual, whole.mean, whole.forecast), promise(whole), [], []
+    actual[stores[::2], at : at + 4, :12] = chain.actual[stores[::2], at : at + 4, :12]
+    broken, promised, alarms, retrained = World(chain.names, actual, chain.mean, chain.forecast), promise(chain), [], []
     for day in range(at + 1, at + 5):
         on = START + timedelta(days=day)
         faults = demand_faults(_days(broken, day), on)
         faulty = stores_at_fault(faults, on)
         # A store that is closed for a holiday is not missed.
-        told.append(bool(faults) or whole.actual[lost, day - 1].sum() == 0)
+        alarms.append(bool(faults) or chain.actual[stores, day - 1].sum() == 0)
         retrained.append(night(broken, promised, day, policy, faulty).retrain)
-    return all(told), any(retrained)
+    return all(alarms), any(retrained)
 
 
-def _days(whole: World, day: int) -> pl.DataFrame:
+def _days(chain: World, day: int) -> pl.DataFrame:
     span = slice(day - 7, day)
-    actual, forecast = whole.actual[:, span], whole.forecast[:, span]
+    actual, forecast = chain.actual[:, span], chain.forecast[:, span]
     silent = (actual == 0) & (forecast - 1.5 * np.sqrt(forecast) > 0)
     dates = [START + timedelta(days=k) for k in range(day - 7, day)]
     total = actual.sum(2).ravel()
     return pl.DataFrame({
-        "store_id": np.repeat(whole.names, 7), "date": dates * len(whole.names), "forecast": forecast.sum(2).ravel(),
+        "store_id": np.repeat(chain.names, 7), "date": dates * len(chain.names), "forecast": forecast.sum(2).ravel(),
         "actual": pl.Series([value or None for value in total.tolist()], dtype=pl.Float64),
         "silent": (forecast * silent).sum(2).ravel(), "silent_hours": silent.sum(2).ravel(),
     })  # fmt: skip
@@ -209,17 +209,17 @@ def measure(stores: int, seeds: range, policy: Policy) -> dict[str, object]:
     """The figures of chains of one size, one a seed."""
     noticed, wrong, outages = [], [], []
     for seed in seeds:
-        whole = world(stores, seed)
-        noticed.append(nights_to_notice(whole, policy, seed))
-        outages.append(outage(whole, policy, seed))
-        wrong.append(false_retrains(whole, policy))
+        chain = world(stores, seed)
+        noticed.append(nights_to_notice(chain, policy, seed))
+        outages.append(outage(chain, policy, seed))
+        wrong.append(false_retrains(chain, policy))
         print(stores, seed, noticed[-1], wrong[-1], outages[-1], file=sys.stderr, flush=True)
-    soon = [each is not None and each <= NOTICED_NIGHTS for each in noticed]
+    soon = [nights is not None and nights <= NOTICED_NIGHTS for nights in noticed]
     return {
         "stores": stores, "chains": len(seeds), "noticed_in_7_nights": round(float(np.mean(soon)), 3),
-        "median_nights": float(np.median([each or 99 for each in noticed])),
+        "median_nights": float(np.median([nights or 99 for nights in noticed])),
         "false_retrains_a_year": round(float(np.mean(wrong)), 3), "most_in_a_chain": max(wrong),
-        "outages_told": sum(told for told, _ in outages), "outages_retrained": sum(bad for _, bad in outages),
+        "outages_told": sum(alarm for alarm, _ in outages), "outages_retrained": sum(bad for _, bad in outages),
     }  # fmt: skip
 
 
@@ -228,9 +228,9 @@ def main() -> None:
     parser.add_argument("--stores", type=int, nargs="+", default=[48, 200])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=101)
-    given = parser.parse_args()
-    seeds = range(given.first_seed, given.first_seed + given.seeds)
-    table = [measure(stores, seeds, TRIGGERED) for stores in given.stores]
+    args = parser.parse_args()
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    table = [measure(stores, seeds, TRIGGERED) for stores in args.stores]
     with pl.Config(tbl_cols=-1, tbl_width_chars=200):
         print(pl.DataFrame(table))
 

@@ -76,23 +76,23 @@ def cells(
     better = truth[:, None, None] + effects(spread)
     errors = {"champion": champion, "challenger": np.maximum(champion - better, 0.0)}
     store, week, part = (index.ravel() for index in np.indices(shape))
-    told = {"store_id": store, "week": week, "daypart": np.array(DAYPARTS)[part], "region": region[store]}
-    told |= {"y": volume.ravel()}
+    columns = {"store_id": store, "week": week, "daypart": np.array(DAYPARTS)[part], "region": region[store]}
+    columns |= {"y": volume.ravel()}
     for side, wape in errors.items():
-        told |= {f"{side}_error": (volume * wape / 1e4).ravel(), f"{side}_over": volume.ravel() * 0.01}
-        told |= {f"{side}_held": np.full(store.size, 72.0), f"{side}_banded": np.full(store.size, 90.0)}
-    return pl.DataFrame(told)
+        columns |= {f"{side}_error": (volume * wape / 1e4).ravel(), f"{side}_over": volume.ravel() * 0.01}
+        columns |= {f"{side}_held": np.full(store.size, 72.0), f"{side}_banded": np.full(store.size, 90.0)}
+    return pl.DataFrame(columns)
 
 
 def promoted(kind: str, stores: int, weeks: int, gain: float, runs: int, hurt: float = 0.0) -> float:
     """The share of simulated gates that promote."""
-    found = 0
+    promotions = 0
     for run in range(runs):
         generator = np.random.default_rng([run, stores, weeks])
-        told = cells(generator, stores, weeks, KINDS[kind], gain, hurt)
+        cell_rows = cells(generator, stores, weeks, KINDS[kind], gain, hurt)
         # Draws are kept by their seed, so a few seeds do.
-        found += judged(Comparison(told, POLICY.gate_confidence, run % 8), POLICY).promote
-    return found / runs
+        promotions += judged(Comparison(cell_rows, POLICY.gate_confidence, run % 8), POLICY).promote
+    return promotions / runs
 
 
 def simulated(runs: int) -> Iterator[str]:
@@ -106,10 +106,10 @@ def simulated(runs: int) -> Iterator[str]:
     for kind in KINDS:
         for stores in STORES:
             for weeks in WEEKS:
-                found = [100 * promoted(kind, stores, weeks, gain, runs) for gain in (0.0, 100.0)]
+                percents = [100 * promoted(kind, stores, weeks, gain, runs) for gain in (0.0, 100.0)]
                 if stores > REGIONS:
-                    found.append(100 * promoted(kind, stores, weeks, 200.0, runs, 200.0))
-                yield f"{kind:>10} {stores:6} {weeks:5}" + "".join(f"{share:16.1f}" for share in found)
+                    percents.append(100 * promoted(kind, stores, weeks, 200.0, runs, 200.0))
+                yield f"{kind:>10} {stores:6} {weeks:5}" + "".join(f"{share:16.1f}" for share in percents)
 
 
 RECIPE = Recipe(rounds=60, max_rows=40_000, folds=1, history_days=180, members=("ratio", "level", "linear"))
@@ -136,8 +136,8 @@ def real(seed: int) -> Iterator[str]:
     }
     for name, models in pairs.items():
         compared = Comparison.of(models, rows, shop.totals, shop.stores, first, POLICY.gate_confidence, RECIPE.seed)
-        verdict, told = judged(compared, POLICY), measured(compared.cells)
-        yield f"chain {seed}, {name}: {'promotes' if verdict.promote else 'keeps'}; {verdict.reason}; {told}"
+        verdict, spread_text = judged(compared, POLICY), measured(compared.cells)
+        yield f"chain {seed}, {name}: {'promotes' if verdict.promote else 'keeps'}; {verdict.reason}; {spread_text}"
 
 
 def measured(compared: pl.DataFrame) -> str:
@@ -163,18 +163,18 @@ def _spread(values: Array) -> str:
         np.square(effects).sum() / (effects.size - 1) - cell / (values.size / effects.size)
         for effects in (by_store, by_week)
     )
-    return ", ".join(f"{np.sign(found) * np.sqrt(abs(found)):.0f}" for found in (store, week, cell)) + " bps"
+    return ", ".join(f"{np.sign(variance) * np.sqrt(abs(variance)):.0f}" for variance in (store, week, cell)) + " bps"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--chains", type=int, default=3)
-    told = parser.parse_args()
-    for seed in range(5, 5 + told.chains):
+    args = parser.parse_args()
+    for seed in range(5, 5 + args.chains):
         for line in real(seed):
             print(line, flush=True)
-    for line in simulated(told.runs):
+    for line in simulated(args.runs):
         print(line, flush=True)
 
 

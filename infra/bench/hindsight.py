@@ -37,16 +37,16 @@ def worth(name: str, runs: Mapping[WeatherView, pl.DataFrame]) -> list[Worth]:
     if set(runs) != {"none", "issued", "observed"}:
         return []
     target = runs["none"]["target"][0]
-    found = []
+    worth_rows = []
     for level in LEVELS:
         for first, last in LEADS:
             none, issued, observed = (
                 _wape_bps(runs[view], level, first, last) for view in ("none", "issued", "observed")
             )
             gains = (none - issued, none - observed, issued - observed)
-            found.append(Worth(name, target, level, f"{first}-{last}",
+            worth_rows.append(Worth(name, target, level, f"{first}-{last}",
                                *(round(figure) for figure in (none, issued, observed, *gains))))  # fmt: skip
-    return found
+    return worth_rows
 
 
 def _wape_bps(rows: pl.DataFrame, level: Level, first: int, last: int) -> float:

@@ -26,22 +26,22 @@ class Took:
     told: Mapping[str, Any] = field(default_factory=dict)
 
 
-def apart(function: Callable[..., Result], *given: Any) -> Result:
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
     """What the function returns, called in a fresh process that ends with it. Raises what it raises."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(function, *given).result()
+        return pool.submit(function, *arguments).result()
 
 
-def measured(prepare: Callable[..., Work], *given: Any) -> Took:
+def measured(prepare: Callable[..., Work], *arguments: Any) -> Took:
     """What a job took: `prepare` returns the work, which alone is timed; memory is that of the whole process."""
-    return apart(_measure, prepare, given)
+    return apart(_measure, prepare, arguments)
 
 
-def _measure(prepare: Callable[..., Work], given: tuple[Any, ...]) -> Took:
-    work = prepare(*given)
+def _measure(prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> Took:
+    work = prepare(*arguments)
     wall, cpu = time.perf_counter(), time.process_time()
-    told = work() or {}
-    return Took(time.perf_counter() - wall, time.process_time() - cpu, _peak_gib(), told)
+    figures = work() or {}
+    return Took(time.perf_counter() - wall, time.process_time() - cpu, _peak_gib(), figures)
 
 
 def _peak_gib() -> float:

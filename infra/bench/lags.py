@@ -39,15 +39,15 @@ def _dated(rows: pl.DataFrame) -> pl.DataFrame:
     """Adds the date features, each told once for every hour that there is."""
     first, last = rows["ds"].min(), rows["ds"].max()
     hours = pl.datetime_range(first, last, "1h", eager=True).alias("ds").to_frame()
-    told = hours.select(getattr(pl.col("ds").dt, name)().alias(name) for name in DATE_FEATURES)
+    date_features = hours.select(getattr(pl.col("ds").dt, name)().alias(name) for name in DATE_FEATURES)
     place = (rows["ds"] - first).dt.total_hours().cast(pl.UInt32)
-    return rows.hstack(told.select(pl.all().gather(place)))
+    return rows.hstack(date_features.select(pl.all().gather(place)))
 
 
 def sums(rows: pl.DataFrame) -> dict[str, float]:
     """What becomes of the rows: their number, and the sum of every column but the date."""
-    told = rows.drop("ds").select(pl.all().cast(pl.Float64).sum()).row(0, named=True)
-    return {"rows": rows.height, **told}
+    column_sums = rows.drop("ds").select(pl.all().cast(pl.Float64).sum()).row(0, named=True)
+    return {"rows": rows.height, **column_sums}
 
 
 def in_blocks(series: Path) -> Work:

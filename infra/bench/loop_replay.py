@@ -61,26 +61,26 @@ def main() -> int:
         "--max-rows", type=int, default=Recipe().max_rows, help="training rows at most; fewer is faster"
     )
     parser.add_argument("--out", type=Path, default=Path(".daypart/bench"), help="where reports go")
-    given = parser.parse_args()
-    if unknown := set(given.names) - set(PASTS):
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(PASTS):
         parser.error(f"no past {', '.join(sorted(unknown))}: choose from {', '.join(PASTS)}")
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given.out.mkdir(parents=True, exist_ok=True)
-    for name in given.names or PASTS:
-        past = PASTS[name](given.data, given.stores)
-        recipe = past.recipe.model_copy(update={"max_rows": given.max_rows})
-        lived = replay(
-            past.records, past.target, recipe, BUILT_IN, past.start, past.end, given.every_days,
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.names or PASTS:
+        past = PASTS[name](arguments.data, arguments.stores)
+        recipe = past.recipe.model_copy(update={"max_rows": arguments.max_rows})
+        outcome = replay(
+            past.records, past.target, recipe, BUILT_IN, past.start, past.end, arguments.every_days,
             lambda night, name=name: print(name, night, file=sys.stderr, flush=True),
         )  # fmt: skip
         title = f"{name}, {past.start} to {past.end}"
-        done = replays.Replays(title, priced(lived.summary(), Prices()), lived.weekly(), lived.nights)
+        report = replays.Replays(title, priced(outcome.summary(), Prices()), outcome.weekly(), outcome.nights)
         for ending in replays.ENDINGS:
-            replays.write(given.out / f"replay-{name}{ending}", done)
-        lived.nights.write_parquet(given.out / f"replay-{name}-nights.parquet")
-        lived.errors.write_parquet(given.out / f"replay-{name}-errors.parquet")
-        show_replay(done, given.out / f"replay-{name}.html", as_json=False)
+            replays.write(arguments.out / f"replay-{name}{ending}", report)
+        outcome.nights.write_parquet(arguments.out / f"replay-{name}-nights.parquet")
+        outcome.errors.write_parquet(arguments.out / f"replay-{name}-errors.parquet")
+        show_replay(report, arguments.out / f"replay-{name}.html", as_json=False)
     return 0
 
 

@@ -87,10 +87,10 @@ def tests_by_module(modules: list[str]) -> dict[str, list[str]]:
 
 def _nearest(module: str, by_module: Mapping[str, set[str]], by_test: Mapping[str, set[str]]) -> list[str]:
     path = Path(module)
-    own = f"tests/{path.parent}/test_{path.stem}.py"
+    matching_test = f"tests/{path.parent}/test_{path.stem}.py"
     importers = {name for name, imported in by_module.items() if module in imported}
     near = {
-        test: (test != own, module not in imported, len(imported), test)
+        test: (test != matching_test, module not in imported, len(imported), test)
         for test, imported in by_test.items()
         if (module in imported or importers & imported)
         and (path.parent.name in LARGE_TESTS or Path(test).parent.name not in LARGE_TESTS)
@@ -138,9 +138,9 @@ def failing(folders: "SimpleQueue[Path]", tests: list[str], mutant: Mutant | Non
     process.join()
     if mutant:
         shutil.copy(ROOT / mutant.module, folder / mutant.module)
-    found = failed.read_text("utf-8") if failed.exists() else f"exit status {process.exitcode}"
+    failure = failed.read_text("utf-8") if failed.exists() else f"exit status {process.exitcode}"
     folders.put(folder)
-    return None if process.exitcode in SURVIVED else found
+    return None if process.exitcode in SURVIVED else failure
 
 
 def table(names: list[str], results: Counter[tuple[str, str]]) -> str:
@@ -161,18 +161,18 @@ def main() -> None:
     for name, value in (("--sample", 200), ("--seed", 1), ("--workers", os.cpu_count() or 1)):
         parser.add_argument(name, type=int, default=value)
     parser.add_argument("--module", action="append", help="only these, as features/macro.py")
-    asked = parser.parse_args()
-    names = asked.module or [f"{folder}/{name}.py" for folder, names in MODULES.items() for name in names.split()]
+    arguments = parser.parse_args()
+    names = arguments.module or [f"{folder}/{name}.py" for folder, names in MODULES.items() for name in names.split()]
     listed = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    sample = mutants({name: (ROOT / name).read_text("utf-8") for name in names}, asked.sample, asked.seed)
+    sample = mutants({name: (ROOT / name).read_text("utf-8") for name in names}, arguments.sample, arguments.seed)
     real = [mutant for mutant in sample if mutant.change not in listed.get(mutant.module, {})]
     results = Counter((mutant.module, "equivalent") for mutant in sample if mutant not in real)
     folders: SimpleQueue[Path] = SimpleQueue()
-    for number in range(asked.workers):
-        folders.put(copied(asked.home.resolve() / f"copy-{number}"))
+    for number in range(arguments.workers):
+        folders.put(copied(arguments.home.resolve() / f"copy-{number}"))
     get_context("forkserver").set_forkserver_preload(PRELOADED)
     tests = tests_by_module(names)
-    with ThreadPoolExecutor(asked.workers) as pool:
+    with ThreadPoolExecutor(arguments.workers) as pool:
         files = sorted({test for mutant in real for test in tests[mutant.module]})
         if broken := [name for name in pool.map(lambda file: failing(folders, [file]), files) if name]:
             sys.exit(f"fails without any mutant: {', '.join(broken)}")

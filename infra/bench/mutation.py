@@ -72,22 +72,22 @@ def places(source: str) -> list[tuple[int, list[tuple[Operator, int]]]]:
             choices[start].append((operator, occurrence))
     code = source.splitlines()
     return [
-        (line, found) for (line, _), found in sorted(choices.items()) if not code[line - 1].lstrip().startswith("@")
+        (line, edits) for (line, _), edits in sorted(choices.items()) if not code[line - 1].lstrip().startswith("@")
     ]
 
 
 def mutants(sources: Mapping[str, str], count: int, seed: int) -> list[Mutant]:
     """So many mutants of different places, drawn from the code of modules by name; fewer where there are no more."""
-    chance, found = random.Random(seed), list[Mutant]()
+    chance, mutant_sample = random.Random(seed), list[Mutant]()
     every = [(module, *place) for module, source in sources.items() for place in places(source)]
     for module, line, choices in chance.sample(every, len(every)):
         code = mutate_code(source := sources[module], *chance.choice(choices))
         if _plain(code) not in (None, _plain(source)):
             pair = [one[2:].strip() for one in difflib.ndiff(source.splitlines(), code.splitlines()) if one[0] in "-+"]
-            found.append(Mutant(module, _statement(source, line), " -> ".join(pair), code))
-        if len(found) == count:
+            mutant_sample.append(Mutant(module, _statement(source, line), " -> ".join(pair), code))
+        if len(mutant_sample) == count:
             break
-    return found
+    return mutant_sample
 
 
 def _plain(source: str) -> str | None:

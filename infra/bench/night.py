@@ -46,15 +46,15 @@ def train_rows(chain: SimulatedChain) -> list[Row]:
     shutil.rmtree(path, ignore_errors=True)
     draft.rename(path)
     what = "both targets by the default recipe, gate and registry included"
-    found = "; ".join(f"{target} {rows:,.0f} rows" for target, rows in took.told.items())
-    return [beside("training", what, Limit(seconds=1200, gib=8), took, found=found)]
+    row_counts = "; ".join(f"{target} {rows:,.0f} rows" for target, rows in took.told.items())
+    return [beside("training", what, Limit(seconds=1200, gib=8), took, found=row_counts)]
 
 
 def night_rows(chain: SimulatedChain) -> list[Row]:
     took = nightly(chain, chain)
     what = "ingest a day, forecast 14 days of both targets and publish them, score yesterday; in one process"
-    found = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in took.told.items())
-    return [beside("nightly job", what, Limit(seconds=90, gib=3), took, found=found)]
+    step_times = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in took.told.items())
+    return [beside("nightly job", what, Limit(seconds=90, gib=3), took, found=step_times)]
 
 
 def scaling_rows(chain: SimulatedChain) -> list[Row]:
@@ -63,14 +63,14 @@ def scaling_rows(chain: SimulatedChain) -> list[Row]:
     nights = {size: nightly(chain.of(size), chain) for size in sizes}
     exponent = slope([(size, took.seconds) for size, took in nights.items()])
     growth = nights[sizes[4]].peak_gib / nights[sizes[2]].peak_gib
-    told = ", ".join(f"{size:,}: {took.seconds:.1f} s {took.peak_gib:.2f} GiB" for size, took in nights.items())
+    costs = ", ".join(f"{size:,}: {took.seconds:.1f} s {took.peak_gib:.2f} GiB" for size, took in nights.items())
     return [
         Row(
             work="scaling of the night",
             what=f"exponent of seconds over stores; peak at {sizes[4]:,} stores over that at {sizes[2]:,}",
             must_reach=f"exponent at most {EXPONENT}, peak at most {GROWTH} times",
             reached="yes" if exponent <= EXPONENT and growth <= GROWTH else "no",
-            found=f"exponent {exponent:.3f}, peak {growth:.2f} times ({told})",
+            found=f"exponent {exponent:.3f}, peak {growth:.2f} times ({costs})",
         )
     ]
 
@@ -119,7 +119,7 @@ def _upsert(home: Path, arrivals: Path) -> Work:
 
 
 def _train(out: Path, home: Path) -> Work:
-    return lambda: {done.target: done.figures["rows"] for done in train(*place(home, out), Recipe())}
+    return lambda: {trained.target: trained.figures["rows"] for trained in train(*place(home, out), Recipe())}
 
 
 def _trained(out: Path, home: Path) -> None:

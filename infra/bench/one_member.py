@@ -49,8 +49,8 @@ def from_lake(home: Path) -> Work:
 
     def work() -> dict[str, int]:
         origin = publish(lake, registry)
-        made = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
-        return {"rows": made.select(pl.len()).collect().item()}
+        forecasts = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
+        return {"rows": forecasts.select(pl.len()).collect().item()}
 
     return work
 
@@ -60,13 +60,13 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
     lake, registry = place(home, models)
     chain, version = Chain.of(lake), registry.version_of(TARGET, "champion")
     assert version is not None
-    told = Model.from_files(registry.load(TARGET, version))
-    view = View(TARGET, told.recipe.weather, told.recipe.horizon_days)
+    champion = Model.from_files(registry.load(TARGET, version))
+    view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)
     windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
-    made = [each for window in windows for each in states(window, chain.block, chain, view, origin)]
+    pairs = [pair for window in windows for pair in states(window, chain.block, chain, view, origin)]
 
     def work() -> dict[str, int]:
         with ThreadPoolExecutor(WORKERS) as pool:
-            return {"rows": sum(pool.map(lambda each: of_block(*each, told, origin, str(version)).height, made))}
+            return {"rows": sum(pool.map(lambda pair: of_block(*pair, champion, origin, str(version)).height, pairs))}
 
     return work

@@ -10,37 +10,37 @@ def seen(demand: pd.DataFrame, stores: pd.DataFrame, target: str, marked: pd.Dat
     totals = sold.groupby([sold["store_id"], sold["hour_local"].dt.normalize()])[target].sum().to_dict()
     holidays = set(zip(marked["store_id"], marked["date"], strict=True))
     regions = dict(zip(stores["store_id"], stores["region"].fillna("nowhere"), strict=True))
-    found = []
+    effect_rows = []
     for store, day, holiday in zip(marked["store_id"], marked["date"], marked["holiday"], strict=True):
         weeks = [(store, day - pd.Timedelta(days=7 * week)) for week in (1, 2, 3, 4)]
         usual = [totals[key] for key in weeks if key in totals and key not in holidays]
         if (store, day) in totals and usual:
             departed = np.clip(totals[store, day] / np.median(usual), 0.2, 3.0)
             # Sums of ours are of whole millionths.
-            found.append((regions[store], holiday, day, np.round(np.log(departed), 6)))
-    return pd.DataFrame(found, columns=["region", "holiday", "date", "log"])
+            effect_rows.append((regions[store], holiday, day, np.round(np.log(departed), 6)))
+    return pd.DataFrame(effect_rows, columns=["region", "holiday", "date", "log"])
 
 
-def effects(asked: pd.DataFrame, known: pd.DataFrame, stores: pd.DataFrame) -> pd.Series:
+def effects(holiday_rows: pd.DataFrame, past_holidays: pd.DataFrame, stores: pd.DataFrame) -> pd.Series:
     """The factor for rows of store_id, origin_date, holiday and holiday_ratio."""
     regions = dict(zip(stores["store_id"], stores["region"].fillna("nowhere"), strict=True))
-    told: dict[tuple[object, ...], float] = {}
-    found = []
-    for row in asked.itertuples():
+    log_by_key: dict[tuple[object, ...], float] = {}
+    factors = []
+    for row in holiday_rows.itertuples():
         key = (row.origin_date, row.holiday, regions[row.store_id])
-        if key not in told:
-            told[key] = _wider(known, *key)
-        log = told[key]
+        if key not in log_by_key:
+            log_by_key[key] = _wider(past_holidays, *key)
+        log = log_by_key[key]
         if row.holiday_ratio == row.holiday_ratio:
             log = (np.log(np.clip(row.holiday_ratio, 0.2, 3.0)) + 2 * log) / 3
-        found.append(np.exp(log))
-    return pd.Series(found, index=asked.index, dtype=float)
+        factors.append(np.exp(log))
+    return pd.Series(factors, index=holiday_rows.index, dtype=float)
 
 
-def _wider(known: pd.DataFrame, origin: pd.Timestamp, holiday: str, region: str) -> float:
+def _wider(past_holidays: pd.DataFrame, origin: pd.Timestamp, holiday: str, region: str) -> float:
     """What is said by the region, the chain and all holidays of the year before the origin."""
-    age = (origin - known["date"]).dt.days
-    year = known[(age > 0) & (age <= 400)]
+    age = (origin - past_holidays["date"]).dt.days
+    year = past_holidays[(age > 0) & (age <= 400)]
     like = year[year["holiday"] == holiday]
     log = 0.0
     for rows, trust in ((year, 10), (like, 6), (like[like["region"] == region], 4)):

@@ -8,23 +8,23 @@ HOUR_KEY, DAY_KEY = ["store_id", "weekday", "hour"], ["store_id", "weekday"]
 
 def hourly_cells(demand: pd.DataFrame, target: str) -> pd.DataFrame:
     """Store, date, hour and y: the mean where a clock shows an hour twice."""
-    told = demand.dropna(subset=[target])
-    local = told["hour_local"]
-    told = told.assign(date=local.dt.normalize(), hour=local.dt.hour, y=told[target])
-    return told.groupby(["store_id", "date", "hour"], as_index=False)["y"].mean()
+    target_demand = demand.dropna(subset=[target])
+    local = target_demand["hour_local"]
+    target_demand = target_demand.assign(date=local.dt.normalize(), hour=local.dt.hour, y=target_demand[target])
+    return target_demand.groupby(["store_id", "date", "hour"], as_index=False)["y"].mean()
 
 
 def public_holidays(stores: pd.DataFrame, first: pd.Timestamp, last: pd.Timestamp) -> pd.DataFrame:
     """Store, date and holiday."""
-    found = []
-    for (country, subdivision), those in stores.groupby(["country", "subdivision"], dropna=False):
+    holiday_rows = []
+    for (country, subdivision), place_stores in stores.groupby(["country", "subdivision"], dropna=False):
         place = None if pd.isna(subdivision) else subdivision
-        named = rules.country_holidays(country, subdiv=place, years=range(first.year, last.year + 1), language="en_US")
-        for day, name in named.items():
+        names = rules.country_holidays(country, subdiv=place, years=range(first.year, last.year + 1), language="en_US")
+        for day, name in names.items():
             plain = name.split(";")[0].removesuffix(" (observed)").strip()
-            found += [(store, pd.Timestamp(day), plain) for store in those["store_id"]]
-    told = pd.DataFrame(found, columns=["store_id", "date", "holiday"]).astype({"date": "datetime64[ns]"})
-    return told[told["date"].between(first, last)]
+            holiday_rows += [(store, pd.Timestamp(day), plain) for store in place_stores["store_id"]]
+    table = pd.DataFrame(holiday_rows, columns=["store_id", "date", "holiday"]).astype({"date": "datetime64[ns]"})
+    return table[table["date"].between(first, last)]
 
 
 def with_plain(state: pd.DataFrame, key: list[str], value: str, marked: pd.DataFrame) -> pd.DataFrame:
@@ -88,9 +88,9 @@ def hourly_states(cells: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFram
 
 def hour_levels(hourly: pd.DataFrame) -> pd.DataFrame:
     """Store, hour, open date: how the hour ran lately."""
-    seen = hourly["plain"] & hourly["plain_before"].notna()
+    is_comparable = hourly["plain"] & hourly["plain_before"].notna()
     rows = hourly[["store_id", "hour", "date", "y"]].assign(
-        seen=hourly["y"].where(seen, 0.0), expected=hourly["plain_before"].where(seen, 0.0)
+        seen=hourly["y"].where(is_comparable, 0.0), expected=hourly["plain_before"].where(is_comparable, 0.0)
     )
     rows = rows.sort_values(["store_id", "hour", "date"], ignore_index=True)
     by = ["store_id", "hour"]
@@ -111,12 +111,12 @@ def weekday_states(totals: pd.DataFrame, marked: pd.DataFrame) -> pd.DataFrame:
 
 def year_ago(totals: pd.DataFrame) -> pd.DataFrame:
     """Store and every date: means of the week about it and of four weeks up to it."""
-    found = []
+    year_means = []
     for store, rows in totals.groupby("store_id"):
         daily = rows.set_index("date")["total"].asfreq("D")
         week, month = daily.rolling(7, 4, center=True).mean(), daily.rolling(28, 14).mean()
-        found.append(pd.DataFrame({"week_mean": week, "month_mean": month}).reset_index().assign(store_id=store))
-    return pd.concat(found, ignore_index=True)
+        year_means.append(pd.DataFrame({"week_mean": week, "month_mean": month}).reset_index().assign(store_id=store))
+    return pd.concat(year_means, ignore_index=True)
 
 
 def holiday_ratios(totals: pd.DataFrame, marked: pd.DataFrame) -> pd.DataFrame:

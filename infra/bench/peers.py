@@ -41,14 +41,14 @@ def matrix_rows(chain: SimulatedChain) -> list[Row]:
         "lags, rolling means and date features of every hour from Parquet, each column summed up; ours by the file "
         "of stores, two at once, theirs whole"
     )
-    found = f"{ours.told['rows']:,.0f} rows"
-    return [beside("lag matrix", what, Limit(times=1.3, lean=3), ours, NAME, theirs, found)]
+    row_count = f"{ours.told['rows']:,.0f} rows"
+    return [beside("lag matrix", what, Limit(times=1.3, lean=3), ours, NAME, theirs, row_count)]
 
 
 def forecast_rows(chain: SimulatedChain) -> list[Row]:
     folder, trained = series(chain), one_member.model(chain)
     with with_models(chain, trained) as home:
-        whole = measured(one_member.from_lake, home)
+        from_lake = measured(one_member.from_lake, home)
     near = measured(one_member.from_states, chain.home(), trained, chain.today)
     theirs = [measured(recursive, folder, stored) if installed() else None for stored in (True, False)]
     limit, name = Limit(times=4), f"{NAME} predict"
@@ -61,7 +61,7 @@ def forecast_rows(chain: SimulatedChain) -> list[Row]:
         "theirs predicts hour by hour"
     )
     return [
-        beside("forecast from storage", stored, limit, whole, name, theirs[0], f"{whole.told['rows']:,} rows"),
+        beside("forecast from storage", stored, limit, from_lake, name, theirs[0], f"{from_lake.told['rows']:,} rows"),
         beside("forecast from states", states, limit, near, name, theirs[1], f"{near.told['rows']:,} rows"),
     ]
 
@@ -71,17 +71,17 @@ def _forecaster(models: Any = ()) -> Any:
     from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
     same = [SeasonalRollingMean(WEEK, weeks) for weeks in (4, 8)]
-    whole = [RollingMean(hours) for hours in WINDOWS]
-    return MLForecast(models=list(models), freq="1h", lags=list(LAGS), lag_transforms={WEEK: [*same, *whole]},
+    rolling_means = [RollingMean(hours) for hours in WINDOWS]
+    return MLForecast(models=list(models), freq="1h", lags=list(LAGS), lag_transforms={WEEK: [*same, *rolling_means]},
                       date_features=list(DATE_FEATURES), num_threads=os.cpu_count() or 1)  # fmt: skip
 
 
 def lag_matrix(rows: pl.DataFrame, forecaster: Any) -> pl.DataFrame:
     """The rows and columns of `lags.lag_matrix`, under its names."""
     # The series are sorted and whole: to check that again would only take time.
-    made = forecaster.preprocess(rows, static_features=[], validate_data=False)
+    lag_rows = forecaster.preprocess(rows, static_features=[], validate_data=False)
     of_week = f"lag{WEEK}"
-    return made.rename(
+    return lag_rows.rename(
         {f"seasonal_rolling_mean_{of_week}_season_length{WEEK}_window_size{weeks}": f"same_{weeks}" for weeks in (4, 8)}
         | {f"rolling_mean_{of_week}_window_size{hours}": f"mean_{hours}" for hours in WINDOWS}
     )

@@ -48,9 +48,9 @@ class Found:
 def offers(records: Records, first: date, last: date) -> pl.DataFrame:
     """One row per store and hour touched by offers: store_id, date, hour, kind, factor of all of them together."""
     days = event_days(records.events, records.stores, first, last).filter(pl.col("kind") != "price")
-    named = {offer.name: offer.orders for offer in (*PROMOTIONS, *LOCAL_EVENTS)}
+    offer_factors = {offer.name: offer.orders for offer in (*PROMOTIONS, *LOCAL_EVENTS)}
     hours = days.join(pl.DataFrame({"hour": range(24)}, schema={"hour": pl.Int8}), how="cross")
-    factor = [named[name][DAYPART_OF_HOUR[hour]] for name, hour in hours.select("name", "hour").iter_rows()]
+    factor = [offer_factors[name][DAYPART_OF_HOUR[hour]] for name, hour in hours.select("name", "hour").iter_rows()]
     touched = hours.with_columns(factor=pl.Series(factor)).group_by("store_id", "date", "hour")
     return touched.agg(pl.col("factor").product(), kind=pl.col("kind").unique().sort().str.join(" and "))
 
@@ -116,10 +116,10 @@ def main() -> int:
     chain = simulate(spec)
     records = Records.of(chain.tables)
     shop = Workshop(records, "orders", RECIPE, spec.end)
-    for found in (*of_offers(shop, records, spec.end), *of_holidays(shop, records, chain.truth, spec.end),
+    for effect in (*of_offers(shop, records, spec.end), *of_holidays(shop, records, chain.truth, spec.end),
                   of_rain(shop, records, spec.end)):  # fmt: skip
-        print(f"{found.what}: {found.hours} hours, {found.planted:.3f} planted, {found.forecast:.3f} found, "
-              f"{found.share:.0%} of it")  # fmt: skip
+        print(f"{effect.what}: {effect.hours} hours, {effect.planted:.3f} planted, {effect.forecast:.3f} found, "
+              f"{effect.share:.0%} of it")  # fmt: skip
     return 0
 
 

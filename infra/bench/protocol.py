@@ -23,10 +23,10 @@ def judged(
     demand.select("store_id", "hour_local", target).write_csv(
         folder / "demand.csv", datetime_format="%Y-%m-%d %H:%M:%S"
     )
-    given = [script, folder / "rows.parquet", folder / "demand.csv", target, start, end]
-    done = subprocess.run([sys.executable, *map(str, given)], capture_output=True, text=True)
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
+    arguments = [script, folder / "rows.parquet", folder / "demand.csv", target, start, end]
+    process = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True)
+    assert process.stdout, process.stderr
+    return json.loads(process.stdout)
 
 
 def assert_agrees(judge: Any, scores: Iterable[Mapping[str, Any]]) -> None:

@@ -18,13 +18,13 @@ class Limit:
     lean: float | None = None
 
     def __str__(self) -> str:
-        asked = {
+        limits = {
             "at most {:g} s": self.seconds,
             "at most {:g} GiB": self.gib,
             "{:.3g} times as fast": self.times,
             "1/{:g} of the memory": self.lean,
         }
-        return ", ".join(text.format(value) for text, value in asked.items() if value is not None)
+        return ", ".join(text.format(value) for text, value in limits.items() if value is not None)
 
     def reached(self, ours: Took, theirs: Took | None) -> bool | None:
         """Null where there is nothing to compare with."""
@@ -61,9 +61,9 @@ def beside(
 ) -> Row:
     """The row of ours beside theirs, or alone."""
     reached = limit.reached(ours, theirs)
-    told = {True: "yes", False: "no", None: f"{name} is not installed"}[reached]
+    verdict = {True: "yes", False: "no", None: f"{name} is not installed"}[reached]
     peaks = [short(took.peak_gib) if took and took.peak_gib else None for took in (ours, theirs)]
-    alone = Row(work, what, str(limit), told, found, short(ours.seconds), peaks[0], name)
+    alone = Row(work, what, str(limit), verdict, found, short(ours.seconds), peaks[0], name)
     if theirs is None:
         return alone
     times, lean = theirs.seconds / ours.seconds, theirs.peak_gib / ours.peak_gib if ours.peak_gib else 0.0

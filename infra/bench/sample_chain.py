@@ -61,13 +61,13 @@ class SimulatedChain:
         earlier = self.made("earlier", _split, self.files() / "demand", self.today, True)
         return self.made("home", _ingest, self.files(), earlier)
 
-    def made(self, name: str, make: Callable[..., None], *given: Any) -> Path:
+    def made(self, name: str, make: Callable[..., None], *arguments: Any) -> Path:
         """What `make(path, ...)` wrote, in a process of its own, into `name` of the folder; whole or not at all."""
         path, draft = self.folder / name, self.folder / f".{name}"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
-            apart(make, draft, *given)
+            apart(make, draft, *arguments)
             draft.rename(path)
         return path
 

@@ -54,9 +54,9 @@ def title(chain: SimulatedChain) -> str:
     )
 
 
-def write(path: Path, told: str, rows: list[Row]) -> None:
+def write(path: Path, caption: str, rows: list[Row]) -> None:
     """The table as JSON."""
-    write_text(path, json.dumps({"title": told, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    write_text(path, json.dumps({"title": caption, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -66,8 +66,8 @@ def write_text(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def show(told: str, rows: list[Row]) -> None:
-    table = Table(title=told, show_lines=True)
+def show(caption: str, rows: list[Row]) -> None:
+    table = Table(title=caption, show_lines=True)
     for name in asdict(rows[0]):
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in rows:
@@ -81,17 +81,17 @@ def main() -> int:
     parser.add_argument("--stores", type=int, default=2000)
     parser.add_argument("--years", type=float, default=3)
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", default=list(ROWS), help=", ".join(ROWS))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    folder = given.folder.resolve()
+    folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    chain, rows = SimulatedChain(folder / "chains", given.stores, given.years), []
-    told = title(chain)
-    for row in measure(chain, [name for name in ROWS if name in given.only]):
+    chain, rows = SimulatedChain(folder / "chains", arguments.stores, arguments.years), []
+    caption = title(chain)
+    for row in measure(chain, [name for name in ROWS if name in arguments.only]):
         rows.append(row)
-        write(folder / "bench.json", told, rows)
-    show(told, rows)
+        write(folder / "bench.json", caption, rows)
+    show(caption, rows)
     return int(any(row.reached.startswith("failed") for row in rows))
 
 

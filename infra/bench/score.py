@@ -49,31 +49,31 @@ def scored(
     seconds: float | None = None,
 ) -> Score:  # fmt: skip
     """The figures of backtest rows of one target. Raises `InputError` where a scored row has no forecast."""
-    told = scorable(rows, records.demand, None)
-    levels = {row["level"]: row for row in level_scores(told).to_dicts()}
+    scored_rows = scorable(rows, records.demand, None)
+    levels = {row["level"]: row for row in level_scores(scored_rows).to_dicts()}
     wape = {f"{level}_wape_bps": round(1e4 - row["accuracy_bps"]) for level, row in levels.items()}
     hour, day = levels["hour"], levels["day"]
     return Score(
         name, rows["target"][0], who, weather, **wape,
         hour_gain_bps=round(hour["gain_bps"]), day_gain_bps=round(day["gain_bps"]),
-        bias_bps=round(hour["bias_bps"]), **(_ours(told) if who == OURS else {}),
+        bias_bps=round(hour["bias_bps"]), **(_ours(scored_rows) if who == OURS else {}),
         seconds=None if seconds is None else round(seconds, 1),
     )  # fmt: skip
 
 
 def _ours(rows: pl.DataFrame) -> dict[str, int | float | None]:
-    (whole,) = score(rows, "hour").to_dicts()
-    floor = whole["floor_bps"]
+    (overall,) = score(rows, "hour").to_dicts()
+    floor = overall["floor_bps"]
     parts = score(rows.with_columns(lead_week()).drop_nulls("daypart"), "hour", ["daypart", "lead_week"])["coverage"]
     losses = {f"pinball_{round(100 * share)}_bps": round(pinball_bps(rows, name)) for name, share in QUANTILES.items()}
-    shares = {"coverage": whole["coverage"], "coverage_low": parts.min(), "coverage_high": parts.max()}
-    known = losses | {name: round(share, 3) for name, share in shares.items()}
-    return known | {"floor_bps": None if floor is None else round(floor)}
+    shares = {"coverage": overall["coverage"], "coverage_low": parts.min(), "coverage_high": parts.max()}
+    figures = losses | {name: round(share, 3) for name, share in shares.items()}
+    return figures | {"floor_bps": None if floor is None else round(floor)}
 
 
 def pinball_bps(rows: pl.DataFrame, quantile: str) -> float:
     """Pinball loss of a column of QUANTILES by the hour: its sum over that of demand, in bps."""
     error, share = pl.col("actual") - pl.col(quantile), QUANTILES[quantile]
     loss = pl.max_horizontal(share * error, (share - 1) * error)
-    known = rows.filter(pl.col("actual").is_not_null())
-    return float(known.select(1e4 * loss.sum() / pl.col("actual").sum()).item())
+    actual_rows = rows.filter(pl.col("actual").is_not_null())
+    return float(actual_rows.select(1e4 * loss.sum() / pl.col("actual").sum()).item())

@@ -21,17 +21,17 @@ def _write(out: Path, demand: Path, end: datetime) -> None:
 
 def regular(demand: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """Orders of every hour from a store's first to before `end`, those without trade 0; stores as whole numbers."""
-    told = demand.select(
+    series_rows = demand.select(
         unique_id=pl.col("store_id").str.strip_prefix("S").cast(pl.Int32), ds="hour_utc",
         y=pl.col("orders").cast(pl.Float32),
     )  # fmt: skip
-    return gapless(told, end)
+    return gapless(series_rows, end)
 
 
-def gapless(told: pl.DataFrame, end: datetime) -> pl.DataFrame:
+def gapless(series_rows: pl.DataFrame, end: datetime) -> pl.DataFrame:
     """Every hour of each series of (unique_id, ds, y) from its first to before `end`, sorted; y is 0 where untold."""
     hours = pl.datetime_ranges(pl.col("ds").min(), end, "1h", closed="left").first()
-    grid = told.group_by("unique_id").agg(hours.alias("ds")).explode("ds").sort("unique_id", "ds")
-    return grid.join(told, on=["unique_id", "ds"], how="left", maintain_order="left").with_columns(
+    grid = series_rows.group_by("unique_id").agg(hours.alias("ds")).explode("ds").sort("unique_id", "ds")
+    return grid.join(series_rows, on=["unique_id", "ds"], how="left", maintain_order="left").with_columns(
         pl.col("y").fill_null(0)
     )

@@ -30,8 +30,8 @@ Read = Callable[[Sequence[str]], Records]
 def rows(chain: SimulatedChain) -> list[Row]:
     what = "read, states and matrix of 14 days of both targets, from the lake"
     took = measured(all_stores, chain.home(), chain.today)
-    found = f"{took.told['rows']:,} rows of {took.told['columns']} columns"
-    return [beside("serving matrix", what, Limit(seconds=5, gib=1.5), took, found=found)]
+    size_text = f"{took.told['rows']:,} rows of {took.told['columns']} columns"
+    return [beside("serving matrix", what, Limit(seconds=5, gib=1.5), took, found=size_text)]
 
 
 def all_stores(home: Path, origin: date) -> Work:
@@ -65,21 +65,21 @@ def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl
 
 
 def states(
-    window: Records, whole: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None,
+    window: Records, read_block: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None,
     sums: pl.DataFrame | None = None,
 ) -> list[Made]:  # fmt: skip
     """Records and states of those stores that the window is enough for, and of those that look further."""
     world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
-    made = night_states(window, world, whole, chain, view, origin, sums=sums)
-    return [each for each in made if _known(each, origin)]
+    block_states = night_states(window, world, read_block, chain, view, origin, sums=sums)
+    return [block_state for block_state in block_states if _known(block_state, origin)]
 
 
-def _known(made: Made, origin: date) -> bool:
-    block, past = made
+def _known(block_state: Made, origin: date) -> bool:
+    block, past = block_state
     return block.stores.join(past.totals.filter(pl.col("date") < origin), on="store_id", how="semi").height > 0
 
 
-def matrix_of(made: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
+def matrix_of(block_states: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
     """The matrix of the origin."""
-    found = [matrix.build(block, view, [origin], past) for block, past in made]
-    return pl.concat(found, how="diagonal").sort(matrix.KEY)
+    matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
+    return pl.concat(matrices, how="diagonal").sort(matrix.KEY)

@@ -34,8 +34,8 @@ class RealSet:
 
 def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | None = None) -> Records:
     """Conformed records of stores (store_id, timezone, country, subdivision); every row must pass."""
-    known = pl.DataFrame(stores, schema=["store_id", "timezone", "country", "subdivision"], orient="row")
-    places = conform(known, STORES).rows
+    store_rows = pl.DataFrame(stores, schema=["store_id", "timezone", "country", "subdivision"], orient="row")
+    places = conform(store_rows, STORES).rows
     tables = {"stores": places}
     for table, rows in ((DEMAND, demand), (WEATHER, weather)):
         if rows is not None:
@@ -64,9 +64,9 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
                 **settings: object) -> Records:  # fmt: skip
     zones = pl.DataFrame({"store_id": [store[0]], "timezone": [store[1]]})
     mapping = Mapping.of({"columns": columns, "store_id": store[0], **settings})
-    found = lines_to_demand(lines, mapping, zones)
-    assert found.refused.is_empty(), found.refused
-    return _records([store], found.demand)
+    pos_demand = lines_to_demand(lines, mapping, zones)
+    assert pos_demand.refused.is_empty(), pos_demand.refused
+    return _records([store], pos_demand.demand)
 
 
 def aarhus(folder: Path) -> Records:
@@ -87,10 +87,10 @@ def _aarhus(folder: Path, stores: Sequence[str], end: date) -> Records:
     """
     read = pl.read_csv(folder / "aarhus_cafes" / "hourly_store_weather_local.csv", infer_schema=False)
     demand = read.filter(pl.col("store").is_in(stores), pl.col("hour_local").str.slice(0, 10).str.to_date() <= end)
-    told = {"temperature_c": "temp_dry", "precipitation_mm": "precip_past1h", "wind_speed_kmh": "wind_speed",
+    sources = {"temperature_c": "temp_dry", "precipitation_mm": "precip_past1h", "wind_speed_kmh": "wind_speed",
             "humidity_pct": "humidity", "cloud_cover_pct": "cloud_cover"}  # fmt: skip
     town = demand.group_by(valid_utc=pl.col("hour_utc").str.to_datetime(time_unit="us")).agg(
-        pl.col(theirs).cast(pl.Float64).mean().alias(ours) for ours, theirs in told.items()
+        pl.col(theirs).cast(pl.Float64).mean().alias(ours) for ours, theirs in sources.items()
     )
     # Above 100 the sky could not be seen.
     town = _gapless(town).with_columns(pl.col("cloud_cover_pct").clip(0, 100), pl.col("wind_speed_kmh") * 3.6)
@@ -116,13 +116,13 @@ def citibike(folder: Path) -> Records:
     read = pl.read_csv(folder / "nyc_citibike" / "hourly_trips_era5.csv", try_parse_dates=True).unique()
     first = pl.col("time").dt.replace_time_zone(zone, ambiguous="earliest").dt.convert_time_zone("UTC")
     hours = read.with_columns(store_id=pl.lit(store), hour_utc=first.dt.replace_time_zone(None)).sort("hour_utc")
-    came = _gapless(hours.select(
+    observations = _gapless(hours.select(
         valid_utc="hour_utc", temperature_c="temperature_2m", precipitation_mm="rain", snowfall_cm="snowfall",
         wind_speed_kmh="windspeed_10m", humidity_pct="relative_humidity_2m", cloud_cover_pct="cloudcover",
     ))  # fmt: skip
     issues = pl.read_parquet(folder / "nyc_citibike" / "issued_forecasts_14d.parquet")
-    told = _american(issues).filter(pl.col("valid_utc") >= pl.col("issued_utc"))
-    weather = pl.concat([came, told], how="diagonal_relaxed").with_columns(store_id=pl.lit(store))
+    forecasts = _american(issues).filter(pl.col("valid_utc") >= pl.col("issued_utc"))
+    weather = pl.concat([observations, forecasts], how="diagonal_relaxed").with_columns(store_id=pl.lit(store))
     demand = hours.select("store_id", "hour_utc", orders="ride_count")
     return _records([(store, zone, "US", "NY")], demand, weather)
 

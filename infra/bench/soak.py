@@ -127,17 +127,17 @@ class Soak:
             "nights": len(self.seconds), "early": round(early, 2), "late": round(late, 2), "growth": round(late / early, 3),
             "time": late <= MOST_GROWTH * early,
             "files": [size["files"] for size in self.sizes[::MONTH]],
-            "rebuilt": f"{sum(each.same for each in rebuilt)} of {len(rebuilt)}",
+            "rebuilt": f"{sum(night.same for night in rebuilt)} of {len(rebuilt)}",
             "audit": Audit(self.lake, self.registry).verify().faults,
         }  # fmt: skip
 
 
 def sizes(home: Path) -> dict[str, int]:
     """Files and bytes: of the audit, which is never cut, and of all else."""
-    found = [(path, path.stat().st_size) for path in home.rglob("*") if path.is_file()]
-    audit = [size for path, size in found if "audit" in path.parts]
+    file_sizes = [(path, path.stat().st_size) for path in home.rglob("*") if path.is_file()]
+    audit = [size for path, size in file_sizes if "audit" in path.parts]
     return {
-        "files": len(found) - len(audit), "mib": sum(size for _, size in found) - sum(audit),
+        "files": len(file_sizes) - len(audit), "mib": sum(size for _, size in file_sizes) - sum(audit),
         "audit_files": len(audit), "audit_mib": sum(audit),
     }  # fmt: skip
 
@@ -147,11 +147,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--nights", type=int, default=400)
     parser.add_argument("--minutes", type=float, default=600.0)
-    given = parser.parse_args()
-    shutil.rmtree(given.folder, ignore_errors=True)
-    given.folder.mkdir(parents=True)
-    soak = Soak(given.folder, given.nights)
-    soak.live(given.minutes)
+    arguments = parser.parse_args()
+    shutil.rmtree(arguments.folder, ignore_errors=True)
+    arguments.folder.mkdir(parents=True)
+    soak = Soak(arguments.folder, arguments.nights)
+    soak.live(arguments.minutes)
     print(json.dumps(soak.checks(), default=str))
 
 

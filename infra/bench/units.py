@@ -73,13 +73,13 @@ def _made(
 ) -> Made:
     """Trains a unit on what was known at a date and scores the fortnight that followed."""
     recipe, meter = {"top": TOP, "light": LIGHT}[tier], Meter()
-    known = records.until(as_of - timedelta(days=1))
-    workshop = Workshop(known, unit.target, recipe, as_of, Local(meter), ids, sums[unit.target])
+    past_records = records.until(as_of - timedelta(days=1))
+    workshop = Workshop(past_records, unit.target, recipe, as_of, Local(meter), ids, sums[unit.target])
     model = workshop.train(as_of)
     cpu_seconds = meter.usage()[-1].cpu_seconds
-    told = pl.concat(of_block(block, past, model, as_of, tier) for block, past in workshop.blocks())
+    forecast_rows = pl.concat(of_block(block, past, model, as_of, tier) for block, past in workshop.blocks())
     block = records.block(ids)
-    scored = with_actuals(told, block.demand, idle_days(block, as_of), block.stores).drop_nulls("actual")
+    scored = with_actuals(forecast_rows, block.demand, idle_days(block, as_of), block.stores).drop_nulls("actual")
     error = (scored["forecast"] - scored["actual"]).abs().sum()
     return Made(unit.name, unit.target, tier, cpu_seconds, float(error), float(scored["actual"].sum()))
 
@@ -94,13 +94,13 @@ def tiers(segments: int, stores: int, days: int, seed: int) -> Iterator[dict[str
     # What is compiled at its first use is nobody's cost.
     _made(records, *next(iter(members.items())), "light", as_of, sums)
     ranked = {target: [unit for unit in members if unit.target == target] for target in TARGETS}
-    busiest = {unit for mine in ranked.values() for unit in mine[-round(len(mine) * TOP_SHARE) :]}
-    found: list[Made] = []
+    busiest = {unit for ranking in ranked.values() for unit in ranking[-round(len(ranking) * TOP_SHARE) :]}
+    results: list[Made] = []
     # Every so many classes at a time: what is known so far is of all sizes.
-    for unit in (unit for first in range(STRIDE) for mine in ranked.values() for unit in mine[first::STRIDE]):
+    for unit in (unit for first in range(STRIDE) for ranking in ranked.values() for unit in ranking[first::STRIDE]):
         for tier in ("top",) if unit in busiest else ("top", "light"):
-            found.append(_made(records, unit, members[unit], tier, as_of, sums))
-        yield compared(found)
+            results.append(_made(records, unit, members[unit], tier, as_of, sums))
+        yield compared(results)
 
 
 def parted(records: Records, segments: int, as_of: date) -> units.Members:
@@ -109,30 +109,30 @@ def parted(records: Records, segments: int, as_of: date) -> units.Members:
     return Portfolio(dict.fromkeys(TARGETS, Rule("volume", segments))).members(records.stores, volumes)
 
 
-def compared(found: list[Made]) -> dict[str, object]:
+def compared(results: list[Made]) -> dict[str, object]:
     """Uniform beside tiered: the light model counts where there is one."""
     ways = {
-        "uniform": {each.unit: each for each in found if each.tier == "top"},
-        "tiered": {each.unit: each for each in found},
+        "uniform": {result.unit: result for result in results if result.tier == "top"},
+        "tiered": {result.unit: result for result in results},
     }
-    cpu = {way: sum(each.cpu_seconds for each in models.values()) for way, models in ways.items()}
+    cpu = {way: sum(result.cpu_seconds for result in models.values()) for way, models in ways.items()}
     wape = {way: {target: _wape(models, target) for target in TARGETS} for way, models in ways.items()}
-    lost = {target: wape["tiered"][target] - wape["uniform"][target] for target in TARGETS}
+    losses = {target: wape["tiered"][target] - wape["uniform"][target] for target in TARGETS}
     saved = 1 - cpu["tiered"] / cpu["uniform"]
     return {
         "units": len(ways["uniform"]),
-        "in the top tier": sum(each.tier == "top" for each in ways["tiered"].values()),
+        "in the top tier": sum(result.tier == "top" for result in ways["tiered"].values()),
         "cpu_seconds": cpu,
         "saved": saved,
         "wape_bps": wape,
-        "lost_bps": lost,
-        "reached": saved >= 1 - MOST_CPU and max(lost.values()) <= MOST_LOST_BPS,
+        "lost_bps": losses,
+        "reached": saved >= 1 - MOST_CPU and max(losses.values()) <= MOST_LOST_BPS,
     }
 
 
 def _wape(models: dict[str, Made], target: str) -> float:
-    mine = [each for each in models.values() if each.target == target]
-    return 1e4 * sum(each.error for each in mine) / sum(each.actual for each in mine) if mine else 0.0
+    results = [result for result in models.values() if result.target == target]
+    return 1e4 * sum(each.error for each in results) / sum(result.actual for result in results) if results else 0.0
 
 
 def listing(folder: Path, segments: int) -> dict[str, object]:
@@ -173,12 +173,12 @@ def _tally(lake: Lake, origin: date) -> None:
     demand = lake.scan("demand").filter(hours).collect()
     long = demand.unpivot(TARGETS, index=["store_id", "hour_utc", "hour_local"], variable_name="target",
                           value_name="actual").drop_nulls("actual")  # fmt: skip
-    told = long.with_columns(
+    forecasts = long.with_columns(
         *((pl.col("actual") * 1.05).alias(name) for name in ("forecast", "q10", "q90", "incumbent")),
         origin_date=pl.lit(origin), business_date=pl.col("hour_local").dt.date(), daypart=daypart(pl.col("hour_local").dt.hour()),
         lead_days=(pl.col("hour_local").dt.date() - pl.lit(origin)).dt.total_days(), model_version=pl.lit("bench"),
     )  # fmt: skip
-    lake.upsert("tallies", score_tallies.tally(told.with_columns(tier=pl.lit("standard"))))
+    lake.upsert("tallies", score_tallies.tally(forecasts.with_columns(tier=pl.lit("standard"))))
 
 
 def _list(home: Path) -> Work:
@@ -188,24 +188,24 @@ def _list(home: Path) -> Work:
     def work() -> dict[str, object]:
         took: dict[str, object] = {}
 
-        def timed(name: str, done: Callable[[], Any]) -> Any:
+        def timed(name: str, action: Callable[[], Any]) -> Any:
             began = time.perf_counter()
-            found = done()
+            value = action()
             took[name] = round(time.perf_counter() - began, 2)
-            return found
+            return value
 
         aliases = timed("aliases", registry.aliases)
-        own = {unit: named["champion"] for unit, named in aliases.items() if "." in unit}
-        timed("describe all", lambda: registry.describe_all(own))
-        timed("load all", lambda: list(registry.stored_all(own)))
+        versions = {unit: unit_aliases["champion"] for unit, unit_aliases in aliases.items() if "." in unit}
+        timed("describe all", lambda: registry.describe_all(versions))
+        timed("load all", lambda: list(registry.stored_all(versions)))
         day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
         chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))
         timed("champions", lambda: champions(lake, registry, members))
         listed = timed("portfolio", lambda: portfolio(lake, registry))
         timed("publish", lambda: publish(lake, registry))
-        kept = lake.scan("tallies").select(pl.len()).collect().item()
-        return {"units": len(listed.units), "tallies": kept, "seconds": took}
+        tally_count = lake.scan("tallies").select(pl.len()).collect().item()
+        return {"units": len(listed.units), "tallies": tally_count, "seconds": took}
 
     return work
 
@@ -227,20 +227,20 @@ def _published(home: Path, models: Path, stores: int) -> None:
     spec = ChainSpec(stores, days=WATCHED_NIGHTS + 60, seed=7, issues_days=0, observed_days=0)
     lake, registry, tables = Lake(draft / "lake"), Registry(Settings(home=draft)), simulate(spec).tables
     lake.upsert("stores", tables["stores"])
-    came = tables["demand"].filter(pl.col("hour_local") < spec.end - timedelta(days=1))
-    lake.upsert("demand", came)
+    past_demand = tables["demand"].filter(pl.col("hour_local") < spec.end - timedelta(days=1))
+    lake.upsert("demand", past_demand)
     names = {target: sorted(name for name in registry.aliases() if name.startswith(f"{target}.")) for target in TARGETS}
     for night in range(WATCHED_NIGHTS):
         origin = spec.end - timedelta(days=WATCHED_NIGHTS - night)
-        lake.replace("forecasts", _guessed(came, spec.store_ids, names, origin), origin)
+        lake.replace("forecasts", _guessed(past_demand, spec.store_ids, names, origin), origin)
     monitor(lake, registry)
     tables["demand"].filter(pl.col("hour_local") >= spec.end - timedelta(days=1)).write_parquet(draft / "today.parquet")
     draft.rename(home)
 
 
-def _guessed(came: pl.DataFrame, ids: list[str], names: dict[str, list[str]], origin: date) -> pl.DataFrame:
+def _guessed(past_demand: pl.DataFrame, ids: list[str], names: dict[str, list[str]], origin: date) -> pl.DataFrame:
     """What stores' mean hours of the week say of the 14 days from an origin on, as published."""
-    week = came.group_by(
+    week = past_demand.group_by(
         "store_id", pl.col("hour_local").dt.weekday().alias("day"), pl.col("hour_local").dt.hour().alias("hour")
     )
     days = pl.DataFrame({"date": [origin + timedelta(days=k) for k in range(14)], "lead_days": range(14)})
@@ -249,12 +249,12 @@ def _guessed(came: pl.DataFrame, ids: list[str], names: dict[str, list[str]], or
     )
     rows = mean.join(days.with_columns(day=pl.col("date").dt.weekday().cast(pl.Int8)), on="day")
     local = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours="hour")
-    named = pl.DataFrame({
+    model_versions = pl.DataFrame({
         "target": [target for target in TARGETS for _ in ids], "store_id": [name for _ in TARGETS for name in ids],
         "model_version": [f"{names[t][k * len(names[t]) // len(ids)]}-v1" for t in TARGETS for k in range(len(ids))],
     })  # fmt: skip
-    offsets = came.group_by("store_id").agg(offset=(pl.col("hour_utc") - pl.col("hour_local")).first())
-    shown = rows.join(named, on=["target", "store_id"]).join(offsets, on="store_id").with_columns(
+    offsets = past_demand.group_by("store_id").agg(offset=(pl.col("hour_utc") - pl.col("hour_local")).first())
+    shown = rows.join(model_versions, on=["target", "store_id"]).join(offsets, on="store_id").with_columns(
         hour_local=local, hour_utc=local + pl.col("offset"), business_date="date", origin_date=pl.lit(origin),
         daypart=daypart(pl.col("hour")), q10=pl.col("forecast") * 0.8, q50="forecast", q90=pl.col("forecast") * 1.2,
         incumbent=pl.col("forecast") * 1.1, tier=pl.lit("standard"),
@@ -284,21 +284,21 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=440)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    folder = given.folder.resolve()
+    folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    found: dict[str, object] = {}
-    if "listing" in given.only:
-        found["listing"] = listing(folder, given.segments)
-    if "watching" in given.only:
-        found["watching"] = watching(folder, given.segments, given.watched_stores)
-    if "tiers" in given.only:
-        for found["tiers"] in tiers(given.segments, given.stores, given.days, given.seed):
-            write_text(folder / "units.json", json.dumps(found, indent=1) + "\n")
-    write_text(folder / "units.json", json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
+    report: dict[str, object] = {}
+    if "listing" in arguments.only:
+        report["listing"] = listing(folder, arguments.segments)
+    if "watching" in arguments.only:
+        report["watching"] = watching(folder, arguments.segments, arguments.watched_stores)
+    if "tiers" in arguments.only:
+        for report["tiers"] in tiers(arguments.segments, arguments.stores, arguments.days, arguments.seed):
+            write_text(folder / "units.json", json.dumps(report, indent=1) + "\n")
+    write_text(folder / "units.json", json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
     return 0
 
 

@@ -66,14 +66,14 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
         "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
         "forecasting": partial(block_forecast, chain, serving, origin, sums),
     }
-    with opened(Settings(home=home, engine="dask", workers=workers)) as made:
-        engine, blocks = made(Meter()), in_blocks(ids)[:BLOCKS]
+    with opened(Settings(home=home, engine="dask", workers=workers)) as make_engine:
+        engine, blocks = make_engine(Meter()), in_blocks(ids)[:BLOCKS]
         assert isinstance(engine, Dask)
         for processor, worker in enumerate(engine.client.ncores()):
             engine.client.run(_hold, processor, workers=[worker])
-            for each in work.values():  # imports what the work needs
-                engine.client.submit(each, ids[:2], unmeasured, workers=[worker], pure=False).result()
-        return {name: _spent(engine, each, blocks) for name, each in work.items()}
+            for task in work.values():  # imports what the work needs
+                engine.client.submit(task, ids[:2], unmeasured, workers=[worker], pure=False).result()
+        return {name: _spent(engine, task, blocks) for name, task in work.items()}
 
 
 def _hold(processor: int) -> None:

@@ -28,8 +28,8 @@ def chain(spec: ChainSpec) -> Records:
     """The simulated chain, where every fourth store opens on a day drawn from LATE_FROM_DAY to two months before
     the end: what it sold and whom it scheduled before is not there."""
     records = Records.of(simulate(spec).tables).without("weather")
-    drawn = np.random.default_rng(spec.seed).integers(LATE_FROM_DAY, spec.days - 60, spec.stores)
-    opens = pl.DataFrame({"store_id": spec.store_ids, "day": drawn}).gather_every(4, 2)
+    opening_days = np.random.default_rng(spec.seed).integers(LATE_FROM_DAY, spec.days - 60, spec.stores)
+    opens = pl.DataFrame({"store_id": spec.store_ids, "day": opening_days}).gather_every(4, 2)
     late = opens.select("store_id", late_on=pl.lit(spec.start) + pl.duration(days=1) * pl.col("day"))
     stores = records.stores.join(late, on="store_id", how="left", maintain_order="left")
     stores = stores.with_columns(opened_on=pl.max_horizontal("opened_on", "late_on")).drop("late_on")
@@ -56,18 +56,18 @@ def figures(rows: pl.DataFrame) -> pl.DataFrame:
     age = pl.lit(WEEKS[-1])
     for edge, name in reversed(list(zip(EDGES, WEEKS, strict=True))):
         age = pl.when(days <= edge).then(pl.lit(name)).otherwise(age)
-    whole = pl.col("actual").sum()
+    total_actual = pl.col("actual").sum()
 
     def wape(name: str) -> pl.Expr:
-        return ((pl.col(name).fill_null(0) - pl.col("actual")).abs().sum() / whole * 1e4).round().cast(pl.Int64)
+        return ((pl.col(name).fill_null(0) - pl.col("actual")).abs().sum() / total_actual * 1e4).round().cast(pl.Int64)
 
     busy = pl.col("forecast") > 0
     return (
         scored.group_by(weeks=age)
         .agg(hours=pl.len(), ours=wape("forecast"), incumbent=wape("incumbent"), like_mean=wape("like_mean"),
-             bias=((pl.col("forecast").sum() / whole - 1) * 1e4).round(),
+             bias=((pl.col("forecast").sum() / total_actual - 1) * 1e4).round(),
              coverage=pl.col("actual").is_between("q10", "q90").filter(busy).mean().round(3),
-             width=((pl.col("q90") - pl.col("q10")).sum() / whole).round(3))
+             width=((pl.col("q90") - pl.col("q10")).sum() / total_actual).round(3))
         .sort("weeks")
     )  # fmt: skip
 

@@ -41,17 +41,17 @@ def main() -> int:
             tallies.append(tally(name, CAMPAIGNS[name](jobs, chosen.seed)))
             print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     show(tallies)
-    return int(any(each.survived < each.tried for each in tallies))
+    return int(any(row.survived < row.tried for row in tallies))
 
 
 def show(tallies: list[Tally]) -> None:
     print(f"{'campaign':<15} {'tried':>6} {'survived':>9} {'lost':>5} {'tracebacks':>11} {'wrong exit status':>18}")
-    for each in tallies:
-        counts = f"{each.tried:>6,} {each.survived:>9,} {each.lost:>5} {each.tracebacks:>11} {each.wrong_status:>18}"
-        print(f"{each.campaign:<15} {counts}")
-    for each in tallies:
-        for note in each.notes:
-            print(f"\n{each.campaign}: {note}")
+    for row in tallies:
+        counts = f"{row.tried:>6,} {row.survived:>9,} {row.lost:>5} {row.tracebacks:>11} {row.wrong_status:>18}"
+        print(f"{row.campaign:<15} {counts}")
+    for row in tallies:
+        for note in row.notes:
+            print(f"\n{row.campaign}: {note}")
 
 
 if __name__ == "__main__":

@@ -156,16 +156,16 @@ def state(home: Path) -> State:
     Raises what reading raises: a home that cannot be read has lost something.
     """
     lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
-    found = {}
+    contents = {}
     for table in LAKE:
         if table not in UNCOMPARED and lake.exists(table):
             rows = lake.scan(table).drop(UNCOMPARED_COLUMNS, strict=False).collect()
-            found[table] = str(rows.sort(list(LAKE[table].key)).hash_rows().implode().hash()[0]) + f" {rows.height}"
+            contents[table] = str(rows.sort(list(LAKE[table].key)).hash_rows().implode().hash()[0]) + f" {rows.height}"
     for unit in ("orders", "sales"):
         version = registry.version_of(unit, "champion")
-        found[f"champion of {unit}"] = "none" if version is None else digest(registry.load(unit, version))
-    found["audit"] = "; ".join(Audit(lake, registry).verify().faults)
-    return found
+        contents[f"champion of {unit}"] = "none" if version is None else digest(registry.load(unit, version))
+    contents["audit"] = "; ".join(Audit(lake, registry).verify().faults)
+    return contents
 
 
 def between(now: State, job: Job) -> bool:
@@ -219,8 +219,8 @@ def made(folder: Path) -> dict[str, Job]:
 def _simulated(folder: Path) -> dict[str, Path]:
     """The chain's tables as files; `later` is the demand of the last two weeks."""
     tables = dict(simulate(SPEC).tables)
-    came = pl.col("hour_local").dt.date() < ORIGIN
-    tables |= {"later": tables["demand"].filter(~came), "demand": tables["demand"].filter(came)}
+    is_earlier = pl.col("hour_local").dt.date() < ORIGIN
+    tables |= {"later": tables["demand"].filter(~is_earlier), "demand": tables["demand"].filter(is_earlier)}
     (folder / "files").mkdir(parents=True)
     for name, rows in tables.items():
         rows.write_parquet(folder / "files" / f"{name}.parquet")

@@ -58,11 +58,11 @@ def tally(campaign: str, trials: Sequence[Trial]) -> Tally:
     """Runs the trials, in as many processes as there are cores, and counts what they did."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         verdicts: list[Verdict] = []
-        for done, told in enumerate(pool.map(_run, trials), 1):
-            verdicts += told
-            failed = "".join(f"\n  {verdict.note}" for verdict in told if not verdict.survived)
-            if failed or done % PROGRESS == 0:
-                print(f"{campaign}: {done} of {len(trials)}{failed}", file=sys.stderr, flush=True)
+        for finished, trial_verdicts in enumerate(pool.map(_run, trials), 1):
+            verdicts += trial_verdicts
+            failed = "".join(f"\n  {verdict.note}" for verdict in trial_verdicts if not verdict.survived)
+            if failed or finished % PROGRESS == 0:
+                print(f"{campaign}: {finished} of {len(trials)}{failed}", file=sys.stderr, flush=True)
     notes = tuple(verdict.note for verdict in verdicts if not verdict.survived)
     counts = (sum(getattr(v, name) for v in verdicts) for name in ("survived", "lost", "traceback", "wrong_status"))
     return Tally(campaign, len(verdicts), *counts, notes)

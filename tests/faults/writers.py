@@ -17,10 +17,10 @@ def together(job: Job) -> list[Verdict]:
     """One verdict a process: the home is as after one of them, and who came late is told so in one line."""
     with copied(job.home) as home:
         results = [process.ended() for process in [start(home, job.arguments) for _ in range(WRITERS)]]
-        lost = state(home) != job.after or all(result.status for result in results)
+        is_lost = state(home) != job.after or all(result.status for result in results)
         return [
             Verdict(
-                lost=lost,
+                lost=is_lost,
                 traceback=has_traceback(result.err),
                 wrong_status=result.status != 0 and not is_one_line(result.err),
                 note=f"{job.name} by {WRITERS} at once: status {result.status}: {result.err.strip()[:400]}",

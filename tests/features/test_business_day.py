@@ -20,8 +20,8 @@ def stores(start: int | None, zone: str = "UTC") -> pl.DataFrame:
 @given(MOMENTS, st.none() | st.integers(0, 23))
 def test_a_business_date_is_that_of_the_clock_so_many_hours_ago(at: datetime, start: int | None) -> None:
     rows = pl.DataFrame({"store_id": ["A", "B", "C"], "hour_local": [at] * 3})
-    found = rows.select(business_day.business_date(stores(start))).to_series().to_list()
-    assert found == [(at - timedelta(hours=start or 0)).date(), at.date(), at.date()]
+    business_dates = rows.select(business_day.business_date(stores(start))).to_series().to_list()
+    assert business_dates == [(at - timedelta(hours=start or 0)).date(), at.date(), at.date()]
 
 
 @given(st.dates(date(2024, 1, 1), date(2025, 12, 31)), st.integers(0, 23), st.integers(0, 23))

@@ -76,12 +76,12 @@ def test_the_hours_of_an_autumn_day_come_back_as_they_were(place: tuple[str, dat
     value = "worked_hours" if table == "labor" else value
     stem = local.removesuffix("_local")
 
-    def instants(kept: list[datetime], changes: ClockChanges) -> list[datetime]:
-        found = read(table, zone, changes, **{local: written(kept, zone), value: list(range(len(kept)))})
-        assert found.refused.is_empty(), found.refused
-        assert found.rows[value].to_list() == list(range(len(kept))), "in the order of the file"
-        assert found.rows[local].to_list() == [shown(at, zone) for at in kept]
-        return found.rows[f"{stem}_utc"].to_list()
+    def instants(utc_times: list[datetime], changes: ClockChanges) -> list[datetime]:
+        conformed = read(table, zone, changes, **{local: written(utc_times, zone), value: list(range(len(utc_times)))})
+        assert conformed.refused.is_empty(), conformed.refused
+        assert conformed.rows[value].to_list() == list(range(len(utc_times))), "in the order of the file"
+        assert conformed.rows[local].to_list() == [shown(at, zone) for at in utc_times]
+        return conformed.rows[f"{stem}_utc"].to_list()
 
     assert instants(utc, ClockChanges("both")) == utc
     assert instants(utc, ClockChanges("first")) == utc, "two rows are first and second whatever a single one is"
@@ -96,9 +96,9 @@ def test_a_forecast_issued_at_a_time_that_repeats_is_the_first_or_the_second(pla
     issued = moments(zone, day, timedelta(minutes=30))
     noon = f"{day + timedelta(days=2)} 12:00:00"
     columns = {"valid_local": noon, "issued_local": written(issued, zone), "temperature_c": range(len(issued))}
-    found = read("weather", zone, ClockChanges("both"), **columns)
-    assert found.refused.is_empty()
-    assert found.rows["issued_utc"].to_list() == issued
+    conformed = read("weather", zone, ClockChanges("both"), **columns)
+    assert conformed.refused.is_empty()
+    assert conformed.rows["issued_utc"].to_list() == issued
 
 
 @given(autumn_days(), st.booleans())
@@ -110,14 +110,14 @@ def test_lines_of_an_autumn_day_are_in_the_hours_in_which_they_were(
     utc = sorted(moments(zone, day - timedelta(days=1), STEP) + moments(zone, day, STEP))
     hours = sorted(moments(zone, day - timedelta(days=1), HOUR) + moments(zone, day, HOUR))
 
-    def demand(kept: list[datetime], **choice: str) -> dict[datetime, float]:
-        found = lines(written(kept[::-1] if newest_first else kept, zone), zone, **choice)
-        assert found.refused.is_empty(), found.refused
-        assert [shown(at, zone) for at in found.demand["hour_utc"]] == found.demand["hour_local"].to_list()
-        return dict(found.demand.select("hour_utc", "orders").rows())
+    def demand(utc_times: list[datetime], **choice: str) -> dict[datetime, float]:
+        pos_demand = lines(written(utc_times[::-1] if newest_first else utc_times, zone), zone, **choice)
+        assert pos_demand.refused.is_empty(), pos_demand.refused
+        assert [shown(at, zone) for at in pos_demand.demand["hour_utc"]] == pos_demand.demand["hour_local"].to_list()
+        return dict(pos_demand.demand.select("hour_utc", "orders").rows())
 
-    def expected(kept: list[datetime]) -> dict[datetime, float]:
-        return dict(Counter(max(hour for hour in hours if hour <= at) for at in kept))
+    def expected(utc_times: list[datetime]) -> dict[datetime, float]:
+        return dict(Counter(max(hour for hour in hours if hour <= at) for at in utc_times))
 
     assert demand(utc, repeated_hour="both") == expected(utc)
     for choice, fold in (("first", 0), ("second", 1)):
@@ -143,9 +143,9 @@ def test_times_that_the_clock_skips_are_read_by_the_clock_before_or_after(place:
         columns = {"valid_local": noon, "issued_local": on_paper, "precipitation_mm": range(len(on_paper))}
         changes = ClockChanges(missing_hour=choice)  # type: ignore[arg-type]
         with_clock = read("weather", zone, changes, **columns)
-        found = {int(row["precipitation_mm"]): row["issued_utc"] for row in with_clock.rows.to_dicts()}
+        issued_by_row = {int(row["precipitation_mm"]): row["issued_utc"] for row in with_clock.rows.to_dicts()}
         refused = set(with_clock.refused["row"] - 1)
-        assert {n: expected[n] for n in found} == found
+        assert {n: expected[n] for n in issued_by_row} == issued_by_row
         assert {expected[n] for n in refused} <= {at for at, times in Counter(expected).items() if times > 1}, (
             "two rows that come to the same moment disagree"
         )
@@ -187,10 +187,10 @@ ONE = "2024-11-03 01:00:00"
     ],
 )
 def test_an_hour_that_the_choice_does_not_settle_is_refused(choice: Any, orders: list[int], reason: str) -> None:
-    found = demand(choice, ("2024-11-03 00:00:00", 3), *((ONE, n) for n in orders))
-    assert found.rows["orders"].to_list() == [3.0]
-    assert found.refused["row"].to_list() == [n + 2 for n in range(len(orders))]
-    assert all(reason in text for text in found.refused["reason"])
+    conformed = demand(choice, ("2024-11-03 00:00:00", 3), *((ONE, n) for n in orders))
+    assert conformed.rows["orders"].to_list() == [3.0]
+    assert conformed.refused["row"].to_list() == [n + 2 for n in range(len(orders))]
+    assert all(reason in text for text in conformed.refused["reason"])
 
 
 def test_rows_that_are_equal_or_at_fault_keep_their_place_in_the_repeated_hour() -> None:
@@ -205,8 +205,8 @@ def test_a_utc_beside_the_local_hour_comes_before_the_choice() -> None:
     frame = pl.DataFrame({
         "store_id": ["NY"] * 2, "hour_local": [ONE] * 2, "hour_utc": ["2024-11-03 05:00:00", None], "orders": [4, 5],
     })  # fmt: skip
-    found = conform(frame, TABLES["demand"], NEW_YORK, ClockChanges("second"))
-    assert found.rows["hour_utc"].dt.hour().to_list() == [5, 6]
+    conformed = conform(frame, TABLES["demand"], NEW_YORK, ClockChanges("second"))
+    assert conformed.rows["hour_utc"].dt.hour().to_list() == [5, 6]
 
 
 def test_an_hour_that_never_was_is_moved_or_refused_with_the_option() -> None:
@@ -233,10 +233,10 @@ def test_each_store_and_autumn_of_an_export_has_its_own_second_hour() -> None:
     columns = {"store": "Store", "timestamp": "At", "ticket": "No", "line_total": "Total"}
     mapping = Mapping.of({"columns": columns, "repeated_hour": "both"})
     zones = pl.DataFrame({"store_id": list(utc), "timezone": list(utc)})
-    found = lines_to_demand(frame, mapping, zones)
-    assert found.refused.is_empty()
-    assert found.demand.height == 4 * 25
-    assert found.demand["orders"].unique().to_list() == [6.0]
+    pos_demand = lines_to_demand(frame, mapping, zones)
+    assert pos_demand.refused.is_empty()
+    assert pos_demand.demand.height == 4 * 25
+    assert pos_demand.demand["orders"].unique().to_list() == [6.0]
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_each_store_and_autumn_of_an_export_has_its_own_second_hour() -> None:
     ],
 )
 def test_lines_whose_order_does_not_show_where_the_clock_goes_back_are_refused(times: list[str]) -> None:
-    found = lines(["2024-11-03 00:30:00", *times, "2024-11-03 02:30:00"], repeated_hour="both")
-    assert found.demand["hour_local"].dt.hour().to_list() == [0, 2]
-    assert found.refused.height == len(times)
-    assert "the order of lines does not show where it goes back" in found.refused["reason"][0]
+    pos_demand = lines(["2024-11-03 00:30:00", *times, "2024-11-03 02:30:00"], repeated_hour="both")
+    assert pos_demand.demand["hour_local"].dt.hour().to_list() == [0, 2]
+    assert pos_demand.refused.height == len(times)
+    assert "the order of lines does not show where it goes back" in pos_demand.refused["reason"][0]

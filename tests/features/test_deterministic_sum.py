@@ -47,11 +47,11 @@ def test_last_sums_and_means_are_of_the_rows_of_a_key_up_to_each(
 @given(columns)
 def test_ordered_sums_and_means_leave_nulls_out(rows: list[tuple[float | None, ...]]) -> None:
     frame = pl.DataFrame(rows, schema=dict.fromkeys("abc", pl.Float64), orient="row")
-    found = frame.select(sum=ordered_sum(map(pl.col, "abc")), mean=ordered_mean(map(pl.col, "abc")))
-    for row, (total, mean) in zip(rows, found.iter_rows(), strict=True):
-        known = [value for value in row if value is not None]
+    aggregates = frame.select(sum=ordered_sum(map(pl.col, "abc")), mean=ordered_mean(map(pl.col, "abc")))
+    for row, (total, mean) in zip(rows, aggregates.iter_rows(), strict=True):
+        non_null_values = [value for value in row if value is not None]
         expected = 0.0
         for value in row:
             expected += value or 0.0
         assert total == expected
-        assert mean == (expected / len(known) if known else None)
+        assert mean == (expected / len(non_null_values) if non_null_values else None)

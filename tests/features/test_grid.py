@@ -27,21 +27,21 @@ def test_a_place_holds_the_mean_of_all_that_was_told_of_its_hour(
     schema = {"store_id": pl.String, "at": pl.Datetime("us"), "value": pl.Float64}
     column = GRID.columns(pl.DataFrame(rows, schema, orient="row"), "at", ["value"])["value"]
     assert len(column) == 2 * 3 * 24
-    for place, found in enumerate(column):
+    for place, cell in enumerate(column):
         store, at = "AB"[place // 72], datetime(2024, 3, 1) + timedelta(hours=place % 72)
         values = [value for name, when, value in rows if (name, when) == (store, at) and value is not None]
-        assert found == pytest.approx(np.mean(values)) if values else np.isnan(found)
+        assert cell == pytest.approx(np.mean(values)) if values else np.isnan(cell)
 
 
 def test_spans_are_counted_in_every_hour_that_they_cover() -> None:
     spans = [("A", FIRST, 8, 10), ("A", FIRST, 10, 23), ("B", LAST, 0, 0), ("B", LAST + timedelta(days=1), 0, 23)]
     names = ["store_id", "date", "first_hour", "last_hour"]
-    found = GRID.counts(pl.DataFrame(spans, names, orient="row"))
+    counts = GRID.counts(pl.DataFrame(spans, names, orient="row"))
     expected = np.zeros(144)
     expected[8:24] = 1
     expected[10] = 2
     expected[72 + 48] = 1
-    assert found.tolist() == expected.tolist()
+    assert counts.tolist() == expected.tolist()
     assert (
         GRID.counts(
             pl.DataFrame(spans[:0], dict(zip(names, [pl.String, pl.Date, pl.Int8, pl.Int8], strict=True)))
@@ -81,7 +81,7 @@ def test_an_origin_sees_each_store_s_latest_issue_before_it_however_old(late_day
         orient="row",
     )  # fmt: skip
     stores = pl.DataFrame({"store_id": ["A", "B"], "timezone": ["UTC", "UTC"]})
-    seen = weather.before(rows, stores, origin.date())
-    found = seen.select("store_id", "issued_utc").drop_nulls().unique().sort("store_id").rows()
-    assert found == [("A", origin - timedelta(days=1)), ("B", origin - timedelta(days=late_days))]
-    assert seen.height == 8
+    weather_rows = weather.before(rows, stores, origin.date())
+    issues_used = weather_rows.select("store_id", "issued_utc").drop_nulls().unique().sort("store_id").rows()
+    assert issues_used == [("A", origin - timedelta(days=1)), ("B", origin - timedelta(days=late_days))]
+    assert weather_rows.height == 8

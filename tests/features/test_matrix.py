@@ -42,10 +42,10 @@ def rows(records: Records, target: str, origins: list[date]) -> pl.DataFrame:
     return matrix.build(records, matrix.View(target), origins)
 
 
-def same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+def same(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
     """Equal to the last bit, columns, rows and their order included."""
     assert expected.height > 0
-    assert_frame_equal(found, expected, check_exact=True)
+    assert_frame_equal(actual, expected, check_exact=True)
 
 
 def from_origin(origin: date) -> pl.Expr:
@@ -98,8 +98,8 @@ def weather_issued_later(records: Records, origin: date) -> Records:
         issued_utc=midnight_utc(records, origin), temperature_c=pl.lit(44.0)
     )
     extra = last.unique(["store_id", "valid_utc"], keep="first")
-    kept = wild.join(extra, on=["store_id", "valid_utc", "issued_utc"], how="anti", nulls_equal=True)
-    return replace(records, weather=pl.concat([kept, extra]))
+    unrevised = wild.join(extra, on=["store_id", "valid_utc", "issued_utc"], how="anti", nulls_equal=True)
+    return replace(records, weather=pl.concat([unrevised, extra]))
 
 
 def weather_observed_later(records: Records, origin: date) -> Records:
@@ -124,8 +124,8 @@ def events_known_later(records: Records, origin: date) -> Records:
         )
         for prefix, on in (("!", origin), ("~", max(origin, last)))
     )
-    known = records.events.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))
-    return replace(records, events=pl.concat([known, later]))
+    known_events = records.events.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))
+    return replace(records, events=pl.concat([known_events, later]))
 
 
 def schedules_known_later(records: Records, origin: date) -> Records:
@@ -203,10 +203,10 @@ def test_sampled_rows_are_rows_of_the_whole(seed: int, one_in: int, steps: set[i
     records, origins = chain(seed), [day(step) for step in sorted(steps)]
     view = matrix.View("orders")
     sample = matrix.build(records, view, origins, one_in=one_in)
-    whole = matrix.build(records, view, origins)
-    same(sample, whole.join(sample, on=matrix.KEY, how="semi", maintain_order="left"))
+    full_matrix = matrix.build(records, view, origins)
+    same(sample, full_matrix.join(sample, on=matrix.KEY, how="semi", maintain_order="left"))
     pair = ["store_id", "origin_date", "lead_days"]
-    assert whole.join(sample.select(pair).unique(), on=pair, how="semi").height == sample.height
+    assert full_matrix.join(sample.select(pair).unique(), on=pair, how="semi").height == sample.height
 
 
 def test_a_sample_holds_its_share_of_every_store_and_lead() -> None:
@@ -214,8 +214,8 @@ def test_a_sample_holds_its_share_of_every_store_and_lead() -> None:
     pairs = matrix.build(chain(1), matrix.View("orders"), origins).select("store_id", "origin_date", "lead_days")
     sampled = matrix.build(chain(1), matrix.View("orders"), origins, one_in=5)
     for by in ("store_id", "lead_days"):
-        kept = sampled.select("store_id", "origin_date", "lead_days").unique().group_by(by).len("kept")
-        share = pairs.unique().group_by(by).len().join(kept, on=by)
+        sampled_counts = sampled.select("store_id", "origin_date", "lead_days").unique().group_by(by).len("kept")
+        share = pairs.unique().group_by(by).len().join(sampled_counts, on=by)
         assert share.height == pairs[by].n_unique()
         assert share.select((pl.col("kept") / pl.col("len")).is_between(0.1, 0.3).all()).item()
 
@@ -238,9 +238,9 @@ def test_another_store_moves_no_store_in_or_out_of_a_sample_and_a_smaller_one_is
 def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
     origins = [day(60), day(90)]
-    whole = trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins)
+    expected_rows = trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins)
     monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    same(trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins), whole)
+    same(trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins), expected_rows)
 
 
 @pytest.mark.parametrize("table", ["weather", "labor"])
@@ -249,10 +249,10 @@ def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.Mo
     part = getattr(records, table).filter(pl.col("store_id") != "S0002")
     records = replace(records, **{table: part})
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    whole = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
+    expected_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
     monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    found = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
-    same(found, whole)
+    blocked_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
+    same(blocked_rows, expected_rows)
 
 
 @EVERY
@@ -272,13 +272,13 @@ def test_a_day_without_a_schedule_has_no_change_of_labor_and_others_keep_theirs(
     records, origin = chain(1), day(90)
     last = origin + timedelta(days=7)
     cut = replace(records, labor=records.labor.filter(pl.col("hour_local").dt.date() < last))
-    whole, found = rows(records, "orders", [origin]), rows(cut, "orders", [origin])
+    full_rows, cut_rows = rows(records, "orders", [origin]), rows(cut, "orders", [origin])
     entered = pl.col("date") < last
     labor = ["labor_scheduled_change", "labor_day_change"]
-    assert whole.select(pl.col(labor).is_not_null().all()).row(0) == (True, True)
-    same(found.filter(entered), whole.filter(entered))
-    same(found.drop(labor), whole.drop(labor))
-    assert found.filter(~entered).select(pl.col(labor).is_null().all()).row(0) == (True, True)
+    assert full_rows.select(pl.col(labor).is_not_null().all()).row(0) == (True, True)
+    same(cut_rows.filter(entered), full_rows.filter(entered))
+    same(cut_rows.drop(labor), full_rows.drop(labor))
+    assert cut_rows.filter(~entered).select(pl.col(labor).is_null().all()).row(0) == (True, True)
 
 
 def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,12 +286,12 @@ def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytes
     young = (pl.col("store_id") == "S0003") & (pl.col("hour_local").dt.date() < day(80))
     records = replace(records, demand=records.demand.filter(~young))
     recipe, origins = Recipe(rounds=10, max_rows=5000, folds=1), [day(20), day(60), day(90)]
-    whole = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    expected_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
     monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    found = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
-    same(found, whole)
+    blocked_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    same(blocked_rows, expected_rows)
     # No store is established yet on the twentieth day.
-    assert set(found.filter(pl.col("store_id") == "S0003")["origin_date"]) == set(origins[1:])
+    assert set(blocked_rows.filter(pl.col("store_id") == "S0003")["origin_date"]) == set(origins[1:])
 
 
 def test_a_holiday_on_the_eve_of_the_origin_is_known_as_with_later_demand() -> None:
@@ -336,9 +336,9 @@ def test_an_event_of_a_past_day_that_was_recorded_late_changes_no_cell() -> None
 @pytest.mark.parametrize("known_on", [None, date(2024, 4, 2)])
 def test_an_event_on_one_of_the_incumbents_days_is_told(known_on: date | None) -> None:
     records, origin = weekly_store(date(2024, 4, 1), 60), date(2024, 5, 20)
-    found = rows(replace(records, events=event("fair", date(2024, 5, 15), known_on)), "orders", [origin])
-    told = found.filter(pl.col("event_local_event_base") > 0)
-    assert set(told["date"]) == {date(2024, 5, 22), date(2024, 5, 29)}
+    matrix_rows = rows(replace(records, events=event("fair", date(2024, 5, 15), known_on)), "orders", [origin])
+    event_rows = matrix_rows.filter(pl.col("event_local_event_base") > 0)
+    assert set(event_rows["date"]) == {date(2024, 5, 22), date(2024, 5, 29)}
 
 
 def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
@@ -372,9 +372,9 @@ def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Re
 
 
 def test_history_columns_of_a_steady_store_say_so() -> None:
-    found = rows(weekly_store(date(2024, 4, 1), 60), "orders", [date(2024, 5, 31)])
-    assert found.height == 14 * 10
-    assert found["incumbent"].to_list() == found["hour"].cast(pl.Float64).to_list()
+    matrix_rows = rows(weekly_store(date(2024, 4, 1), 60), "orders", [date(2024, 5, 31)])
+    assert matrix_rows.height == 14 * 10
+    assert matrix_rows["incumbent"].to_list() == matrix_rows["hour"].cast(pl.Float64).to_list()
     steady = [
         "history_last",
         "history_last_2",
@@ -383,8 +383,8 @@ def test_history_columns_of_a_steady_store_say_so() -> None:
         "history_hour_level_28",
     ]
     for name in steady:
-        assert found[name].to_list() == pytest.approx([1.0] * 140), name
-    assert found["scale"].to_list() == pytest.approx([12.5] * 140)
+        assert matrix_rows[name].to_list() == pytest.approx([1.0] * 140), name
+    assert matrix_rows["scale"].to_list() == pytest.approx([12.5] * 140)
 
 
 def test_no_history_before_any_origin_is_an_error_of_one_line() -> None:

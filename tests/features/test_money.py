@@ -22,9 +22,9 @@ def in_yen(*ids: str, orders: bool = True) -> Records:
     records, abroad = chain(1), pl.col("store_id").is_in(ids)
     currency = pl.when(abroad).then(pl.lit("JPY")).otherwise(pl.lit("USD"))
     sales = pl.when(abroad).then(pl.col("sales") * YEN).otherwise("sales")
-    told = [sales.alias("sales")] if orders else [sales.alias("sales"), pl.lit(None, pl.Float64).alias("orders")]
+    columns = [sales.alias("sales")] if orders else [sales.alias("sales"), pl.lit(None, pl.Float64).alias("orders")]
     return replace(
-        records, stores=records.stores.with_columns(currency=currency), demand=records.demand.with_columns(told)
+        records, stores=records.stores.with_columns(currency=currency), demand=records.demand.with_columns(columns)
     )
 
 
@@ -45,22 +45,22 @@ def test_a_currency_is_the_declared_one_or_the_country_s() -> None:
 @pytest.mark.parametrize("orders", [True, False])
 def test_a_young_store_alone_in_its_currency_borrows_at_its_own_prices(orders: bool) -> None:
     records, origin = in_yen(YOUNG, orders=orders), day(OPENS + 9)
-    mine = pl.col("store_id") == YOUNG
-    own = records.demand.filter(mine, pl.col("hour_local").dt.date() < origin)
-    usual = own.group_by(pl.col("hour_local").dt.date()).agg(pl.col("sales").sum())["sales"].mean()
-    told = rows(records, origin).filter(mine).group_by("date").agg(pl.col("smooth").sum())["smooth"].mean()
-    assert told == pytest.approx(usual, rel=0.25)
+    is_young = pl.col("store_id") == YOUNG
+    past_demand = records.demand.filter(is_young, pl.col("hour_local").dt.date() < origin)
+    usual = past_demand.group_by(pl.col("hour_local").dt.date()).agg(pl.col("sales").sum())["sales"].mean()
+    smooth_mean = rows(records, origin).filter(is_young).group_by("date").agg(pl.col("smooth").sum())["smooth"].mean()
+    assert smooth_mean == pytest.approx(usual, rel=0.25)
 
 
 @pytest.mark.parametrize("step", [OPENS - 5, OPENS, OPENS + 1, OPENS + 4, OPENS + 20])
 def test_what_anyone_sold_later_changes_no_cell_in_two_currencies(step: int) -> None:
     records, origin = in_yen(YOUNG), day(step)
     later = pl.col("hour_local").dt.date() >= origin
-    told = rows(records, origin)
-    assert (YOUNG in set(told["store_id"])) == (step > OPENS)
+    expected_rows = rows(records, origin)
+    assert (YOUNG in set(expected_rows["store_id"])) == (step > OPENS)
     dearer = records.demand.with_columns(pl.when(later).then(pl.col("sales") * 7).otherwise("sales").alias("sales"))
     for demand in (records.demand.filter(~later), dearer):
-        same(rows(replace(records, demand=demand), origin), told)
+        same(rows(replace(records, demand=demand), origin), expected_rows)
 
 
 def test_a_store_in_a_currency_in_which_nothing_was_sold_yet_borrows_orders_alone() -> None:
@@ -70,13 +70,13 @@ def test_a_store_in_a_currency_in_which_nothing_was_sold_yet_borrows_orders_alon
 
 
 def test_rows_of_stores_in_the_lender_s_currency_are_as_they_were() -> None:
-    origin, mine = day(OPENS + 9), pl.col("store_id") == YOUNG
-    like = set(rows(chain(1), origin).filter(mine)["store_id"])
+    origin, is_young = day(OPENS + 9), pl.col("store_id") == YOUNG
+    like = set(rows(chain(1), origin).filter(is_young)["store_id"])
     assert like == {YOUNG}
     one_currency = chain(1).stores.with_columns(currency=pl.lit("USD"))
     undeclared = one_currency.with_columns(currency=pl.lit(None, pl.String), country=pl.lit("US"))
-    told = rows(replace(chain(1), stores=one_currency.with_columns(country=pl.lit("US"))), origin)
-    same(rows(replace(chain(1), stores=undeclared), origin), told)
+    expected_rows = rows(replace(chain(1), stores=one_currency.with_columns(country=pl.lit("US"))), origin)
+    same(rows(replace(chain(1), stores=undeclared), origin), expected_rows)
 
 
 @given(st.floats(0.01, 1e5), st.integers(2, DAYS))
@@ -85,8 +85,8 @@ def test_units_follow_what_is_written_and_know_nothing_of_later_days(factor: flo
     abroad, later = pl.col("store_id") == "S0002", pl.col("hour_local").dt.date() >= day(step)
     usual = Money.of(records, "sales").units(day(step))
     scaled = pl.when(abroad).then(pl.col("sales") * factor).otherwise("sales").alias("sales")
-    told = Money.of(replace(records, demand=records.demand.with_columns(scaled)), "sales").units(day(step))
-    assert told == pytest.approx(usual | {"JPY": usual["JPY"] * factor}, rel=1e-4)
+    scaled_units = Money.of(replace(records, demand=records.demand.with_columns(scaled)), "sales").units(day(step))
+    assert scaled_units == pytest.approx(usual | {"JPY": usual["JPY"] * factor}, rel=1e-4)
     cut = Money.of(replace(records, demand=records.demand.filter(~later)), "sales")
     assert cut.units(day(step)) == usual
     assert Money.of(records, "orders").units(day(step)) == {}

@@ -31,13 +31,13 @@ def test_every_store_has_exactly_one_segment(
 ) -> None:
     table, volumes = chain
     rule = Rule(by, classes, (10.0, 500.0) if cut else ())  # type: ignore[arg-type]
-    found = segments(table, rule, volumes)
-    assert found["store_id"].to_list() == sorted(table["store_id"])
-    assert found["segment"].null_count() == (found.height if by == "chain" else 0)
+    segment_rows = segments(table, rule, volumes)
+    assert segment_rows["store_id"].to_list() == sorted(table["store_id"])
+    assert segment_rows["segment"].null_count() == (segment_rows.height if by == "chain" else 0)
     again = segments(table.reverse(), rule, volumes.reverse())
-    assert again.equals(found)
+    assert again.equals(segment_rows)
     if by == "volume":
-        ranked = found.join(volumes, on="store_id").sort("volume")["segment"].to_list()
+        ranked = segment_rows.join(volumes, on="store_id").sort("volume")["segment"].to_list()
         assert ranked == sorted(ranked), "a store that sells more is in no lower class"
 
 
@@ -54,8 +54,8 @@ def test_a_store_that_sold_nothing_is_placed_by_its_like() -> None:
         ("D", "West", "mall", None), ("E", "North", "mall", None), ("F", "North", "kiosk", None),
     )  # fmt: skip
     volumes = pl.DataFrame({"store_id": ["A", "B", "C"], "volume": [300.0, 300.0, 20.0]})
-    found = dict(segments(table, Rule("volume", cuts=(10.0, 100.0)), volumes).iter_rows())
-    assert found == {
+    segment_by_store = dict(segments(table, Rule("volume", cuts=(10.0, 100.0)), volumes).iter_rows())
+    assert segment_by_store == {
         "A": "volume-3", "B": "volume-3", "C": "volume-2",
         "D": "volume-3", "E": "volume-3", "F": "volume-1",
     }  # fmt: skip

@@ -14,18 +14,18 @@ TIMES = re.compile(rb'"(timestamp|modificationTime|deletionTimestamp)":(\d{13})'
 
 def files(home: Path) -> set[Path]:
     """The home's files but those of the audit, whose bytes are never changed."""
-    found = (path for path in home.rglob("*") if path.is_file() and home / "lake" / "audit" not in path.parents)
-    return {path for path in found if path.suffix != ".db"}
+    home_files = (path for path in home.rglob("*") if path.is_file() and home / "lake" / "audit" not in path.parents)
+    return {path for path in home_files if path.suffix != ".db"}
 
 
-def age(home: Path, by: timedelta, known: Collection[Path] = ()) -> None:
+def age(home: Path, by: timedelta, unchanged: Collection[Path] = ()) -> None:
     """Moves the times of files, log entries and runs back; of those alone that were written in the last hour.
 
-    Files that are `known` stay as they are.
+    Files that are `unchanged` stay as they are.
     """
-    for path in files(home) - set(known):
+    for path in files(home) - set(unchanged):
         if path.suffix == ".json" and path.parent.name == "_delta_log":
-            path.write_bytes(TIMES.sub(lambda found: _earlier(found, by), path.read_bytes()))
+            path.write_bytes(TIMES.sub(lambda match: _earlier(match, by), path.read_bytes()))
         if time.time() - path.stat().st_mtime < 3600:
             written = path.stat().st_mtime - by.total_seconds()
             os.utime(path, (written, written))
@@ -38,8 +38,8 @@ def age(home: Path, by: timedelta, known: Collection[Path] = ()) -> None:
                 connection.execute(f"UPDATE {table} SET {moved} WHERE {columns[0]} > {recent}")
 
 
-def _earlier(found: re.Match[bytes], by: timedelta) -> bytes:
-    moment = int(found[2])
+def _earlier(match: re.Match[bytes], by: timedelta) -> bytes:
+    moment = int(match[2])
     # What lies in the past was moved before, such as the time of a file in the commit that removes it.
     recent = time.time() * 1000 - moment < 3_600_000
-    return b'"%b":%d' % (found[1], moment - by // timedelta(milliseconds=1) if recent else moment)
+    return b'"%b":%d' % (match[1], moment - by // timedelta(milliseconds=1) if recent else moment)

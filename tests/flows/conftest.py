@@ -64,9 +64,9 @@ class Said:
 
         assert self.status == 0, self.err
         assert self.out.count("\n") == 1
-        found = json.loads(self.out, parse_constant=refuse)
-        assert isinstance(found, dict)
-        return found
+        document = json.loads(self.out, parse_constant=refuse)
+        assert isinstance(document, dict)
+        return document
 
 
 Daypart = Callable[..., Said]
@@ -163,9 +163,9 @@ def _make(world: World) -> None:
 
 def _write(world: World) -> None:
     world.files.mkdir()
-    came = pl.col("hour_local").dt.date() < world.origin
+    is_past = pl.col("hour_local").dt.date() < world.origin
     demand = world.chain.tables["demand"]
-    frames = {**world.chain.tables, "demand": demand.filter(came), "later": demand.filter(~came)}
+    frames = {**world.chain.tables, "demand": demand.filter(is_past), "later": demand.filter(~is_past)}
     for name, frame in frames.items():
         if frame.height:
             frame.write_parquet(world.files / f"{name}.parquet")
@@ -222,8 +222,8 @@ def house(database: Path, tmp_path: Path) -> House:
 @pytest.fixture
 def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Daypart:
     """Runs the command line in this process, as a user would, with a recipe small enough for tests."""
-    asked = options.recipe
-    monkeypatch.setattr(options, "recipe", lambda weather, seed: asked(weather, seed).model_copy(update=SMALL))
+    full_recipe = options.recipe
+    monkeypatch.setattr(options, "recipe", lambda weather, seed: full_recipe(weather, seed).model_copy(update=SMALL))
 
     def run(home: Path, *arguments: object) -> Said:
         capsys.readouterr()
@@ -233,8 +233,8 @@ def daypart(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
             status = 0
         except SystemExit as ended:
             status = int(ended.code or 0)
-        told = capsys.readouterr()
-        return Said(status, told.out, told.err)
+        captured = capsys.readouterr()
+        return Said(status, captured.out, captured.err)
 
     return run
 

@@ -71,7 +71,7 @@ class Running:
         return psutil.Process(self.child.pid).children(recursive=True)
 
     def worker(self) -> psutil.Process:
-        return next(each for each in self.offspring() if "worker" in each.cmdline())
+        return next(process for process in self.offspring() if "worker" in process.cmdline())
 
     @property
     def store(self) -> Path:
@@ -94,8 +94,8 @@ class Running:
     def run(self, deployment: str, **parameters: object) -> Any:
         """Asks for one run, as a schedule or a person does."""
         with connected(self.api_url, self.store) as client:
-            found = client.read_deployment_by_name(f"{deployment}/daypart")
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters).id
+            record = client.read_deployment_by_name(f"{deployment}/daypart")
+            return client.create_flow_run_from_deployment(record.id, parameters=parameters).id
 
     def known(self) -> Sender:
         """A program that has the login."""
@@ -119,7 +119,7 @@ class Running:
             assert time.monotonic() < give_up, query
             time.sleep(0.5)
 
-    def until(self, flow: str, done: Callable[[Any], bool], which: Sequence[Any] = ()) -> Any:
+    def until(self, flow: str, condition: Callable[[Any], bool], which: Sequence[Any] = ()) -> Any:
         """The first of the flow's runs, or of those asked for, for which that holds."""
         from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 
@@ -129,7 +129,7 @@ class Running:
             with connected(self.api_url, self.store) as client:
                 runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
             for run in runs:
-                if (not which or run.id in which) and done(run):
+                if (not which or run.id in which) and condition(run):
                     return run
             time.sleep(0.5)
         return pytest.fail(f"{flow} {which}: {[(run.id, run.state, run.parameters) for run in runs]}")

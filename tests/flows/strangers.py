@@ -36,10 +36,10 @@ class Sender:
 
     def request(self, method: str, path: str, body: str | None = None, content: str | None = None) -> int:
         """The status of the answer to a request with that type of content, or without any."""
-        given = {"Host": self.host, "Origin": self.origin, "Content-Type": content, **self.headers}
+        headers = {"Host": self.host, "Origin": self.origin, "Content-Type": content, **self.headers}
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, path, body, {name: text for name, text in given.items() if text})
+            connection.request(method, path, body, {name: text for name, text in headers.items() if text})
             return connection.getresponse().status
         finally:
             connection.close()
@@ -72,15 +72,15 @@ class Sender:
 
 def strangers(port: int) -> list[Sender]:
     """Senders without the login: programs, one of which guesses, pages of other sites, and names made to point here."""
-    program, own = Sender(port, f"127.0.0.1:{port}"), f"http://127.0.0.1:{port}"
+    program, url = Sender(port, f"127.0.0.1:{port}"), f"http://127.0.0.1:{port}"
     rebound = f"localhost.evil.example:{port}"
     return [
         program,
-        replace(program, origin=own, headers={"Authorization": "Basic ZGF5cGFydDpkYXlwYXJ0"}, token="daypart:daypart"),
+        replace(program, origin=url, headers={"Authorization": "Basic ZGF5cGFydDpkYXlwYXJ0"}, token="daypart:daypart"),
         replace(program, origin=EVIL),
         replace(program, origin="null"),
         replace(program, host=rebound, origin=f"http://{rebound}"),
-        replace(program, host=EVIL.removeprefix("http://"), origin=own),
+        replace(program, host=EVIL.removeprefix("http://"), origin=url),
     ]
 
 

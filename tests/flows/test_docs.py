@@ -28,10 +28,10 @@ def test_the_commands_of_the_page_print_what_it_shows(
         else:
             assert block["kind"] == "console"
             command, *shown = block["text"].splitlines()
-            said = daypart(home, *shlex.split(command.removeprefix("$ daypart ")))
-            lines = {line.rstrip() for line in (said.out + said.err).splitlines()}
-            assert set(shown) <= lines, (command, said)
-            assert said.status == (2 if shown and shown[0].startswith("daypart: ") else 0), said
+            result = daypart(home, *shlex.split(command.removeprefix("$ daypart ")))
+            lines = {line.rstrip() for line in (result.out + result.err).splitlines()}
+            assert set(shown) <= lines, (command, result)
+            assert result.status == (2 if shown and shown[0].startswith("daypart: ") else 0), result
             commands += 1
     assert commands == 6
     demand = pl.read_delta(str(home / "lake" / "demand")).sort("store_id", "hour_utc")

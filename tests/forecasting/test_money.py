@@ -34,16 +34,16 @@ FIGURES = ("forecast", "q10", "q50", "q90", "incumbent")
 @cache
 def records(currency: str, factor: float) -> Records:
     """Five stores in dollars, one of them new, but for one in another currency, whose amounts have a factor."""
-    told = Records.of(simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+    base_records = Records.of(simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
     abroad, opened_on = pl.col("store_id") == FOREIGN, START + timedelta(days=OPENED)
     young = pl.col("store_id") == YOUNG
-    stores = told.stores.with_columns(
+    stores = base_records.stores.with_columns(
         currency=pl.when(abroad).then(pl.lit(currency)).otherwise(pl.lit("USD")), format=pl.lit("kiosk"),
         opened_on=pl.when(young).then(pl.lit(opened_on)).otherwise("opened_on"),
     )  # fmt: skip
-    demand = told.demand.filter(~young | (pl.col("hour_local").dt.date() >= opened_on))
+    demand = base_records.demand.filter(~young | (pl.col("hour_local").dt.date() >= opened_on))
     sales = pl.when(abroad).then(pl.col("sales") * factor).otherwise("sales")
-    return replace(told, stores=stores, demand=demand.with_columns(sales=sales))
+    return replace(base_records, stores=stores, demand=demand.with_columns(sales=sales))
 
 
 @cache
@@ -60,40 +60,40 @@ EURO, IN_YEN = ("EUR", 1.0), ("JPY", YEN)
 
 
 def published(currency: str, factor: float) -> pl.DataFrame:
-    told = as_published(shop(currency, factor), records(currency, factor), model(currency, factor), AS_OF, "sales-v1")
+    rows = as_published(shop(currency, factor), records(currency, factor), model(currency, factor), AS_OF, "sales-v1")
     abroad = pl.col("store_id") == FOREIGN
     names = (*FIGURES, "scale")
-    return told.with_columns(pl.when(abroad).then(pl.col(name) / factor).otherwise(name) for name in names)
+    return rows.with_columns(pl.when(abroad).then(pl.col(name) / factor).otherwise(name) for name in names)
 
 
-def alike(found: pl.DataFrame, expected: pl.DataFrame, names: tuple[str, ...] = FIGURES) -> None:
+def alike(result: pl.DataFrame, expected: pl.DataFrame, names: tuple[str, ...] = FIGURES) -> None:
     for name in names:
-        np.testing.assert_allclose(found[name].to_numpy(), expected[name].to_numpy(), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(result[name].to_numpy(), expected[name].to_numpy(), rtol=1e-6, atol=1e-6)
 
 
 def test_no_store_s_forecast_depends_on_how_another_currency_writes_its_amounts() -> None:
-    found, expected = published(*IN_YEN), published(*EURO)
-    assert found["store_id"].n_unique() == 5
-    alike(found, expected)
-    assert found.filter(pl.col("store_id") == YOUNG)["forecast"].sum() > 0
+    yen_rows, expected = published(*IN_YEN), published(*EURO)
+    assert yen_rows["store_id"].n_unique() == 5
+    alike(yen_rows, expected)
+    assert yen_rows.filter(pl.col("store_id") == YOUNG)["forecast"].sum() > 0
 
 
 def test_what_is_learned_weighed_and_promised_does_not_either() -> None:
-    found, expected = model(*IN_YEN), model(*EURO)
-    assert found.units == pytest.approx({"USD": 1.0, "JPY": YEN * expected.units["EUR"]}, rel=1e-9)
-    assert found.weights["weight"].to_list() == pytest.approx(expected.weights["weight"].to_list(), abs=1e-6)
-    figures = {name: value for name, value in found.trained_on.items() if not name.startswith("money_unit_")}
+    yen_model, expected = model(*IN_YEN), model(*EURO)
+    assert yen_model.units == pytest.approx({"USD": 1.0, "JPY": YEN * expected.units["EUR"]}, rel=1e-9)
+    assert yen_model.weights["weight"].to_list() == pytest.approx(expected.weights["weight"].to_list(), abs=1e-6)
+    figures = {name: value for name, value in yen_model.trained_on.items() if not name.startswith("money_unit_")}
     assert figures == pytest.approx({name: expected.trained_on[name] for name in figures}, rel=1e-5)
-    assert Model.from_files(found.files()).units == found.units
+    assert Model.from_files(yen_model.files()).units == yen_model.units
 
 
 def test_the_gate_decides_the_same() -> None:
     def verdict(chain: tuple[str, float]) -> Verdict:
         return gate(model(*chain), model(*chain, step=DAYS - 28), shop(*chain))
 
-    found, expected = verdict(IN_YEN), verdict(EURO)
-    assert (found.promote, found.reason) == (expected.promote, expected.reason)
-    assert found.figures["gain_bps"] == pytest.approx(expected.figures["gain_bps"], abs=1e-3)
+    yen_verdict, expected = verdict(IN_YEN), verdict(EURO)
+    assert (yen_verdict.promote, yen_verdict.reason) == (expected.promote, expected.reason)
+    assert yen_verdict.figures["gain_bps"] == pytest.approx(expected.figures["gain_bps"], abs=1e-3)
 
 
 def test_tuning_nights_and_the_card_judge_the_same() -> None:
@@ -117,25 +117,25 @@ def _origin(chain: tuple[str, float]) -> Origin:
 
 def test_scores_over_two_currencies_are_of_units() -> None:
     def scored(chain: tuple[str, float]) -> pl.DataFrame:
-        told = as_published(
+        issued = as_published(
             shop(*chain), records(*chain), model(*chain, step=DAYS - 14), AS_OF - timedelta(days=14), "-"
         )
         hours = records(*chain).demand.select("store_id", "hour_utc", actual="sales")
-        rows = told.join(hours, on=["store_id", "hour_utc"], how="left").with_columns(pl.col("actual").fill_null(0.0))
+        rows = issued.join(hours, on=["store_id", "hour_utc"], how="left").with_columns(pl.col("actual").fill_null(0.0))
         units = Money.of(records(*chain), "sales").units(AS_OF)
         return accuracy.score(with_unit(rows, records(*chain).stores, units), "hour")
 
-    found, expected = scored(IN_YEN), scored(EURO)
-    assert found["accuracy_bps"].item() == pytest.approx(expected["accuracy_bps"].item(), abs=1e-3)
-    assert found["actual"].item() == pytest.approx(expected["actual"].item())
+    yen_scores, expected = scored(IN_YEN), scored(EURO)
+    assert yen_scores["accuracy_bps"].item() == pytest.approx(expected["accuracy_bps"].item(), abs=1e-3)
+    assert yen_scores["actual"].item() == pytest.approx(expected["actual"].item())
 
 
 def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
     def weeks(chain: tuple[str, float]) -> pl.DataFrame:
         rows = as_published(shop(*chain), records(*chain), model(*chain), AS_OF, "sales-v1")
         stores = with_currency(records(*chain).stores)
-        told = levels.summed(rows, model(*chain), stores, "week")
-        return in_units(told, stores, model(*chain).units, FIGURES).sort("store_id", "lead_days")
+        totals = levels.summed(rows, model(*chain), stores, "week")
+        return in_units(totals, stores, model(*chain).units, FIGURES).sort("store_id", "lead_days")
 
     alike(weeks(IN_YEN), weeks(EURO))
 
@@ -162,5 +162,5 @@ def test_orders_have_no_units() -> None:
     chain = records(*IN_YEN)
     assert Workshop(chain, "orders", RECIPE, AS_OF).units(AS_OF) == {}
     rows = pl.DataFrame({"store_id": [FOREIGN] * 2, "target": ["orders", "sales"], "forecast": [3.0, 300.0]})
-    told = in_units(rows, chain.stores, {"USD": 1.0, "JPY": YEN}, ["forecast"])
-    assert told["forecast"].to_list() == [3.0, 2.0]
+    unit_rows = in_units(rows, chain.stores, {"USD": 1.0, "JPY": YEN}, ["forecast"])
+    assert unit_rows["forecast"].to_list() == [3.0, 2.0]

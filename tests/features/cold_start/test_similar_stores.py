@@ -38,16 +38,16 @@ def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_e
 ) -> None:
     monkeypatch.setattr(similar_stores, "LIKE_STORES", 5)
     young = place("young", "kiosk", "north", 10.0, date(2024, 6, 1))
-    others = [
+    candidates = [
         place("far", "kiosk", "north", 30.0), place("near", "kiosk", "north", 11.0),
         place("other region", "kiosk", "south", 10.1), place("other format", "street", "north", 10.1),
         place("as young", "kiosk", "north", 10.1, date(2024, 5, 1)),
         place("other both", "street", "south", 10.0), place("grown", "street", "north", 10.2, date(2024, 1, 1)),
     ]  # fmt: skip
     schema = {"opened_on": pl.Date, "closed_on": pl.Date}
-    frames = (pl.DataFrame(rows, schema_overrides=schema) for rows in ([young], [young, *others]))
-    told = similar_stores.like_stores(*frames)["like_id"].to_list()
-    assert told == ["near", "far", "other region", "other format", "grown"]
+    frames = (pl.DataFrame(rows, schema_overrides=schema) for rows in ([young], [young, *candidates]))
+    like_ids = similar_stores.like_stores(*frames)["like_id"].to_list()
+    assert like_ids == ["near", "far", "other region", "other format", "grown"]
 
 
 def sold(store: int, step: int, hour: int) -> float:
@@ -58,12 +58,12 @@ def sold(store: int, step: int, hour: int) -> float:
 
 
 def hours() -> pl.DataFrame:
-    found = [
+    hour_rows = [
         (f"L{store}", day(step), hour, sold(store, step, hour))
         for store in range(3) for step in range(70) for hour in HOURS if sold(store, step, hour)
     ]  # fmt: skip
     schema = {"like_id": pl.String, "date": pl.Date, "hour": pl.Int64, "sold": pl.Float64}
-    return pl.DataFrame(found, schema=schema, orient="row")
+    return pl.DataFrame(hour_rows, schema=schema, orient="row")
 
 
 def level(store: int, step: int) -> float | None:
@@ -78,26 +78,26 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
     days = similar_stores.lending_days(hours())
     levels = similar_stores.like_levels(like, days)
     lent = similar_stores.borrowed(like, hours(), days, levels, like)
-    told = dict(lent.select("hour_local", "lent").iter_rows())
+    lent_by_hour = dict(lent.select("hour_local", "lent").iter_rows())
     expected = {}
     for step in range(70):
-        known = {store: at for store in range(3) if (at := level(store, step)) is not None}
-        opened = [store for store in known if any(sold(store, step, hour) for hour in HOURS)]
+        store_levels = {store: at for store in range(3) if (at := level(store, step)) is not None}
+        opened = [store for store in store_levels if any(sold(store, step, hour) for hour in HOURS)]
         for hour in HOURS:
-            shares = [sold(store, step, hour) / known[store] for store in opened if sold(store, step, hour)]
+            shares = [sold(store, step, hour) / store_levels[store] for store in opened if sold(store, step, hour)]
             if shares and 2 * len(shares) >= len(opened):
-                value = sum(shares) / len(opened) * mean(known.values())
+                value = sum(shares) / len(opened) * mean(store_levels.values())
                 expected[datetime.combine(day(step), time(hour))] = pytest.approx(value, rel=1e-5)
-    assert told == expected
-    assert len({at.hour for at in told}) == 3
+    assert lent_by_hour == expected
+    assert len({at.hour for at in lent_by_hour}) == 3
 
 
 def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
     like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
-    told = similar_stores.like_levels(like, similar_stores.lending_days(hours())).filter(pl.col("date") == day(60))
+    levels = similar_stores.like_levels(like, similar_stores.lending_days(hours())).filter(pl.col("date") == day(60))
     logs = [log(at) for store in range(3) if (at := level(store, 60)) is not None]
     scatter = sum((value - mean(logs)) ** 2 for value in logs) + 4 * 0.25**2
-    assert told["spread"].to_list() == [pytest.approx(sqrt(scatter / (3 - 1 + 4) * (1 + 1 / 3)), rel=1e-4)]
+    assert levels["spread"].to_list() == [pytest.approx(sqrt(scatter / (3 - 1 + 4) * (1 + 1 / 3)), rel=1e-4)]
 
 
 @cache
@@ -107,9 +107,9 @@ def chain(seed: int) -> Records:
     old = pl.col("opened_on").dt.offset_by("-4y")
     opens = pl.when(pl.col("store_id").is_in([YOUNG, NEW])).then(pl.lit(day(OPENS))).otherwise(old)
     before = pl.col("hour_local").dt.date() < day(OPENS)
-    gone = (pl.col("store_id") == NEW) | ((pl.col("store_id") == YOUNG) & before)
+    absent = (pl.col("store_id") == NEW) | ((pl.col("store_id") == YOUNG) & before)
     # One of the two declares its hours.
-    return replace(records, stores=records.stores.with_columns(opened_on=opens), demand=records.demand.filter(~gone),
+    return replace(records, stores=records.stores.with_columns(opened_on=opens), demand=records.demand.filter(~absent),
                    hours=records.hours.filter(pl.col("store_id") != NEW))  # fmt: skip
 
 
@@ -117,9 +117,9 @@ def rows(records: Records, origins: Sequence[date]) -> pl.DataFrame:
     return matrix.build(records, VIEW, origins)
 
 
-def same(found: pl.DataFrame, expected: pl.DataFrame) -> None:
+def same(result: pl.DataFrame, expected: pl.DataFrame) -> None:
     assert expected.height > 0
-    assert_frame_equal(found, expected, check_exact=True)
+    assert_frame_equal(result, expected, check_exact=True)
 
 
 @pytest.mark.parametrize("step", [OPENS - 5, OPENS, OPENS + 4, OPENS + 20])
@@ -132,9 +132,9 @@ def test_what_anyone_sold_later_changes_no_cell(step: int, change: str) -> None:
         demand = demand.filter(~later)
     else:
         demand = demand.with_columns(pl.when(later).then(pl.col("orders") * 7 + 3).otherwise("orders").alias("orders"))
-    told = rows(records, [origin])
-    assert {YOUNG, NEW} <= set(told["store_id"])
-    same(rows(replace(records, demand=demand), [origin]), told)
+    original_rows = rows(records, [origin])
+    assert {YOUNG, NEW} <= set(original_rows["store_id"])
+    same(rows(replace(records, demand=demand), [origin]), original_rows)
 
 
 @pytest.mark.parametrize("begins", [27, 28, 29])
@@ -142,8 +142,8 @@ def test_a_store_that_begins_when_others_are_just_established_is_told_by_what_ca
     late = (pl.col("store_id") == "S0004") & (pl.col("hour_local").dt.date() < day(begins))
     records = replace(chain(1), demand=chain(1).demand.filter(~late))
     for step in (28, 29, 30):
-        known = records.demand.filter(pl.col("hour_local").dt.date() < day(step))
-        same(rows(replace(records, demand=known), [day(step)]), rows(records, [day(step)]))
+        past_demand = records.demand.filter(pl.col("hour_local").dt.date() < day(step))
+        same(rows(replace(records, demand=past_demand), [day(step)]), rows(records, [day(step)]))
 
 
 def test_many_origins_at_once_equal_each_alone() -> None:
@@ -158,9 +158,9 @@ def test_rows_do_not_depend_on_the_block(store: str) -> None:
     records, origins, last = chain(1), [day(OPENS + 9), day(OPENS - 3)], day(DAYS + 14)
     block = records.block([store])
     past = matrix.past(block, VIEW, last, records.stores)
-    known = similar_stores.with_like(past, block, records, VIEW.target, VIEW.weather, last)
-    told = matrix.build(block, VIEW, origins, known)
-    same(told, matrix.build(records, VIEW, origins).filter(pl.col("store_id") == store))
+    past_with_like = similar_stores.with_like(past, block, records, VIEW.target, VIEW.weather, last)
+    block_rows = matrix.build(block, VIEW, origins, past_with_like)
+    same(block_rows, matrix.build(records, VIEW, origins).filter(pl.col("store_id") == store))
 
 
 def test_rows_of_grown_stores_are_as_without_the_young() -> None:
@@ -170,18 +170,18 @@ def test_rows_of_grown_stores_are_as_without_the_young() -> None:
 
 
 def test_a_store_that_opens_within_the_horizon_has_rows_from_that_day_on() -> None:
-    told = rows(chain(1), [day(OPENS - 5)])
+    matrix_rows = rows(chain(1), [day(OPENS - 5)])
     for store in (YOUNG, NEW):
-        found = told.filter(pl.col("store_id") == store)
-        assert set(found["lead_days"]) == set(range(5, 14))
-        assert found["smooth"].is_not_null().all()
-        assert found["history_open_days"].unique().to_list() == [0]
+        store_rows = matrix_rows.filter(pl.col("store_id") == store)
+        assert set(store_rows["lead_days"]) == set(range(5, 14))
+        assert store_rows["smooth"].is_not_null().all()
+        assert store_rows["history_open_days"].unique().to_list() == [0]
 
 
 def test_hours_are_declared_or_those_of_the_like() -> None:
     records, origin = chain(1), day(OPENS + 3)
-    told = rows(records, [origin]).group_by("store_id").agg(pl.col("hour").unique().sort())
-    hours = dict(told.iter_rows())
+    store_hours = rows(records, [origin]).group_by("store_id").agg(pl.col("hour").unique().sort())
+    hours = dict(store_hours.iter_rows())
     declared = records.hours.filter(pl.col("store_id") == YOUNG).row(0, named=True)
     opens, closes = (int(declared[name][:2]) for name in ("opens", "closes"))
     assert set(hours[YOUNG]) >= set(range(opens, max(closes, opens + 1)))
@@ -193,29 +193,29 @@ def test_hours_are_declared_or_those_of_the_like() -> None:
 def test_a_store_that_records_another_target_alone_does_not_borrow() -> None:
     records = chain(1)
     sales = records.demand.filter(pl.col("store_id") == YOUNG).with_columns(orders=pl.lit(None, dtype=pl.Float64))
-    others = records.demand.filter(pl.col("store_id") != YOUNG)
-    told = rows(replace(records, demand=pl.concat([others, sales])), [day(OPENS + 9)])
-    assert YOUNG not in set(told["store_id"])
-    assert NEW in set(told["store_id"])
+    other_demand = records.demand.filter(pl.col("store_id") != YOUNG)
+    matrix_rows = rows(replace(records, demand=pl.concat([other_demand, sales])), [day(OPENS + 9)])
+    assert YOUNG not in set(matrix_rows["store_id"])
+    assert NEW in set(matrix_rows["store_id"])
 
 
 def test_shares_are_own_over_lent_and_move_to_the_stores_own_as_days_come() -> None:
     records = chain(1)
     past = matrix.past(records, VIEW, day(DAYS))
-    known = similar_stores.with_like(past, records, records, VIEW.target, VIEW.weather, day(DAYS))
-    assert known.like is not None
-    lent, place = known.like.sold.copy(), known.like.grid.store_ids.to_list().index(YOUNG)
+    past_with_like = similar_stores.with_like(past, records, records, VIEW.target, VIEW.weather, day(DAYS))
+    assert past_with_like.like is not None
+    lent, place = past_with_like.like.sold.copy(), past_with_like.like.grid.store_ids.to_list().index(YOUNG)
     days = lent.reshape(2, -1, 24)[place]
-    first = (day(OPENS) - known.like.grid.first).days
-    mine = known.sold.reshape(6, -1, 24)[2]
-    begin = (day(OPENS) - known.grid.first).days
-    shares = young_stores.Shares.of(known)
-    own, theirs, counts = 0.0, 0.0, 0
+    first = (day(OPENS) - past_with_like.like.grid.first).days
+    own_days = past_with_like.sold.reshape(6, -1, 24)[2]
+    begin = (day(OPENS) - past_with_like.grid.first).days
+    shares = young_stores.Shares.of(past_with_like)
+    own_sum, theirs, counts = 0.0, 0.0, 0
     for step in range(12):
-        own, theirs, counts = own + mine[begin + step].sum(), theirs + days[first + step].sum(), counts + 1
-        found = shares.level.filter(pl.col("store_id") == YOUNG, pl.col("date") == day(OPENS + step))["level"]
-        assert found.to_list() == [pytest.approx((own / theirs * counts + 1) / (counts + 1), rel=1e-6)]
-    noon = mine[begin : begin + 12, 12].sum() / (days[first : first + 12, 12].sum() * own / theirs)
+        own_sum, theirs, counts = own_sum + own_days[begin + step].sum(), theirs + days[first + step].sum(), counts + 1
+        level_shares = shares.level.filter(pl.col("store_id") == YOUNG, pl.col("date") == day(OPENS + step))["level"]
+        assert level_shares.to_list() == [pytest.approx((own_sum / theirs * counts + 1) / (counts + 1), rel=1e-6)]
+    noon = own_days[begin : begin + 12, 12].sum() / (days[first : first + 12, 12].sum() * own_sum / theirs)
     at = (pl.col("store_id") == YOUNG) & (pl.col("date") == day(OPENS + 11))
     assert shares.hour.filter(at, pl.col("hour") == 12)["hour_share"].to_list() == [
         pytest.approx((noon * 12 + 3) / (12 + 3), rel=1e-6)

@@ -24,14 +24,14 @@ EVERY = settings(max_examples=25)
 
 def demand(days: list[list[int]], store: str = "A") -> pl.DataFrame:
     """Store-hours of consecutive days from FIRST; a 0 is a row that is not there."""
-    found = [
+    rows = [
         (store, datetime.combine(FIRST + timedelta(days=step), time(hour)), float(value))
         for step, values in enumerate(days)
         for hour, value in zip(HOURS, values, strict=True)
         if value
     ]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "orders": pl.Float64}
-    return pl.DataFrame(found, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def stores(*names: str) -> pl.DataFrame:
@@ -51,8 +51,8 @@ def past(
         for day in (FIRST + timedelta(days=step) for step in sorted(busy))
     ]  # fmt: skip
     schema = EVENTS.schema
-    told = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
-    records = Records.of({"stores": stores(*names), "demand": rows, "events": told})
+    event_table = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
+    records = Records.of({"stores": stores(*names), "demand": rows, "events": event_table})
     return matrix.past(records, matrix.View("orders"), FIRST + timedelta(days=last))
 
 
@@ -60,9 +60,9 @@ def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
     return past(demand(days), busy).totals
 
 
-def state(known: demand_history.Past) -> pl.DataFrame:
+def state(history: demand_history.Past) -> pl.DataFrame:
     """All hourly states, one row per open day and hour ever traded."""
-    return known.hour_states(known.weekdays.join(known.hours, on="store_id")).sort("store_id", "date", "hour")
+    return history.hour_states(history.weekdays.join(history.hours, on="store_id")).sort("store_id", "date", "hour")
 
 
 def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
@@ -75,10 +75,10 @@ def known_values(days: list[list[int]], step: int, hour: int) -> list[float]:
 @given(histories)
 def test_incumbent_is_the_mean_of_the_last_four_known_same_weekday_values(days: list[list[int]]) -> None:
     ever = {hour for slot, hour in enumerate(HOURS) if any(values[slot] for values in days)}
-    found = {(row["date"], row["hour"]): row for row in state(past(demand(days))).iter_rows(named=True)}
+    states = {(row["date"], row["hour"]): row for row in state(past(demand(days))).iter_rows(named=True)}
     opened = [step for step, values in enumerate(days) if sum(values)]
-    assert set(found) == {(FIRST + timedelta(days=step), hour) for step in opened for hour in ever}
-    for (day, hour), row in found.items():
+    assert set(states) == {(FIRST + timedelta(days=step), hour) for step in opened for hour in ever}
+    for (day, hour), row in states.items():
         values = known_values(days, (day - FIRST).days, hour)
         assert row["base"] == pytest.approx(mean(values[:4]))
         assert row["last"] == values[0]
@@ -110,12 +110,12 @@ def test_a_busy_day_moves_no_level() -> None:
 @EVERY
 @given(histories)
 def test_day_totals_and_levels(days: list[list[int]]) -> None:
-    found = totals(days)
+    day_totals = totals(days)
     opened = [step for step, values in enumerate(days) if sum(values)]
-    assert found["date"].to_list() == [FIRST + timedelta(days=step) for step in opened]
-    assert found["total"].to_list() == [float(sum(days[step])) for step in opened]
-    assert found["open_days_known"].to_list() == list(range(1, len(opened) + 1))
-    for row, upto in zip(found.iter_rows(named=True), range(1, len(opened) + 1), strict=True):
+    assert day_totals["date"].to_list() == [FIRST + timedelta(days=step) for step in opened]
+    assert day_totals["total"].to_list() == [float(sum(days[step])) for step in opened]
+    assert day_totals["open_days_known"].to_list() == list(range(1, len(opened) + 1))
+    for row, upto in zip(day_totals.iter_rows(named=True), range(1, len(opened) + 1), strict=True):
         last = opened[max(0, upto - 28) : upto]
         traded = sum(1 for step in last for value in days[step] if value)
         assert row["hourly_scale"] == pytest.approx(sum(sum(days[step]) for step in last) / traded)
@@ -134,41 +134,41 @@ def test_a_day_on_which_nothing_was_sold_is_closed() -> None:
 
 
 def test_an_absent_hour_of_an_open_day_is_zero_and_an_hour_never_traded_is_not_there() -> None:
-    found = state(past(demand([[5, 0, 0], [0, 3, 0]])))
-    assert found.select("hour", "last").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
+    states = state(past(demand([[5, 0, 0], [0, 3, 0]])))
+    assert states.select("hour", "last").rows() == [(8, 5.0), (9, 0.0), (8, 0.0), (9, 3.0)]
 
 
 def test_stores_do_not_mix() -> None:
     one, two = demand([[1, 2, 3]] * 30, "A"), demand([[7, 0, 9]] * 10, "B")
     both = past(pl.concat([two, one]), names=("A", "B"))
     for store, alone in (("A", one), ("B", two)):
-        own = state(past(alone, names=(store,)))
+        separate = state(past(alone, names=(store,)))
         mixed = state(both).filter(pl.col("store_id") == store)
         numbers = ["store", "day", "row", "plain_row", "plain_row_before"]
-        assert mixed.drop(numbers).equals(own.drop(numbers))
+        assert mixed.drop(numbers).equals(separate.drop(numbers))
 
 
 def test_mean_totals_are_of_the_open_days_around() -> None:
     days = [[k % 5 + 1, 0, k % 3] if k != 12 else [0, 0, 0] for k in range(60)]
-    asked = pl.DataFrame({"store_id": "A", "on": [FIRST + timedelta(days=k) for k in (-1, 0, 2, 10, 40, 150)]})
-    known = past(demand(days))
+    requests = pl.DataFrame({"store_id": "A", "on": [FIRST + timedelta(days=k) for k in (-1, 0, 2, 10, 40, 150)]})
+    history = past(demand(days))
     sums = [float(sum(values)) for values in days]
     weeks = [None, mean(sums[:4]), mean(sums[:6]), mean(sums[7:12] + sums[13:14]), mean(sums[37:44]), None]
-    assert known.mean_total(asked, "on", 3, 3, 4).to_list() == [pytest.approx(week) for week in weeks]
+    assert history.mean_total(requests, "on", 3, 3, 4).to_list() == [pytest.approx(week) for week in weeks]
     months = [None, None, None, None, mean(sums[13:41]), None]
-    assert known.mean_total(asked, "on", 27, 0, 14).to_list() == [pytest.approx(month) for month in months]
+    assert history.mean_total(requests, "on", 27, 0, 14).to_list() == [pytest.approx(month) for month in months]
 
 
 @EVERY
 @given(histories, st.sets(st.integers(0, 79)))
 def test_hour_levels_are_what_came_on_plain_days_over_what_was_usual(days: list[list[int]], busy: set[int]) -> None:
-    known = past(demand(days), busy)
-    if known.totals.is_empty():
+    history = past(demand(days), busy)
+    if history.totals.is_empty():
         return
-    found = known.hour_levels(known.totals.join(known.hours, on="store_id"))
+    hour_levels = history.hour_levels(history.totals.join(history.hours, on="store_id"))
     plain = [values if step not in busy else [0, 0, 0] for step, values in enumerate(days)]
     opened = [step for step, values in enumerate(days) if sum(values)]
-    for row in found.iter_rows(named=True):
+    for row in hour_levels.iter_rows(named=True):
         lately = [step for step in opened if step <= (row["date"] - FIRST).days][-28:]
         slot, hour = HOURS.index(row["hour"]), row["hour"]
         assert row["hour_mean_28"] == pytest.approx(mean(days[step][slot] for step in lately))
@@ -179,8 +179,8 @@ def test_hour_levels_are_what_came_on_plain_days_over_what_was_usual(days: list[
         assert row["hour_level_28"] == (None if level is None else pytest.approx(level, abs=1e-5))
 
 
-def holidays(*found: tuple[str, date]) -> pl.DataFrame:
-    rows = [("A", on, name) for name, on in found]
+def holidays(*holiday_dates: tuple[str, date]) -> pl.DataFrame:
+    rows = [("A", on, name) for name, on in holiday_dates]
     return pl.DataFrame(rows, schema={"store_id": pl.String, "date": pl.Date, "holiday": pl.String}, orient="row")
 
 

@@ -32,24 +32,24 @@ def last_days(
     ids = demand["store_id"].unique().sort()
     table = pl.DataFrame({"store_id": ids, "day_starts": [(starts or {}).get(name) for name in ids]})
     table = table.cast({"day_starts": pl.Int8})
-    found = LastDays.from_demand(demand, table)
-    kept = demand.filter(found.counts(table)).group_by("store_id").agg(pl.col("hour_local").max())
-    return found, set(kept.rows())
+    ends = LastDays.from_demand(demand, table)
+    last_hours = demand.filter(ends.counts(table)).group_by("store_id").agg(pl.col("hour_local").max())
+    return ends, set(last_hours.rows())
 
 
 def test_whole_days_of_stores_that_end_together_all_count() -> None:
-    found, kept = last_days(rows("A"), rows("B"))
-    assert (found.chain_on, found.stores["last_on"].max(), found.notices()) == (LAST, LAST, [])
-    assert kept == {(name, datetime(LAST.year, LAST.month, LAST.day, 20)) for name in "AB"}
+    ends, last_hours = last_days(rows("A"), rows("B"))
+    assert (ends.chain_on, ends.stores["last_on"].max(), ends.notices()) == (LAST, LAST, [])
+    assert last_hours == {(name, datetime(LAST.year, LAST.month, LAST.day, 20)) for name in "AB"}
 
 
 @pytest.mark.parametrize("noon", [9, 12, 17])
 def test_a_day_that_was_cut_short_does_not_count_and_is_named(noon: int) -> None:
-    found, kept = last_days(rows("A"), rows("B", last_hour=noon))
-    assert found.chain_on == LAST
+    ends, last_hours = last_days(rows("A"), rows("B", last_hour=noon))
+    assert ends.chain_on == LAST
     before = LAST - timedelta(days=1)
-    assert dict(kept) == {"A": datetime(LAST.year, LAST.month, LAST.day, 20), "B": datetime(before.year, before.month, before.day, 20)}  # fmt: skip
-    (line,) = found.notices()
+    assert dict(last_hours) == {"A": datetime(LAST.year, LAST.month, LAST.day, 20), "B": datetime(before.year, before.month, before.day, 20)}  # fmt: skip
+    (line,) = ends.notices()
     assert line.startswith("store B: ")
     assert str(LAST) in line
 
@@ -60,8 +60,8 @@ def test_an_hour_less_than_usual_is_a_whole_day() -> None:
 
 def test_a_day_that_was_cut_short_is_whole_once_a_later_one_is_there() -> None:
     day = LAST - timedelta(days=1)
-    gone = [row for row in rows("A") if not (row[1].date() == day and row[1].hour > 12)]  # type: ignore[attr-defined]
-    assert last_days(gone)[0].notices() == []
+    short = [row for row in rows("A") if not (row[1].date() == day and row[1].hour > 12)]  # type: ignore[attr-defined]
+    assert last_days(short)[0].notices() == []
 
 
 def test_a_store_without_days_to_compare_with_is_believed() -> None:
@@ -72,20 +72,20 @@ def test_a_store_without_days_to_compare_with_is_believed() -> None:
 @given(st.integers(4, 20_000), st.integers(1, 3))
 def test_a_row_dated_ahead_moves_no_end_and_is_named(days: int, honest: int) -> None:
     ahead = datetime(LAST.year, LAST.month, LAST.day, 12) + timedelta(days=days)
-    others = [rows(f"A{k}") for k in range(honest)]
-    found, kept = last_days(*others, [*rows("B"), ("B", ahead, 3.0, 20.0)])
-    assert found.chain_on == LAST
-    assert max(at for _, at in kept) < datetime(LAST.year, LAST.month, LAST.day, 21)  # type: ignore[type-var]
-    (line,) = found.notices()
+    honest_rows = [rows(f"A{k}") for k in range(honest)]
+    ends, last_hours = last_days(*honest_rows, [*rows("B"), ("B", ahead, 3.0, 20.0)])
+    assert ends.chain_on == LAST
+    assert max(at for _, at in last_hours) < datetime(LAST.year, LAST.month, LAST.day, 21)  # type: ignore[type-var]
+    (line,) = ends.notices()
     assert line.startswith("store B: ")
     assert str(ahead.date()) in line
     assert str(LAST) in line
 
 
 def test_a_late_store_moves_no_end_either() -> None:
-    found, _ = last_days(rows("A"), rows("B", last=LAST - timedelta(days=5)))
-    assert (found.chain_on, found.notices()) == (LAST, [])
-    assert dict(found.stores.select("store_id", "last_on").iter_rows()) == {"A": LAST, "B": LAST - timedelta(days=5)}
+    ends, _ = last_days(rows("A"), rows("B", last=LAST - timedelta(days=5)))
+    assert (ends.chain_on, ends.notices()) == (LAST, [])
+    assert dict(ends.stores.select("store_id", "last_on").iter_rows()) == {"A": LAST, "B": LAST - timedelta(days=5)}
 
 
 def test_a_chain_that_closed_for_a_week_comes_back() -> None:
@@ -96,12 +96,12 @@ def test_a_chain_that_closed_for_a_week_comes_back() -> None:
 
 def test_hours_after_midnight_are_the_end_of_their_business_day() -> None:
     night = range(11, 26)
-    found, _ = last_days(rows("A", hours=night, last_hour=25), rows("B"), starts={"A": 2})
-    assert (found.chain_on, found.notices()) == (LAST, [])
+    ends, _ = last_days(rows("A", hours=night, last_hour=25), rows("B"), starts={"A": 2})
+    assert (ends.chain_on, ends.notices()) == (LAST, [])
     cut, _ = last_days(rows("A", hours=night, last_hour=20), rows("B"), starts={"A": 2})
     assert cut.stores.filter(pl.col("store_id") == "A")["cut_on"].to_list() == [LAST]
 
 
 def test_without_demand_there_is_no_end() -> None:
-    found, kept = last_days([])
-    assert (found.chain_on, found.stores["last_on"].max(), found.notices(), kept) == (None, None, [], set())
+    ends, last_hours = last_days([])
+    assert (ends.chain_on, ends.stores["last_on"].max(), ends.notices(), last_hours) == (None, None, [], set())

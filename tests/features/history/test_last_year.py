@@ -79,7 +79,7 @@ def year_before(day: date) -> date:
 @pytest.mark.parametrize("origin", [date(2025, 1, 27), date(2025, 2, 16), LAST])
 def test_last_years_features_are_those_of_loops(records: Records, origin: date) -> None:
     rows = build(records, [origin])
-    seen = dict.fromkeys(("history_last_year", "history_last_year_day", "history_last_year_date"), 0)
+    counts = dict.fromkeys(("history_last_year", "history_last_year_day", "history_last_year_date"), 0)
     for row in rows.unique(["store_id", "date"]).iter_rows(named=True):
         store, day, weeks = row["store_id"], row["date"], row["lead_days"] // 7 + 1
         same, before = day - timedelta(days=364), day - timedelta(days=364 + 7 * weeks)
@@ -92,8 +92,8 @@ def test_last_years_features_are_those_of_loops(records: Records, origin: date) 
         }
         for name, value in expected.items():
             assert row[name] == (None if value is None else pytest.approx(value, rel=1e-6)), (name, store, day)
-            seen[name] += value is not None
-    assert min(seen.values()) > 10
+            counts[name] += value is not None
+    assert min(counts.values()) > 10
     assert rows["history_last_year"].null_count() > 0
 
 
@@ -116,17 +116,17 @@ def busiest(days: Sequence[Sequence[int]], origin: int) -> int | None:
 def test_the_busiest_hour_is_of_the_days_before_the_origin_alone() -> None:
     days = sold(5, 0.1)
     days[4], days[60], days[100], days[-1] = [90, 9, 9], [70, 9, 9], [9, 80, 9], [9, 9, 99]
-    known = past(demand(days), last=DAYS)
+    history = past(demand(days), last=DAYS)
     for origin in (1, 5, 60, 61, 100, 101, 403, 404, 405, 406, DAYS - 1, DAYS, DAYS + 20):
-        rows = known.busiest(FIRST + timedelta(days=origin))
+        rows = history.busiest(FIRST + timedelta(days=origin))
         expected = busiest(days, origin)
         assert rows.rows() == ([] if expected is None else [("A", float(expected))]), origin
 
 
 def test_a_store_that_was_closed_for_a_year_is_as_busy_as_it_ever_was() -> None:
     days = [[5, 20, 6], [7, 8, 9], *[[0, 0, 0]] * 405, [3, 4, 5]]
-    known = past(demand(days), last=DAYS)
-    assert known.busiest(FIRST + timedelta(days=406)).rows() == [("A", 20.0)]
-    assert known.busiest(FIRST + timedelta(days=401)).rows() == [("A", 9.0)]
-    assert known.busiest(FIRST + timedelta(days=408)).rows() == [("A", 5.0)]
-    assert known.busiest(FIRST).is_empty()
+    history = past(demand(days), last=DAYS)
+    assert history.busiest(FIRST + timedelta(days=406)).rows() == [("A", 20.0)]
+    assert history.busiest(FIRST + timedelta(days=401)).rows() == [("A", 9.0)]
+    assert history.busiest(FIRST + timedelta(days=408)).rows() == [("A", 5.0)]
+    assert history.busiest(FIRST).is_empty()

@@ -21,19 +21,19 @@ def tamed(*stores: list[list[float]]) -> list[list[list[float]]]:
     sold = np.zeros((len(stores), len(stores[0]), 24))
     sold[:, :, 8:10] = stores
     grid = Grid(pl.Series([str(k) for k in range(len(stores))]), date(2024, 1, 1), len(stores[0]))
-    found = outliers.tamed(grid, sold.ravel()).reshape(sold.shape)
-    assert found.sum() == pytest.approx(found[:, :, 8:10].sum())
-    return found[:, :, 8:10].tolist()
+    result = outliers.tamed(grid, sold.ravel()).reshape(sold.shape)
+    assert result.sum() == pytest.approx(result[:, :, 8:10].sum())
+    return result[:, :, 8:10].tolist()
 
 
 def by_loop(store: list[list[float]]) -> list[list[float]]:
-    found, peaks = [], []
+    tamed_days, peaks = [], []
     for hours in store:
         usual = median(peaks[-28:]) if len(peaks) >= 3 else float("inf")
-        found.append([usual if value > 20 * usual else value for value in hours])
+        tamed_days.append([usual if value > 20 * usual else value for value in hours])
         if max(hours) > 0:
             peaks.append(max(hours))
-    return found
+    return tamed_days
 
 
 @given(days)
@@ -49,5 +49,5 @@ def test_an_hour_that_is_a_thousand_times_too_large_is_one() -> None:
 
 def test_a_level_that_stays_is_believed_after_two_weeks() -> None:
     store = [[10.0, 12.0]] * 28 + [[400.0, 400.0]] * 20
-    told = [hours[0] for hours in tamed(store)[0][28:]]
-    assert told == [12.0] * 14 + [400.0] * 6
+    tamed_values = [hours[0] for hours in tamed(store)[0][28:]]
+    assert tamed_values == [12.0] * 14 + [400.0] * 6

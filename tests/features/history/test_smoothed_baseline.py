@@ -18,14 +18,14 @@ def rows() -> pl.DataFrame:
         **{name: chance.uniform(1, 9, days * hours) for name in ("plain_base", "plain_12", "plain_26")},
         **{name: np.repeat(chance.uniform(0.3, 2.5, days), hours) for name in (*LEVELS, "holiday_effect")},
     })  # fmt: skip
-    known = pl.col("day") % 3 > 0
-    return frame.with_columns(pl.when(known).then(pl.col(name)).alias(name) for name in (*LEVELS, "holiday_effect"))
+    is_known = pl.col("day") % 3 > 0
+    return frame.with_columns(pl.when(is_known).then(pl.col(name)).alias(name) for name in (*LEVELS, "holiday_effect"))
 
 
 def test_moves_lead_from_a_plain_day_to_smooth() -> None:
-    told = smoothed(rows(), "day")
+    smoothed_rows = smoothed(rows(), "day")
     plain = smoothed(rows().with_columns(pl.lit(1.0).alias(name) for name in (*LEVELS, "holiday_effect")), "day")
-    features = told.rename({name: f"history_{name}" for name in (*LEVELS, "holiday_effect")})
+    features = smoothed_rows.rename({name: f"history_{name}" for name in (*LEVELS, "holiday_effect")})
     moved = features.select(value.alias(name) for name, value in moves().items()).sum_horizontal()
     assert moved.abs().max() > 0.5
-    assert_series_equal(plain["smooth"] * moved.exp(), told["smooth"], check_names=False, rel_tol=1e-12)
+    assert_series_equal(plain["smooth"] * moved.exp(), smoothed_rows["smooth"], check_names=False, rel_tol=1e-12)

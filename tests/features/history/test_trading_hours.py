@@ -39,7 +39,7 @@ def minutes(clock: str) -> int:
 @given(st.dictionaries(st.integers(1, 7), st.tuples(clocks, clocks), max_size=7))
 def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[int, tuple[str, str]]) -> None:
     hours = declared(*[("A", weekday, opens, closes) for weekday, (opens, closes) in spans.items()])
-    found = trading_hours.declared_trade(hours, week(), AT_MIDNIGHT)
+    trade = trading_hours.declared_trade(hours, week(), AT_MIDNIGHT)
     expected: set[tuple[date, int]] = set()
     for step in range(-1, 7):
         business = MONDAY + timedelta(days=step)
@@ -49,15 +49,15 @@ def test_declared_hours_cover_every_clock_hour_with_an_open_minute(spans: dict[i
         for minute in range(opens, closes + 1440 if closes <= opens else closes):
             expected.add((business + timedelta(days=minute // 1440), minute % 1440 // 60))
     inside = {(day, hour) for day, hour in expected if MONDAY <= day < MONDAY + timedelta(days=7)}
-    assert set(found.select("date", "hour").iter_rows()) == inside
-    assert found.height == len(inside)
+    assert set(trade.select("date", "hour").iter_rows()) == inside
+    assert trade.height == len(inside)
 
 
 def test_trade_after_midnight_belongs_to_the_day_it_opened() -> None:
     friday = MONDAY + timedelta(days=4)
-    found = trading_hours.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(2))
-    assert set(found["date"]) == {friday}
-    assert sorted(found["hour"]) == [0, 1, 18, 19, 20, 21, 22, 23]
+    trade = trading_hours.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(2))
+    assert set(trade["date"]) == {friday}
+    assert sorted(trade["hour"]) == [0, 1, 18, 19, 20, 21, 22, 23]
     late = trading_hours.declared_trade(declared(("A", 5, "18:00", "02:00")), week(), starting_at(1))
     assert late.filter(pl.col("date") > friday)["hour"].to_list() == [1]
 
@@ -68,11 +68,11 @@ def test_hours_are_declared_on_the_dates_of_their_validity_alone() -> None:
         ("A", 1, "08:00", "20:00", tuesday, thursday), ("A", 2, "09:00", "20:00", tuesday, None),
         ("B", 1, "08:00", "20:00", None, MONDAY), ("C", 1, "08:00", "20:00", sunday, None),
     )  # fmt: skip
-    found = trading_hours.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
+    open_days = trading_hours.declared_days(hours, pl.concat([week("A"), week("B"), week("C", 6), week("D")]))
     steps = {"A": range(1, 7), "B": range(1)}
     expected = {(store, MONDAY + timedelta(days=step)) for store, days in steps.items() for step in days}
-    assert set(found.iter_rows()) == expected
-    assert found.height == len(expected)
+    assert set(open_days.iter_rows()) == expected
+    assert open_days.height == len(expected)
 
 
 def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
@@ -86,9 +86,9 @@ def test_a_closure_counts_at_the_origins_that_know_of_it() -> None:
     ):
         origin = known_on + timedelta(days=days)
         rows = trade.with_columns(origin_date=pl.lit(origin), date=pl.lit(MONDAY))
-        found = trading_hours.without_known_closures(rows, dated, AT_MIDNIGHT)
-        assert found.columns == rows.columns
-        assert sorted(found.select("store_id", "hour").iter_rows()) == expected
+        open_rows = trading_hours.without_known_closures(rows, dated, AT_MIDNIGHT)
+        assert open_rows.columns == rows.columns
+        assert sorted(open_rows.select("store_id", "hour").iter_rows()) == expected
         assert trading_hours.known_closures(dated, origin).height == (2 if days == 1 else 0)
 
 
@@ -100,8 +100,8 @@ def test_a_closure_told_twice_is_known_from_the_earlier_day() -> None:
 
 
 def test_a_night_that_began_before_the_dates_reaches_into_them() -> None:
-    found = trading_hours.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), AT_MIDNIGHT)
-    assert sorted(found.select("date", "hour").iter_rows()) == [(MONDAY, hour) for hour in (0, 1, 2)]
+    trade = trading_hours.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), AT_MIDNIGHT)
+    assert sorted(trade.select("date", "hour").iter_rows()) == [(MONDAY, hour) for hour in (0, 1, 2)]
     assert trading_hours.declared_trade(declared(("A", 7, "20:00", "03:00")), week(days=1), starting_at(3)).is_empty()
 
 
@@ -116,8 +116,8 @@ def starts(means: dict[int, float], hours: pl.DataFrame | None = None, days: int
     rows = [("A", datetime(2024, 3, 1 + day, hour), mean) for day in range(days) for hour, mean in means.items()]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64}
     demand = pl.DataFrame(rows, schema, orient="row")
-    found = trading_hours.learned_day_starts(declared() if hours is None else hours, demand)
-    return found["day_starts"].item() if found.height else None
+    day_starts = trading_hours.learned_day_starts(declared() if hours is None else hours, demand)
+    return day_starts["day_starts"].item() if day_starts.height else None
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_a_closure_without_hours_is_of_the_whole_day() -> None:
     [(10, 12, [10, 11, 12]), (22, None, [22, 23]), (None, 1, [0, 1]), (23, 1, [0, 1, 23]), (7, 7, [7])],
 )
 def test_a_closure_with_hours_is_of_those_only(first: int | None, last: int | None, hours: list[int]) -> None:
-    found = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), AT_MIDNIGHT)
-    assert sorted(found["hour"]) == hours
-    assert set(found["date"]) == {MONDAY}
+    closed_hours = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), AT_MIDNIGHT)
+    assert sorted(closed_hours["hour"]) == hours
+    assert set(closed_hours["date"]) == {MONDAY}
     assert trading_hours.closed_days(closures(("A", MONDAY, first, last))).is_empty()
 
 
@@ -188,5 +188,5 @@ def test_a_closure_with_hours_is_of_those_only(first: int | None, last: int | No
     [(22, None, [0, 1, 22, 23]), (None, 3, [2, 3]), (23, 0, [0, 23]), (1, None, [1]), (10, 11, [10, 11])],
 )
 def test_a_closure_ends_and_begins_with_the_business_day(first: int | None, last: int | None, hours: list[int]) -> None:
-    found = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), starting_at(2))
-    assert sorted(found["hour"]) == hours
+    closed_hours = trading_hours.closed_hours(closures(("A", MONDAY, first, last)), starting_at(2))
+    assert sorted(closed_hours["hour"]) == hours

@@ -119,8 +119,8 @@ def test_any_split_of_an_export_into_files_gives_its_demand(files: list[list[Lin
     lines = kept(shuffled)
     assert repeated_lines(lines).is_empty() != same_position(files)
     read = read_lines(frame([line for part in shuffled for line in part]), MAPPING, ZONES)
-    whole = lines_to_demand(frame([line for part in files for line in part]), MAPPING, ZONES)
-    assert_frame_equal(count_lines(read, priced=True).demand, whole.demand)
+    expected = lines_to_demand(frame([line for part in files for line in part]), MAPPING, ZONES)
+    assert_frame_equal(count_lines(read, priced=True).demand, expected.demand)
 
 
 @given(splits(), st.data())
@@ -129,8 +129,8 @@ def test_a_file_under_another_name_is_repeated_whole(files: list[list[Line]], da
     place = data.draw(st.integers(0, len(files)))
     with_copy = [*files[:place], files[copy], *files[place:]]
     copies = [n for n, lines in enumerate(with_copy) if lines is files[copy]]
-    found = repeated_lines(kept(with_copy))
-    assert {n: rows for n, rows in found["file"].value_counts().rows() if n in copies} == dict.fromkeys(
+    repeats = repeated_lines(kept(with_copy))
+    assert {n: rows for n, rows in repeats["file"].value_counts().rows() if n in copies} == dict.fromkeys(
         copies, len(files[copy])
     )
 
@@ -141,8 +141,8 @@ def test_exports_that_overlap_hold_repeated_lines(files: list[list[Line]], data:
     before = [line for lines in files[:later] for line in lines]
     starts = [n for n in range(len(before)) if not tickets_of(before[n : n + 1]) & tickets_of(before[:n])]
     overlap = before[data.draw(st.sampled_from(starts)) :]
-    found = repeated_lines(kept([*files[:later], [*overlap, *files[later]], *files[later + 1 :]]))
-    assert later in found["file"]
+    repeats = repeated_lines(kept([*files[:later], [*overlap, *files[later]], *files[later + 1 :]]))
+    assert later in repeats["file"]
 
 
 @given(splits(fewest=2), st.data())
@@ -158,5 +158,5 @@ def test_lines_of_a_ticket_that_another_file_holds_too_are_repeated(
     begins_ticket = not tickets_of(lines[:1]) & tickets_of(files[source][:start])
     assume(begins_ticket or 0 < place < len(beside))
     with_lines = [*beside[:place], *lines, *beside[place:]]
-    found = repeated_lines(kept([with_lines if n == target else part for n, part in enumerate(files)]))
-    assert {source, target} <= set(found["file"])
+    repeats = repeated_lines(kept([with_lines if n == target else part for n, part in enumerate(files)]))
+    assert {source, target} <= set(repeats["file"])

@@ -56,13 +56,13 @@ def test_a_change_of_one_source_gives_what_all_lines_give(first: list[tuple], se
             part.filter(pl.col("date").is_in(sorted(window))).with_columns(changed=is_changed)
             for part in (before, after)
         ]
-        found = recount(*parts, window)
-        if not found.reach:
+        result = recount(*parts, window)
+        if not result.reach:
             break
-        assert not found.reach & window
-        window |= found.reach
-    kept = demand(before).join(pl.concat([found.demand.select(HOUR), found.emptied]), on=HOUR, how="anti")
-    updated = pl.concat([kept, found.demand.select(*HOUR, "orders", "sales")]).sort(HOUR)
+        assert not result.reach & window
+        window |= result.reach
+    unchanged = demand(before).join(pl.concat([result.demand.select(HOUR), result.emptied]), on=HOUR, how="anti")
+    updated = pl.concat([unchanged, result.demand.select(*HOUR, "orders", "sales")]).sort(HOUR)
     assert_frame_equal(updated, demand(after).sort(HOUR))
 
 
@@ -71,18 +71,18 @@ def test_an_ordinary_day_needs_only_the_dates_beside_it() -> None:
     after = pl.concat([before, lines([("b", "3", START + timedelta(hours=32), None, 2)])])
     window = frozenset(date(2024, 5, day) for day in (5, 6, 7))
     parts = [frame.with_columns(changed=pl.col("source") == "b") for frame in (before, after)]
-    found = recount(*parts, window)
-    assert (found.demand.height, found.demand["orders"].to_list(), found.reach) == (1, [1.0], frozenset())
+    result = recount(*parts, window)
+    assert (result.demand.height, result.demand["orders"].to_list(), result.reach) == (1, [1.0], frozenset())
 
 
 def test_equal_lines_count_as_often_as_in_the_source_with_most_of_them() -> None:
     roll = ("1", START, "roll", 2)
     stored = lines([("a", *roll), ("a", *roll), ("b", *roll), ("c", *roll), ("c", *roll), ("c", *roll)])
     assert taken_once(stored).height == 3
-    found = recount(
+    result = recount(
         stored.with_columns(changed=False),
         stored.with_columns(changed=pl.col("source") == "b"),
         frozenset([START.date()]),
     )
-    assert sorted(set(found.shared["source"])) == ["a", "b", "c"]
-    assert found.shared.drop("source").n_unique() == 1
+    assert sorted(set(result.shared["source"])) == ["a", "b", "c"]
+    assert result.shared.drop("source").n_unique() == 1

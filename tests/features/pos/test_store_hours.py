@@ -37,25 +37,25 @@ def count(*rows: tuple[str, str, str, str, str], **settings: Any) -> PosDemand:
     return lines_to_demand(lines, mapping(**settings), ZONES)
 
 
-def hours(found: PosDemand) -> list[tuple[str, int, float, float]]:
-    rows = found.demand.to_dicts()
+def hours(result: PosDemand) -> list[tuple[str, int, float, float]]:
+    rows = result.demand.to_dicts()
     return [(row["store_id"], row["hour_local"].hour, row["orders"], row["sales"]) for row in rows]
 
 
-def why(found: PosDemand) -> list[tuple[int, str, str | None, str]]:
-    return [(row, column, value, reason) for row, column, value, reason in found.refused.rows()]
+def why(result: PosDemand) -> list[tuple[int, str, str | None, str]]:
+    return [(row, column, value, reason) for row, column, value, reason in result.refused.rows()]
 
 
 def test_tickets_are_counted_and_money_is_summed() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 08:10:00", "1", "2", "1.10"),
         ("NY", "2024-01-05 08:10:00", "1", "1", "0.30"),
         ("NY", "2024-01-05 08:59:59", "2", "1", "4"),
         ("SJ", "2024-01-05 08:00:00", "1", "1", "7.5"),
     )
-    assert hours(found) == [("NY", 8, 2.0, 6.5), ("SJ", 8, 1.0, 7.5)]
-    assert found.demand["hour_utc"].dt.strftime("%H:%M").to_list() == ["13:00", "11:30"]
-    assert found.summary.as_dict() == {
+    assert hours(result) == [("NY", 8, 2.0, 6.5), ("SJ", 8, 1.0, 7.5)]
+    assert result.demand["hour_utc"].dt.strftime("%H:%M").to_list() == ["13:00", "11:30"]
+    assert result.summary.as_dict() == {
         "lines_read": 4, "lines_dropped": {}, "lines_refused": 0, "tickets": 3, "tickets_kept": 3,
         "sales_before_clipping": 14.0, "clipped_sales": 0.0, "clipped_hours": 0,
         "first_day": "2024-01-05", "last_day": "2024-01-05", "open_days": 2,
@@ -63,38 +63,38 @@ def test_tickets_are_counted_and_money_is_summed() -> None:
 
 
 def test_a_ticket_over_the_hour_is_one_order_and_its_money_stays_where_it_was_taken() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 09:01:00", "1", "1", "5"),
         ("NY", "2024-01-05 08:58:00", "1", "1", "3"),
     )
-    assert hours(found) == [("NY", 8, 1.0, 3.0), ("NY", 9, 0.0, 5.0)]
+    assert hours(result) == [("NY", 8, 1.0, 3.0), ("NY", 9, 0.0, 5.0)]
 
 
 def test_refunds_net_where_they_happen_and_never_below_nothing() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 08:10:00", "1", "3", "2"),
         ("NY", "2024-01-05 08:20:00", "2", "-1", "2"),
         ("NY", "2024-01-05 17:00:00", "1", "-3", "2"),
     )
-    assert hours(found) == [("NY", 8, 0.0, 4.0), ("NY", 17, 0.0, 0.0)], "what came back was no order"
-    summary = found.summary
+    assert hours(result) == [("NY", 8, 0.0, 4.0), ("NY", 17, 0.0, 0.0)], "what came back was no order"
+    summary = result.summary
     assert (summary.clipped_hours, summary.clipped_sales, summary.sales_before_clipping) == (1, 6.0, -2.0)
     assert (summary.tickets, summary.tickets_kept, summary.open_days) == (2, 0, 0)
 
 
 def test_numbers_that_start_anew_each_day_are_other_tickets_but_midnight_cuts_none() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 23:59:00", "1", "1", "2"),
         ("NY", "2024-01-06 00:01:00", "1", "1", "2"),
         ("NY", "2024-01-07 08:00:00", "1", "1", "2"),
     )
-    assert [orders for _, _, orders, _ in hours(found)] == [1.0, 0.0, 1.0]
-    summary = found.summary.as_dict()
+    assert [orders for _, _, orders, _ in hours(result)] == [1.0, 0.0, 1.0]
+    summary = result.summary.as_dict()
     assert (summary["first_day"], summary["last_day"], summary["open_days"]) == ("2024-01-05", "2024-01-07", 2)
 
 
 def test_numbers_that_start_anew_within_a_day_are_other_tickets_but_a_refund_is_not() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 07:00:00", "1", "1", "2"),
         ("NY", "2024-01-05 13:00:00", "1", "1", "2"),
         ("NY", "2024-01-05 19:30:00", "1", "0", "2"),
@@ -105,10 +105,10 @@ def test_numbers_that_start_anew_within_a_day_are_other_tickets_but_a_refund_is_
         ("NY", "2024-01-06 19:00:00", "3", "1", "4"),
         ("NY", "2024-01-07 07:00:00", "3", "-1", "4"),
     )
-    assert [(hour, orders) for _, hour, orders, _ in hours(found)] == [
+    assert [(hour, orders) for _, hour, orders, _ in hours(result)] == [
         (7, 1.0), (13, 0.0), (19, 1.0), (22, 0.0), (7, 1.0), (19, 1.0), (7, 0.0)
     ]  # fmt: skip
-    assert (found.summary.tickets, found.summary.tickets_kept) == (6, 4)
+    assert (result.summary.tickets, result.summary.tickets_kept) == (6, 4)
 
 
 TICKETS = st.lists(st.tuples(st.text("A |1", max_size=4), st.text("A |1", max_size=4)), min_size=1, max_size=8)
@@ -119,32 +119,32 @@ def test_several_columns_number_a_ticket_together(numbers: list[tuple[str, str]]
     rows = [(f"{till}x", f"{number}x", f"2024-01-05 08:{n:02}:00", "1") for n, (till, number) in enumerate(numbers)]
     lines = pl.DataFrame(rows, schema=["Till", "No", "At", "Net"], orient="row")
     columns = {"timestamp": "At", "ticket": ["Till", "No"], "line_total": "Net"}
-    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
-    assert found.demand["orders"].sum() == len({(till.strip(" "), no.strip(" ")) for till, no, *_ in rows})
+    result = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert result.demand["orders"].sum() == len({(till.strip(" "), no.strip(" ")) for till, no, *_ in rows})
 
 
 def test_a_ticket_without_one_of_its_numbers_is_refused() -> None:
     lines = pl.DataFrame({"At": ["2024-01-05 08:00:00"] * 2, "Till": ["A", ""], "No": ["", "2"]})
     columns = {"timestamp": "At", "ticket": ["Till", "No"]}
-    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
-    assert [(row, column, value) for row, column, value, _ in why(found)] == [(1, "No", None), (2, "Till", None)]
-    assert 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""]' in why(found)[0][3]
+    result = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert [(row, column, value) for row, column, value, _ in why(result)] == [(1, "No", None), (2, "Till", None)]
+    assert 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""]' in why(result)[0][3]
 
 
 @pytest.mark.parametrize("ids", [["1.3E+18"], ["1,3e+18"], [1300000015734303115.0]])
 def test_an_id_that_a_spreadsheet_cut_short_is_refused(ids: list[Any]) -> None:
     lines = pl.DataFrame({"At": ["2024-01-05 08:00:00"], "No": ids})
-    found = lines_to_demand(lines, mapping({"timestamp": "At", "ticket": "No"}, store_id="NY"), ZONES)
-    assert "a spreadsheet has cut short: export it anew, as text" in why(found)[0][3]
+    result = lines_to_demand(lines, mapping({"timestamp": "At", "ticket": "No"}, store_id="NY"), ZONES)
+    assert "a spreadsheet has cut short: export it anew, as text" in why(result)[0][3]
 
 
 def test_a_column_that_numbers_no_tickets_is_refused() -> None:
     at = pl.Series("At", ["2024-01-05 08:00:00"] * MOST_LINES + ["2024-01-06 08:00:00"])
     lines = pl.DataFrame([at, pl.Series("No", ["1"] * (MOST_LINES + 1))])
     columns = {"timestamp": "At", "ticket": "No"}
-    found = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
-    assert (found.demand["orders"].sum(), found.summary.lines_refused) == (1.0, MOST_LINES)
-    assert "is on 1,000 lines or more of one day: map the column" in why(found)[0][3]
+    result = lines_to_demand(lines, mapping(columns, store_id="NY"), ZONES)
+    assert (result.demand["orders"].sum(), result.summary.lines_refused) == (1.0, MOST_LINES)
+    assert "is on 1,000 lines or more of one day: map the column" in why(result)[0][3]
     assert lines_to_demand(lines[1:], mapping(columns, store_id="NY"), ZONES).refused.is_empty()
 
 
@@ -163,35 +163,35 @@ def test_two_words_may_name_one_column(pair: tuple[str, str], typed: bool) -> No
         times = [pl.col("Day").str.to_date(), pl.col("At").str.to_time("%H:%M")]
         lines = lines.with_columns(pl.col("No", "Qty", "Price").cast(pl.Int64), *times)
     try:
-        found = lines_to_demand(lines, mapping(columns), ZONES)
+        result = lines_to_demand(lines, mapping(columns), ZONES)
     except SchemaError:  # such as prices of dates: refused by the column's name
         return
-    assert found.summary.lines_read == 2
-    assert found.demand["orders"].sum() == (0.0 if found.refused.height else 1.0)
+    assert result.summary.lines_read == 2
+    assert result.demand["orders"].sum() == (0.0 if result.refused.height else 1.0)
     if pair[0] == "ticket":
-        assert found.refused.is_empty()
+        assert result.refused.is_empty()
 
 
 def test_a_line_of_totals_is_dropped_by_its_empty_cell() -> None:
     lines = pl.DataFrame({"At": ["2024-01-05 08:00:00", "Total"], "No": [1.0, None], "Net": ["2", "2"]})
     columns = {"timestamp": "At", "ticket": "No", "line_total": "Net"}
     settings: dict[str, Any] = {"columns": columns, "store_id": "NY"}
-    found = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": [""]}]}), ZONES)
-    assert (found.summary.lines_dropped, found.demand["sales"].to_list()) == ({"No is empty": 1}, [2.0])
-    found = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": ["1", "7"]}]}), ZONES)
-    assert found.summary.lines_dropped == {"No is 1 or 7": 1}, "a number is as people write it"
+    result = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": [""]}]}), ZONES)
+    assert (result.summary.lines_dropped, result.demand["sales"].to_list()) == ({"No is empty": 1}, [2.0])
+    result = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": ["1", "7"]}]}), ZONES)
+    assert result.summary.lines_dropped == {"No is 1 or 7": 1}, "a number is as people write it"
 
 
 def test_dropped_lines_are_not_read_at_all() -> None:
     drop = [{"column": "No", "equals": ["VOID", 7]}]
-    found = count(
+    result = count(
         ("NY", "whenever", "VOID", "", "x"),
         ("NY", "2024-01-05 08:10:00", "7", "1", "2"),
         ("NY", "2024-01-05 08:10:00", "8", "1", "2"),
         drop=drop,
     )
-    assert hours(found) == [("NY", 8, 1.0, 2.0)]
-    assert found.summary.lines_dropped == {"No is VOID or 7": 2}
+    assert hours(result) == [("NY", 8, 1.0, 2.0)]
+    assert result.summary.lines_dropped == {"No is VOID or 7": 2}
 
 
 def test_without_prices_any_kept_line_makes_an_order() -> None:
@@ -200,7 +200,7 @@ def test_without_prices_any_kept_line_makes_an_order() -> None:
         "No": [1, 1, 2], "Item": ["Bread", None, "NONE"],
     })  # fmt: skip
     columns = {"date": "Date", "time": "Time", "ticket": "No", "item": "Item"}
-    found = lines_to_demand(
+    result = lines_to_demand(
         lines,
         mapping(
             columns,
@@ -210,10 +210,10 @@ def test_without_prices_any_kept_line_makes_an_order() -> None:
         ),
         ZONES,
     )
-    assert found.demand.columns == ["store_id", "hour_local", "hour_utc", "orders"]
-    assert found.demand["hour_local"].to_list() == [datetime(2024, 1, 5, 8)]  # noqa: DTZ001
-    assert found.summary.lines_dropped == {"Item is NONE": 1, "Item is empty": 1}
-    assert found.summary.sales_before_clipping is None
+    assert result.demand.columns == ["store_id", "hour_local", "hour_utc", "orders"]
+    assert result.demand["hour_local"].to_list() == [datetime(2024, 1, 5, 8)]  # noqa: DTZ001
+    assert result.summary.lines_dropped == {"Item is NONE": 1, "Item is empty": 1}
+    assert result.summary.sales_before_clipping is None
 
 
 @pytest.mark.parametrize(
@@ -259,21 +259,21 @@ def test_without_prices_any_kept_line_makes_an_order() -> None:
     ],
 )
 def test_money_is_read_as_written(decimal: str, written: str, price: float | None) -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 08:10:00", "1", "1", "5000" if decimal == "," else "5000.0"),
         ("NY", "2024-01-05 08:10:00", "2", "1", written),
         decimal=decimal,
     )
     if price is None:
-        assert [(row, column) for row, column, *_ in why(found)] in ([(2, "Price")], [(2, "Qty")])
-        assert found.demand["sales"].to_list() == [5000.0]
+        assert [(row, column) for row, column, *_ in why(result)] in ([(2, "Price")], [(2, "Qty")])
+        assert result.demand["sales"].to_list() == [5000.0]
     else:
-        assert found.refused.is_empty()
-        assert found.demand["sales"].to_list() == [5000.0 + price]
+        assert result.refused.is_empty()
+        assert result.demand["sales"].to_list() == [5000.0 + price]
 
 
 def test_lines_that_cannot_be_are_refused_with_row_and_value() -> None:
-    found = count(
+    result = count(
         ("NY", "2024-01-05 08:10", "1", "1", "2"),
         ("NY", "05.01.2024 08:10", "1", "1", "2"),
         ("NY", "2024-03-10 02:10:00", "1", "1", "2"),
@@ -281,7 +281,7 @@ def test_lines_that_cannot_be_are_refused_with_row_and_value() -> None:
         ("", "2024-01-05 08:10:00", "", "1", "2"),
         ("NY", "0024-01-05 08:10:00", "1", "1", "2"),
     )
-    assert [(row, column, value) for row, column, value, _ in why(found)] == [
+    assert [(row, column, value) for row, column, value, _ in why(result)] == [
         (2, "At", "05.01.2024 08:10"),
         (3, "At", "2024-03-10 02:10:00"),
         (4, "At", "2024-11-03 01:10:00"),
@@ -289,16 +289,16 @@ def test_lines_that_cannot_be_are_refused_with_row_and_value() -> None:
         (5, "Store", None),
         (6, "At", "0024-01-05 08:10:00"),
     ]
-    assert "does not exist" in why(found)[1][3]
-    assert "set repeated_hour" in why(found)[2][3]
-    assert found.summary.lines_refused == 5
-    assert hours(found) == [("NY", 8, 1.0, 2.0)]
+    assert "does not exist" in why(result)[1][3]
+    assert "set repeated_hour" in why(result)[2][3]
+    assert result.summary.lines_refused == 5
+    assert hours(result) == [("NY", 8, 1.0, 2.0)]
 
 
 @pytest.mark.parametrize(("which", "utc_hour"), [("first", 5), ("second", 6)])
 def test_the_mapping_settles_the_hour_that_repeats(which: str, utc_hour: int) -> None:
-    found = count(("NY", "2024-11-03 01:10:00", "1", "1", "2"), repeated_hour=which)
-    assert found.demand["hour_utc"].to_list() == [datetime(2024, 11, 3, utc_hour)]  # noqa: DTZ001
+    result = count(("NY", "2024-11-03 01:10:00", "1", "1", "2"), repeated_hour=which)
+    assert result.demand["hour_utc"].to_list() == [datetime(2024, 11, 3, utc_hour)]  # noqa: DTZ001
 
 
 def test_stamps_that_say_the_instant_need_no_settling() -> None:
@@ -318,10 +318,10 @@ def test_typed_columns_count_as_text_does() -> None:
         "day": [date(2024, 1, 5)] * 2, "clock": [time(8, 10), time(9, 0)],
         "no": [1, 2], "total": pl.Series([1.5, 2.5], dtype=pl.Float32),
     })  # fmt: skip
-    found = lines_to_demand(typed, mapping(columns, store_id="NY"), ZONES)
+    result = lines_to_demand(typed, mapping(columns, store_id="NY"), ZONES)
     as_text = lines_to_demand(typed.cast(pl.String), mapping(columns, store_id="NY"), ZONES)
-    assert_frame_equal(found.demand, as_text.demand)
-    assert hours(found) == [("NY", 8, 1.0, 1.5), ("NY", 9, 1.0, 2.5)]
+    assert_frame_equal(result.demand, as_text.demand)
+    assert hours(result) == [("NY", 8, 1.0, 1.5), ("NY", 9, 1.0, 2.5)]
 
 
 def test_columns_and_stores_that_are_not_there_are_named() -> None:
@@ -419,20 +419,20 @@ def test_lines_become_what_the_plain_reading_says(lines: list[tuple[str, int, st
         )
         for store, at, no, qty, cents in lines
     ]
-    found = count(*rows, drop=[{"column": "No", "equals": ["VOID"]}])
+    result = count(*rows, drop=[{"column": "No", "equals": ["VOID"]}])
     expected = reference(lines)
-    got = {(row["store_id"], row["hour_local"]): row for row in found.demand.to_dicts()}
-    assert found.demand.height == len(got)
+    got = {(row["store_id"], row["hour_local"]): row for row in result.demand.to_dicts()}
+    assert result.demand.height == len(got)
     assert {key: int(row["orders"]) for key, row in got.items()} == {k: v[0] for k, v in expected.items()}
     assert {key: row["sales"] for key, row in got.items()} == {k: max(0, v[1]) / 100 for k, v in expected.items()}
     for (store, local), row in got.items():
         zone = ZoneInfo(dict(ZONES.rows())[store])
         assert row["hour_utc"] == local.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
-    assert found.summary.clipped_hours == sum(v[1] < 0 for v in expected.values())
-    assert found.summary.tickets_kept == sum(v[0] for v in expected.values())
-    assert found.summary.lines_dropped["No is VOID"] == sum(line[2] == "VOID" for line in lines)
+    assert result.summary.clipped_hours == sum(v[1] < 0 for v in expected.values())
+    assert result.summary.tickets_kept == sum(v[0] for v in expected.values())
+    assert result.summary.lines_dropped["No is VOID"] == sum(line[2] == "VOID" for line in lines)
     shuffled = count(*reversed(rows), drop=[{"column": "No", "equals": ["VOID"]}])
-    assert_frame_equal(shuffled.demand, found.demand)
+    assert_frame_equal(shuffled.demand, result.demand)
 
 
 def test_the_french_bakery_reconciles_to_the_millionth(real_data: Path) -> None:
@@ -449,17 +449,17 @@ def test_the_french_bakery_reconciles_to_the_millionth(real_data: Path) -> None:
     orders = [number for number, total in tickets.items() if total > 0]
     columns = {"date": "date", "time": "time", "ticket": "ticket_number", "line_total": "item_order_total"}
     zones = pl.DataFrame({"store_id": ["B"], "timezone": ["Europe/Paris"]})
-    found = lines_to_demand(pl.read_csv(path, infer_schema=False), mapping(columns, store_id="B"), zones)
-    summary = found.summary
-    assert found.refused.is_empty()
+    result = lines_to_demand(pl.read_csv(path, infer_schema=False), mapping(columns, store_id="B"), zones)
+    summary = result.summary
+    assert result.refused.is_empty()
     assert summary.lines_read == 234_005
     assert (summary.tickets, summary.tickets_kept) == (len(tickets), len(orders))
-    assert found.demand["orders"].sum() == len(orders)
+    assert result.demand["orders"].sum() == len(orders)
     assert summary.open_days == len({day_of[number] for number in orders})
     assert summary.sales_before_clipping == float(sum(cells.values()))
     clipped = [-total for total in cells.values() if total < 0]
     assert (summary.clipped_hours, summary.clipped_sales) == (len(clipped), float(sum(clipped)))
-    exact = sum((Decimal(repr(sales)) for sales in found.demand["sales"].to_list()), Decimal())
+    exact = sum((Decimal(repr(sales)) for sales in result.demand["sales"].to_list()), Decimal())
     assert exact == sum(total for total in cells.values() if total > 0)
 
 
@@ -471,7 +471,7 @@ def test_bread_basket_counts_transactions_that_hold_an_item(real_data: Path) -> 
     drop = [{"column": "Item", "equals": ["NONE"]}]
     zones = pl.DataFrame({"store_id": ["E"], "timezone": ["Europe/London"]})
     lines_map = mapping(columns, store_id="E", drop=drop)
-    found = lines_to_demand(pl.read_csv(path, infer_schema=False), lines_map, zones)
-    assert found.demand["orders"].sum() == len({line["Transaction"] for line in lines})
-    assert found.summary.open_days == len({line["Date"] for line in lines})
-    assert found.summary.lines_dropped["Item is NONE"] == found.summary.lines_read - len(lines)
+    result = lines_to_demand(pl.read_csv(path, infer_schema=False), lines_map, zones)
+    assert result.demand["orders"].sum() == len({line["Transaction"] for line in lines})
+    assert result.summary.open_days == len({line["Date"] for line in lines})
+    assert result.summary.lines_dropped["Item is NONE"] == result.summary.lines_read - len(lines)

@@ -54,9 +54,9 @@ def read(columns: Mappable[str, Any], lines: Mappable[str, Any], **settings: Any
     return read_lines(frame, mapping, STORES)
 
 
-def moments(found: Lines) -> tuple[list[datetime], list[datetime]]:
-    assert found.refused.is_empty(), found.refused.row(0)
-    return found.kept["at_utc"].to_list(), found.kept["at_local"].to_list()
+def moments(lines: Lines) -> tuple[list[datetime], list[datetime]]:
+    assert lines.refused.is_empty(), lines.refused.row(0)
+    return lines.kept["at_utc"].to_list(), lines.kept["at_local"].to_list()
 
 
 def on_clock(at: datetime, zone: str = "America/New_York") -> datetime:
@@ -76,19 +76,19 @@ def test_every_notation_of_an_instant_is_one_time(
     split = {"Day": [iso[:10]], "Time": [iso[11:]]}
     assert moments(read({"date": "Day", "time": "Time"}, split)) == expected
     formatted = read({"timestamp": "At"}, {"At": [plain]}, formats={"timestamp": f"%d/%m/%Y %H:%M:%S{directive}"})
-    whole = [at.replace(tzinfo=None, microsecond=0)], [on_clock(at.replace(microsecond=0))]
-    assert moments(formatted) == whole
+    whole_seconds = [at.replace(tzinfo=None, microsecond=0)], [on_clock(at.replace(microsecond=0))]
+    assert moments(formatted) == whole_seconds
     times = {"Day": [plain[:10]], "Time": [plain[11:]]}
     formats = {"date": "%d/%m/%Y", "time": f"%H:%M:%S{directive}"}
-    assert moments(read({"date": "Day", "time": "Time"}, times, formats=formats)) == whole
+    assert moments(read({"date": "Day", "time": "Time"}, times, formats=formats)) == whole_seconds
 
 
 @given(at=INSTANTS, unit=st.sampled_from([1, 1_000, 1_000_000]), typed=st.booleans())
 def test_an_epoch_is_an_instant(at: datetime, unit: int, typed: bool) -> None:
     at = at.replace(microsecond=0).replace(year=max(at.year, 1974))
     epoch = int(at.timestamp()) * unit
-    found = read({"timestamp": "At"}, {"At": [epoch if typed else str(epoch)]}, formats={"timestamp": "%s"})
-    assert moments(found) == ([at.replace(tzinfo=None)], [on_clock(at)])
+    result = read({"timestamp": "At"}, {"At": [epoch if typed else str(epoch)]}, formats={"timestamp": "%s"})
+    assert moments(result) == ([at.replace(tzinfo=None)], [on_clock(at)])
 
 
 @pytest.mark.parametrize("cell", ["1e9", "inf", "12 1", "soon", "999999999999999999999"])
@@ -114,13 +114,13 @@ def test_a_format_says_whether_it_is_an_instant(written: str, instant: bool) -> 
 
 def test_abbreviations_of_zones_are_instants_where_they_mean_one_offset() -> None:
     lines = {"At": ["2025-07-18 12:30:00 UTC", "2025-07-18 12:30:00 GMT", "2025-07-18 08:30:00 EDT"]}
-    found = read({"timestamp": "At"}, lines, formats={"timestamp": "%Y-%m-%d %H:%M:%S %Z"})
-    assert [at.hour for at in moments(found)[1]] == [8, 8, 8]
+    result = read({"timestamp": "At"}, lines, formats={"timestamp": "%Y-%m-%d %H:%M:%S %Z"})
+    assert [at.hour for at in moments(result)[1]] == [8, 8, 8]
 
 
 def test_cells_with_and_without_an_offset_may_stand_in_one_column() -> None:
-    found = read({"timestamp": "At"}, {"At": ["2025-10-18 08:00:00", "2025-10-18T12:30:00Z", "2025-10-18 08:45"]})
-    assert [at.strftime("%H:%M") for at in moments(found)[1]] == ["08:00", "08:30", "08:45"]
+    result = read({"timestamp": "At"}, {"At": ["2025-10-18 08:00:00", "2025-10-18T12:30:00Z", "2025-10-18 08:45"]})
+    assert [at.strftime("%H:%M") for at in moments(result)[1]] == ["08:00", "08:30", "08:45"]
 
 
 @given(at=INSTANTS, zone=st.sampled_from(["America/New_York", "Asia/Kolkata", "Europe/Paris"]), a_row=st.booleans())
@@ -131,20 +131,20 @@ def test_a_zone_of_the_file_or_of_a_row_moves_times_to_the_store(at: datetime, z
         return  # an hour that the clock shows twice
     lines = {"At": [there.isoformat(" ")], "Where": ["LDN"], "Zone": [zone]}
     columns = {"timestamp": "At", "store": "Where"} | ({"timezone": "Zone"} if a_row else {})
-    found = read(columns, lines, store_id=None, **({} if a_row else {"timezone": zone}))
-    assert moments(found) == ([back.replace(tzinfo=None)], [on_clock(back, "Europe/London")])
+    result = read(columns, lines, store_id=None, **({} if a_row else {"timezone": zone}))
+    assert moments(result) == ([back.replace(tzinfo=None)], [on_clock(back, "Europe/London")])
 
 
 def test_rows_may_be_written_in_zones_of_their_own() -> None:
     names = ["Eastern Time (US & Canada)", "Pacific Time (US & Canada)", "(GMT+05:30) Mumbai", "Europe/Paris"]
-    found = read({"timestamp": "At", "timezone": "Zone"}, {"At": ["2026-05-26 19:30:00"] * 4, "Zone": names})
-    assert [at.strftime("%d %H:%M") for at in moments(found)[1]] == ["26 19:30", "26 22:30", "26 10:00", "26 13:30"]
+    result = read({"timestamp": "At", "timezone": "Zone"}, {"At": ["2026-05-26 19:30:00"] * 4, "Zone": names})
+    assert [at.strftime("%d %H:%M") for at in moments(result)[1]] == ["26 19:30", "26 22:30", "26 10:00", "26 13:30"]
 
 
 def test_an_unknown_zone_is_refused_by_name() -> None:
     lines = {"At": ["2026-05-26 19:30:00"] * 2, "Zone": ["Lake Time", ""]}
-    found = read({"timestamp": "At", "timezone": "Zone"}, lines)
-    assert found.refused.rows() == [
+    result = read({"timestamp": "At", "timezone": "Zone"}, lines)
+    assert result.refused.rows() == [
         (1, "Zone", "Lake Time", "is no time zone such as America/New_York or Eastern Time (US & Canada)"),
         (2, "Zone", None, "is empty"),
     ]
@@ -153,9 +153,9 @@ def test_an_unknown_zone_is_refused_by_name() -> None:
 def test_the_hour_that_repeats_is_that_of_the_clock_a_time_is_written_on() -> None:
     """London's clock goes back on 26 October, New York's a week later."""
     lines = {"At": ["2025-10-26 01:30:00", "2025-11-02 01:30:00"]}
-    found = read({"timestamp": "At"}, lines, timezone="London")
-    assert "exists twice on the export's clock" in found.refused.item(0, "reason")
-    assert [at.hour for at in found.kept["at_local"]] == [21]
+    result = read({"timestamp": "At"}, lines, timezone="London")
+    assert "exists twice on the export's clock" in result.refused.item(0, "reason")
+    assert [at.hour for at in result.kept["at_local"]] == [21]
     second = read({"timestamp": "At"}, lines, timezone="London", repeated_hour="second")
     assert [at.strftime("%d %H:%M") for at in moments(second)[1]] == ["25 21:30", "01 21:30"]
 
@@ -176,10 +176,10 @@ def test_tables_take_every_notation_of_an_instant(at: datetime, offset: timezone
     there = hour.astimezone(offset)
     written = there.strftime("%Y-%m-%dT%H:%M:%S") + notation(there)
     frame = pl.DataFrame({"store_id": ["NY"], stem: [written], "orders": ["1"]})
-    found = conform(frame, DEMAND, STORES)
-    assert found.refused.is_empty()
-    assert found.rows["hour_utc"].to_list() == [hour.replace(tzinfo=None)]
-    assert found.rows["hour_local"].to_list() == [on_clock(hour)]
+    result = conform(frame, DEMAND, STORES)
+    assert result.refused.is_empty()
+    assert result.rows["hour_utc"].to_list() == [hour.replace(tzinfo=None)]
+    assert result.rows["hour_local"].to_list() == [on_clock(hour)]
 
 
 def test_local_times_of_a_table_may_have_an_offset_in_some_cells() -> None:
@@ -188,10 +188,10 @@ def test_local_times_of_a_table_may_have_an_offset_in_some_cells() -> None:
         "hour_local": ["2024-11-03T01:00:00-05:00", "2024-11-03 01:00:00-04:00", "2024-11-03 08:00:00"],
         "orders": ["1", "2", "3"],
     })  # fmt: skip
-    found = conform(frame, DEMAND, STORES)
-    assert found.refused.is_empty()
-    assert [at.hour for at in found.rows["hour_utc"]] == [6, 5, 13]
-    assert [at.hour for at in found.rows["hour_local"]] == [1, 1, 8]
+    result = conform(frame, DEMAND, STORES)
+    assert result.refused.is_empty()
+    assert [at.hour for at in result.rows["hour_utc"]] == [6, 5, 13]
+    assert [at.hour for at in result.rows["hour_local"]] == [1, 1, 8]
 
 
 def test_an_offset_is_not_overlooked_where_the_other_clock_is_given_too() -> None:
@@ -201,10 +201,10 @@ def test_an_offset_is_not_overlooked_where_the_other_clock_is_given_too() -> Non
         "hour_utc": ["2024-06-03 12:00:00", "", "2024-06-03 15:00:00"],
         "orders": ["1", "2", "3"],
     })  # fmt: skip
-    found = conform(frame, DEMAND, STORES)
-    assert [at.hour for at in found.rows["hour_utc"]] == [12, 13]
-    assert found.refused["row"].to_list() == [3]
-    assert "not the same moment" in found.refused.item(0, "reason")
+    result = conform(frame, DEMAND, STORES)
+    assert [at.hour for at in result.rows["hour_utc"]] == [12, 13]
+    assert result.refused["row"].to_list() == [3]
+    assert "not the same moment" in result.refused.item(0, "reason")
 
 
 def test_weather_is_issued_at_an_instant() -> None:
@@ -212,6 +212,6 @@ def test_weather_is_issued_at_an_instant() -> None:
         "store_id": ["NY"], "valid_local": ["2024-06-03T08:00:00-04:00"], "issued_local": ["2024-06-02T22:00Z"],
         "temperature_c": ["20"],
     })  # fmt: skip
-    found = conform(frame, WEATHER, STORES)
-    assert found.refused.is_empty()
-    assert found.rows.select("valid_utc", "issued_utc").row(0) == (datetime(2024, 6, 3, 12), datetime(2024, 6, 2, 22))
+    result = conform(frame, WEATHER, STORES)
+    assert result.refused.is_empty()
+    assert result.rows.select("valid_utc", "issued_utc").row(0) == (datetime(2024, 6, 3, 12), datetime(2024, 6, 2, 22))

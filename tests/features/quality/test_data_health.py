@@ -40,8 +40,8 @@ def test_a_store_that_was_forecast_closed_is_not_missed() -> None:
 
 
 def test_a_day_without_any_demand_is_told_of_once() -> None:
-    gone = pl.when(pl.col("date") == ON - timedelta(days=1)).then(None).otherwise(pl.col("actual"))
-    (fault,) = data_health.demand_faults(days(actual=gone), ON)
+    actual_with_gap = pl.when(pl.col("date") == ON - timedelta(days=1)).then(None).otherwise(pl.col("actual"))
+    (fault,) = data_health.demand_faults(days(actual=actual_with_gap), ON)
     assert fault.kind == "no demand"
     assert fault.where == tuple(STORES)
 

@@ -15,7 +15,7 @@ def by_hand(now: list[float], before: list[float]) -> float:
     total = 0.0
     for k in range(len(edges) + 1):
         low, high = (edges[k - 1] if k else -np.inf), (edges[k] if k < len(edges) else np.inf)
-        shares = [max(sum(low < value <= high for value in each) / len(each), 1e-3) for each in (now, before)]
+        shares = [max(sum(low < value <= high for value in sample) / len(sample), 1e-3) for sample in (now, before)]
         total += (shares[0] - shares[1]) * np.log(shares[0] / shares[1])
     return total
 
@@ -40,9 +40,9 @@ def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
 
 def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None:
     same = input_drift.drifts(frame(15.0, seed=1), frame(15.0))
-    assert [each.name for each in input_drift.moved(same)] == []
+    assert [drift.name for drift in input_drift.moved(same)] == []
     warmer = input_drift.drifts(frame(20.0, seed=1), frame(15.0))
-    assert [each.name for each in input_drift.moved(warmer)] == ["temperature_c"]
+    assert [drift.name for drift in input_drift.moved(warmer)] == ["temperature_c"]
     assert warmer[0].told.startswith("temperature has moved by much beside the same weeks a year ago: 2")
     assert "stability index" in warmer[0].told
 
@@ -53,28 +53,28 @@ def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None
 )
 def test_a_drift_is_told_by_its_index(degrees: float, words: str) -> None:
     now, before = (frame(mean, days=2000, seed=int(mean)) for mean in (15.0 + degrees, 15.0))
-    told = {each.name: each for each in input_drift.drifts(now, before)}["temperature_c"]
-    assert words == ("is as it was" if told.psi < 0.1 else "has moved" if told.psi < 0.25 else "has moved by much")
+    drift = {item.name: item for item in input_drift.drifts(now, before)}["temperature_c"]
+    assert words == ("is as it was" if drift.psi < 0.1 else "has moved" if drift.psi < 0.25 else "has moved by much")
     means = f"{now['temperature_c'].mean():.1f} C after {before['temperature_c'].mean():.1f} C"
-    assert told.told == (
-        f"temperature {words} beside the same weeks a year ago: {means} (stability index {told.psi:.2f})"
+    assert drift.told == (
+        f"temperature {words} beside the same weeks a year ago: {means} (stability index {drift.psi:.2f})"
     )
-    assert (told.now, told.before) == (now["temperature_c"].mean(), before["temperature_c"].mean())
+    assert (drift.now, drift.before) == (now["temperature_c"].mean(), before["temperature_c"].mean())
 
 
 def test_the_input_that_moved_most_comes_first() -> None:
     now = frame(17.0, seed=1).with_columns(pl.col("demand") + 1)
-    found = input_drift.drifts(now, frame(15.0))
-    assert [each.name for each in found] == ["demand", "temperature_c"]
-    assert "199.0% after 99.6%" in found[0].told
-    assert [each.name for each in input_drift.drifts(frame(17.0, seed=1), frame(15.0))] == ["temperature_c", "demand"]
+    drifts = input_drift.drifts(now, frame(15.0))
+    assert [item.name for item in drifts] == ["demand", "temperature_c"]
+    assert "199.0% after 99.6%" in drifts[0].told
+    assert [item.name for item in input_drift.drifts(frame(17.0, seed=1), frame(15.0))] == ["temperature_c", "demand"]
 
 
 def test_too_few_days_say_nothing() -> None:
     assert input_drift.drifts(frame(20.0), frame(15.0, days=199)) == []
     assert len(input_drift.drifts(frame(20.0), frame(15.0, days=200))) == 2
     holes = frame(20.0).with_columns(temperature_c=pl.when(pl.int_range(pl.len()) >= 199).then(None).otherwise(20.0))
-    assert [each.name for each in input_drift.drifts(holes, frame(15.0))] == ["demand"]
+    assert [drift.name for drift in input_drift.drifts(holes, frame(15.0))] == ["demand"]
 
 
 def test_the_same_weeks_a_year_ago_meet_the_weekdays() -> None:

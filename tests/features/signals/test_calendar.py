@@ -17,11 +17,11 @@ def store(country: str, subdivision: str | None = None, store_id: str = "A") -> 
 
 @given(st.dates(date(1990, 1, 1), date(2090, 12, 31)))
 def test_date_features_are_what_python_says(day: date) -> None:
-    found = calendar.date_features(pl.DataFrame({"date": [day]})).row(0, named=True)
-    assert found["calendar_weekday"] == day.isoweekday()
-    assert found["calendar_day_of_year"] == day.timetuple().tm_yday
-    assert found["calendar_day_of_month"] == day.day
-    assert found["calendar_days_to_month_end"] == months.monthrange(day.year, day.month)[1] - day.day
+    features = calendar.date_features(pl.DataFrame({"date": [day]})).row(0, named=True)
+    assert features["calendar_weekday"] == day.isoweekday()
+    assert features["calendar_day_of_year"] == day.timetuple().tm_yday
+    assert features["calendar_day_of_month"] == day.day
+    assert features["calendar_days_to_month_end"] == months.monthrange(day.year, day.month)[1] - day.day
 
 
 def test_holidays_of_a_country_and_of_its_subdivision() -> None:
@@ -44,8 +44,8 @@ def test_unknown_places_fall_back_and_never_fail() -> None:
 
 
 def test_a_substitute_shares_its_holidays_name() -> None:
-    found = calendar.public_holidays(store("US"), date(2022, 12, 20), date(2023, 1, 5))
-    names = dict(found.select("date", "holiday").iter_rows())
+    holidays = calendar.public_holidays(store("US"), date(2022, 12, 20), date(2023, 1, 5))
+    names = dict(holidays.select("date", "holiday").iter_rows())
     assert names[date(2022, 12, 26)] == names[date(2022, 12, 25)] == "Christmas Day"
 
 
@@ -55,12 +55,12 @@ def test_distances_are_to_the_nearest_holidays_within_reach(marked: set[int], st
     schema = {"store_id": pl.String, "date": pl.Date, "holiday": pl.String}
     rows = [("A", first + timedelta(days=k), f"H{k}") for k in sorted(marked)]
     holidays = pl.DataFrame(rows, schema=schema, orient="row")
-    asked = pl.DataFrame({"store_id": ["A", "B"], "date": [first + timedelta(days=step)] * 2})
-    found = {row["store_id"]: row for row in calendar.holiday_features(asked, holidays).iter_rows(named=True)}
+    store_days = pl.DataFrame({"store_id": ["A", "B"], "date": [first + timedelta(days=step)] * 2})
+    features = {row["store_id"]: row for row in calendar.holiday_features(store_days, holidays).iter_rows(named=True)}
     ahead = [k - step for k in marked if 0 <= k - step <= calendar.NEAR_DAYS]
     since = [step - k for k in marked if 0 <= step - k <= calendar.NEAR_DAYS]
-    assert found["A"]["calendar_days_to_holiday"] == min(ahead, default=None)
-    assert found["A"]["calendar_days_since_holiday"] == min(since, default=None)
-    assert found["A"]["holiday"] == (f"H{step}" if step in marked else None)
-    assert found["B"]["holiday"] is None
-    assert found["B"]["calendar_days_to_holiday"] is None
+    assert features["A"]["calendar_days_to_holiday"] == min(ahead, default=None)
+    assert features["A"]["calendar_days_since_holiday"] == min(since, default=None)
+    assert features["A"]["holiday"] == (f"H{step}" if step in marked else None)
+    assert features["B"]["holiday"] is None
+    assert features["B"]["calendar_days_to_holiday"] is None

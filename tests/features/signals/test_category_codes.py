@@ -41,22 +41,22 @@ def rows(active: list[list[str] | None]) -> pl.DataFrame:
 
 def test_a_vocabulary_has_the_names_that_were_known_before_its_date_in_order_of_being_known() -> None:
     day = timedelta(days=1)
-    known = [event("b", AS_OF - 9 * day), event("a", AS_OF - day), event("z", None), event("b", AS_OF + day),
+    events = [event("b", AS_OF - 9 * day), event("a", AS_OF - day), event("z", None), event("b", AS_OF + day),
              event("later", AS_OF), event("dearer", None, "price")]  # fmt: skip
     series = [release("UNRATE", AS_OF - day), release("CPI", AS_OF - day), release("LATER", AS_OF)]
     stores = table("stores", {"store_id": "S2"}, {"store_id": "S1"})
-    found = Vocabulary.known_at(AS_OF, stores, table("events", *known), table("macro", *series))
-    assert found == Vocabulary(("z", "b", "a"), ("CPI", "UNRATE"), ("S1", "S2"))
-    assert Vocabulary.from_json(found.to_json()) == found
+    vocabulary = Vocabulary.known_at(AS_OF, stores, table("events", *events), table("macro", *series))
+    assert vocabulary == Vocabulary(("z", "b", "a"), ("CPI", "UNRATE"), ("S1", "S2"))
+    assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
 
 
 def test_an_unknown_event_has_no_code_and_takes_none_from_a_known_one() -> None:
     active = [None, ["fair"], ["!new"], ["10% off", "fair"], ["!new", "fair", "zoo"], []]
-    found = VOCABULARY.encode(rows(active))
-    assert found["event_code"].to_list() == [None, 0, None, 1, 0, None]
+    encoded_rows = VOCABULARY.encode(rows(active))
+    assert encoded_rows["event_code"].to_list() == [None, 0, None, 1, 0, None]
     unchanged = rows(active)
-    assert found.columns == unchanged.columns
-    assert_frame_equal(found.drop("event_code"), unchanged.drop("event_code"))
+    assert encoded_rows.columns == unchanged.columns
+    assert_frame_equal(encoded_rows.drop("event_code"), unchanged.drop("event_code"))
 
 
 def test_without_a_vocabulary_codes_are_as_the_rows_have_them() -> None:
@@ -66,20 +66,20 @@ def test_without_a_vocabulary_codes_are_as_the_rows_have_them() -> None:
 
 def test_an_empty_vocabulary_knows_no_name() -> None:
     frame = rows([["fair"], None]).with_columns(macro_CPI_change=pl.lit(1.0))
-    found = Vocabulary((), (), ()).encode(frame)
-    assert found["event_code"].to_list() == [None, None]
-    assert "macro_CPI_change" not in found.columns
+    encoded_rows = Vocabulary((), (), ()).encode(frame)
+    assert encoded_rows["event_code"].to_list() == [None, None]
+    assert "macro_CPI_change" not in encoded_rows.columns
 
 
 def test_a_series_keeps_its_column_when_another_of_almost_the_same_name_comes() -> None:
     released = [release(name, AS_OF - timedelta(days=back), value)
                 for name, factor in (("CPI", 2.5), ("cpi", 5.0), ("UNRATE", 1.0))
                 for back, value in ((100, 10.0), (3, 10.0 + factor))]  # fmt: skip
-    told = macro.macro_features(table("macro", *released), [AS_OF])
-    assert told.select("macro_CPI_change", "macro_cpi_change").row(0) == (0.25, 0.5)
-    found = VOCABULARY.encode(told)
-    assert found.columns == ["origin_date", "macro_cpi_change", "macro_unrate_change"]
-    assert found["macro_cpi_change"].to_list() == [0.25]
+    features = macro.macro_features(table("macro", *released), [AS_OF])
+    assert features.select("macro_CPI_change", "macro_cpi_change").row(0) == (0.25, 0.5)
+    encoded_rows = VOCABULARY.encode(features)
+    assert encoded_rows.columns == ["origin_date", "macro_cpi_change", "macro_unrate_change"]
+    assert encoded_rows["macro_cpi_change"].to_list() == [0.25]
 
 
 @given(st.sets(texts, min_size=1, max_size=6))

@@ -22,8 +22,8 @@ def rows() -> pl.DataFrame:
 
 def test_a_day_is_masked_in_all_its_hours_and_nothing_else_changes() -> None:
     before, after = rows(), masked(rows())
-    kept = [name for name in before.columns if not name.startswith(tuple(FAMILIES))]
-    assert_frame_equal(after.select(kept), before.select(kept))
+    unmasked_columns = [name for name in before.columns if not name.startswith(tuple(FAMILIES))]
+    assert_frame_equal(after.select(unmasked_columns), before.select(unmasked_columns))
     for names in FAMILIES.values():
         absent = after.group_by("store_id", *PAIR).agg(pl.col(names).is_null().mean()).select(names)
         assert set(absent.rows()) == {(0.0,) * len(names), (1.0,) * len(names)}

@@ -26,8 +26,8 @@ def schedule(store: str, last: date, known_on: date | None = None, hours: float 
 
 def visible(rows: pl.DataFrame, origin: date) -> set[int]:
     """Leads of the horizon whose schedule an origin sees."""
-    known = rows.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))
-    leads = known.select((pl.col("hour_local").dt.date() - origin).dt.total_days()).to_series()
+    visible_rows = rows.filter(pl.col("known_on").is_null() | (pl.col("known_on") < origin))
+    leads = visible_rows.select((pl.col("hour_local").dt.date() - origin).dt.total_days()).to_series()
     return {lead for lead in leads if 0 <= lead < 14}
 
 
@@ -44,8 +44,8 @@ def test_each_store_has_its_own_days_ahead() -> None:
     )
     dated = labor.with_known_on(rows, STORES, LAST, 14)
     origin = LAST - timedelta(days=20)
-    seen = [visible(dated.filter(pl.col("store_id") == store), origin) for store in "ABC"]
-    assert seen == [set(), set(range(7)), set(range(14))]
+    visible_leads = [visible(dated.filter(pl.col("store_id") == store), origin) for store in "ABC"]
+    assert visible_leads == [set(), set(range(7)), set(range(14))]
     assert dated.filter(pl.col("store_id") == "C")["known_on"].is_null().all()
     assert dated.drop("known_on").equals(rows.drop("known_on"))
 
@@ -56,8 +56,8 @@ def test_a_schedule_that_stopped_long_ago_is_known_for_no_day_ahead() -> None:
 
 
 def test_rows_that_say_when_they_were_known_keep_it() -> None:
-    told = schedule("A", LAST + timedelta(days=3), known_on=LAST - timedelta(days=9))
-    assert labor.with_known_on(told, STORES, LAST, 14).equals(told)
+    schedule_rows = schedule("A", LAST + timedelta(days=3), known_on=LAST - timedelta(days=9))
+    assert labor.with_known_on(schedule_rows, STORES, LAST, 14).equals(schedule_rows)
 
 
 def test_rows_of_hours_worked_alone_say_nothing_of_schedules() -> None:

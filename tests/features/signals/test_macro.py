@@ -29,17 +29,17 @@ def table(rows: list[Release]) -> pl.DataFrame:
 
 def change(rows: list[Release], series: str, origin: date) -> float | None:
     """The newest observation over the newest that is at least a quarter older, each as it was last released."""
-    known: dict[date, tuple[date, float]] = {}
+    latest: dict[date, tuple[date, float]] = {}
     for name, observed, released, value in rows:
-        if name == series and released < origin and (observed not in known or known[observed][0] < released):
-            known[observed] = (released, value)
-    if not known:
+        if name == series and released < origin and (observed not in latest or latest[observed][0] < released):
+            latest[observed] = (released, value)
+    if not latest:
         return None
-    newest = max(known)
-    earlier = [observed for observed in known if observed <= newest - timedelta(days=LOOK_BACK_DAYS)]
-    if not earlier or known[max(earlier)][1] == 0:
+    newest = max(latest)
+    earlier = [observed for observed in latest if observed <= newest - timedelta(days=LOOK_BACK_DAYS)]
+    if not earlier or latest[max(earlier)][1] == 0:
         return None
-    return known[newest][1] / known[max(earlier)][1] - 1
+    return latest[newest][1] / latest[max(earlier)][1] - 1
 
 
 @given(releases, steps)

@@ -51,57 +51,57 @@ def read(
 ) -> tuple[dict[datetime, dict[str, Any]], dict[date, datetime], dict[tuple[datetime, datetime], Any]]:
     """A store's observations by local hour, its issues by the origin that each is fresh for, and what they say."""
     records = chain().block([store])
-    mine = records.weather.sort("valid_utc").to_dicts()
-    came = {one["valid_local"]: one for one in reversed(mine) if one["issued_utc"] is None}
+    weather_rows = records.weather.sort("valid_utc").to_dicts()
+    actuals = {one["valid_local"]: one for one in reversed(weather_rows) if one["issued_utc"] is None}
     zone = ZoneInfo(records.stores["timezone"].item())
-    issues = sorted({one["issued_utc"] for one in mine} - {None})
+    issues = sorted({one["issued_utc"] for one in weather_rows} - {None})
     fresh = {one.replace(tzinfo=UTC).astimezone(zone).date() + timedelta(days=1): one for one in issues}
-    return came, fresh, {(one["issued_utc"], one["valid_local"]): one for one in reversed(mine)}
+    return actuals, fresh, {(one["issued_utc"], one["valid_local"]): one for one in reversed(weather_rows)}
 
 
 def by_hand(row: dict[str, Any]) -> dict[str, Any]:
     """What `degraded` makes of one row's weather, by looking through the table."""
-    came, fresh, said = read(row["store_id"])
+    actuals, fresh, issued_rows = read(row["store_id"])
     quarter, lead = row["hour"] // 6, timedelta(days=row["lead_days"])
     alike = [(day, issue) for day, issue in ((origin + lead, issue) for origin, issue in sorted(fresh.items()))
-             if day < AS_OF and fell(came, day, quarter) == fell(came, row["date"], quarter)]  # fmt: skip
+             if day < AS_OF and fell(actuals, day, quarter) == fell(actuals, row["date"], quarter)]  # fmt: skip
     if not alike:
         return dict.fromkeys(MEASURES)
     number = ((row["origin_date"] - date(1970, 1, 1)).days * 31 + row["lead_days"]) * 4 + quarter
     day, issue = alike[number * 2_654_435_761 % 2**32 * len(alike) // 2**32]
     at = datetime.combine(day, time(row["hour"]))
-    told = said.get((issue, at))
-    return {name: one_measure(name, row, told, came[at]) if told else None for name in MEASURES}
+    issued_row = issued_rows.get((issue, at))
+    return {name: one_measure(name, row, issued_row, actuals[at]) if issued_row else None for name in MEASURES}
 
 
-def fell(came: dict[datetime, dict[str, Any]], day: date, quarter: int) -> int:
-    hours = [came[at] for at in (datetime.combine(day, time(6 * quarter + k)) for k in range(6)) if at in came]
+def fell(actuals: dict[datetime, dict[str, Any]], day: date, quarter: int) -> int:
+    hours = [actuals[at] for at in (datetime.combine(day, time(6 * quarter + k)) for k in range(6)) if at in actuals]
     snows = sum(hour["snowfall_cm"] for hour in hours) >= SNOW_CM
     return 2 if snows else int(sum(hour["precipitation_mm"] for hour in hours) >= RAIN_MM)
 
 
-def one_measure(name: str, row: dict[str, Any], said: dict[str, Any], was: dict[str, Any]) -> float:
+def one_measure(name: str, row: dict[str, Any], issued_row: dict[str, Any], was: dict[str, Any]) -> float:
     if name in FALLING:
-        return float(said[name])
+        return float(issued_row[name])
     low, high = WEATHER[name].low, WEATHER[name].high
     assert low is not None
     assert high is not None
-    return float(min(max(row[f"weather_{name}"] + said[name] - was[name], low), high))
+    return float(min(max(row[f"weather_{name}"] + issued_row[name] - was[name], low), high))
 
 
 def test_rows_without_an_issue_are_as_a_slow_search_finds_them() -> None:
     rows = of_hindsight(training(chain()))
-    found = of_hindsight(told(chain()))
-    asked = rows.with_row_index().sample(150, seed=1).sort("index")
-    for row in asked.to_dicts():
-        wanted, got = by_hand(row), found.row(row["index"], named=True)
+    degraded_rows = of_hindsight(told(chain()))
+    sampled_rows = rows.with_row_index().sample(150, seed=1).sort("index")
+    for row in sampled_rows.to_dicts():
+        values, got = by_hand(row), degraded_rows.row(row["index"], named=True)
         for name in MEASURES:
-            assert got[f"weather_{name}"] == (None if wanted[name] is None else pytest.approx(wanted[name], abs=1e-4))
+            assert got[f"weather_{name}"] == (None if values[name] is None else pytest.approx(values[name], abs=1e-4))
         for name in DEPARTING:
-            if wanted[name] is not None:
-                moved = row[f"weather_{name}_departure"] + wanted[name] - row[f"weather_{name}"]
+            if values[name] is not None:
+                moved = row[f"weather_{name}_departure"] + values[name] - row[f"weather_{name}"]
                 assert got[f"weather_{name}_departure"] == pytest.approx(moved, abs=1e-4)
-    assert 0 < found["weather_temperature_c"].null_count() < found.height / 2
+    assert 0 < degraded_rows["weather_temperature_c"].null_count() < degraded_rows.height / 2
 
 
 def test_rows_with_an_issue_are_those_of_the_matrix() -> None:
@@ -141,9 +141,9 @@ def test_a_model_does_not_know_the_weather_after_its_date() -> None:
 def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     records = replace(chain(), weather=chain().weather.filter(pl.col("store_id") != "S0002"))
     recipe = Recipe(rounds=5, folds=1, members=("level",))
-    whole = Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
+    expected_files = Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
     monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    assert Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files() == whole
+    assert Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files() == expected_files
 
 
 def test_rain_falls_as_often_as_issues_said_it_would() -> None:
@@ -154,20 +154,20 @@ def test_rain_falls_as_often_as_issues_said_it_would() -> None:
     rows = matrix.build(records, matrix.View("orders"), origins, hindsight=True)
     rows = rows.with_columns(quarter=(pl.col("hour") // 6).cast(pl.Int8))
     issued = Issued.of(records.weather, records.stores)
-    found = degraded(rows, issued, spec.end).drop_nulls("weather_precipitation_mm")
-    assert found["weather_precipitation_mm"].min() == 0
-    at = found.join(issued.quarters, on=["store_id", "date", "quarter"])
-    said = records.weather.join(issued.issues, on=["store_id", "issued_utc"]).with_columns(
+    degraded_rows = degraded(rows, issued, spec.end).drop_nulls("weather_precipitation_mm")
+    assert degraded_rows["weather_precipitation_mm"].min() == 0
+    at = degraded_rows.join(issued.quarters, on=["store_id", "date", "quarter"])
+    issues = records.weather.join(issued.issues, on=["store_id", "issued_utc"]).with_columns(
         date=pl.col("valid_local").dt.date(), quarter=(pl.col("valid_local").dt.hour() // 6).cast(pl.Int8)
     )
-    said = said.join(issued.quarters, on=["store_id", "date", "quarter"])
+    issues = issues.join(issued.quarters, on=["store_id", "date", "quarter"])
     for fall in (0, 1):
         shares = [(frame.filter(pl.col("fell") == fall)[name] < 0.05).mean()
-                  for frame, name in ((at, "weather_precipitation_mm"), (said, "precipitation_mm"))]  # fmt: skip
+                  for frame, name in ((at, "weather_precipitation_mm"), (issues, "precipitation_mm"))]  # fmt: skip
         assert shares[0] == pytest.approx(shares[1], abs=0.08)
 
 
 def test_without_past_issues_such_rows_have_no_weather() -> None:
     records = replace(chain(), weather=observed(chain().weather))
-    found = told(records)
-    assert found.select(pl.col("^weather_.*$").is_null().all()).row(0) == (True,) * 9
+    degraded_rows = told(records)
+    assert degraded_rows.select(pl.col("^weather_.*$").is_null().all()).row(0) == (True,) * 9

@@ -42,23 +42,23 @@ def test_drift_scales_the_touched_stores_from_its_day_and_nothing_else(small: Ch
 
 def test_an_outage_takes_rows_away_though_trade_went_on(small: Chain, small_spec: ChainSpec) -> None:
     chain = _faulty(small_spec, OUTAGE)
-    lost = (pl.col("store_id") == OUTAGE.store_id) & DAY.is_between(OUTAGE.first, OUTAGE.last)
-    assert small.tables["demand"].filter(lost).height > 24
-    assert chain.tables["demand"].equals(small.tables["demand"].filter(~lost))
+    in_outage = (pl.col("store_id") == OUTAGE.store_id) & DAY.is_between(OUTAGE.first, OUTAGE.last)
+    assert small.tables["demand"].filter(in_outage).height > 24
+    assert chain.tables["demand"].equals(small.tables["demand"].filter(~in_outage))
     assert chain.truth.equals(small.truth)
 
 
 def test_late_data_takes_the_last_days_of_some_stores(small: Chain, small_spec: ChainSpec) -> None:
     chain = _faulty(small_spec, LATE)
-    lost = _touched(chain, "late data") & DAY.ge(small_spec.end - timedelta(days=LATE.days))
+    is_late = _touched(chain, "late data") & DAY.ge(small_spec.end - timedelta(days=LATE.days))
     assert chain.planted.height == 3
-    assert chain.tables["demand"].equals(small.tables["demand"].filter(~lost))
+    assert chain.tables["demand"].equals(small.tables["demand"].filter(~is_late))
     assert chain.tables["demand"].height < small.tables["demand"].height
 
 
 def test_faults_do_not_disturb_each_other(small: Chain, small_spec: ChainSpec) -> None:
     alone, together = _faulty(small_spec, DRIFT), _faulty(small_spec, DRIFT, OUTAGE, LATE)
     assert together.truth.equals(alone.truth)
-    kept = together.tables["demand"].join(alone.tables["demand"], on=alone.tables["demand"].columns, how="semi")
-    assert kept.height == together.tables["demand"].height
+    shared_rows = together.tables["demand"].join(alone.tables["demand"], on=alone.tables["demand"].columns, how="semi")
+    assert shared_rows.height == together.tables["demand"].height
     assert small.planted.is_empty()

@@ -10,10 +10,10 @@ from daypart.features.simulator import HORIZON_DAYS, Chain, ChainSpec
 def compared(small: Chain) -> pl.DataFrame:
     """Issued rows beside what was observed, with the lead in days."""
     weather = small.tables["weather"]
-    seen = weather.filter(pl.col("issued_utc").is_null()).drop("issued_utc", "valid_local")
+    observations = weather.filter(pl.col("issued_utc").is_null()).drop("issued_utc", "valid_local")
     issued = weather.filter(pl.col("issued_utc").is_not_null())
     lead = (pl.col("valid_utc") - pl.col("issued_utc")).dt.total_hours() / 24
-    return issued.join(seen, on=["store_id", "valid_utc"], suffix="_seen").with_columns(lead=lead.floor())
+    return issued.join(observations, on=["store_id", "valid_utc"], suffix="_seen").with_columns(lead=lead.floor())
 
 
 def test_errors_grow_with_the_lead_from_small_to_the_climate(compared: pl.DataFrame) -> None:
@@ -56,6 +56,6 @@ def test_every_late_origin_has_an_issue_for_its_whole_horizon(small: Chain, smal
 
 
 def test_observations_have_every_hour_of_the_span(small: Chain, small_spec: ChainSpec) -> None:
-    seen = small.tables["weather"].filter(pl.col("issued_utc").is_null())
+    observations = small.tables["weather"].filter(pl.col("issued_utc").is_null())
     # One day of 23 hours and one of 25, save in the zone without summer time: the sum is the same.
-    assert set(seen.group_by("store_id").len()["len"]) == {small_spec.days * 24}
+    assert set(observations.group_by("store_id").len()["len"]) == {small_spec.days * 24}

@@ -18,13 +18,13 @@ def test_streams_differ_by_seed_aspect_and_item_and_repeat() -> None:
 
 @pytest.mark.parametrize(("memory", "order"), [(5.0, 1), (40.0, 1), (20.0, 2)])
 def test_paths_are_standard_and_remember(memory: float, order: int) -> None:
-    drawn = paths(stream(1, "rain"), 60, 5001, memory, order)
+    noise_paths = paths(stream(1, "rain"), 60, 5001, memory, order)
     root = np.exp(-1 / memory)
     lag_one = root if order == 1 else 2 * root / (1 + root**2)
-    assert drawn.shape == (60, 5001)
-    assert drawn.mean() == pytest.approx(0, abs=0.05)
-    assert drawn.std() == pytest.approx(1, abs=0.05)
-    assert np.mean(drawn[:, 1:] * drawn[:, :-1]) / drawn.var() == pytest.approx(lag_one, abs=0.01)
+    assert noise_paths.shape == (60, 5001)
+    assert noise_paths.mean() == pytest.approx(0, abs=0.05)
+    assert noise_paths.std() == pytest.approx(1, abs=0.05)
+    assert np.mean(noise_paths[:, 1:] * noise_paths[:, :-1]) / noise_paths.var() == pytest.approx(lag_one, abs=0.01)
 
 
 @given(st.integers(0, 99), st.integers(1, 400), RANGES, RANGES, st.integers(1, 5))

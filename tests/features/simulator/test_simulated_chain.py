@@ -106,9 +106,9 @@ def test_blocks_hold_no_more_rows_than_their_bound(
 
 def test_fewer_observed_days_leave_all_else_as_it_was(small: Chain, small_spec: ChainSpec) -> None:
     chain = simulate(replace(small_spec, observed_days=20))
-    known = pl.col("valid_local").dt.date() >= small_spec.end - timedelta(days=20)
-    kept = small.tables["weather"].filter(pl.col("issued_utc").is_not_null() | known)
-    assert chain.tables["weather"].equals(kept)
+    is_recent = pl.col("valid_local").dt.date() >= small_spec.end - timedelta(days=20)
+    expected_rows = small.tables["weather"].filter(pl.col("issued_utc").is_not_null() | is_recent)
+    assert chain.tables["weather"].equals(expected_rows)
     assert all(chain.tables[name].equals(small.tables[name]) for name in TABLES if name != "weather")
     assert chain.truth.equals(small.truth)
 
@@ -136,12 +136,12 @@ def test_truth_has_exactly_the_declared_hours_that_no_closure_takes(small: Chain
         .filter(pl.col("date") >= pl.col("opened_on"), on.is_between(small_spec.start, days.last()))
     )
     local = small.truth.select("store_id", date=business_date(starts), hour=pl.col("hour_local").dt.hour())
-    told = small.truth.select("store_id", "hour_local").unique().height
+    trading_hours = small.truth.select("store_id", "hour_local").unique().height
     # An hour that the clocks skip is declared but never comes.
     never = trade.join(local, on=["store_id", "date", "hour"], how="anti")
     assert set(never["date"]) == {date(2024, 3, 10)}
     assert set(never["hour"]) == {2}
-    assert told == trade.height - never.height
+    assert trading_hours == trade.height - never.height
 
 
 def test_closed_days_have_no_demand_and_holidays_are_closed_in_the_future_too(small: Chain) -> None:

@@ -13,8 +13,8 @@ WEEKS = 8
 @pytest.fixture(scope="module")
 def past(small: Chain, small_spec: ChainSpec) -> pl.DataFrame:
     truth = small.truth.filter(pl.col("hour_local").dt.date() < small_spec.end)
-    drawn = small.tables["demand"].drop("hour_local")
-    return truth.join(drawn, on=KEY, how="left").with_columns(pl.col("orders", "sales").fill_null(0.0))
+    demand = small.tables["demand"].drop("hour_local")
+    return truth.join(demand, on=KEY, how="left").with_columns(pl.col("orders", "sales").fill_null(0.0))
 
 
 def test_all_demand_falls_on_trading_hours(small: Chain) -> None:
@@ -76,10 +76,10 @@ def _four_week_mean(truth: pl.DataFrame, actual: pl.DataFrame, origin: date, tar
     """For each hour of the horizon the mean of the last four known values of its weekday and hour."""
     local = pl.col("hour_local")
     horizon = truth.filter(local.dt.date().is_between(origin, origin + timedelta(days=HORIZON_DAYS - 1)))
-    known = actual.filter(local.dt.date() < origin).with_columns(
+    past_actuals = actual.filter(local.dt.date() < origin).with_columns(
         age=local.rank(descending=True).over("store_id", "slot")
     )
-    base = known.filter(pl.col("age") <= 4).group_by("store_id", "slot").agg(naive=pl.col(target).mean())
+    base = past_actuals.filter(pl.col("age") <= 4).group_by("store_id", "slot").agg(naive=pl.col(target).mean())
     return horizon.join(base, on=["store_id", "slot"]).join(actual.select(*KEY, target), on=KEY)
 
 

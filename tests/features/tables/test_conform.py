@@ -27,26 +27,26 @@ def demand(**columns: list[Any]) -> Conformed:
     return conform(pl.DataFrame(columns), DEMAND, ZONES)
 
 
-def reasons(found: Conformed) -> list[tuple[int, str, str | None, str]]:
-    return [(row, column, value, reason) for row, column, value, reason in found.refused.rows()]
+def reasons(conformed: Conformed) -> list[tuple[int, str, str | None, str]]:
+    return [(row, column, value, reason) for row, column, value, reason in conformed.refused.rows()]
 
 
-def one_reason(found: Conformed) -> str:
-    assert found.refused.height == 1, found.refused
-    assert found.rows.is_empty()
-    return str(found.refused["reason"].item())
+def one_reason(conformed: Conformed) -> str:
+    assert conformed.refused.height == 1, conformed.refused
+    assert conformed.rows.is_empty()
+    return str(conformed.refused["reason"].item())
 
 
 def test_text_becomes_the_table_with_both_clocks() -> None:
-    found = demand(
+    conformed = demand(
         store_id=["NY", " SJ ", "101"],
         hour_local=["2024-01-05 08:00:00", "2024-07-05T09:00", "2024-01-05 08:00:00.000000"],
         orders=["12", " 3 ", ""],
         sales=["1e2", "", "7.5"],
     )
-    assert found.refused.is_empty()
-    assert dict(found.rows.schema) == DEMAND.schema
-    assert found.rows.rows() == [
+    assert conformed.refused.is_empty()
+    assert dict(conformed.rows.schema) == DEMAND.schema
+    assert conformed.rows.rows() == [
         ("NY", moment(2024, 1, 5, 8), moment(2024, 1, 5, 13), 12.0, 100.0),
         ("SJ", moment(2024, 7, 5, 9), moment(2024, 7, 5, 11, 30), 3.0, None),
         ("101", moment(2024, 1, 5, 8), moment(2024, 1, 5, 8), None, 7.5),
@@ -60,46 +60,46 @@ def test_typed_cells_become_the_same_table() -> None:
         "orders": pl.Series([3, None], dtype=pl.UInt8),
         "sales": pl.Series([0.5, 0.25], dtype=pl.Float32),
     })  # fmt: skip
-    found = conform(frame, DEMAND, ZONES)
-    assert dict(found.rows.schema) == DEMAND.schema
-    assert found.rows.rows() == [
+    conformed = conform(frame, DEMAND, ZONES)
+    assert dict(conformed.rows.schema) == DEMAND.schema
+    assert conformed.rows.rows() == [
         ("101", moment(2024, 1, 5, 8), moment(2024, 1, 5, 8), 3.0, 0.5),
         ("101", moment(2024, 1, 5, 9), moment(2024, 1, 5, 9), None, 0.25),
     ]
     as_category = frame.with_columns(pl.col("store_id").cast(pl.String).cast(pl.Categorical))
     as_float = frame.with_columns(pl.col("store_id").cast(pl.Float64))
-    assert_frame_equal(conform(as_category, DEMAND, ZONES).rows, found.rows)
-    assert_frame_equal(conform(as_float, DEMAND, ZONES).rows, found.rows)
+    assert_frame_equal(conform(as_category, DEMAND, ZONES).rows, conformed.rows)
+    assert_frame_equal(conform(as_float, DEMAND, ZONES).rows, conformed.rows)
 
 
 def test_a_local_time_with_its_zone_says_the_instant() -> None:
     second_one = datetime(2024, 11, 3, 1, fold=1, tzinfo=ZoneInfo("America/New_York"))
-    found = demand(store_id=["NY"], hour_local=[second_one], orders=[1])
-    assert found.rows["hour_utc"].to_list() == [moment(2024, 11, 3, 6)]
+    conformed = demand(store_id=["NY"], hour_local=[second_one], orders=[1])
+    assert conformed.rows["hour_utc"].to_list() == [moment(2024, 11, 3, 6)]
     labelled_utc = datetime(2024, 6, 3, 9, tzinfo=UTC)
     assert "not the same moment" in one_reason(demand(store_id=["NY"], hour_local=[labelled_utc], orders=[1]))
 
 
 @pytest.mark.parametrize("written", ["2024-11-03 06:00:00", "2024-11-03T06:00:00Z", "2024-11-03 08:00:00+02:00"])
 def test_utc_settles_the_hour_that_repeats(written: str) -> None:
-    found = demand(
+    conformed = demand(
         store_id=["NY", "NY"],
         hour_local=["2024-11-03 01:00:00", ""],
         hour_utc=[written, "2024-11-03 05:00:00"],
         orders=["1", "2"],
     )
-    assert found.rows["hour_local"].to_list() == [moment(2024, 11, 3, 1)] * 2
-    assert found.rows["hour_utc"].to_list() == [moment(2024, 11, 3, 6), moment(2024, 11, 3, 5)]
+    assert conformed.rows["hour_local"].to_list() == [moment(2024, 11, 3, 1)] * 2
+    assert conformed.rows["hour_utc"].to_list() == [moment(2024, 11, 3, 6), moment(2024, 11, 3, 5)]
 
 
 def test_hours_that_the_clock_skips_or_repeats_are_refused() -> None:
-    found = demand(
+    conformed = demand(
         store_id=["NY", "NY", "101"],
         hour_local=["2024-03-10 02:00:00", "2024-11-03 01:00:00", "2024-11-03 01:00:00"],
         orders=["1", "1", "1"],
     )
-    assert found.rows["store_id"].to_list() == ["101"]
-    never, twice = reasons(found)
+    assert conformed.rows["store_id"].to_list() == ["101"]
+    never, twice = reasons(conformed)
     assert never[:3] == (1, "hour_local", "2024-03-10 02:00:00")
     assert "does not exist" in never[3]
     assert twice[:3] == (2, "hour_local", "2024-11-03 01:00:00")
@@ -128,22 +128,22 @@ def test_hours_that_the_clock_skips_or_repeats_are_refused() -> None:
 def test_a_cell_that_cannot_be_is_refused_with_row_and_value(column: str, value: str, reason: str) -> None:
     good = {"store_id": "NY", "hour_local": "2024-01-05 08:00:00", "orders": "1"}
     frame = pl.DataFrame([good, {**good, "hour_local": "2024-01-05 09:00:00", column: value}])
-    found = conform(frame, DEMAND, ZONES)
-    assert found.rows.height == 1
-    (row, at, shown, why) = reasons(found)[0]
+    conformed = conform(frame, DEMAND, ZONES)
+    assert conformed.rows.height == 1
+    (row, at, shown, why) = reasons(conformed)[0]
     assert (row, at, shown) == (2, column, value or None)
     assert why.startswith(reason)
-    assert found.refused.height == 1
+    assert conformed.refused.height == 1
 
 
 def test_blank_lines_are_no_rows_but_are_counted() -> None:
-    found = demand(
+    conformed = demand(
         store_id=["NY", "", "NY"],
         hour_local=["2024-01-05 08:00:00", "", "2024-01-05 09:00:00"],
         orders=["1", "", "-1"],
     )
-    assert found.rows.height == 1
-    assert found.refused["row"].to_list() == [3]
+    assert conformed.rows.height == 1
+    assert conformed.refused["row"].to_list() == [3]
 
 
 @pytest.mark.parametrize(
@@ -171,16 +171,16 @@ def test_no_rows_and_types_that_cannot_be_are_faults_of_the_file() -> None:
 
 
 def test_repeats_collapse_and_contradictions_are_refused() -> None:
-    found = demand(
+    conformed = demand(
         store_id=["NY", "NY", "NY", "NY"],
         hour_local=["2024-01-05 08:00:00", "2024-01-05 08:00", "2024-01-05 09:00:00", "2024-01-05 09:00:00"],
         orders=["1", "1.0", "2", "3"],
     )
-    assert found.rows["orders"].to_list() == [1.0]
-    assert found.collapsed == 1
-    assert found.refused["row"].to_list() == [3, 4]
-    assert found.refused["value"].to_list() == ["NY, 2024-01-05 14:00:00.000000"] * 2
-    assert found.refused["reason"].unique().to_list() == ["disagrees with another row of the same key"]
+    assert conformed.rows["orders"].to_list() == [1.0]
+    assert conformed.collapsed == 1
+    assert conformed.refused["row"].to_list() == [3, 4]
+    assert conformed.refused["value"].to_list() == ["NY, 2024-01-05 14:00:00.000000"] * 2
+    assert conformed.refused["reason"].unique().to_list() == ["disagrees with another row of the same key"]
 
 
 def table(name: str, /, **cells: Any) -> Conformed:
@@ -203,8 +203,8 @@ def test_stores_need_a_zone_that_exists() -> None:
     [("07:00", "24:00", "00:00"), ("7:00", "01:30", "01:30"), ("07:00:00", time(22, 0), "22:00")],
 )
 def test_opening_hours_are_written_one_way(opens: str, closes: Any, becomes: str) -> None:
-    found = table("hours", store_id="NY", weekday="1", opens=opens, closes=closes)
-    assert found.rows.select("weekday", "opens", "closes").row(0) == (1, "07:00", becomes)
+    conformed = table("hours", store_id="NY", weekday="1", opens=opens, closes=closes)
+    assert conformed.rows.select("weekday", "opens", "closes").row(0) == (1, "07:00", becomes)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +228,8 @@ def test_opening_hours_that_cannot_be_are_refused(column: str, value: str, reaso
 
 def test_events_end_after_they_start_and_need_a_clock_only_for_utc() -> None:
     chain = {"name": "sale", "kind": "promotion", "starts_local": "2024-03-10 02:30:00"}
-    found = table("events", **chain, ends_local="2024-03-12 00:00:00")
-    assert found.refused.is_empty(), "an event of the whole chain may start at a time that one clock skips"
+    conformed = table("events", **chain, ends_local="2024-03-12 00:00:00")
+    assert conformed.refused.is_empty(), "an event of the whole chain may start at a time that one clock skips"
     assert one_reason(table("events", **chain, ends_local="2024-03-09 00:00:00")) == "is before starts_local"
     utc = {"name": "sale", "kind": "promotion", "starts_utc": "2024-03-10 12:00:00"}
     ends = {"ends_local": "2024-03-12 00:00:00"}
@@ -247,8 +247,8 @@ def test_macro_is_released_after_it_was_observed() -> None:
 
 def test_weather_may_be_issued_on_either_clock() -> None:
     cells = {"store_id": "NY", "valid_local": "2024-06-02 12:00:00", "temperature_c": "21.5"}
-    found = table("weather", **cells, issued_local="2024-06-01 05:10:00")
-    assert found.rows["issued_utc"].item() == moment(2024, 6, 1, 9, 10)
+    conformed = table("weather", **cells, issued_local="2024-06-01 05:10:00")
+    assert conformed.rows["issued_utc"].item() == moment(2024, 6, 1, 9, 10)
     observed = table("weather", **cells)
     assert observed.rows["issued_utc"].item() is None
     assert "exists twice" in one_reason(table("weather", **cells, issued_local="2023-11-05 01:10:00"))
@@ -268,14 +268,14 @@ def test_whatever_comes_is_taken_once_or_refused_and_taken_rows_stay(
 ) -> None:
     frame = pl.DataFrame(rows, schema=DEMAND.names, orient="row").select("store_id", *names)
     try:
-        found = conform(frame, DEMAND, ZONES)
+        conformed = conform(frame, DEMAND, ZONES)
     except SchemaError:
         return
     blank = frame.select(pl.all_horizontal(pl.all() == "")).to_series().sum()
-    assert found.rows.height + found.refused["row"].n_unique() + found.collapsed + blank == frame.height
-    assert found.rows.select(DEMAND.key).is_unique().all()
-    assert found.rows.select("store_id", "hour_local", "hour_utc").null_count().sum_horizontal().item() == 0
-    if not found.rows.is_empty():
-        again = conform(found.rows, DEMAND, ZONES)
+    assert conformed.rows.height + conformed.refused["row"].n_unique() + conformed.collapsed + blank == frame.height
+    assert conformed.rows.select(DEMAND.key).is_unique().all()
+    assert conformed.rows.select("store_id", "hour_local", "hour_utc").null_count().sum_horizontal().item() == 0
+    if not conformed.rows.is_empty():
+        again = conform(conformed.rows, DEMAND, ZONES)
         assert again.refused.is_empty()
-        assert_frame_equal(again.rows, found.rows)
+        assert_frame_equal(again.rows, conformed.rows)

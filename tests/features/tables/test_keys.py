@@ -17,11 +17,11 @@ def frame(pairs: list[tuple[str | None, int | None]]) -> pl.DataFrame:
 def test_keys_are_unique_where_a_set_of_them_is_as_large(
     pairs: list[tuple[str | None, int | None]], tidy: bool
 ) -> None:
-    told = frame(pairs).sort(KEY) if tidy else frame(pairs)
+    keyed_rows = frame(pairs).sort(KEY) if tidy else frame(pairs)
     unique = len(set(pairs)) == len(pairs)
-    assert are_unique(told, KEY) == unique
-    assert rise(told, KEY) == (unique and told.equals(told.sort(KEY)))
-    assert in_order(told, KEY).select(KEY).equals(told.select(KEY).sort(KEY))
+    assert are_unique(keyed_rows, KEY) == unique
+    assert rise(keyed_rows, KEY) == (unique and keyed_rows.equals(keyed_rows.sort(KEY)))
+    assert in_order(keyed_rows, KEY).select(KEY).equals(keyed_rows.select(KEY).sort(KEY))
 
 
 @pytest.mark.parametrize("values", [[float("nan"), float("nan")], [0.0, -0.0]])

@@ -72,9 +72,9 @@ def test_what_is_on_no_list_is_refused_with_what_is_near(cells: dict[str, str], 
 @given(st.text(max_size=30))
 def test_any_text_as_a_country_is_kept_as_a_code_or_refused(text: str) -> None:
     conformed = store(country=text)
-    kept = conformed.rows["country"].to_list()
-    assert kept == [] or (kept[0] in places.CURRENCY_OF or kept == ["AQ"])
-    assert bool(kept) != bool(conformed.refused.height)
+    countries = conformed.rows["country"].to_list()
+    assert countries == [] or (countries[0] in places.CURRENCY_OF or countries == ["AQ"])
+    assert bool(countries) != bool(conformed.refused.height)
 
 
 @given(st.sampled_from(sorted(places.CURRENCY_OF)), st.sampled_from([str.lower, str.upper, str.title, str]))
@@ -102,8 +102,8 @@ def test_a_country_without_holidays_is_taken_and_named() -> None:
 
 def test_what_is_derived_is_said() -> None:
     rows = pl.concat([store(country="CA").rows, store(country="FR", subdivision="75", currency="EUR").rows])
-    told = spellings.notices(rows)
-    assert told == [
+    notices = spellings.notices(rows)
+    assert notices == [
         "no public holidays of its own are known of FR-75: its country's count",
         "stores without a currency have their country's: CA CAD",
     ]
@@ -117,5 +117,5 @@ def test_weekdays_and_kinds_of_events_by_name() -> None:
     kinds = ["Promotion", "LOCAL EVENT", "local_event", "Price", "My own"]
     events = pl.DataFrame({"name": list("abcde"), "kind": kinds, "starts_local": "2025-01-01 00:00:00",
                            "ends_local": "2025-01-02 00:00:00"})  # fmt: skip
-    told = conform(events, EVENTS, ZONES).rows["kind"].to_list()
-    assert told == ["promotion", "local event", "local event", "price", "My own"]
+    event_kinds = conform(events, EVENTS, ZONES).rows["kind"].to_list()
+    assert event_kinds == ["promotion", "local event", "local event", "price", "My own"]

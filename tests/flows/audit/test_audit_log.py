@@ -135,7 +135,7 @@ def test_any_flipped_bit_of_any_column_of_any_record_is_found(folder: Path) -> N
     rng, audit = random.Random(7), Audit(Lake(folder))
     log = folder / "audit" / "_delta_log"
     for number in range(1, RECORDS + 1):
-        kept = (log / f"{number - 1:020}.json").read_text()
+        original_text = (log / f"{number - 1:020}.json").read_text()
         for column in audit.records().columns:
             forge(folder, number, lambda row, name=column: {**row, name: flipped(row[name], rng)})
             faults = audit.verify().faults
@@ -144,20 +144,20 @@ def test_any_flipped_bit_of_any_column_of_any_record_is_found(folder: Path) -> N
             )  # fmt: skip
             if column != "sequence":
                 assert faults[0].startswith(f"record {number} (")
-            (log / f"{number - 1:020}.json").write_text(kept)
+            (log / f"{number - 1:020}.json").write_text(original_text)
     assert audit.verify().faults == []
 
 
 def test_any_flipped_byte_of_any_file_is_found(folder: Path) -> None:
     rng, audit = random.Random(3), Audit(Lake(folder))
     for number, stored in enumerate(Ledger(Lake(folder), "audit").files(), 1):
-        whole = stored.path.read_bytes()
-        for at in {0, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(6))}:
-            stored.path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << rng.randrange(8))]) + whole[at + 1 :])
+        content = stored.path.read_bytes()
+        for at in {0, len(content) - 1, *(rng.randrange(len(content)) for _ in range(6))}:
+            stored.path.write_bytes(content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :])
             assert audit.verify().faults == [f"record {number}: the file {stored.path.name} is gone or changed"]
         stored.path.unlink()
         assert audit.verify().faults == [f"record {number}: the file {stored.path.name} is gone or changed"]
-        stored.path.write_bytes(whole)
+        stored.path.write_bytes(content)
     assert audit.verify().faults == []
 
 
@@ -227,8 +227,8 @@ def test_a_head_that_is_none_is_refused(written: Path, head: str) -> None:
 def test_a_table_that_is_gone_or_whose_log_is_broken_is_told(registry: Registry, tmp_path: Path) -> None:
     audit = filled(tmp_path / "lake", registry, 2)
     log = tmp_path / "lake" / "audit" / "_delta_log" / f"{0:020}.json"
-    whole = log.read_bytes()
-    log.write_bytes(whole[:50])
+    original_bytes = log.read_bytes()
+    log.write_bytes(original_bytes[:50])
     assert f"version 0: {log} is cut or garbled: restore it from a copy" in audit.verify().faults[0]
     shutil.rmtree(tmp_path / "lake")
     assert audit.verify().faults == ["records 1 to 2 are gone from the end: the registry knows of 2"]
@@ -249,15 +249,15 @@ def start(folder: Path, role: str, count: object) -> subprocess.Popen[bytes]:
 
 def test_two_writers_at_once_make_one_chain(tmp_path: Path) -> None:
     both = [start(tmp_path, role, 20) for role in ("analyst", "engineer")]
-    told = [each.communicate(timeout=100)[1].decode() for each in both]
-    assert [each.returncode for each in both] == [0, 0], told
-    found = Audit(Lake(tmp_path))
-    rows = found.records()
+    error_texts = [writer.communicate(timeout=100)[1].decode() for writer in both]
+    assert [writer.returncode for writer in both] == [0, 0], error_texts
+    audit = Audit(Lake(tmp_path))
+    rows = audit.records()
     assert rows["sequence"].to_list() == list(range(1, 41))
-    assert found.verify().faults == []
+    assert audit.verify().faults == []
     for role in ("analyst", "engineer"):
-        mine = rows.filter(pl.col("role") == role)["details"].to_list()
-        assert [json.loads(text)["number"] for text in mine] == list(range(1, 21))
+        role_details = rows.filter(pl.col("role") == role)["details"].to_list()
+        assert [json.loads(text)["number"] for text in role_details] == list(range(1, 21))
 
 
 def test_a_killed_writer_leaves_whole_records(tmp_path: Path) -> None:

@@ -104,12 +104,12 @@ CUTS: dict[str, st.SearchStrategy[Cut]] = {
 def repair(home: Home) -> int:
     """Repairs the audit; where its log cannot be read, the folder is moved away first, as the error says."""
     try:
-        made = home.audit.repair(NOW, "lead", "the disk broke")
+        repair_record = home.audit.repair(NOW, "lead", "the disk broke")
     except DamagedError:
         shutil.rmtree(home.lake / "audit")
-        made = home.audit.repair(NOW, "lead", "the disk broke")
-    assert made is not None
-    return made.sequence
+        repair_record = home.audit.repair(NOW, "lead", "the disk broke")
+    assert repair_record is not None
+    return repair_record.sequence
 
 
 @settings(max_examples=16, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -141,15 +141,15 @@ def test_whatever_is_cut_is_found_until_it_is_repaired_and_a_cut_repair_is_found
 
 def test_a_cut_end_is_named_and_its_numbers_are_not_used_again(home: Home) -> None:
     cut_end(home.lake, 2)
-    told = "records 5 to 6 are gone from the end: the registry knows of 6"
-    assert home.audit.verify().faults == [told]
-    with pytest.raises(DamagedError, match=f"nothing more is recorded: {told}; see `daypart audit --verify`"):
+    fault = "records 5 to 6 are gone from the end: the registry knows of 6"
+    assert home.audit.verify().faults == [fault]
+    with pytest.raises(DamagedError, match=f"nothing more is recorded: {fault}; see `daypart audit --verify`"):
         home.append()
-    made = home.audit.repair(NOW, "lead", "the disk broke")
-    assert made is not None
-    assert (made.sequence, f"6:{made.previous}") == (7, home.head)
-    details = json.loads(made.details)
-    assert (details["missing"], details["faults"]) == ([[5, 6]], [told])
+    repair_record = home.audit.repair(NOW, "lead", "the disk broke")
+    assert repair_record is not None
+    assert (repair_record.sequence, f"6:{repair_record.previous}") == (7, home.head)
+    details = json.loads(repair_record.details)
+    assert (details["missing"], details["faults"]) == ([[5, 6]], [fault])
     assert (details["noted"], details["reason"]) == ({"the registry": home.head}, "the disk broke")
     repaired = "records 5 to 6 are missing; repaired by record 7 by lead on 2025-03-01: the disk broke"
     assert home.audit.verify().repaired == [repaired]
@@ -234,9 +234,9 @@ def test_a_head_that_is_noted_late_takes_no_later_one_back(home: Home) -> None:
     class Late(Audit):
         """Another writer appends between this one's commit and its note."""
 
-        def _note(self, *given: object) -> None:
+        def _note(self, *arguments: object) -> None:
             home.append()
-            super()._note(*given)  # type: ignore[arg-type]
+            super()._note(*arguments)  # type: ignore[arg-type]
 
     assert Late(Lake(home.lake), home.registry).append(NOW, "lead", "promote", "orders", {}).sequence == 7
     assert str(home.registry.noted(ANCHOR)).startswith("8:")
@@ -245,7 +245,7 @@ def test_a_head_that_is_noted_late_takes_no_later_one_back(home: Home) -> None:
 
 def test_a_writer_that_was_killed_before_it_noted_the_head_does_no_harm(home: Home) -> None:
     class Killed(Audit):
-        def _note(self, *given: object) -> None:
+        def _note(self, *arguments: object) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

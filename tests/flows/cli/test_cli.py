@@ -114,13 +114,13 @@ WRONG = {
 }
 
 
-def refuse(said, found: str) -> None:  # type: ignore[no-untyped-def]
-    assert said.status == 2, said.err
-    assert said.out == ""
-    assert said.err.startswith("daypart: ")
-    assert said.err.endswith("\n")
-    assert said.err.count("\n") == 1, said.err
-    assert found in said.err
+def refuse(result, message: str) -> None:  # type: ignore[no-untyped-def]
+    assert result.status == 2, result.err
+    assert result.out == ""
+    assert result.err.startswith("daypart: ")
+    assert result.err.endswith("\n")
+    assert result.err.count("\n") == 1, result.err
+    assert message in result.err
 
 
 def loaded(*arguments: object) -> set[str]:
@@ -130,9 +130,9 @@ def loaded(*arguments: object) -> set[str]:
         f"    print(*[name for name in {HEAVY!r} if name in sys.modules], sep=',', file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout
-    return set(done.stderr.strip().split(",")) - {""}
+    completed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert completed.stdout
+    return set(completed.stderr.strip().split(",")) - {""}
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -146,18 +146,18 @@ def test_reading_a_published_day_loads_no_model_registry_or_orchestrator(publish
 
 
 def test_the_entry_without_arguments_is_help(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    said = daypart(tmp_path, "--help")
-    assert said.status == 0
-    assert all(f"  {command} " in said.out for command in COMMANDS)
+    result = daypart(tmp_path, "--help")
+    assert result.status == 0
+    assert all(f"  {command} " in result.out for command in COMMANDS)
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_files_that_are_wrong_are_refused_in_one_line(world, daypart, tmp_path: Path, case: str) -> None:  # type: ignore[no-untyped-def]
-    content, found = REFUSED[case]
+    content, message = REFUSED[case]
     file = tmp_path / "demand.csv"
     file.write_bytes(content)
     before = world.versions()
-    refuse(daypart(world.home, "ingest", "demand", file, "--json"), found.replace("FILE", str(file)))
+    refuse(daypart(world.home, "ingest", "demand", file, "--json"), message.replace("FILE", str(file)))
     assert world.versions() == before
 
 
@@ -165,12 +165,12 @@ def test_files_that_are_wrong_are_refused_in_one_line(world, daypart, tmp_path: 
 def test_arguments_that_are_wrong_are_refused_in_one_line(  # type: ignore[no-untyped-def]
     world, daypart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    arguments, found = WRONG[case]
+    arguments, message = WRONG[case]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "FILE.csv").write_text(HEADER + ROW)
-    given = [argument.replace("FILE", "FILE.csv") for argument in arguments]
+    command_line = [argument.replace("FILE", "FILE.csv") for argument in arguments]
     before, files = world.versions(), set(tmp_path.iterdir())
-    refuse(daypart(world.home, *given), found)
+    refuse(daypart(world.home, *command_line), message)
     assert world.versions() == before
     assert set(tmp_path.iterdir()) == files
 
@@ -200,8 +200,8 @@ def test_a_store_without_history_is_forecast_from_its_like(world, daypart, tmp_p
     file.write_text("store_id,timezone,country\nS0009,America/New_York,US\n")
     assert daypart(world.home, "ingest", "stores", file).status == 0
     assert daypart(world.home, "forecast", "--store", "S0009", "--out", out).status == 0
-    told = pl.read_parquet(out)
-    for _, rows in told.group_by("target"):
+    forecast_rows = pl.read_parquet(out)
+    for _, rows in forecast_rows.group_by("target"):
         # Clocks go forward in the horizon.
         assert rows.height == 14 * 24 - 1
         assert rows["forecast"].sum() > 0 == rows["incumbent"].sum()
@@ -234,15 +234,15 @@ def test_there_is_no_forecast_without_a_champion(untrained, daypart) -> None:  #
 
 
 def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: ignore[no-untyped-def]
-    found = daypart(world.home, "status", "--json").json
-    tables = {row["table"]: row for row in found["tables"]}
+    report = daypart(world.home, "status", "--json").json
+    tables = {row["table"]: row for row in report["tables"]}
     assert {name: row["version"] for name, row in tables.items()} == world.lake.versions()
     demand = world.lake.scan("demand").collect()
     assert tables["demand"]["rows"] == demand.height
     assert tables["demand"]["first"] == demand["hour_local"].min().isoformat()
     assert tables["stores"]["last"] is None
-    assert [(row["target"], row["champion"]) for row in found["models"]] == [("orders", 1), ("sales", 1)]
-    assert found["published"]["origin"] == world.origin.isoformat()
+    assert [(row["target"], row["champion"]) for row in report["models"]] == [("orders", 1), ("sales", 1)]
+    assert report["published"]["origin"] == world.origin.isoformat()
     human = daypart(world.home, "status")
     assert human.out.splitlines()[2].split() == ["table", "version", "rows", "first", "last"]
     assert all(name in human.out for name in (*tables, "orders", "sales", str(world.origin)))
@@ -251,9 +251,9 @@ def test_status_tells_what_the_home_holds(world, daypart) -> None:  # type: igno
 
 def test_a_fault_of_ours_ends_with_status_1(world, daypart, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("daypart.flows.jobs.status.status", lambda *_: 1 / 0)
-    said = daypart(world.home, "status", "--json")
-    assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
-    assert "ZeroDivisionError" in said.err
+    result = daypart(world.home, "status", "--json")
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert "ZeroDivisionError" in result.err
     monkeypatch.setenv("DAYPART_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         daypart(world.home, "status")
@@ -264,8 +264,8 @@ def test_an_interrupt_ends_with_status_1(world, daypart, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("daypart.flows.jobs.status.status", interrupted)
-    said = daypart(world.home, "status")
-    assert (said.status, said.err) == (1, "daypart: stopped; nothing was half-written\n")
+    result = daypart(world.home, "status")
+    assert (result.status, result.err) == (1, "daypart: stopped; nothing was half-written\n")
 
 
 def test_ingest_prints_counts_and_repeats_itself_without_a_new_version(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -283,9 +283,9 @@ def test_ingest_prints_counts_and_repeats_itself_without_a_new_version(world, da
 def test_bad_rows_may_be_skipped(world, daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "demand.csv"
     file.write_text(HEADER + ROW + "S0001,2024-03-05 13:00:00,-6\n")
-    found = daypart(world.home, "ingest", "demand", file, "--skip-bad", "--json").json
-    assert (found["rows_taken"], found["rows_refused"]) == (1, 1)
-    assert pl.read_csv(found["refused_file"]).height == 1
+    report = daypart(world.home, "ingest", "demand", file, "--skip-bad", "--json").json
+    assert (report["rows_taken"], report["rows_refused"]) == (1, 1)
+    assert pl.read_csv(report["refused_file"]).height == 1
 
 
 def test_the_hours_at_which_clocks_change_come_in_by_options(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -326,18 +326,18 @@ def test_two_ingests_at_once_leave_both_in(
         (tmp_path / f"{store}.csv").write_text(HEADER + "\n".join(rows) + "\n")
     files = [tmp_path / "S0001.csv", tmp_path / "S0002.csv"]
     both = [process(world.home, "ingest", "demand", file, "--json") for file in files]
-    told = [each.communicate(timeout=100) for each in both]
-    assert [each.returncode for each in both] == [0, 0], told
-    assert [json.loads(out)["rows_taken"] for out, _ in told] == [120, 120]
+    outputs = [ingest.communicate(timeout=100) for ingest in both]
+    assert [ingest.returncode for ingest in both] == [0, 0], outputs
+    assert [json.loads(out)["rows_taken"] for out, _ in outputs] == [120, 120]
     assert world.lake.scan("demand").collect().height == before + 240
 
 
 def test_the_home_comes_from_the_environment_too(published_world, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", "from daypart.flows.cli import main; main()", "status", "--json"],
         env={**os.environ, "DAYPART_HOME": str(published_world.home)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert len(json.loads(done.stdout)["models"]) == 2
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert len(json.loads(completed.stdout)["models"]) == 2
     with sqlite3.connect(published_world.home / "mlflow.db") as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)

@@ -34,12 +34,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def assert_line(said: Any, status: int, words: str) -> None:
-    assert (said.status, said.out, said.err.count("\n")) == (status, "", 1), said
-    assert said.err.startswith("daypart: ")
-    assert words in said.err
-    assert "Traceback" not in said.err
-    assert "panicked" not in said.err
+def assert_line(result: Any, status: int, words: str) -> None:
+    assert (result.status, result.out, result.err.count("\n")) == (status, "", 1), result
+    assert result.err.startswith("daypart: ")
+    assert words in result.err
+    assert "Traceback" not in result.err
+    assert "panicked" not in result.err
 
 
 def data_files(world: Any, table: str) -> list[Path]:
@@ -76,9 +76,9 @@ def test_a_damaged_file_of_the_lake_is_named(
     files = data_files(world, table)
     for file in files:
         damage(file)
-    said = daypart(world.home, *command)
-    assert_line(said, 1, "restore it from a copy")
-    assert any(str(file) in said.err for file in files)
+    result = daypart(world.home, *command)
+    assert_line(result, 1, "restore it from a copy")
+    assert any(str(file) in result.err for file in files)
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_a_damaged_file_of_the_lake_is_named(
 def test_a_disk_that_fills_up_is_told_in_the_same_words(
     world: Any, process: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
-    given = [str(world.files / part) if part == "later.parquet" else part for part in command]
+    arguments = [str(world.files / part) if part == "later.parquet" else part for part in command]
     if command == TRAIN:
-        given += ["--as-of", "2024-02-20"]
-    ended = process(world.home, *given, before=LIMITED)
+        arguments += ["--as-of", "2024-02-20"]
+    ended = process(world.home, *arguments, before=LIMITED)
     out, err = ended.communicate(timeout=120)
     assert (ended.returncode, out, err.count("\n")) == (1, "", 1), err
     assert err.startswith("daypart: the disk is full, ")
@@ -114,9 +114,9 @@ def test_a_panic_leaves_one_line_on_the_screen(world: Any, process: Any) -> None
 def test_output_that_cannot_be_written_is_told(published_world: Any) -> None:
     command = [sys.executable, "-m", "daypart.flows.cli", "--home", str(published_world.home), "status"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "full" in done.stderr or "No space left" in done.stderr
+        completed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (completed.returncode, completed.stderr.count("\n")) == (1, 1), completed.stderr
+    assert "full" in completed.stderr or "No space left" in completed.stderr
 
 
 def test_a_home_of_another_user_is_refused_before_the_work_and_can_be_read(world: Any) -> None:
@@ -131,10 +131,10 @@ def test_a_home_of_another_user_is_refused_before_the_work_and_can_be_read(world
     world.home.chmod(0o555)
     try:
         for command in (TRAIN, ("monitor",), ("ingest", "demand", world.files / "later.parquet")):
-            done = run(*command)
-            assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-            assert f"home {world.home} cannot be written by user " in done.stderr
-            assert "is dr-xr-xr-x of user " in done.stderr
+            result = run(*command)
+            assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1), result.stderr
+            assert f"home {world.home} cannot be written by user " in result.stderr
+            assert "is dr-xr-xr-x of user " in result.stderr
         assert run("status").returncode == 0
         world.home.chmod(0o000)
         closed = run("status")
@@ -164,9 +164,9 @@ def test_a_mapping_that_cannot_be_is_refused(kept: Any, daypart: Any, case: str)
     text, words = MAPPINGS[case]
     Path("map.toml").write_text(text)
     Path("lines.csv").write_text(LINES)
-    said = daypart(kept.home, *POS)
-    assert_line(said, 2, words)
-    assert said.err.count("x") < 200
+    result = daypart(kept.home, *POS)
+    assert_line(result, 2, words)
+    assert result.err.count("x") < 200
 
 
 @pytest.mark.parametrize("name", ["settings.toml", "policy.toml", "portfolio.toml", "recipes.toml", "governance.toml"])
@@ -217,10 +217,10 @@ def test_a_name_that_cannot_be_is_refused_before_the_work(kept: Any, daypart: An
     Path("lines.csv").write_text(LINES)
     Path("bytes", f"{BYTES}.csv").touch()
     before = kept.versions()
-    said = daypart(kept.home, *arguments)
-    assert_line(said, 2, words)
-    assert len(said.err) < 600
-    assert max(said.err.count("x"), said.err.count("a b ")) < 200
+    result = daypart(kept.home, *arguments)
+    assert_line(result, 2, words)
+    assert len(result.err) < 600
+    assert max(result.err.count("x"), result.err.count("a b ")) < 200
     assert kept.versions() == before
 
 

@@ -41,11 +41,11 @@ def options_of(command: str) -> Iterator[tuple[str, Any]]:
             yield parameter.opts[0], parameter.type_descriptor.annotation
 
 
-def assert_refused(said: Any, words: str = "") -> None:
-    assert (said.status, said.out) == (2, ""), said
-    assert said.err.startswith("daypart: ")
-    assert said.err.count("\n") == 1, said.err
-    assert words in said.err
+def assert_refused(result: Any, words: str = "") -> None:
+    assert (result.status, result.out) == (2, ""), result
+    assert result.err.startswith("daypart: ")
+    assert result.err.count("\n") == 1, result.err
+    assert words in result.err
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +57,8 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_empty_value_is_refused_by_name(kept: Any, daypart: Any, command: str) -> None:
     before = kept.versions()
     for name, _ in options_of(command):
-        for given in ([name, ""], [f"{name}="], [name, "  "]):
-            assert_refused(daypart(kept.home, command, *NEEDED.get(command, ()), *given), f"{name} is empty")
+        for arguments in ([name, ""], [f"{name}="], [name, "  "]):
+            assert_refused(daypart(kept.home, command, *NEEDED.get(command, ()), *arguments), f"{name} is empty")
     assert_refused(daypart(kept.home, command, ""), "is empty")
     assert kept.versions() == before
 
@@ -86,9 +86,9 @@ def test_numbers_that_no_option_takes_are_refused(kept: Any, daypart: Any, comma
         else:
             continue
         for value in wrong:
-            said = daypart(kept.home, command, *NEEDED.get(command, ()), name, value)
-            assert_refused(said)
-            assert name in said.err or name.strip("-").replace("-", "_") in said.err, (value, said.err)
+            result = daypart(kept.home, command, *NEEDED.get(command, ()), name, value)
+            assert_refused(result)
+            assert name in result.err or name.strip("-").replace("-", "_") in result.err, (value, result.err)
     assert kept.versions() == before
 
 
@@ -265,6 +265,6 @@ def test_money_without_end_is_refused_in_every_column_of_lines(kept: Any, daypar
             with (tmp_path / "lines.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([row.keys(), row.values()])
             for path in ("lines.parquet", "lines.csv"):
-                given = daypart(kept.home, "ingest", "pos", tmp_path / path, "--mapping", mapping)
-                assert_refused(given, "1 row refused")
+                result = daypart(kept.home, "ingest", "pos", tmp_path / path, "--mapping", mapping)
+                assert_refused(result, "1 row refused")
     assert kept.versions() == before

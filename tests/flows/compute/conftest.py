@@ -10,8 +10,8 @@ import pytest
 def cluster() -> Iterator[Any]:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as made:
-        yield made
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as workers:
+        yield workers
 
 
 @pytest.fixture
@@ -19,6 +19,6 @@ def client(cluster: Any) -> Iterator[Any]:
     """A client of two workers, even after a test has killed one."""
     from distributed import Client
 
-    with Client(cluster, set_as_default=False) as made:
-        made.wait_for_workers(2, timeout=180)
-        yield made
+    with Client(cluster, set_as_default=False) as dask_client:
+        dask_client.wait_for_workers(2, timeout=180)
+        yield dask_client

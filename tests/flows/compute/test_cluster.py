@@ -66,14 +66,14 @@ def boosting(strike: Callable[..., None]) -> type[DaskLGBMRegressor]:
     """LightGBM's class, of which a worker is struck when it has grown a tree."""
 
     class Boosting(DaskLGBMRegressor):  # type: ignore[misc]
-        def fit(self, *given: Any, **named: Any) -> Any:
-            return super().fit(*given, callbacks=[strike], **named)
+        def fit(self, *arguments: Any, **options: Any) -> Any:
+            return super().fit(*arguments, callbacks=[strike], **options)
 
     return Boosting
 
 
 def by_store(ids: list[str]) -> list[list[str]]:
-    return [[each] for each in ids]
+    return [[store_id] for store_id in ids]
 
 
 def sample(rows: int = 4000) -> Sample:
@@ -117,19 +117,19 @@ def test_workers_that_are_killed_while_reading_and_while_boosting_change_nothing
 def test_one_worker_boosts_to_the_last_bit_and_several_nearly_even_if_one_is_killed(
     client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, meter = sample(), Meter()
-    here = Local().boost(given, SETTINGS, 30)
-    assert Dask(client, meter).boost(given, SETTINGS, 30) == here
+    examples, meter = sample(), Meter()
+    here = Local().boost(examples, SETTINGS, 30)
+    assert Dask(client, meter).boost(examples, SETTINGS, 30) == here
     spread = Dask(client, meter, fit_rows=2000)
-    apart = spread.boost(given, SETTINGS, 30)
+    apart = spread.boost(examples, SETTINGS, 30)
     assert apart != here
     assert "[machines: ]" in apart
     monkeypatch.setattr("lightgbm.DaskLGBMRegressor", boosting(striking(tmp_path / "struck")))
-    after = spread.boost(given, SETTINGS, 30)
+    after = spread.boost(examples, SETTINGS, 30)
     assert (tmp_path / "struck").exists()
-    said, *others = (Booster(model_str=text).predict(given.features) for text in (here, apart, after))
-    for other in others:
-        assert np.abs(said - other).mean() < 0.05 * np.abs(said - said.mean()).mean()
+    expected, *predictions = (Booster(model_str=text).predict(examples.features) for text in (here, apart, after))
+    for other in predictions:
+        assert np.abs(expected - other).mean() < 0.05 * np.abs(expected - expected.mean()).mean()
     assert meter.usage()[0].stage == "fit"
     assert meter.usage()[0].cpu_seconds > 0
 

@@ -21,7 +21,7 @@ from daypart.flows.jobs import forecast
 
 
 def by_store(ids: list[str]) -> list[list[str]]:
-    return [[each] for each in ids]
+    return [[store_id] for store_id in ids]
 
 
 def champions(world: Any) -> dict[str, dict[str, bytes]]:
@@ -32,9 +32,9 @@ def test_a_cluster_started_for_the_run_trains_what_this_process_does(
     world: Any, untrained: Any, process: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAYPART_WORKERS", "1")
-    said, told = process(untrained.home, "train", "--engine", "dask", "--json").communicate(timeout=100)
-    assert told == ""
-    assert [(row["target"], row["promoted"]) for row in json.loads(said)["trained"]] == [
+    output, error_text = process(untrained.home, "train", "--engine", "dask", "--json").communicate(timeout=100)
+    assert error_text == ""
+    assert [(row["target"], row["promoted"]) for row in json.loads(output)["trained"]] == [
         ("orders", True),
         ("sales", True),
     ]
@@ -83,17 +83,17 @@ def test_an_engine_that_cannot_be_is_refused(
 ) -> None:
     monkeypatch.setattr("daypart.flows.compute.cluster.ANSWER_SECONDS", 1)
     for command in ("train", "forecast"):
-        said = daypart(untrained.home, command, *arguments)
-        assert (said.status, said.err.count("\n")) == (2, 1)
-        assert wanted in said.err
+        result = daypart(untrained.home, command, *arguments)
+        assert (result.status, result.err.count("\n")) == (2, 1)
+        assert wanted in result.err
 
 
 def test_without_the_extra_one_line_says_which(untrained: Any, process: Callable[..., subprocess.Popen[str]]) -> None:
     bare = "import sys; sys.modules['dask'] = None"
     dying = process(untrained.home, "train", "--engine", "dask", before=bare)
-    _, told = dying.communicate(timeout=100)
-    assert (dying.returncode, told.count("\n")) == (2, 1)
-    assert "pip install 'daypart[cluster]'" in told
+    _, error_text = dying.communicate(timeout=100)
+    assert (dying.returncode, error_text.count("\n")) == (2, 1)
+    assert "pip install 'daypart[cluster]'" in error_text
 
 
 def refused(home: Path, address: str) -> str:
@@ -104,8 +104,8 @@ def refused(home: Path, address: str) -> str:
 
 @pytest.fixture
 def empty() -> Iterator[LocalCluster]:
-    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as made:
-        yield made
+    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=50) as local_cluster:
+        yield local_cluster
 
 
 def test_a_scheduler_without_workers_is_refused(
@@ -116,9 +116,9 @@ def test_a_scheduler_without_workers_is_refused(
 
 
 def test_a_worker_of_another_version_is_refused(untrained: Any, empty: LocalCluster, tmp_path: Path) -> None:
-    told = tmp_path / "daypart-0.0.9.dist-info"
-    told.mkdir()
-    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: daypart\nVersion: 0.0.9\n")
+    dist_info = tmp_path / "daypart-0.0.9.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: daypart\nVersion: 0.0.9\n")
     start = [
         sys.executable,
         "-m",
@@ -141,8 +141,8 @@ def test_workers_that_do_not_see_the_lake_are_refused(
     untrained: Any, cluster: LocalCluster, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers look at the path they are told; here the lake is moved away under them, as on a disk of their own."""
-    with opened(Settings(home=untrained.home, engine="dask", scheduler=cluster.scheduler_address)) as made:
-        assert isinstance(made(Meter()), Dask)
+    with opened(Settings(home=untrained.home, engine="dask", scheduler=cluster.scheduler_address)) as engine:
+        assert isinstance(engine(Meter()), Dask)
     hidden = untrained.home / "elsewhere"
     (untrained.home / "lake").rename(hidden)
     monkeypatch.setattr(Path, "is_dir", lambda path: path == untrained.home / "lake" or os.path.isdir(path))

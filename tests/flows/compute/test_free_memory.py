@@ -17,20 +17,20 @@ from daypart.flows.jobs import snapshot
     ],
 )
 def test_a_container_s_limit_is_what_is_left(tmp_path: Path, limit: str, used: str, cached: str, left: float) -> None:
-    for name, told in {
+    for name, text in {
         "memory.max": limit,
         "memory.current": used,
         "memory.stat": f"anon 7\ninactive_file {cached}",
     }.items():
-        (tmp_path / name).write_text(f"{told}\n")
+        (tmp_path / name).write_text(f"{text}\n")
     assert available_gib(tmp_path) == left
 
 
 @pytest.mark.parametrize("limit", [None, "max"])
 def test_without_a_limit_it_is_the_machine_s(tmp_path: Path, limit: str | None) -> None:
     if limit:
-        for name, told in {"memory.max": limit, "memory.current": "5", "memory.stat": "inactive_file 1"}.items():
-            (tmp_path / name).write_text(told)
+        for name, text in {"memory.max": limit, "memory.current": "5", "memory.stat": "inactive_file 1"}.items():
+            (tmp_path / name).write_text(text)
     assert available_gib(tmp_path) == pytest.approx(psutil.virtual_memory().available / 2**30, rel=0.2)
 
 
@@ -40,10 +40,10 @@ def test_too_little_memory_for_a_block_is_one_line_and_leaves_what_was_published
     before, versions = world.forecasts(), world.versions()
     monkeypatch.setattr(snapshot, "available_gib", lambda: 0.001)
     for command in (["forecast", "--refresh"], ["train", "--as-of", "2024-02-20"]):
-        said = daypart(world.home, *command)
-        assert (said.status, said.err.count("\n")) == (1, 1)
-        assert "stores of" in said.err
-        assert "0.0 GiB are left" in said.err
+        result = daypart(world.home, *command)
+        assert (result.status, result.err.count("\n")) == (1, 1)
+        assert "stores of" in result.err
+        assert "0.0 GiB are left" in result.err
     assert world.forecasts().equals(before)
     assert world.versions() == versions
     monkeypatch.undo()

@@ -18,10 +18,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(module, "_clocks", made.read)
+    fake_clock = Clock()
+    monkeypatch.setattr(module, "_clocks", fake_clock.read)
     monkeypatch.setattr(module, "_peak_gib", lambda: 2.0)
-    return made
+    return fake_clock
 
 
 def test_stages_add_up_and_come_in_the_order_in_which_they_began(clock: Clock) -> None:

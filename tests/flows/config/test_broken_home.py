@@ -56,25 +56,25 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def one_line(said: Any, status: int, *texts: str) -> None:
-    assert (said.status, said.err.count("\n")) == (status, 1), said.err
+def one_line(result: Any, status: int, *texts: str) -> None:
+    assert (result.status, result.err.count("\n")) == (status, 1), result.err
     for text in texts:
-        assert text in said.err + said.out
+        assert text in result.err + result.out
 
 
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_registry_that_is_none_is_one_line_with_the_remedy(house: House, daypart: Any, harm: str) -> None:
     house.add(tier="top", count=2)
     promote(*house.places, "orders", 1, "automation", NOW)
-    apply, found = HARMS[harm]
+    apply, message = HARMS[harm]
     apply(house.home / "mlflow.db")
     size = (house.home / "mlflow.db").stat().st_size
     for command in COMMANDS:
-        one_line(daypart(house.home, *command), 1, f"mlflow.db {found}", REMEDY)
-    said = daypart(house.home, "status", "--json").json
-    assert [notice for notice in said["notices"] if f"mlflow.db {found}" in notice] == said["notices"]
-    assert [table["table"] for table in said["tables"]] == ["audit"]
-    assert [(request["request"], request["version"]) for request in said["pending"]] == [(1, 1)]
+        one_line(daypart(house.home, *command), 1, f"mlflow.db {message}", REMEDY)
+    report = daypart(house.home, "status", "--json").json
+    assert [notice for notice in report["notices"] if f"mlflow.db {message}" in notice] == report["notices"]
+    assert [table["table"] for table in report["tables"]] == ["audit"]
+    assert [(request["request"], request["version"]) for request in report["pending"]] == [(1, 1)]
     assert daypart(house.home, "audit").status == 0
     assert (house.home / "mlflow.db").stat().st_size == size
 
@@ -83,9 +83,9 @@ def test_a_home_with_models_is_trained_anew_where_its_registry_is_lost(world: Wo
     overwritten(world.home / "mlflow.db")
     for command in (("forecast", "--refresh"), ("train",), ("portfolio",), ("monitor",)):
         one_line(daypart(world.home, *command), 1, "mlflow.db is no SQLite database", REMEDY)
-    said = daypart(world.home, "status", "--json").json
-    assert len(said["tables"]) > 4
-    assert said["published"]["stores"] == 4
+    report = daypart(world.home, "status", "--json").json
+    assert len(report["tables"]) > 4
+    assert report["published"]["stores"] == 4
     assert daypart(world.home, "forecast").status == 0
     (world.home / "mlflow.db").unlink()
     assert daypart(world.home, "train", "--targets", "orders").status == 0
@@ -101,8 +101,8 @@ def test_a_registry_that_another_process_holds_is_waited_for_once(
     with closing(sqlite3.connect(house.home / "mlflow.db")) as other:
         other.execute("begin exclusive")
         one_line(daypart(house.home, "promote", "orders", "--role", "lead"), 1, "is held by another process: end it")
-        said = daypart(house.home, "status", "--json").json
-        assert said["notices"] == [f"{house.home / 'mlflow.db'} is held by another process: end it and run again"]
+        report = daypart(house.home, "status", "--json").json
+        assert report["notices"] == [f"{house.home / 'mlflow.db'} is held by another process: end it and run again"]
         one_line(daypart(house.home, "audit", "--verify"), 1, "is held by another process")
     assert daypart(house.home, "audit", "--verify").status == 0
 
@@ -117,12 +117,12 @@ def test_a_file_of_settings_that_cannot_be_read_hides_nothing_else(
     house.add(tier="top", count=2)
     promote(*house.places, "orders", 1, "automation", NOW)
     (house.home / name).write_bytes(text)
-    said = daypart(house.home, "status", "--json").json
-    assert len(said["notices"]) == 1
-    assert f"{house.home / name}" in said["notices"][0]
-    assert "expected" in said["notices"][0]
-    assert [request["request"] for request in said["pending"]] == [1]
-    assert [row["file"] for row in said["undeclared"]] == [name]
+    report = daypart(house.home, "status", "--json").json
+    assert len(report["notices"]) == 1
+    assert f"{house.home / name}" in report["notices"][0]
+    assert "expected" in report["notices"][0]
+    assert [request["request"] for request in report["pending"]] == [1]
+    assert [row["file"] for row in report["undeclared"]] == [name]
     assert daypart(house.home, "audit").status == daypart(house.home, "audit", "--verify").status == 0
     if name in ("governance.toml", "settings.toml"):
         one_line(daypart(house.home, "promote", "orders", "--version", 2, "--role", "lead"), 2, name, "expected")

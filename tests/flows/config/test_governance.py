@@ -62,21 +62,21 @@ def test_without_a_file_every_activity_has_a_rule_and_the_top_tier_waits(tmp_pat
     }
     waiting = [(tier, a) for tier in ("standard", "top") for a in ACTIVITIES if usual.rule(a, tier).approval]
     assert waiting == [("top", "promote")]
-    named = {role for rules in RACI.values() for rule in rules.values() for _, role in rule.named()}
-    assert named == set(ROLES)
+    roles = {role for rules in RACI.values() for rule in rules.values() for _, role in rule.named()}
+    assert roles == set(ROLES)
 
 
 def test_a_tiers_own_table_wins_and_other_tiers_go_by_the_default(file: Path) -> None:
-    found = Governance.read(file)
-    assert found.check("promote", "gold", "orders", "automation").approval
-    assert not found.check("promote", "standard", "orders", "owner").approval
-    assert not found.rule("promote", "top").approval
+    governance = Governance.read(file)
+    assert governance.check("promote", "gold", "orders", "automation").approval
+    assert not governance.check("promote", "standard", "orders", "owner").approval
+    assert not governance.rule("promote", "top").approval
     with pytest.raises(
         InputError, match="automation may not promote orders .tier standard.: that is for engineer, owner"
     ):
-        found.check("promote", "standard", "orders", "automation")
+        governance.check("promote", "standard", "orders", "automation")
     with pytest.raises(InputError, match="unknown role 'lead': expected one of automation, owner, validator, engineer"):
-        found.check("promote", "standard", "orders", "lead")
+        governance.check("promote", "standard", "orders", "lead")
 
 
 def test_those_who_are_only_asked_or_told_may_not_act(tmp_path: Path) -> None:

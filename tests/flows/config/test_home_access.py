@@ -68,18 +68,18 @@ def test_studies_in_a_home_of_the_worst_name_are_kept(tmp_path: Path) -> None:
 def test_other_names_are_refused_before_anything_is_made(name: str, daypart: Daypart, tmp_path: Path) -> None:
     stores = tmp_path / "stores.csv"
     stores.write_text("store_id,timezone,country\nA,UTC,US\n")
-    told = daypart(tmp_path / name / "home", "ingest", "stores", stores)
-    assert told.status == 2
-    assert told.err.count("\n") == 1
-    assert "a home cannot have" in told.err
+    result = daypart(tmp_path / name / "home", "ingest", "stores", stores)
+    assert result.status == 2
+    assert result.err.count("\n") == 1
+    assert "a home cannot have" in result.err
     assert not (tmp_path / name).exists()
 
 
 def test_a_whole_day_in_the_home_of_the_worst_name(published_world: World, daypart: Daypart, tmp_path: Path) -> None:
     home = tmp_path / WORST / "Home of all"
     for table, file in (("stores", "stores"), ("demand", "demand")):
-        told = daypart(home, "ingest", table, published_world.files / f"{file}.parquet")
-        assert told.status == 0, told.err
+        result = daypart(home, "ingest", table, published_world.files / f"{file}.parquet")
+        assert result.status == 0, result.err
     assert daypart(home, "train", "--targets", "orders", "--weather", "none", "--json").json
     out = home.parent / "Prévisions [1]*.csv"
     assert daypart(home, "forecast", "--out", out).status == 0
@@ -121,10 +121,10 @@ def test_files_of_any_name_are_read_and_written(name: str, tmp_path: Path, monke
 def test_a_home_that_is_not_there_ends_every_reading_command(
     command: list[str], daypart: Daypart, tmp_path: Path
 ) -> None:
-    told = daypart(tmp_path / "absent", *command)
-    assert (told.status, told.out) == (2, "")
-    assert told.err.count("\n") == 1
-    assert f"no home {tmp_path / 'absent'}" in told.err
+    result = daypart(tmp_path / "absent", *command)
+    assert (result.status, result.out) == (2, "")
+    assert result.err.count("\n") == 1
+    assert f"no home {tmp_path / 'absent'}" in result.err
     assert not (tmp_path / "absent").exists()
 
 

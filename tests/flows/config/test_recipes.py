@@ -35,8 +35,8 @@ def test_without_a_file_recipes_are_the_usual(tmp_path: Path) -> None:
 def test_a_targets_settings_win_over_its_tiers_and_those_over_the_usual(file: Path) -> None:
     recipes = Recipes.read(file)
     assert recipes.recipe("sales", BASE) == BASE.model_copy(update={"rounds": 300, "left_out": ()})
-    own = {"rounds": 400, "left_out": (), "members": ("ratio", "linear")}
-    assert recipes.recipe("orders", BASE) == BASE.model_copy(update=own)
+    changes = {"rounds": 400, "left_out": (), "members": ("ratio", "linear")}
+    assert recipes.recipe("orders", BASE) == BASE.model_copy(update=changes)
     assert recipes.recipe("orders", BASE, "quick") == BASE.model_copy(update={"leaves": 7})
     with pytest.raises(NotKnownError, match=r"no tier 'slow': expected standard, quick, or add \[recipe.slow\]"):
         recipes.recipe("orders", BASE, "slow")
@@ -46,8 +46,8 @@ def test_what_is_written_reads_the_same(file: Path) -> None:
     recipes = Recipes.read(file)
     file.write_text(recipes.text())
     assert Recipes.read(file) == recipes
-    whole = {name: value for name, value in Recipe().model_dump(mode="json").items() if name in SETTINGS}
-    file.write_text(Recipes({"standard": {"sales": whole}}).text())
+    all_settings = {name: value for name, value in Recipe().model_dump(mode="json").items() if name in SETTINGS}
+    file.write_text(Recipes({"standard": {"sales": all_settings}}).text())
     assert Recipes.read(file).recipe("sales", Recipe(rounds=1, leaves=2)) == Recipe()
 
 
@@ -57,12 +57,12 @@ def test_every_setting_of_a_recipe_is_either_in_the_file_or_said_elsewhere() -> 
 
 def test_one_targets_recipe_is_told_by_what_differs(file: Path) -> None:
     recipes = Recipes.read(file)
-    wanted = BASE.model_copy(update={"rounds": 300, "left_out": (), "learning_rate": 0.031})
-    changed = recipes.with_recipe("orders", wanted, BASE)
+    target_recipe = BASE.model_copy(update={"rounds": 300, "left_out": (), "learning_rate": 0.031})
+    changed = recipes.with_recipe("orders", target_recipe, BASE)
     assert changed.tiers["standard"]["orders"] == {"learning_rate": 0.031}
     file.write_text(changed.text())
     again = Recipes.read(file)
-    assert again.recipe("orders", BASE) == wanted
+    assert again.recipe("orders", BASE) == target_recipe
     assert again.recipe("sales", BASE) == recipes.recipe("sales", BASE)
     assert again.recipe("sales", BASE, "quick") == recipes.recipe("sales", BASE, "quick")
     usual = recipes.with_recipe("orders", recipes.recipe("sales", BASE), BASE)

@@ -53,4 +53,4 @@ def test_a_server_that_is_named_is_sent_no_login_of_ours(
     monkeypatch.setattr(os, "environ", {name: "theirs"})
     demo._quiet_prefect(tmp_path / "store")
     assert os.environ[name] == "theirs"
-    assert not [each for each in os.environ if "AUTH" in each]
+    assert not [variable for variable in os.environ if "AUTH" in variable]

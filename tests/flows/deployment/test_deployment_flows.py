@@ -43,14 +43,14 @@ def running(tmp_path_factory: Any, process: Any) -> Iterator[Running]:
     degraded(folder / "home", simulate(SPEC))
     before = dict(os.environ)
     os.environ |= HASTE
-    made = Running(folder / "home", process)
-    made.start()
-    yield made
+    deployment = Running(folder / "home", process)
+    deployment.start()
+    yield deployment
     os.environ.clear()
     os.environ.update(before)
-    if made.child.poll() is None:
-        made.child.send_signal(signal.SIGTERM)
-        made.child.wait(60)
+    if deployment.child.poll() is None:
+        deployment.child.send_signal(signal.SIGTERM)
+        deployment.child.wait(60)
 
 
 def test_strangers_neither_command_the_server_nor_read_from_it(running: Running) -> None:
@@ -64,13 +64,13 @@ def test_strangers_neither_command_the_server_nor_read_from_it(running: Running)
         for path in SOCKETS:
             for handshake in (True, False):
                 assert not sender.let_in(path, event(str(running.home)), handshake), (sender, path, handshake)
-    known = running.known()
-    assert known.request("GET", "/api/work_pools/daypart") == 200
-    assert known.request("POST", "/api/flows/", '{"name": "forged"}', "application/json") == 403  # no CSRF token
-    for foreign in (replace(known, host=f"evil.example:{running.port}"), replace(known, origin=EVIL)):
+    insider = running.known()
+    assert insider.request("GET", "/api/work_pools/daypart") == 200
+    assert insider.request("POST", "/api/flows/", '{"name": "forged"}', "application/json") == 403  # no CSRF token
+    for foreign in (replace(insider, host=f"evil.example:{running.port}"), replace(insider, origin=EVIL)):
         assert foreign.request("GET", "/api/work_pools/daypart") in REFUSED
         assert not foreign.let_in("/api/events/in", event(str(running.home)))
-    assert known.let_in("/api/events/in", event("another home", "daypart.known"))
+    assert insider.let_in("/api/events/in", event("another home", "daypart.known"))
     running.until_stored("SELECT 1 FROM events WHERE event = 'daypart.known'")
     assert running.stored(f"SELECT event FROM events WHERE event = '{EVENT}'") == []
     assert running.stored("SELECT name FROM flow WHERE name = 'forged'") == []
@@ -107,11 +107,11 @@ def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) 
     assert retrained.parameters["units"] == ["orders", "sales"]
     announced = Lake(running.home / "lake").scan("announced").collect().sort("unit")
     assert announced["unit"].to_list() == ["orders", "sales"]
-    told = [f"{unit}: {reason}" for unit, reason in announced.select("unit", "reason").iter_rows()]
-    assert retrained.parameters["reason"] == "; ".join(told)
+    reasons = [f"{unit}: {reason}" for unit, reason in announced.select("unit", "reason").iter_rows()]
+    assert retrained.parameters["reason"] == "; ".join(reasons)
     assert running.champions() == {"orders": 2, "sales": 2}
     records = Audit(Lake(running.home / "lake"), running.registry).records().filter(pl.col("activity") == "retrain")
-    assert [json.loads(details).get("asked") for details in records["details"].tail(2)] == ["; ".join(told)] * 2
+    assert [json.loads(details).get("asked") for details in records["details"].tail(2)] == ["; ".join(reasons)] * 2
     assert publish(Lake(running.home / "lake"), running.registry) == SPEC.end
     forecasts = Lake(running.home / "lake").scan("forecasts").filter(pl.col("origin_date") == SPEC.end).collect()
     assert set(forecasts["model_version"]) == {"orders-v2", "sales-v2"}
@@ -120,14 +120,14 @@ def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) 
 def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(running: Running) -> None:
     """Deploying what is there already leaves even a paused schedule alone."""
     home = str(running.home)
-    ours, others = (deployments(home, zone, "daypart") for zone in (ZONE, "Europe/Paris"))
+    ours, other_deployments = (deployments(home, zone, "daypart") for zone in (ZONE, "Europe/Paris"))
     with connected(running.api_url, running.store) as client:
         nightly = client.read_deployment_by_name("nightly/daypart")
         client.update_deployment_schedule(nightly.id, nightly.schedules[0].id, active=False)
-        assert {each.change for each in deploy(client, ours)} == {"unchanged"}
+        assert {outcome.change for outcome in deploy(client, ours)} == {"unchanged"}
         assert client.read_deployment_by_name("nightly/daypart").schedules[0].active is False
         command = declared_on(client)
-        assert [each.change for each in deploy(client, others)] == [
+        assert [outcome.change for outcome in deploy(client, other_deployments)] == [
             "changed",
             "changed",
             "unchanged",
@@ -135,9 +135,9 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
             "changed",
         ]
         assert declared_on(client) != command
-    asked = ["deploy", "--all", "--prefect-file", "infra/prefect.yaml"]
+    arguments = ["deploy", "--all", "--prefect-file", "infra/prefect.yaml"]
     subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", *asked],
+        [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
         cwd=ROOT, check=True, capture_output=True,
         env={
             **os.environ,
@@ -154,35 +154,35 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
 
 def declared_on(client: Any) -> list[object]:
     """What the server knows of each deployment and its triggers, but for what it made up itself."""
-    found = []
+    specs = []
     for flow in ("nightly", "monitor", "retrain", "tuning", "maintain"):
-        each = client.read_deployment_by_name(f"{flow}/daypart")
-        automations = client.read_resource_related_automations(f"prefect.deployment.{each.id}")
+        entry = client.read_deployment_by_name(f"{flow}/daypart")
+        automations = client.read_resource_related_automations(f"prefect.deployment.{entry.id}")
         triggers = [(one.name, one.trigger.model_dump(exclude={"id"}), one.actions) for one in automations]
-        limit = each.global_concurrency_limit.limit, each.concurrency_options.collision_strategy
-        when = [(one.schedule.cron, one.schedule.timezone) for one in each.schedules]
-        pool = each.work_pool_name, each.job_variables, each.pull_steps or None
-        found.append((each.entrypoint, each.description, each.parameters, each.tags, limit, when, pool, triggers))
-    return found
+        limit = entry.global_concurrency_limit.limit, entry.concurrency_options.collision_strategy
+        when = [(one.schedule.cron, one.schedule.timezone) for one in entry.schedules]
+        pool = entry.work_pool_name, entry.job_variables, entry.pull_steps or None
+        specs.append((entry.entrypoint, entry.description, entry.parameters, entry.tags, limit, when, pool, triggers))
+    return specs
 
 
 def test_of_two_retrains_one_waits_and_one_killed_half_way_is_done_over(running: Running) -> None:
     """The worker dies too: all stops, in words. Begun again it frees the place of the dead, and the other takes it."""
     (running.home / "recipes.toml").write_text(RECIPE.replace("rounds = 10", "rounds = 11"))
     versions, champions = running.versions(), running.champions()
-    asked = [running.run("retrain", reason="other settings") for _ in range(2)]
-    one = running.until("retrain", lambda run: run.state.is_running() and run.id in asked, asked)
-    killed, waiting = sorted(asked, key=lambda each: each != one.id)
+    run_ids = [running.run("retrain", reason="other settings") for _ in range(2)]
+    one = running.until("retrain", lambda run: run.state.is_running() and run.id in run_ids, run_ids)
+    killed, waiting = sorted(run_ids, key=lambda run_id: run_id != one.id)
     waits = running.until("retrain", lambda run: run.state.name == "AwaitingConcurrencySlot", [waiting])
     assert waits.start_time is None
     worker = running.worker()
-    for each in [worker, *worker.children(recursive=True)]:
-        each.kill()
+    for process in [worker, *worker.children(recursive=True)]:
+        process.kill()
     assert running.child.wait(60) == 1
     assert "Prefect's worker ended" in running.child.stderr.read()
     assert (running.versions(), running.champions()) == (versions, champions)
     running.start()
-    assert {each["change"] for each in running.told["deployments"]} == {"unchanged"}
+    assert {deployment["change"] for deployment in running.told["deployments"]} == {"unchanged"}
     crashed = running.until("retrain", ended, [killed])
     assert (crashed.state.is_crashed(), crashed.state.message) == (True, ENDED)
     assert running.until("retrain", ended, [waiting]).state.is_completed()
@@ -193,9 +193,9 @@ def test_a_command_of_the_same_home_has_the_login_and_one_of_another_does_not(
     running: Running, daypart: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
-    done = daypart(running.home, "deploy", "--api-url", running.api_url, "--json").json
-    assert {each["change"] for each in done["deployments"]} == {"unchanged"}
-    assert (done["ui"], done["login"]) == (None, None)
+    report = daypart(running.home, "deploy", "--api-url", running.api_url, "--json").json
+    assert {deployment["change"] for deployment in report["deployments"]} == {"unchanged"}
+    assert (report["ui"], report["login"]) == (None, None)
     refused = daypart(tmp_path / "home", "deploy", "--api-url", running.api_url)
     assert (refused.status, refused.err.count("\n")) == (2, 1)
     assert "answers 401: expected a Prefect API that lets us in" in refused.err
@@ -237,13 +237,13 @@ def test_the_password_is_in_one_file_and_in_no_command_line(running: Running) ->
 
 
 def test_a_signal_stops_worker_and_server_and_what_they_are_at(running: Running) -> None:
-    asked = running.run("monitor")
-    running.until("monitor", lambda run: run.state.is_running(), [asked])
+    run_id = running.run("monitor")
+    running.until("monitor", lambda run: run.state.is_running(), [run_id])
     offspring = running.offspring()
     assert len(offspring) >= 3
     running.child.send_signal(signal.SIGTERM)
     assert running.child.wait(60) == 0
-    assert not [each for each in offspring if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in offspring if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", running.port))
@@ -258,10 +258,10 @@ def test_what_a_killed_start_leaves_is_named_with_how_to_end_it(running: Running
     running.child.kill()
     running.child.wait()
     third = process(running.home, "deploy", "--local", "--port", running.port)
-    told = third.communicate(timeout=60)[1]
-    assert (third.returncode, told.count("\n")) == (1, 1), told
-    assert all(str(left.pid) in told for left in offspring if left.is_running())
-    remedy = next(part for part in told.split("`") if part.startswith("kill "))
+    error_text = third.communicate(timeout=60)[1]
+    assert (third.returncode, error_text.count("\n")) == (1, 1), error_text
+    assert all(str(child.pid) in error_text for child in offspring if child.is_running())
+    remedy = next(part for part in error_text.split("`") if part.startswith("kill "))
     subprocess.run(remedy.split(), check=True)
     psutil.wait_procs(offspring, 60)
     running.start()
@@ -275,7 +275,7 @@ def test_a_server_whose_home_is_deleted_stops_and_makes_nothing_again(running: R
     offspring = running.offspring()
     shutil.rmtree(running.home)
     assert running.child.wait(120) == 1
-    told = running.child.stderr.read()
-    assert (told.count("\n"), "was moved or deleted" in told) == (1, True), told
+    error_text = running.child.stderr.read()
+    assert (error_text.count("\n"), "was moved or deleted" in error_text) == (1, True), error_text
     assert not running.home.exists()
-    assert not [left for left in offspring if left.is_running() and left.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in offspring if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]

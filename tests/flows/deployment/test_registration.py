@@ -40,8 +40,8 @@ def test_schedules_keep_the_local_hour_when_clocks_change(name: str) -> None:
 
     for change in CHANGES[name]:
         start = (change - timedelta(days=3)).replace(tzinfo=ZoneInfo(name))
-        for each in deployments("home", name, "pool"):
-            for when in each["schedules"]:
+        for deployment in deployments("home", name, "pool"):
+            for when in deployment["schedules"]:
                 minute, hour, _, _, weekday = when["cron"].split()
                 schedule = CronSchedule(cron=when["cron"], timezone=when["timezone"])
                 runs = [at.astimezone(ZoneInfo(name)) for at in anyio.run(schedule.get_dates, 6, start)]
@@ -77,14 +77,14 @@ def test_what_cannot_be_deployed_is_told_in_words(
     daypart: Any, tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
-    with socket.socket() as taken, socket.socket() as closed:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
+    with socket.socket() as busy_socket, socket.socket() as closed:
+        busy_socket.bind(("127.0.0.1", 0))
+        busy_socket.listen()
         closed.bind(("127.0.0.1", 0))
-        ports = {"taken": taken.getsockname()[1], "closed": closed.getsockname()[1]}
-        found = daypart(tmp_path / "home", "deploy", *(each.format(**ports) for each in arguments))
-    assert (found.status, found.err.count("\n")) == (2, 1)
-    assert told in found.err
+        ports = {"taken": busy_socket.getsockname()[1], "closed": closed.getsockname()[1]}
+        result = daypart(tmp_path / "home", "deploy", *(argument.format(**ports) for argument in arguments))
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert told in result.err
     assert not (tmp_path / "home").exists()
 
 

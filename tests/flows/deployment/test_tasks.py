@@ -45,7 +45,7 @@ def flows(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> None:
     settings = Settings(home=untrained.home)
     trained = flows.train(settings, SMALL)
-    assert [(each.target, each.version, each.promoted) for each in trained] == [
+    assert [(outcome.target, outcome.version, outcome.promoted) for outcome in trained] == [
         ("orders", 1, True),
         ("sales", 1, True),
     ]
@@ -53,7 +53,7 @@ def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> No
     assert untrained.forecasts().equals(world.forecasts())
     flows.ingest(settings, {"demand": [untrained.files / "later.parquet"]})
     tuned = flows.tune(settings, SMALL, Budget(trials=1), datetime(2024, 3, 6), None)
-    assert [(each.target, each.trials, each.settings) for each in tuned.tuned] == [("orders", 1, {}), ("sales", 1, {})]
+    assert [(unit.target, unit.trials, unit.settings) for unit in tuned.tuned] == [("orders", 1, {}), ("sales", 1, {})]
     watch = flows.monitor(settings)
     assert set(watch.decisions) == {"orders", "sales"}
     assert watch.scores.height == 6
@@ -163,13 +163,13 @@ def test_the_demo_runs_every_flow(
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "ChainSpec", functools.partial(ChainSpec, issues_days=60))
     run, runs = demo.demo, []
-    monkeypatch.setattr(demo, "demo", lambda *given: runs[0] if runs else runs.append(run(*given)) or runs[0])
-    found = daypart(tmp_path / "home", "demo", "--json").json
-    assert Path(found["report"]).read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
-    assert Path(found["forecasts"]).is_dir()
-    scores = {(row["target"], row["level"]): row for row in found["scores"]}
+    monkeypatch.setattr(demo, "demo", lambda *arguments: runs[0] if runs else runs.append(run(*arguments)) or runs[0])
+    report = daypart(tmp_path / "home", "demo", "--json").json
+    assert Path(report["report"]).read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
+    assert Path(report["forecasts"]).is_dir()
+    scores = {(row["target"], row["level"]): row for row in report["scores"]}
     assert len(scores) == 6
     assert all(row["oracle_bps"] > row["accuracy_bps"] for row in scores.values())
     human = daypart(tmp_path / "home", "demo")
     assert human.status == 0, human.err
-    assert all(text in human.out for text in ("accuracy_bps", "oracle_bps", found["report"], "two weeks later"))
+    assert all(text in human.out for text in ("accuracy_bps", "oracle_bps", report["report"], "two weeks later"))

@@ -35,8 +35,8 @@ def started(path: Path, letter: str, meet: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", WRITER, str(path), letter, str(meet)]
     writer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
-    with writer.stdout as told:
-        assert told.readline() == "writing\n"
+    with writer.stdout as output:
+        assert output.readline() == "writing\n"
     return writer
 
 

@@ -41,15 +41,15 @@ def read_sheet(path: Path) -> list[list[tuple[str, str]]]:
             for item in ElementTree.fromstring(archive.read("xl/sharedStrings.xml"))
         ]
         sheet = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
-    found = []
+    sheet_rows = []
     for row in sheet.iter(f"{SHEET}row"):
         cells = []
         for cell in row:
             kind, value = cell.get("t", "n"), cell.findtext(f"{SHEET}v", "")
             kind = "f" if cell.find(f"{SHEET}f") is not None else kind
             cells.append((kind, _unescaped(shared[int(value)]) if kind == "s" else value))
-        found.append(cells)
-    return found
+        sheet_rows.append(cells)
+    return sheet_rows
 
 
 def _unescaped(text: str) -> str:
@@ -65,10 +65,10 @@ def test_csv_has_no_formula_equal_numbers_and_is_read_back_as_it_was(
         path = Path(folder) / "out.csv"
         write_out(frame(rows, name), path)
         with path.open(newline="", encoding="utf-8") as file:
-            head, *found = list(csv.reader(file))
-        assert len(found) == len(rows)
+            head, *csv_rows = list(csv.reader(file))
+        assert len(csv_rows) == len(rows)
         assert not head[0].startswith(TRIGGERS)
-        for (text, forecast, lead), (shown, *numbers) in zip(rows, found, strict=True):
+        for (text, forecast, lead), (shown, *numbers) in zip(rows, csv_rows, strict=True):
             assert not shown.startswith(TRIGGERS)
             assert shown.lstrip("'") == text.lstrip("'")
             assert [float(numbers[0]), int(numbers[1])] == [forecast, lead]
@@ -82,9 +82,9 @@ def test_excel_has_no_formula_and_equal_numbers(rows: list[tuple[str, float, int
     with TemporaryDirectory() as folder:
         path = Path(folder) / "out.xlsx"
         write_out(frame(rows), path)
-        _, *found = read_sheet(path)
-    assert len(found) == len(rows)
-    for (text, forecast, lead), cells in zip(rows, found, strict=True):
+        _, *sheet_rows = read_sheet(path)
+    assert len(sheet_rows) == len(rows)
+    for (text, forecast, lead), cells in zip(rows, sheet_rows, strict=True):
         shown = [cell for cell in cells if cell[0] != "n"] or [("s", "")]
         numbers = [float(value) for kind, value in cells if kind == "n" and value]
         assert [kind for kind, _ in shown] == ["s"]

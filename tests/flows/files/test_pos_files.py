@@ -117,11 +117,11 @@ def test_a_sheet_is_read_as_its_text_would_be(tmp_path: Path, total: bool, first
     path = sheet(tmp_path / "report.XLSX", total=total, first=first)
     drop = [{"column": "receipt", "equals": [""]}]
     chosen = mapping(sheet="Sales", skip_lines=first + 2, drop=drop)
-    found = read_lines(read_export(path, chosen), chosen, STORES)
+    pos_lines = read_lines(read_export(path, chosen), chosen, STORES)
     expected = read_lines(read_export(write(tmp_path / "a.csv", TEXT), mapping()), mapping(), STORES)
-    assert found.refused.is_empty()
-    assert found.kept.equals(expected.kept)
-    assert sum(found.dropped.values()) == total
+    assert pos_lines.refused.is_empty()
+    assert pos_lines.kept.equals(expected.kept)
+    assert sum(pos_lines.dropped.values()) == total
 
 
 def test_a_sheet_that_is_not_named_or_not_there_is_told(tmp_path: Path) -> None:

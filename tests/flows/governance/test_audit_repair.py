@@ -55,22 +55,22 @@ def test_nothing_is_promoted_rolled_back_or_declared_and_the_champion_serves(cut
 
 def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: House, daypart: Any) -> None:
     home = cut.home
-    said = daypart(home, "promote", "orders", "--version", 3, "--role", "lead")
-    assert (said.status, said.err.count("\n")) == (1, 1)
-    assert CUT in said.err
+    result = daypart(home, "promote", "orders", "--version", 3, "--role", "lead")
+    assert (result.status, result.err.count("\n")) == (1, 1)
+    assert CUT in result.err
     for _ in range(2):
         verified = daypart(home, "audit", "--verify")
         assert (verified.status, verified.out.splitlines()[1]) == (
             1, "records 3 to 4 are gone from the end: the registry knows of 4",
         )  # fmt: skip
     reason = ("--reason", "the disk broke")
-    for role, told in (
+    for role, message in (
         ((), "unknown role ''"),
         (("--role", "boss"), "unknown role 'boss'"),
         (("--role", "engineer"), "engineer may not repair the audit (tier default): that is for lead"),
     ):
         refused = daypart(home, "audit", "--repair", *role, *reason)
-        assert (refused.status, told in refused.err) == (2, True), refused.err
+        assert (refused.status, message in refused.err) == (2, True), refused.err
     blank = daypart(home, "audit", "--repair", "--role", "lead", "--reason", " ")
     assert (blank.status, "--reason is empty" in blank.err) == (2, True)
     assert daypart(home, "audit", "--verify").status == 1
@@ -94,8 +94,8 @@ def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: H
 
 def test_a_head_that_is_none_is_wrong_input(cut: House, daypart: Any) -> None:
     for head, reason in (("", "--head is empty"), ("nonsense", "expected NUMBER:HASH")):
-        said = daypart(cut.home, "audit", "--verify", "--head", head)
-        assert (said.status, reason in said.err) == (2, True), said.err
+        result = daypart(cut.home, "audit", "--verify", "--head", head)
+        assert (result.status, reason in result.err) == (2, True), result.err
 
 
 def test_who_repairs_is_who_is_accountable_for_settings_or_as_a_table_has_it(cut: House) -> None:
@@ -117,17 +117,17 @@ def test_a_log_that_cannot_be_read_is_told_by_status_and_moved_away_for_a_repair
     log(cut.home / "lake", 0).write_text("{")
     assert daypart(cut.home, "audit", "--verify").status == 1
     for command in (("status",), ("status", "--json")):
-        said = daypart(cut.home, *command)
-        assert (said.status, "table audit, version 0: " in said.out) == (0, True)
-        assert "no audit record says" not in said.out
+        result = daypart(cut.home, *command)
+        assert (result.status, "table audit, version 0: " in result.out) == (0, True)
+        assert "no audit record says" not in result.out
     refused = daypart(cut.home, "promote", "orders", "--version", 3, "--role", "lead")
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     with pytest.raises(DamagedError, match="without a copy, move it out of the lake and repair again"):
         repair(*cut.places, "lead", NOW, "why")
     (cut.home / "lake" / "audit").rename(cut.home / "audit.damaged")
-    made = repair(*cut.places, "lead", NOW, "why")
-    assert made is not None
-    assert made.sequence == 5
+    repair_record = repair(*cut.places, "lead", NOW, "why")
+    assert repair_record is not None
+    assert repair_record.sequence == 5
     assert cut.audit.verify().faults == []
 
 

@@ -103,17 +103,17 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, event: Callable[[], No
     steps, inside = [0], [False]
 
     def wrapped(reached: Callable[..., Any]) -> Callable[..., Any]:
-        def step(*given: Any, **named: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
             if inside[0]:
-                return reached(*given, **named)
+                return reached(*arguments, **options)
             for part in (None, reached):
-                done = part and part(*given, **named)
+                step_result = part and part(*arguments, **options)
                 if steps[0] == number:
                     inside[0] = True
                     event()
                     inside[0] = False
                 steps[0] += 1
-            return done
+            return step_result
 
         return step
 

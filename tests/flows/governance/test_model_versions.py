@@ -56,8 +56,8 @@ def forge(home: House | World, unit: str, version: int) -> None:
 
 
 def serving(house: House) -> int | None:
-    found = ModelStore(*house.places).serving_one("orders")
-    return found and found.version
+    model = ModelStore(*house.places).serving_one("orders")
+    return model and model.version
 
 
 def test_a_version_without_a_recorded_digest_is_refused_in_one_line(house: House) -> None:
@@ -85,9 +85,9 @@ def test_the_latest_whole_version_that_served_before_serves_and_none_that_was_ro
     with pytest.raises(DamagedError, match="version 4 of orders is damaged"):
         promote(*house.places, "orders", 4, "lead", NOW)
     damage(house, "orders", 2)
-    found = ModelStore(*house.places).serving_one("orders")
-    assert found is not None
-    assert (found.version, len(found.refused)) == (1, 2)
+    model = ModelStore(*house.places).serving_one("orders")
+    assert model is not None
+    assert (model.version, len(model.refused)) == (1, 2)
     damage(house, "orders", 1)
     assert serving(house) is None
     (notice,) = status(*house.places, NOW).notices
@@ -169,9 +169,9 @@ def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World
     world.registry.set_alias("orders", "challenger", version)
     promote(world.lake, world.registry, "orders", version, "lead", NOW)
     drop(world, "orders", version, alias=False)
-    said = daypart(world.home, "forecast", "--refresh")
-    assert (said.status, "models orders-v1, sales-v1" in said.out) == (0, True), said.err
-    assert "no version 2 of orders: it has 1" in said.out
+    result = daypart(world.home, "forecast", "--refresh")
+    assert (result.status, "models orders-v1, sales-v1" in result.out) == (0, True), result.err
+    assert "no version 2 of orders: it has 1" in result.out
     listed = {row["unit"]: row["champion"] for row in daypart(world.home, "portfolio", "--json").json["units"]}
     assert listed == {"orders": "orders-v1", "sales": "sales-v1"}
     for command in (("status",), ("monitor",), ("status", "--at", "2025-03-01", "--no-rebuild")):
@@ -195,14 +195,14 @@ def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any
     path = folder(world, "orders", 1) / "model.json"
     path.write_bytes(path.read_bytes()[:-1])
     set_tag(world, "orders", 1, sha256({p.name: p.read_bytes() for p in path.parent.iterdir()}))
-    said = daypart(world.home, "forecast", "--refresh")
-    assert "models orders-v1, sales-v1" in said.out
-    assert "orders: version 2 of orders is damaged" in said.out
-    assert "; v1 serves in its place" in said.out
+    result = daypart(world.home, "forecast", "--refresh")
+    assert "models orders-v1, sales-v1" in result.out
+    assert "orders: version 2 of orders is damaged" in result.out
+    assert "; v1 serves in its place" in result.out
     assert world.forecasts().equals(before)
     assert rebuild(world.lake, world.registry, world.origin).same
-    told = daypart(world.home, "forecast", "--refresh", "--store", "S0001", "--json").json
-    assert [text.rpartition("; ")[2] for text in told["notices"]] == ["v1 serves in its place"]
+    report = daypart(world.home, "forecast", "--refresh", "--store", "S0001", "--json").json
+    assert [text.rpartition("; ")[2] for text in report["notices"]] == ["v1 serves in its place"]
     assert "v1 serves in its place" in daypart(world.home, "status").out
     (retrained,) = train(world.lake, world.registry, Recipe(**SMALL), ("orders",))
     assert (retrained.version, retrained.promoted) == (1, True)

@@ -20,8 +20,8 @@ RULE = "[raci.default.{}]\nresponsible = ['analyst']\naccountable = '{}'\napprov
 
 
 def judged(house: House, version: int, promotes: bool, reason: str) -> None:
-    said = {"version": version, "promote": promotes, "reason": reason}
-    house.audit.append(NOW, "automation", "retrain", "orders", said)
+    details = {"version": version, "promote": promotes, "reason": reason}
+    house.audit.append(NOW, "automation", "retrain", "orders", details)
 
 
 def said(house: House, unit: str = "orders") -> list[dict[str, Any]]:
@@ -34,8 +34,8 @@ def test_a_unit_that_was_moved_to_the_top_waits_for_its_approver(house: House) -
     house.add("orders.West")
     house.add("orders.East", tier="top")
     (house.home / "portfolio.toml").write_text(TOP)
-    done = promote(*house.places, "orders.West", 1, "automation", NOW)
-    assert (done.state, "waits for lead" in done.told) == ("pending", True)
+    outcome = promote(*house.places, "orders.West", 1, "automation", NOW)
+    assert (outcome.state, "waits for lead" in outcome.told) == ("pending", True)
     assert promote(*house.places, "orders.East", 1, "automation", NOW).state == "serves"
     (house.home / "portfolio.toml").write_text("[[assign]]\ntier = 'tpo'\n")
     with pytest.raises(InputError, match="portfolio.toml line 2: tier is 'tpo'"):
@@ -47,15 +47,15 @@ def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
     judged(house, 1, True, "the first")
     judged(house, 2, False, "worse by 40 bps")
     judged(house, 3, True, "better")
-    told = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
-    with pytest.raises(InputError, match=told):
+    text = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
+    with pytest.raises(InputError, match=text):
         promote(*house.places, "orders", 2, "engineer", NOW)
     assert said(house) == []
     assert promote(*house.places, "orders", 1, "engineer", NOW).state == "serves"
     assert promote(*house.places, "orders", 2, "analyst", NOW, "the sale is over").state == "serves"
     begun = said(house)[2]
     assert (begun["override"], begun["gate"], begun["reason"]) == (True, "worse by 40 bps", "the sale is over")
-    assert all("override" not in each for each in said(house)[:2])
+    assert all("override" not in details for details in said(house)[:2])
     promote(*house.places, "orders", 1, "engineer", NOW)
     judged(house, 2, True, "better by 40 bps")
     assert promote(*house.places, "orders", 2, "engineer", NOW).state == "serves"
@@ -69,12 +69,12 @@ def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
     assert promote(*house.places, "orders", 1, "lead", NOW).state == "serves"
     with pytest.raises(InputError, match="engineer must approve .* may not ask for it too: let analyst ask"):
         promote(*house.places, "orders", 2, "engineer", NOW)
-    asked = promote(*house.places, "orders", 2, "analyst", NOW)
-    assert asked.told.startswith("v2 of orders is asked for (request 4) and waits for engineer; v1")
+    outcome = promote(*house.places, "orders", 2, "analyst", NOW)
+    assert outcome.told.startswith("v2 of orders is asked for (request 4) and waits for engineer; v1")
     with pytest.raises(InputError, match="lead may not approve request 4"):
         approve(*house.places, "orders", "lead", NOW)
     assert approve(*house.places, "orders", "engineer", NOW).state == "serves"
-    assert [each["gate"] for each in said(house)[2:4]] == ["too little to judge on"] * 2
+    assert [details["gate"] for details in said(house)[2:4]] == ["too little to judge on"] * 2
 
 
 def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house: House) -> None:
@@ -82,8 +82,8 @@ def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house:
     judged(house, 2, False, "worse")
     both = RULE.format("override_policy", "engineer", "true") + RULE.format("promote", "lead", "true")
     (house.home / "governance.toml").write_text(both)
-    asked = promote(*house.places, "orders", 2, "analyst", NOW)
-    assert "waits for lead and engineer; nothing serves" in asked.told
+    outcome = promote(*house.places, "orders", 2, "analyst", NOW)
+    assert "waits for lead and engineer; nothing serves" in outcome.told
     first = approve(*house.places, "orders", "lead", NOW + HOUR)
     assert first.told == "lead agrees to request 2, which waits for engineer; nothing serves until then"
     (waits,) = status(*house.places, NOW + HOUR).pending

@@ -26,8 +26,8 @@ HOUR = timedelta(hours=1)
 
 def test_a_promotion_moves_the_champion_between_two_records_and_again_adds_nothing(house: House) -> None:
     house.add(count=2)
-    done = promote(*house.places, "orders", None, "engineer", NOW, "better on rainy days")
-    assert (done.state, done.changed, done.told) == ("serves", True, "v2 of orders serves")
+    outcome = promote(*house.places, "orders", None, "engineer", NOW, "better on rainy days")
+    assert (outcome.state, outcome.changed, outcome.told) == ("serves", True, "v2 of orders serves")
     assert house.champion() == 2
     assert house.states() == [("engineer", "promote", "begun"), ("engineer", "promote", "done")]
     again = promote(*house.places, "orders", 2, "lead", NOW)
@@ -40,8 +40,8 @@ def test_a_promotion_moves_the_champion_between_two_records_and_again_adds_nothi
 
 def test_who_may_not_is_refused_and_nothing_is_recorded(house: House) -> None:
     house.add()
-    for role, told in (("planner", "planner may not promote orders"), ("boss", "unknown role 'boss'")):
-        with pytest.raises(InputError, match=told):
+    for role, message in (("planner", "planner may not promote orders"), ("boss", "unknown role 'boss'")):
+        with pytest.raises(InputError, match=message):
             promote(*house.places, "orders", 1, role, NOW)
     with pytest.raises(NotKnownError, match="no challenger for sales"):
         promote(*house.places, "sales", None, "lead", NOW)
@@ -57,9 +57,9 @@ def test_who_may_not_is_refused_and_nothing_is_recorded(house: House) -> None:
 def test_a_top_tiers_promotion_waits_for_who_is_accountable(house: House) -> None:
     house.add(tier="top", count=2)
     house.registry.set_alias("orders", "champion", 1)
-    done = promote(*house.places, "orders", 2, "automation", NOW, "gate: 40 bps better")
-    assert (done.state, done.changed, done.request) == ("pending", True, 1)
-    assert done.told == "v2 of orders is asked for (request 1) and waits for lead; v1 keeps serving"
+    outcome = promote(*house.places, "orders", 2, "automation", NOW, "gate: 40 bps better")
+    assert (outcome.state, outcome.changed, outcome.request) == ("pending", True, 1)
+    assert outcome.told == "v2 of orders is asked for (request 1) and waits for lead; v1 keeps serving"
     assert house.champion() == 1
     again = promote(*house.places, "orders", 2, "engineer", NOW)
     assert (again.state, again.changed, again.request) == ("pending", False, 1)
@@ -84,13 +84,13 @@ def test_a_rejected_request_and_one_that_a_later_took_the_place_of_are_over(hous
     house.add(tier="top", count=3)
     promote(*house.places, "orders", 1, "automation", NOW)
     promote(*house.places, "orders", 2, "automation", NOW)
-    assert [(each.number, each.version) for each in pending(house.audit.records())] == [(2, 2)]
+    assert [(request.number, request.version) for request in pending(house.audit.records())] == [(2, 2)]
     with pytest.raises(NotKnownError, match="no request 1 waits"):
         approve(*house.places, "1", "lead", NOW)
     with pytest.raises(InputError, match="engineer may not reject request 2"):
         reject(*house.places, "orders", "engineer", NOW)
-    done = reject(*house.places, "orders", "lead", NOW, "not in the sale")
-    assert (done.state, done.told) == ("rejected", "request 2 is rejected: nothing serves until then")
+    outcome = reject(*house.places, "orders", "lead", NOW, "not in the sale")
+    assert (outcome.state, outcome.told) == ("rejected", "request 2 is rejected: nothing serves until then")
     assert pending(house.audit.records()) == []
     assert house.champion() is None
     assert promote(*house.places, "orders", 2, "automation", NOW).request == 4
@@ -175,18 +175,18 @@ def test_a_champion_moved_by_hand_is_a_fault_of_the_audit_until_it_is_put_right(
     house.registry.set_alias("orders", "champion", 3)
     verified = daypart(house.home, "audit", "--verify")
     assert (verified.status, verified.err.count("\n")) == (1, 1)
-    told = "orders: v3 serves, but the last that the audit records have is v2: it was moved outside of daypart"
-    assert told in verified.out
+    fault = "orders: v3 serves, but the last that the audit records have is v2: it was moved outside of daypart"
+    assert fault in verified.out
     assert "4 records are as they were written" in verified.out
     day = daypart(house.home, "status", "--at", "2025-03-02", "--json").json
     assert [(row["version"], row["ended"], row["why"][:20]) for row in day["served"]] == [
         (2, True, "promote: no reason g"), (3, False, "moved outside of day"),
     ]  # fmt: skip
-    assert [told in notice for notice in day["notices"]] == [True]
-    assert told in daypart(house.home, "status", "--at", "2025-03-02").out
+    assert [fault in notice for notice in day["notices"]] == [True]
+    assert fault in daypart(house.home, "status", "--at", "2025-03-02").out
     assert on(date(2025, 2, 28), spells(*house.places)) == []
-    done = promote(*house.places, "orders", 3, "lead", NOW + HOUR, "it may stay")
-    assert (done.changed, done.told) == (True, "v3 of orders serves")
+    outcome = promote(*house.places, "orders", 3, "lead", NOW + HOUR, "it may stay")
+    assert (outcome.changed, outcome.told) == (True, "v3 of orders serves")
     assert daypart(house.home, "audit", "--verify").status == 0
     house.registry.set_alias("orders", "champion", 1)
     assert rollback(*house.places, "orders", "lead", NOW + HOUR).version == 3
@@ -206,13 +206,13 @@ def test_records_of_an_unknown_unit_are_refused(house: House, daypart: Any) -> N
     assert daypart(house.home, "audit", "--unit", "nope").status == 0
     house.add()
     promote(*house.places, "orders", 1, "lead", NOW)
-    said = daypart(house.home, "audit", "--unit", "nope")
-    assert (said.status, said.err) == (2, "daypart: no record is of unit 'nope': expected one of orders\n")
+    result = daypart(house.home, "audit", "--unit", "nope")
+    assert (result.status, result.err) == (2, "daypart: no record is of unit 'nope': expected one of orders\n")
     assert len(daypart(house.home, "audit", "--unit", "orders", "--json").json["records"]) == 2
 
 
 def begun(house: House, version: int, process: dict[str, str]) -> None:
-    said = {
+    details = {
         "state": "begun",
         "does": "promote",
         "version": version,
@@ -220,7 +220,7 @@ def begun(house: House, version: int, process: dict[str, str]) -> None:
         "reason": "",
         "request": None,
     }
-    house.audit.append(NOW, "engineer", "promote", "orders", {**said, "process": process})
+    house.audit.append(NOW, "engineer", "promote", "orders", {**details, "process": process})
 
 
 def test_a_move_that_another_process_has_begun_is_waited_for_unless_it_died(house: House) -> None:
@@ -277,8 +277,8 @@ def test_a_rollback_killed_half_way_is_told_and_done_again_is_done_once(house: H
     assert house.audit.verify().faults == []
     assert spells(*house.places)[-1].version == house.champion()
     assert "to rollback v2 was begun" in status(*house.places, NOW).notices[0]
-    done = rollback(*house.places, "orders", "lead", NOW)
-    assert (done.version, done.changed, house.champion()) == (2, True, 2)
+    outcome = rollback(*house.places, "orders", "lead", NOW)
+    assert (outcome.version, outcome.changed, house.champion()) == (2, True, 2)
     assert status(*house.places, NOW).notices == []
     assert [spell.version for spell in Trail.of(house.audit.records(), "orders").spells] == [1, 2, 3, 2]
     mend(*house.places, "orders", NOW)
@@ -290,7 +290,7 @@ def test_what_served_on_every_day_is_what_a_list_of_moves_says(house: House) -> 
     rng, start = random.Random(5), date(2025, 1, 1)
     house.add(count=5)
     house.add("sales", "top", count=5)
-    kept: dict[str, list[tuple[datetime, int]]] = {"orders": [], "sales": []}
+    moves_by_unit: dict[str, list[tuple[datetime, int]]] = {"orders": [], "sales": []}
     stacks: dict[str, list[int]] = {"orders": [], "sales": []}
     moments = sorted(datetime.combine(start, time()) + timedelta(hours=rng.randrange(60 * 24)) for _ in range(16))
     for now in moments:
@@ -308,18 +308,18 @@ def test_what_served_on_every_day_is_what_a_list_of_moves_says(house: House) -> 
             if stack[-1:] == [version]:
                 continue
             stack.append(version)
-        kept[unit].append((now, stack[-1]))
-    assert min(map(len, kept.values())) >= 3
-    known = spells(*house.places)
+        moves_by_unit[unit].append((now, stack[-1]))
+    assert min(map(len, moves_by_unit.values())) >= 3
+    serving_spells = spells(*house.places)
     for number in range(-1, 62):
         day = start + timedelta(days=number)
         first, last = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
         expected = []
-        for unit, moves in kept.items():
+        for unit, moves in moves_by_unit.items():
             before = [version for at, version in moves if at <= first][-1:]
             expected += [(unit, version) for version in before]
             expected += [(unit, version) for at, version in moves if first < at < last]
-        assert [(spell.unit, spell.version) for spell in on(day, known)] == expected, day
+        assert [(spell.unit, spell.version) for spell in on(day, serving_spells)] == expected, day
     assert house.audit.verify().faults == []
 
 

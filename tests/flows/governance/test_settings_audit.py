@@ -28,17 +28,17 @@ def digest(text: str) -> str:
 
 
 def differing(house: House) -> list[tuple[str, str]]:
-    return [(each.file, each.kind) for each in undeclared(*house.places)]
+    return [(change.file, change.kind) for change in undeclared(*house.places)]
 
 
 def test_who_may_not_is_refused_and_nothing_is_declared(house: House) -> None:
     (house.home / "policy.toml").write_text(BEFORE)
     (house.home / "portfolio.toml").write_text("[tiers.top]\n")
-    for role, told in (
+    for role, message in (
         ("planner", "planner may not change settings policy.toml .*: that is for engineer, lead"),
         ("engineer", "engineer may not change tier portfolio.toml .*: that is for analyst, lead"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             declare(*house.places, role, NOW)
     with pytest.raises(InputError, match="'secrets.toml' is no file to declare: expected settings.toml, policy.toml"):
         declare(*house.places, "lead", NOW, files=["secrets.toml"])
@@ -54,8 +54,8 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
     file.write_text(BEFORE)
     declare(*house.places, "engineer", NOW, "a quiet month")
     (first,) = said(house)
-    told = first["role"], first["activity"], first["unit"], first["at_utc"]
-    assert told == ("engineer", "change_settings", "", NOW)
+    fields = first["role"], first["activity"], first["unit"], first["at_utc"]
+    assert fields == ("engineer", "change_settings", "", NOW)
     assert (first["file"], first["text"], first["reason"]) == ("policy.toml", BEFORE, "a quiet month")
     assert (first["sha256"], first["before"]) == (digest(BEFORE), None)
     assert (declare(*house.places, "engineer", NOW), len(said(house))) == ([], 1)
@@ -65,7 +65,7 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
     assert printed[0] == "policy.toml: changed, declared by engineer"
     assert printed[-3:] == [" [policy]", '-retrain = "never"', '+retrain = "triggered"']
     assert "nothing to declare" in daypart(house.home, "declare", "--role", "engineer").out
-    assert [(each["sha256"], each["before"]) for each in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
+    assert [(row["sha256"], row["before"]) for row in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
     file.unlink()
     assert differing(house) == [("policy.toml", "removed")]
     declare(*house.places, "lead", NOW)
@@ -81,7 +81,7 @@ def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> No
     assert differing(house) == [("policy.toml", "new"), ("settings.toml", "new")]
     declare(*house.places, "lead", NOW)
     assert differing(house) == []
-    assert [each["activity"] for each in said(house)] == ["change_tier", "change_settings", "change_settings"]
+    assert [row["activity"] for row in said(house)] == ["change_tier", "change_settings", "change_settings"]
     assert house.lake.version("audit") == 1
 
 
@@ -108,21 +108,21 @@ def test_two_who_declare_at_once_do_not_both(house: House, monkeypatch: pytest.M
     (house.home / "policy.toml").write_text(BEFORE)
     extend = Audit.extend
 
-    def after_another(*given: Any) -> Any:
+    def after_another(*arguments: Any) -> Any:
         monkeypatch.setattr(Audit, "extend", extend)
         declare(*house.places, "engineer", NOW)
-        return extend(*given)
+        return extend(*arguments)
 
     monkeypatch.setattr(Audit, "extend", after_another)
     with pytest.raises(DaypartError, match="another has declared files just now"):
         declare(*house.places, "lead", NOW)
-    assert [each["role"] for each in said(house)] == ["engineer"]
+    assert [row["role"] for row in said(house)] == ["engineer"]
 
 
 def test_status_names_what_is_not_declared_and_who_may(house: House, daypart: Any) -> None:
     (house.home / "portfolio.toml").write_text("[tiers.top]\n")
-    found = daypart(house.home, "status", "--json").json["undeclared"]
-    assert found == [{"file": "portfolio.toml", "change": "new", "may_declare": "analyst or lead"}]
+    files = daypart(house.home, "status", "--json").json["undeclared"]
+    assert files == [{"file": "portfolio.toml", "change": "new", "may_declare": "analyst or lead"}]
     assert "portfolio.toml  new     analyst or lead" in daypart(house.home, "status").out
     declare(*house.places, "analyst", NOW)
     assert "portfolio.toml" not in daypart(house.home, "status").out

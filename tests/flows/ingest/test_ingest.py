@@ -84,8 +84,8 @@ def test_an_empty_cell_clears_a_value_and_an_absent_column_leaves_it(lake: Lake,
         return lake.scan("stores").filter(pl.col("store_id") == "NY").select("closed_on", "region").collect().rows()
 
     header = "store_id,timezone,country"
-    told = f"{header},closed_on,region\nNY,America/New_York,US,2024-02-01,East\n"
-    ingest_table(lake, "stores", [write(tmp_path / "closed.csv", told)])
+    content = f"{header},closed_on,region\nNY,America/New_York,US,2024-02-01,East\n"
+    ingest_table(lake, "stores", [write(tmp_path / "closed.csv", content)])
     assert stored() == [(date(2024, 2, 1), "East")]
     ingest_table(lake, "stores", [write(tmp_path / "lacks.csv", f"{header}\nNY,America/New_York,US\n")])
     assert stored() == [(date(2024, 2, 1), "East")]
@@ -106,8 +106,8 @@ def test_each_file_of_a_call_speaks_of_its_own_columns(lake: Lake, tmp_path: Pat
 
 
 def test_lines_without_prices_leave_sales_as_they_are(lake: Lake, tmp_path: Path) -> None:
-    known = write(tmp_path / "a.csv", "store_id,hour_local,orders,sales\nNY,2024-01-05 08:00:00,9,50\n")
-    ingest_table(lake, "demand", [known])
+    demand_file = write(tmp_path / "a.csv", "store_id,hour_local,orders,sales\nNY,2024-01-05 08:00:00,9,50\n")
+    ingest_table(lake, "demand", [demand_file])
     lines = write(tmp_path / "lines.csv", LINES + "NY,2024-01-05 08:05:00,1,2.5\n")
     mapping = write(tmp_path / "m.toml", MAPPING.replace('line_total = "Total"\n', ""))
     ingest_pos(lake, [lines], mapping)
@@ -335,6 +335,6 @@ line_total = "item_order_total"
     assert report.pos is not None
     stored = lake.scan("demand").collect()
     assert stored["orders"].sum() == report.pos["tickets_kept"]
-    kept = report.pos["sales_before_clipping"] + report.pos["clipped_sales"]
-    assert stored["sales"].sum() == pytest.approx(kept, abs=1e-6)
+    total_sales = report.pos["sales_before_clipping"] + report.pos["clipped_sales"]
+    assert stored["sales"].sum() == pytest.approx(total_sales, abs=1e-6)
     assert stored.filter(pl.col("sales") > 0)["hour_local"].dt.date().n_unique() == report.pos["open_days"] == 600

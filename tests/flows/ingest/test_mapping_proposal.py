@@ -36,9 +36,9 @@ def demand(path: Path, mapping: Mapping) -> list[tuple[Any, ...]]:
     lines = read_export(path, mapping)
     stores = lines[mapping.columns.store] if mapping.columns.store else pl.Series([mapping.store_id])
     zones = stores.drop_nulls().unique().to_frame("store_id").with_columns(timezone=pl.lit(ZONE))
-    found = lines_to_demand(lines, mapping, zones)
-    assert found.refused.is_empty(), found.refused.row(0)
-    return found.demand.select("store_id", "hour_local", "orders", *found.demand.columns[4:]).rows()
+    converted = lines_to_demand(lines, mapping, zones)
+    assert converted.refused.is_empty(), converted.refused.row(0)
+    return converted.demand.select("store_id", "hour_local", "orders", *converted.demand.columns[4:]).rows()
 
 
 SQUARE = """Date,Time,Time Zone,Category,Item,Qty,Gross Sales,Discounts,Net Sales,Tax,Transaction ID,Event Type,Location
@@ -165,11 +165,11 @@ def test_a_proposal_reads_what_was_written(
     quoted = [['"' + row[n].replace('"', '""') + '"' for n in names] for row in rows]
     text = "".join(delimiter.join(row) + delimiter * ragged + "\n" for row in quoted)
     mapping, _, path = guess(tmp_path_factory.mktemp("guess"), text)
-    found = demand(path, mapping)
+    demand_rows = demand(path, mapping)
     hour = 4 if format.endswith("Z") else 8
-    assert [at for _, at, _, _ in found] == [start.replace(hour=hour) + timedelta(days=n) for n in range(30)]
-    assert sum(sales for *_, sales in found) == sum(n + 0.5 for n in range(30))
-    assert sum(orders for _, _, orders, _ in found) == 30
+    assert [at for _, at, _, _ in demand_rows] == [start.replace(hour=hour) + timedelta(days=n) for n in range(30)]
+    assert sum(sales for *_, sales in demand_rows) == sum(n + 0.5 for n in range(30))
+    assert sum(orders for _, _, orders, _ in demand_rows) == 30
 
 
 def test_a_proposal_is_written_where_nothing_is_yet_and_can_be_ingested(tmp_path: Path) -> None:
@@ -194,11 +194,11 @@ def test_a_proposal_is_written_where_nothing_is_yet_and_can_be_ingested(tmp_path
 
 def test_without_a_file_the_mapping_alone_goes_to_standard_output(daypart: Any, tmp_path: Path) -> None:
     (tmp_path / "items.csv").write_text(SQUARE)
-    said = daypart(tmp_path / "home", "ingest", "pos", tmp_path / "items.csv", "--guess")
-    assert said.status == 0
-    assert tomllib.loads(said.out)["columns"]["timezone"] == "Time Zone"
-    assert "Square items" in said.err
-    assert "2026-07-18 12:59:30" in said.err
+    result = daypart(tmp_path / "home", "ingest", "pos", tmp_path / "items.csv", "--guess")
+    assert result.status == 0
+    assert tomllib.loads(result.out)["columns"]["timezone"] == "Time Zone"
+    assert "Square items" in result.err
+    assert "2026-07-18 12:59:30" in result.err
     assert not (tmp_path / "home").exists()
     as_json = daypart(tmp_path / "home", "ingest", "pos", tmp_path / "items.csv", "--guess", "--json").json
     assert (as_json["shape"], len(as_json["lines"])) == ("Square items", 3)

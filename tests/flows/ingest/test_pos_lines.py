@@ -201,11 +201,11 @@ def test_sources_are_listed_and_taken_back(till: Till, daypart: Any) -> None:
         "2024-02-01T04:00:00",
     )
     assert (row["first_hour_local"], row["last_hour_local"]) == ("2024-01-05T08:00:00", "2024-01-05T10:00:00")
-    done = daypart(home, "sources", "--take-back", row["sha256"][:12], "--json").json
-    assert (done["lines"], done["demand"]["emptied"]) == (2, 1)
+    output = daypart(home, "sources", "--take-back", row["sha256"][:12], "--json").json
+    assert (output["lines"], output["demand"]["emptied"]) == (2, 1)
     assert till.demand() == [("NY", "05 08", 1.0, 2.0)]
-    said = daypart(home, "sources", "--take-back", "a.csv")
-    assert (said.status, "was taken back at" in said.err) == (2, True)
+    result = daypart(home, "sources", "--take-back", "a.csv")
+    assert (result.status, "was taken back at" in result.err) == (2, True)
     assert daypart(home, "sources", "--take-back", "c.csv").status == 2
     assert "b.csv" in daypart(home, "sources").out
     till.again(till.folder / "a.csv")
@@ -273,15 +273,15 @@ def test_any_split_of_lines_into_files_in_any_order_gives_the_demand_of_one_file
     files: list[list[str]], order: random.Random
 ) -> None:
     with TemporaryDirectory() as folder:
-        whole, apart = Till(Path(folder) / "whole"), Till(Path(folder) / "apart")
-        whole.ingest("all.csv", *(line for lines in files for line in lines))
+        combined, apart = Till(Path(folder) / "whole"), Till(Path(folder) / "apart")
+        combined.ingest("all.csv", *(line for lines in files for line in lines))
         paths = [apart.write(f"{n}.csv", *lines) for n, lines in enumerate(files)]
         for path in order.sample([*paths, paths[0]], len(paths) + 1):
             apart.again(path)
-        assert apart.demand() == whole.demand()
+        assert apart.demand() == combined.demand()
         until_now = apart.write("until-now.csv", *(line for lines in files[:2] for line in lines))
         apart.again(until_now)
-        assert apart.demand() == whole.demand()
+        assert apart.demand() == combined.demand()
 
 
 @pytest.mark.faults
@@ -315,8 +315,8 @@ def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> Non
     assert [day for _, day, *_ in till.demand()] == ["05 08", "06 08", "05 08", "06 08"]
     with pytest.raises(InputError, match=r"old\.csv cannot be taken back: its lines are gone"):
         take_back(till.lake, "old.csv", NOW)
-    done = take_back(till.lake, "both.csv", NOW)
-    assert (done.lines, done.kept_before) == (1, "2024-01-05")
+    result = take_back(till.lake, "both.csv", NOW)
+    assert (result.lines, result.kept_before) == (1, "2024-01-05")
     assert [day for _, day, *_ in till.demand()] == ["05 08", "06 08", "06 08"]
     assert date(2023, 1, 5) not in house.lake.scan("pos_lines").collect()["date"].to_list()
 
@@ -326,8 +326,8 @@ def test_a_file_of_which_no_line_counts_is_a_source_too(till: Till) -> None:
     till.again(till.write("a.csv", COFFEE), till.write("void.csv", ROLL.replace(",2,", ",VOID,")))
     rows = {Path(row["name"]).name: row for row in listed(till.lake)}
     assert (rows["void.csv"]["lines_read"], rows["void.csv"]["lines_kept"], rows["void.csv"]["stores"]) == (1, 0, [])
-    done = take_back(till.lake, "void.csv", NOW)
-    assert (done.lines, done.demand.emptied, done.kept_before) == (0, 0, None)
+    result = take_back(till.lake, "void.csv", NOW)
+    assert (result.lines, result.demand.emptied, result.kept_before) == (0, 0, None)
     assert till.demand() == [("NY", "05 08", 1.0, 3.0)]
 
 
@@ -336,10 +336,10 @@ def test_a_night_reads_only_the_dates_that_it_touches(till: Till, monkeypatch: p
     read: list[int] = []
     stored_lines = pos_lines.stored_lines
 
-    def noted(*given: Any) -> pl.DataFrame:
-        found = stored_lines(*given)
-        read.append(found.height)
-        return found
+    def noted(*arguments: Any) -> pl.DataFrame:
+        lines = stored_lines(*arguments)
+        read.append(lines.height)
+        return lines
 
     monkeypatch.setattr(pos_lines, "stored_lines", noted)
     monkeypatch.setattr(pos_sources, "stored_lines", noted)

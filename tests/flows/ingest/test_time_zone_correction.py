@@ -32,18 +32,18 @@ class Shop:
         self.numbers = count()
         self.zone(zone)
 
-    def ingest(self, table: str, text: str, **named: Any) -> Any:
+    def ingest(self, table: str, text: str, **options: Any) -> Any:
         path = self.folder / f"{next(self.numbers)}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         if table != "pos":
-            return ingest_table(self.lake, table, [path], **named)
+            return ingest_table(self.lake, table, [path], **options)
         mapping = self.folder / "m.toml"
-        mapping.write_text(MAPPING + named.pop("more", ""))
-        return ingest_pos(self.lake, [path], mapping, now=NOW, **named)
+        mapping.write_text(MAPPING + options.pop("more", ""))
+        return ingest_pos(self.lake, [path], mapping, now=NOW, **options)
 
-    def zone(self, zone: str, **named: Any) -> Any:
-        return self.ingest("stores", f"store_id,timezone,country\nS,{zone},US\nT,{OLD},US\n", **named)
+    def zone(self, zone: str, **options: Any) -> Any:
+        return self.ingest("stores", f"store_id,timezone,country\nS,{zone},US\nT,{OLD},US\n", **options)
 
     def rows(self, table: str) -> pl.DataFrame:
         rows = self.lake.scan(table).collect()
@@ -81,9 +81,9 @@ def test_another_zone_of_a_store_with_rows_is_refused(shop: Shop, daypart: Any) 
     filled(shop)
     before = shop.state()
     (shop.folder / "s.csv").write_text(f"store_id,timezone,country\nS,{NEW},US\n")
-    said = daypart(shop.lake.root.parent, "ingest", "stores", shop.folder / "s.csv")
-    assert said.status == 2
-    assert said.err == (
+    result = daypart(shop.lake.root.parent, "ingest", "stores", shop.folder / "s.csv")
+    assert result.status == 2
+    assert result.err == (
         f"daypart: stores: S has rows by the clock of {OLD}, and the file says {NEW}: correct the file, or pass "
         "--resettle to read the rows' local times by the new zone\n"
     )
@@ -156,13 +156,13 @@ def test_a_kill_in_the_middle_is_finished_by_the_same_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     shop, right = filled(Shop(tmp_path / "shop")), filled(Shop(tmp_path / "right", NEW))
-    left, write = [step], moves.edit
+    steps_left, write = [step], moves.edit
 
-    def killing(*given: Any) -> Any:
-        if left[0] == 0:
+    def killing(*arguments: Any) -> Any:
+        if steps_left[0] == 0:
             raise Killed
-        left[0] -= 1
-        return write(*given)
+        steps_left[0] -= 1
+        return write(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(moves, "edit", killing)
@@ -198,8 +198,8 @@ def test_there_is_one_row_per_local_hour_after_any_correction(
         after = shop.rows("demand")
         assert after.select("store_id", "hour_local").is_unique().all()
         assert after["orders"].sum() == before["orders"].sum()
-        kept = before.join(after, on=["store_id", "hour_local"], how="semi")
-        assert kept.height >= before.height - 1, "but for an hour that the new clock skips, local hours stay"
+        same_hours = before.join(after, on=["store_id", "hour_local"], how="semi")
+        assert same_hours.height >= before.height - 1, "but for an hour that the new clock skips, local hours stay"
         versions = shop.lake.versions()
         shop.zone(new, resettle=True)
         assert shop.lake.versions() == versions

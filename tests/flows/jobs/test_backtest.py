@@ -19,52 +19,52 @@ TARGETS, LEVELS = ("orders", "sales"), ("hour", "daypart", "day")
 def tested(world: Any, daypart: Any, tmp_path: Path) -> tuple[Any, Path, Any]:
     """What was printed, the file of the rows, and the world, which no backtest changes."""
     before, out = world.versions(), tmp_path / "backtest.parquet"
-    said = daypart(world.home, "backtest", *SPAN, "--out", out, "--json").json
+    output = daypart(world.home, "backtest", *SPAN, "--out", out, "--json").json
     assert world.versions() == before
-    return said, out, world
+    return output, out, world
 
 
 def test_a_backtest_is_written_reported_scored_and_judged_alike(
     tested: tuple[Any, Path, Any], daypart: Any, real_data: Path, tmp_path: Path
 ) -> None:
-    said, out, world = tested
+    output, out, world = tested
     rows = pl.read_parquet(out)
     assert rows["origin_date"].dt.to_string().unique().sort().to_list() == ["2024-02-05", "2024-02-12", "2024-02-19"]
     keys = ["store_id", "target", "origin_date", "hour_utc"]
     assert rows.select(keys).equals(rows.select(keys).sort(keys).unique(maintain_order=True))
-    report = Path(said["report"])
+    report = Path(output["report"])
     assert report == out.with_suffix(".html")
     assert report.read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
-    assert {(row["target"], row["level"]) for row in said["scores"]} == {(t, k) for t in TARGETS for k in LEVELS}
+    assert {(row["target"], row["level"]) for row in output["scores"]} == {(t, k) for t in TARGETS for k in LEVELS}
     # Stores in the United States and in Canada: sales count in orders.
     chain, end = read_records(world.lake)[0], date.fromisoformat(SPAN[3])
     units = Money.of(chain.until(end), "sales").units(end + timedelta(days=1))
     rows = in_units(rows, chain.stores, units, ("forecast", "q10", "q50", "q90", "incumbent", "actual"))
-    for row in said["scores"]:
-        mine = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
+    for row in output["scores"]:
+        score = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
         for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps"):
-            assert row[name] == pytest.approx(mine[name], rel=1e-9), name
+            assert row[name] == pytest.approx(score[name], rel=1e-9), name
         assert 0 < row["coverage"] < 1
     demand, start = in_units(chain.demand, chain.stores, units, ["sales"]), date.fromisoformat(SPAN[1])
     for target in TARGETS:
         judge = judged(real_data, rows, demand, target, start, end, tmp_path)
         assert (judge["origins"], judge["missing"]) == (3, 0)
-        assert_agrees(judge, [row for row in said["scores"] if row["target"] == target])
+        assert_agrees(judge, [row for row in output["scores"] if row["target"] == target])
 
 
 def test_hindsight_is_said_and_figures_are_printed(world: Any, daypart: Any, tmp_path: Path) -> None:
-    said = daypart(
+    result = daypart(
         world.home, "backtest", "--start", "2024-02-19", "--end", "2024-03-04", "--targets", "orders",
         "--weather", "observed", "--out", tmp_path / "b.csv",
     )  # fmt: skip
-    assert said.status == 0, said.err
-    assert "hindsight" in said.out.splitlines()[0]
+    assert result.status == 0, result.err
+    assert "hindsight" in result.out.splitlines()[0]
     assert all(
-        name in said.out for name in ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", str(tmp_path / "b.csv"))
+        name in result.out for name in ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", str(tmp_path / "b.csv"))
     )
     rows = pl.read_csv(tmp_path / "b.csv", infer_schema_length=None, try_parse_dates=True)
     figure = accuracy.score(rows, "hour").row(0, named=True)["accuracy_bps"]
-    assert f"{figure:,.0f}" in next(line for line in said.out.splitlines() if line.split()[:2] == ["orders", "hour"])
+    assert f"{figure:,.0f}" in next(line for line in result.out.splitlines() if line.split()[:2] == ["orders", "hour"])
 
 
 def test_a_backtest_says_how_much_of_it_rests_on_undated_rows(untrained: Any, daypart: Any, tmp_path: Path) -> None:
@@ -98,14 +98,14 @@ def test_an_outage_that_became_known_later_changes_no_row_but_its_own_actuals(
 def test_what_was_sold_after_the_end_changes_nothing(
     tested: tuple[Any, Path, Any], daypart: Any, tmp_path: Path
 ) -> None:
-    said, out, world = tested
+    output, out, world = tested
     later = pl.read_parquet(world.files / "later.parquet").with_columns(pl.col("sales") * 2)
     later.write_parquet(tmp_path / "later.parquet")
     assert daypart(world.home, "ingest", "demand", tmp_path / "later.parquet").status == 0
     again = tmp_path / "again.parquet"
-    found = daypart(world.home, "backtest", *SPAN, "--out", again, "--json").json
-    assert found["scores"] == said["scores"]
-    assert any(row["floor_bps"] for row in found["scores"] if row["target"] == "sales")
+    output_after = daypart(world.home, "backtest", *SPAN, "--out", again, "--json").json
+    assert output_after["scores"] == output["scores"]
+    assert any(row["floor_bps"] for row in output_after["scores"] if row["target"] == "sales")
     assert pl.read_parquet(again).equals(pl.read_parquet(out))
 
 
@@ -115,17 +115,17 @@ def test_a_day_on_which_an_open_store_sold_nothing_is_scored_and_one_that_may_be
     """One day of a store with hours, and of one without, has no rows: nothing else is another."""
     day, date_of = date(2024, 2, 21), pl.col("hour_local").dt.date()
     options = ("--start", "2024-02-19", "--end", "2024-03-04", "--targets", "orders", "--json")
-    gone = pl.col("store_id").is_in(["S0001", "S0002"]) & (date_of == day)
+    is_missing = pl.col("store_id").is_in(["S0001", "S0002"]) & (date_of == day)
     demand = world.lake.scan("demand").collect()
-    assert demand.filter(gone)["store_id"].n_unique() == 2
-    empty = demand.filter(gone).with_columns(pl.lit(None, pl.Float64).alias(name) for name in TARGETS)
+    assert demand.filter(is_missing)["store_id"].n_unique() == 2
+    empty = demand.filter(is_missing).with_columns(pl.lit(None, pl.Float64).alias(name) for name in TARGETS)
     world.lake.upsert("demand", empty)
     hours = world.lake.scan("hours").filter(pl.col("store_id") != "S0002").collect()
     shutil.rmtree(world.home / "lake" / "hours")
     world.lake.upsert("hours", hours)
     out = tmp_path / "b.parquet"
-    said = daypart(world.home, "backtest", *options[:-1], "--out", out)
-    assert "store-days left out: 1 of orders: forecast as open" in said.out
+    result = daypart(world.home, "backtest", *options[:-1], "--out", out)
+    assert "store-days left out: 1 of orders: forecast as open" in result.out
     assert daypart(world.home, "backtest", *options, "--out", out).json["left_out"] == {"orders": 1}
     rows = pl.read_parquet(out).filter(date_of == day)
     idle, silent = (rows.filter(pl.col("store_id") == name)["actual"] for name in ("S0001", "S0002"))

@@ -25,35 +25,35 @@ def table(section: str) -> list[dict[str, str]]:
 
 def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(published_world: World) -> None:
     world = published_world
-    found = cards.card(world.lake, world.registry, "orders")
-    assert (found.unit, found.version) == ("orders", 1)
-    told, about = sections(found.text), world.registry.describe("orders", 1)
-    assert found.text.startswith(f"# Model card: orders, trained as of {ORIGIN}\n")
+    card = cards.card(world.lake, world.registry, "orders")
+    assert (card.unit, card.version) == ("orders", 1)
+    parts, about = sections(card.text), world.registry.describe("orders", 1)
+    assert card.text.startswith(f"# Model card: orders, trained as of {ORIGIN}\n")
     reads = {name.removeprefix("read."): text for name, text in about["tags"].items() if name.startswith("read.")}
-    assert {row["table"]: row["version"] for row in table(told["Data"])} == reads
-    recipe = {row["setting"]: row["value"] for row in table(told["Recipe"])}
+    assert {row["table"]: row["version"] for row in table(parts["Data"])} == reads
+    recipe = {row["setting"]: row["value"] for row in table(parts["Recipe"])}
     assert {name: recipe[name] for name in SMALL} == {name: str(value) for name, value in SMALL.items()}
-    assert "weather" in [row["family"] for row in table(told["Members and features"].split("family of features:")[1])]
-    assert "as of " in told["How it was judged"]
-    assert about["tags"]["gate"] in told["Gate"]
-    segments = table(told["Accuracy by segment"])
+    assert "weather" in [row["family"] for row in table(parts["Members and features"].split("family of features:")[1])]
+    assert "as of " in parts["How it was judged"]
+    assert about["tags"]["gate"] in parts["Gate"]
+    segments = table(parts["Accuracy by segment"])
     assert {row["by"] for row in segments} == {"all", "region", "format", "daypart", "lead_week", "weekday"}
     wape = 10_000 - int(segments[0]["accuracy_bps"].replace(",", ""))
     assert wape == pytest.approx(about["metrics"]["rolling_model_wape_bps"], abs=1)
     counted = [int(row["cells"].replace(",", "")) for row in segments if row["by"] in ("all", "format", "weekday")]
     assert sum(counted) == 3 * counted[0]
-    assert {row["by"] for row in table(told["Bias"])} >= {"region", "daypart"}
-    assert "Independence Day" in told["Limits"]
-    assert "less than a year" in told["Limits"]
-    assert "champion" in told["Version and approvals"]
+    assert {row["by"] for row in table(parts["Bias"])} >= {"region", "daypart"}
+    assert "Independence Day" in parts["Limits"]
+    assert "less than a year" in parts["Limits"]
+    assert "champion" in parts["Version and approvals"]
 
 
 def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> None:
     about = published_world.registry.describe("orders", 1)
     assert "card.md" not in published_world.registry.load("orders", 1)
-    kept = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
-    found = cards.card(published_world.lake, published_world.registry, "orders", 1)
-    assert found.text.startswith(kept.read_text(encoding="utf-8"))
+    file = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
+    card = cards.card(published_world.lake, published_world.registry, "orders", 1)
+    assert card.text.startswith(file.read_text(encoding="utf-8"))
 
 
 def test_approvals_of_this_version_are_on_the_card(world: World) -> None:
@@ -65,20 +65,20 @@ def test_approvals_of_this_version_are_on_the_card(world: World) -> None:
         (4, "lead", "approve", "sales", {"version": 1}),
     ):
         audit.append(datetime(2026, 1, 1, hour), role, activity, unit, details)
-    told = table(sections(cards.card(world.lake, world.registry, "orders", 1).text)["Version and approvals"])
+    approvals = table(sections(cards.card(world.lake, world.registry, "orders", 1).text)["Version and approvals"])
     # First, what the home's training did by itself.
-    assert {row["role"] for row in told[:-2]} == {"automation"}
-    assert [(row["role"], row["activity"]) for row in told[-2:]] == [("analyst", "promote"), ("lead", "approve")]
-    assert told[-1]["details"] == "reason a\\|b"
+    assert {row["role"] for row in approvals[:-2]} == {"automation"}
+    assert [(row["role"], row["activity"]) for row in approvals[-2:]] == [("analyst", "promote"), ("lead", "approve")]
+    assert approvals[-1]["details"] == "reason a\\|b"
 
 
 @pytest.mark.parametrize("ending", ["md", "html"])
 def test_the_command_writes_a_file(published_world: World, daypart: Daypart, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"card.{ending}"
-    told = daypart(published_world.home, "card", "sales", "--version", 1, "--out", out, "--json").json
-    assert (told["unit"], told["version"], told["out"]) == ("sales", 1, str(out))
+    output = daypart(published_world.home, "card", "sales", "--version", 1, "--out", out, "--json").json
+    assert (output["unit"], output["version"], output["out"]) == ("sales", 1, str(out))
     text = out.read_text(encoding="utf-8")
-    assert text == told["card"] if ending == "md" else text.count("<table>") >= 6
+    assert text == output["card"] if ending == "md" else text.count("<table>") >= 6
     assert "Model card: sales" in text
 
 
@@ -93,9 +93,9 @@ def test_the_command_writes_a_file(published_world: World, daypart: Daypart, tmp
 def test_a_card_that_is_not_there_is_refused(
     published_world: World, daypart: Daypart, given: tuple[object, ...], said: str
 ) -> None:
-    told = daypart(published_world.home, "card", *given)
-    assert told.status == 2
-    assert said in told.err
+    result = daypart(published_world.home, "card", *given)
+    assert result.status == 2
+    assert said in result.err
 
 
 def test_a_version_of_before_there_were_cards_says_so(published_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,34 +17,34 @@ from tests.flows.conftest import ORIGIN, Daypart, World
 DAY = ORIGIN + timedelta(days=3)
 
 
-def total(told: dict[str, Any]) -> float:
-    return float(told["incumbent"] + sum(each["amount"] for each in told["reasons"]))
+def total(explanation: dict[str, Any]) -> float:
+    return float(explanation["incumbent"] + sum(reason["amount"] for reason in explanation["reasons"]))
 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 @pytest.mark.parametrize("store", ["S0001", "S0004"])
 def test_reasons_sum_to_what_is_published(published_world: World, store: str, target: str) -> None:
-    found = explain(published_world.lake, published_world.registry, Asked(store, DAY, target=target))
-    mine = (pl.col("store_id") == store) & (pl.col("target") == target) & (pl.col("hour_local").dt.date() == DAY)
-    rows = published_world.forecasts().filter(mine)
-    assert found.forecast == pytest.approx(rows["forecast"].sum(), rel=1e-12)
-    assert found.incumbent == pytest.approx(rows["incumbent"].sum(), rel=1e-12)
-    assert found.incumbent + sum(each.amount for each in found.reasons) == pytest.approx(found.forecast, rel=1e-9)
-    assert found.notices == []
-    assert found.model_version == f"{target}-v1"
-    assert found.unit == ("orders" if target == "orders" else Chain.of(published_world.lake).stores["currency"][0])
+    result = explain(published_world.lake, published_world.registry, Asked(store, DAY, target=target))
+    cell = (pl.col("store_id") == store) & (pl.col("target") == target) & (pl.col("hour_local").dt.date() == DAY)
+    rows = published_world.forecasts().filter(cell)
+    assert result.forecast == pytest.approx(rows["forecast"].sum(), rel=1e-12)
+    assert result.incumbent == pytest.approx(rows["incumbent"].sum(), rel=1e-12)
+    assert result.incumbent + sum(part.amount for part in result.reasons) == pytest.approx(result.forecast, rel=1e-9)
+    assert result.notices == []
+    assert result.model_version == f"{target}-v1"
+    assert result.unit == ("orders" if target == "orders" else Chain.of(published_world.lake).stores["currency"][0])
 
 
 def test_the_command_explains_a_day_a_daypart_and_an_hour(published_world: World, daypart: Daypart) -> None:
-    home, asked = published_world.home, ("explain", "--store", "S0001", "--date", DAY, "--json")
-    parts = [daypart(home, *asked, "--daypart", name).json for name in DAYPARTS]
-    hours = [daypart(home, *asked, "--hour", hour).json for hour in range(11, 15)]
-    for told in (*parts, *hours):
-        assert total(told) == pytest.approx(told["forecast"], rel=1e-9)
+    home, options = published_world.home, ("explain", "--store", "S0001", "--date", DAY, "--json")
+    parts = [daypart(home, *options, "--daypart", name).json for name in DAYPARTS]
+    hours = [daypart(home, *options, "--hour", hour).json for hour in range(11, 15)]
+    for explanation in (*parts, *hours):
+        assert total(explanation) == pytest.approx(explanation["forecast"], rel=1e-9)
     lunch = parts[list(DAYPARTS).index("lunch")]
-    assert sum(told["forecast"] for told in hours) == pytest.approx(lunch["forecast"], rel=1e-9)
+    assert sum(explanation["forecast"] for explanation in hours) == pytest.approx(lunch["forecast"], rel=1e-9)
     assert "lunch orders" in lunch["sentences"][0]
-    shown = daypart(home, *asked[:-1], "--daypart", "lunch")
+    shown = daypart(home, *options[:-1], "--daypart", "lunch")
     assert shown.status == 0
     assert shown.out.splitlines()[0] == f"origin {ORIGIN}, model orders-v1"
     assert lunch["sentences"][0] in shown.out
@@ -61,19 +61,19 @@ def test_what_came_since_changes_nothing(world: World) -> None:
 def test_without_recorded_versions_it_says_so_and_by_how_much_it_is_off(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daypart.flows.jobs.explain.reads_of", lambda *given: None)
+    monkeypatch.setattr("daypart.flows.jobs.explain.reads_of", lambda *arguments: None)
     same = explain(world.lake, world.registry, Asked("S0001", DAY))
     assert len(same.notices) == 1
-    assert UNEXPLAINED not in [each.family for each in same.reasons]
+    assert UNEXPLAINED not in [reason.family for reason in same.reasons]
     late = world.lake.scan("demand").collect().filter(pl.col("hour_local").dt.date() >= ORIGIN - timedelta(days=28))
     world.lake.upsert("demand", late.with_columns(pl.col("orders") * 2))
     other = explain(world.lake, world.registry, Asked("S0001", DAY))
     assert other.forecast == same.forecast
     assert len(other.notices) == 2
-    gap = next(each for each in other.reasons if each.family == UNEXPLAINED)
+    gap = next(reason for reason in other.reasons if reason.family == UNEXPLAINED)
     assert float(gap.what.rpartition(" ")[2].replace(",", "")) > 1.2 * other.forecast
     assert other.incumbent == same.incumbent
-    assert other.incumbent + sum(each.amount for each in other.reasons) == pytest.approx(other.forecast, rel=1e-9)
+    assert other.incumbent + sum(reason.amount for reason in other.reasons) == pytest.approx(other.forecast, rel=1e-9)
     assert other.sentences[0] == same.sentences[0]
 
 
@@ -81,8 +81,8 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
     late = world.lake.scan("demand").collect().filter(pl.col("hour_local").dt.date() >= ORIGIN - timedelta(days=28))
     world.lake.upsert("demand", late.with_columns(pl.col("orders") * 2))
     publish(world.lake, world.registry, ORIGIN)
-    found = explain(world.lake, world.registry, Asked("S0001", DAY))
-    assert found.notices == []
+    explanation = explain(world.lake, world.registry, Asked("S0001", DAY))
+    assert explanation.notices == []
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
 def test_what_was_not_published_is_refused(
     published_world: World, daypart: Daypart, given: tuple[object, ...], said: str
 ) -> None:
-    told = daypart(published_world.home, "explain", *given)
-    assert told.status == 2
-    assert said in told.err
-    assert told.err.count("\n") == 1
+    result = daypart(published_world.home, "explain", *given)
+    assert result.status == 2
+    assert said in result.err
+    assert result.err.count("\n") == 1
 
 
 def test_a_chain_at_older_versions_is_what_it_was(world: World) -> None:

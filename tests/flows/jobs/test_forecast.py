@@ -54,11 +54,11 @@ def local_hours(store: dict[str, Any], origin: Any, days: int = 14) -> list[date
     zone = ZoneInfo(store["timezone"])
     hour = datetime(origin.year, origin.month, origin.day, tzinfo=zone).astimezone(ZoneInfo("UTC"))
     end = origin + timedelta(days=days)
-    found = []
+    hours = []
     while hour.astimezone(zone).date() < end:
-        found.append(hour.replace(tzinfo=None))
+        hours.append(hour.replace(tzinfo=None))
         hour += timedelta(hours=1)
-    return found
+    return hours
 
 
 def test_every_open_store_has_all_its_hours_in_order(published_world: Any) -> None:
@@ -68,8 +68,8 @@ def test_every_open_store_has_all_its_hours_in_order(published_world: Any) -> No
     for store in published_world.chain.tables["stores"].to_dicts():
         hours = local_hours(store, published_world.origin)
         for target in ("orders", "sales"):
-            mine = rows.filter(pl.col("store_id") == store["store_id"], pl.col("target") == target)
-            assert mine["hour_utc"].to_list() == hours
+            store_rows = rows.filter(pl.col("store_id") == store["store_id"], pl.col("target") == target)
+            assert store_rows["hour_utc"].to_list() == hours
     assert (
         len({len(local_hours(s, published_world.origin)) for s in published_world.chain.tables["stores"].to_dicts()})
         == 2
@@ -87,23 +87,23 @@ def test_closed_hours_are_zero(published_world: Any) -> None:
     rows, hours = published_world.forecasts(), published_world.chain.tables["hours"]
     week = hours.filter(pl.col("store_id") == "S0001").to_dicts()
     opens = {row["weekday"]: int(row["opens"][:2]) for row in week}
-    mine = rows.filter(pl.col("store_id") == "S0001").with_columns(
+    store_rows = rows.filter(pl.col("store_id") == "S0001").with_columns(
         opens=pl.col("hour_local").dt.weekday().replace_strict(opens, return_dtype=pl.Int8),
     )
     closes = {row["weekday"]: row["closes"] for row in week}
     assert all(row["closes"] > row["opens"] for row in week), f"none passes midnight: {closes}"
-    closed = mine.filter(pl.col("hour_local").dt.hour() < pl.col("opens"))
+    closed = store_rows.filter(pl.col("hour_local").dt.hour() < pl.col("opens"))
     assert closed.height
     assert closed.select(pl.sum_horizontal(NUMBERS).sum()).item() == 0
-    assert mine.filter(pl.col("hour_local").dt.hour() == 12)["forecast"].min() > 0
+    assert store_rows.filter(pl.col("hour_local").dt.hour() == 12)["forecast"].min() > 0
 
 
 def test_files_of_all_kinds_have_the_same_rows(world: Any, daypart: Any, tmp_path: Path) -> None:
     before = world.versions()
     for ending in ("csv", "parquet", "xlsx"):
-        said = daypart(world.home, "forecast", "--out", tmp_path / f"told.{ending}")
-        assert said.status == 0, said.err
-        assert said.out == f"2,682 rows, 4 stores, origin 2024-03-05: {tmp_path / f'told.{ending}'}\n"
+        result = daypart(world.home, "forecast", "--out", tmp_path / f"told.{ending}")
+        assert result.status == 0, result.err
+        assert result.out == f"2,682 rows, 4 stores, origin 2024-03-05: {tmp_path / f'told.{ending}'}\n"
     parquet = pl.read_parquet(tmp_path / "told.parquet")
     assert parquet.equals(world.forecasts())
     csv = pl.read_csv(tmp_path / "told.csv", schema=parquet.schema)
@@ -118,17 +118,17 @@ def test_files_of_all_kinds_have_the_same_rows(world: Any, daypart: Any, tmp_pat
 
 
 def test_json_has_every_row_and_the_table_every_day(world: Any, daypart: Any) -> None:
-    found = daypart(world.home, "forecast", "--store", "S0003", "--store", "S0001", "--json").json
-    rows = found["forecasts"]
-    wanted = world.forecasts().filter(pl.col("store_id").is_in(["S0001", "S0003"]))
-    assert found["rows"] == len(rows) == wanted.height
-    assert [row["forecast"] for row in rows] == wanted["forecast"].to_list()
+    output = daypart(world.home, "forecast", "--store", "S0003", "--store", "S0001", "--json").json
+    rows = output["forecasts"]
+    expected_rows = world.forecasts().filter(pl.col("store_id").is_in(["S0001", "S0003"]))
+    assert output["rows"] == len(rows) == expected_rows.height
+    assert [row["forecast"] for row in rows] == expected_rows["forecast"].to_list()
     human = daypart(world.home, "forecast", "--store", "S0001").out
     assert all(name in human for name in ("breakfast", "lunch", "dinner", "orders-v1", "sales-v1"))
     table = [line for line in human.splitlines() if "S0001" in line]
     assert "…" not in human
     assert len(table) == 28
-    day = wanted.filter(pl.col("store_id") == "S0001", pl.col("target") == "orders", pl.col("lead_days") == 0)
+    day = expected_rows.filter(pl.col("store_id") == "S0001", pl.col("target") == "orders", pl.col("lead_days") == 0)
     assert f"{day['forecast'].sum():,.0f}" in table[0].replace(".0", "").split()
     assert "the chain by day" in daypart(world.home, "forecast").out
 
@@ -155,8 +155,8 @@ def test_targets_that_end_on_different_days_share_an_origin(world: Any, daypart:
     file.write_text(f"store_id,hour_local,orders\n{hours}S0001,2024-03-06 12:00:00,0\n")
     assert daypart(world.home, "ingest", "demand", file).status == 0
     rows = daypart(world.home, "forecast", "--json").json["forecasts"]
-    found = {(row["target"], row["origin_date"]) for row in rows}
-    assert found == {("orders", "2024-03-06"), ("sales", "2024-03-06")}, "a zero is no demand"
+    origins = {(row["target"], row["origin_date"]) for row in rows}
+    assert origins == {("orders", "2024-03-06"), ("sales", "2024-03-06")}, "a zero is no demand"
 
 
 def test_a_store_that_came_later_is_forecast_too(world: Any, daypart: Any, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_store_that_came_later_is_forecast_too(world: Any, daypart: Any, tmp_p
     (tmp_path / "demand.csv").write_text("store_id,hour_local,orders,sales\n" + "\n".join(lines) + "\n")
     for table in ("stores", "demand"):
         assert daypart(world.home, "ingest", table, tmp_path / f"{table}.csv").status == 0
-    found = daypart(world.home, "forecast", "--store", "S0001", "--store", "NEW", "--json").json["forecasts"]
-    assert {row["store_id"] for row in found} == {"S0001", "NEW"}
+    forecasts = daypart(world.home, "forecast", "--store", "S0001", "--store", "NEW", "--json").json["forecasts"]
+    assert {row["store_id"] for row in forecasts} == {"S0001", "NEW"}
     human = daypart(world.home, "forecast", "--store", "NEW").out
     assert "rests on 4 open days" in human
 
@@ -176,18 +176,18 @@ def test_a_store_closed_for_good_has_no_forecast(world: Any, daypart: Any, tmp_p
     assert daypart(world.home, "ingest", "stores", tmp_path / "stores.csv").status == 0
     assert daypart(world.home, "forecast", "--refresh").status == 0
     assert set(world.forecasts()["store_id"]) == {"S0001", "S0003", "S0004"}
-    said = daypart(world.home, "forecast", "--store", "S0002", "--out", tmp_path / "a.csv")
-    assert (said.status, said.err.count("\n")) == (2, 1)
-    assert "S0002" in said.err
+    result = daypart(world.home, "forecast", "--store", "S0002", "--out", tmp_path / "a.csv")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "S0002" in result.err
     assert not (tmp_path / "a.csv").exists()
 
 
 def test_a_model_that_knows_the_future_is_refused(world: Any, untrained: Any, daypart: Any) -> None:
     assert daypart(untrained.home, "ingest", "demand", untrained.files / "later.parquet").status == 0
     assert daypart(untrained.home, "train").status == 0
-    said = daypart(untrained.home, "forecast", "--origin", world.origin)
-    assert said.status == 2
-    assert "past" in said.err
+    result = daypart(untrained.home, "forecast", "--origin", world.origin)
+    assert result.status == 2
+    assert "past" in result.err
 
 
 @pytest.mark.parametrize("after", [pytest.param(False, marks=pytest.mark.faults), True])
@@ -198,8 +198,8 @@ def test_a_killed_forecast_can_be_done_again(
     for path in sorted(table.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     dying = process(world.home, "forecast", before=KILL.format(after=after))
-    _, told = dying.communicate(timeout=100)
-    assert dying.returncode == -signal.SIGKILL, told
+    _, stderr = dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL, stderr
     assert Lake(world.home / "lake").exists("forecasts") == after
     assert daypart(world.home, "forecast").status == 0
     assert world.forecasts().equals(rows)
@@ -207,9 +207,9 @@ def test_a_killed_forecast_can_be_done_again(
 
 
 def test_what_is_printed_can_be_piped(published_world: Any, process: Callable[..., subprocess.Popen[str]]) -> None:
-    said, told = process(published_world.home, "forecast", "--json").communicate(timeout=100)
-    assert told == ""
-    assert json.loads(said)["rows"] == published_world.forecasts().height
+    stdout, stderr = process(published_world.home, "forecast", "--json").communicate(timeout=100)
+    assert stderr == ""
+    assert json.loads(stdout)["rows"] == published_world.forecasts().height
 
 
 @pytest.mark.faults
@@ -221,9 +221,9 @@ def test_a_disk_that_fills_while_publishing_leaves_the_last_forecast(
     before, version = world.forecasts(), world.lake.version("forecasts")
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({file_bytes}, {file_bytes}))"
     failing = process(world.home, "forecast", "--refresh", before=limit)
-    _, told = failing.communicate(timeout=100)
-    assert (failing.returncode, told.count("\n")) == (1, 1)
-    assert "the disk is full" in told or "forecasts was not written" in told
+    _, stderr = failing.communicate(timeout=100)
+    assert (failing.returncode, stderr.count("\n")) == (1, 1)
+    assert "the disk is full" in stderr or "forecasts was not written" in stderr
     assert world.lake.version("forecasts") == version
     assert world.forecasts().equals(before)
     assert daypart(world.home, "forecast", "--refresh").status == 0

@@ -19,31 +19,31 @@ SUMS = ("forecast", "incumbent")
 
 def by_hand(world: Any, level: str) -> dict[tuple[object, ...], list[float]]:
     stores = {row["store_id"]: row for row in world.chain.tables["stores"].to_dicts()}
-    found: dict[tuple[object, ...], list[float]] = {}
+    totals: dict[tuple[object, ...], list[float]] = {}
     for row in world.forecasts().to_dicts():
         store = stores[row["store_id"]]
         money = store["currency"] if row["target"] == "sales" else None
         values = {**row, "region": store["region"], "currency": money, "week": row["lead_days"] // 7}
-        sums = found.setdefault((row["target"], *(values[name] for name in KEY[level])), [0.0, 0.0])
+        sums = totals.setdefault((row["target"], *(values[name] for name in KEY[level])), [0.0, 0.0])
         for at, name in enumerate(SUMS):
             sums[at] += row[name]
-    return found
+    return totals
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_is_the_sum_of_the_published_hours(
     published_world: Any, daypart: Any, tmp_path: Path, level: str
 ) -> None:
-    said = daypart(published_world.home, "forecast", "--level", level, "--json").json
+    output = daypart(published_world.home, "forecast", "--level", level, "--json").json
     out = tmp_path / "told.parquet"
     written = daypart(published_world.home, "forecast", "--level", level, "--out", out)
     assert f"by {level}, origin {published_world.origin}" in written.out
     rows = pl.read_parquet(out)
     assert rows.columns == list(COLUMNS)
-    assert [row["q90"] for row in said["forecasts"]] == rows["q90"].to_list()
+    assert [row["q90"] for row in output["forecasts"]] == rows["q90"].to_list()
     expected = by_hand(published_world, level)
-    told = rows.with_columns(week=pl.col("lead_days") // 7)
-    for row in told.to_dicts():
+    weekly_rows = rows.with_columns(week=pl.col("lead_days") // 7)
+    for row in weekly_rows.to_dicts():
         sums = expected.pop((row["target"], *(row[name] for name in KEY[level])))
         assert [row[name] for name in SUMS] == pytest.approx(sums, abs=1e-6)
         assert 0 <= row["q10"] <= row["q50"] <= row["q90"]
@@ -54,10 +54,10 @@ def test_every_level_is_the_sum_of_the_published_hours(
     ("level", "shown"), [("daypart", "breakfast"), ("week", "week_from"), ("region", "Mountain"), ("chain", "CAD")]
 )
 def test_a_level_is_shown_as_a_table(published_world: Any, daypart: Any, level: str, shown: str) -> None:
-    said = daypart(published_world.home, "forecast", "--level", level)
-    assert said.status == 0, said.err
-    assert all(name in said.out for name in ("forecast", "q10", "q90", "incumbent", "orders-v1", shown))
-    lines = [line for line in said.out.splitlines() if "rests on" not in line]
+    result = daypart(published_world.home, "forecast", "--level", level)
+    assert result.status == 0, result.err
+    assert all(name in result.out for name in ("forecast", "q10", "q90", "incumbent", "orders-v1", shown))
+    lines = [line for line in result.out.splitlines() if "rests on" not in line]
     rows = daypart(published_world.home, "forecast", "--level", level, "--json").json["rows"]
     assert (len(lines) == 2 + rows) == (rows <= 60)
     assert (f"{rows - 60:,} more rows" in lines[-1]) == (rows > 60)
@@ -74,9 +74,9 @@ def test_a_forecast_published_before_there_were_levels_must_be_made_again(world:
     shutil.rmtree(world.home / "lake" / "forecasts")
     bare.write_delta(world.home / "lake" / "forecasts", delta_write_options={"partition_by": ["origin_date"]})
     assert daypart(world.home, "forecast", "--json").json["rows"] == bare.height
-    said = daypart(world.home, "forecast", "--level", "day")
-    assert (said.status, said.err.count("\n")) == (2, 1)
-    assert "--refresh" in said.err
+    result = daypart(world.home, "forecast", "--level", "day")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "--refresh" in result.err
     assert daypart(world.home, "forecast", "--level", "day", "--refresh").status == 0
 
 
@@ -84,6 +84,6 @@ def test_a_chain_without_regions_says_so(world: Any, daypart: Any) -> None:
     stores = world.lake.scan("stores").collect().with_columns(region=pl.lit(None, pl.String))
     shutil.rmtree(world.home / "lake" / "stores")
     world.lake.upsert("stores", stores)
-    said = daypart(world.home, "forecast", "--level", "region")
-    assert (said.status, said.err.count("\n")) == (2, 1)
-    assert "no store has a region" in said.err
+    result = daypart(world.home, "forecast", "--level", "region")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert "no store has a region" in result.err

@@ -41,8 +41,8 @@ CALLS = 10
 
 def runs(world: World, target: str) -> list[dict[str, Any]]:
     """Finished runs of the publication of the second origin, each with its params and tags."""
-    found = world.registry.runs("forecast", target, {"origin": str(world.origin + timedelta(days=1))})
-    return [json.loads(row["params"]) | json.loads(row["tags"]) for row in found.to_dicts()]
+    run_rows = world.registry.runs("forecast", target, {"origin": str(world.origin + timedelta(days=1))})
+    return [json.loads(row["params"]) | json.loads(row["tags"]) for row in run_rows.to_dicts()]
 
 
 def check_lineage(world: World) -> None:
@@ -50,8 +50,8 @@ def check_lineage(world: World) -> None:
     origin = world.origin + timedelta(days=1)
     version, publication = next(publications(world.lake))
     assert (version, publication.origin) == (world.lake.version("forecasts"), origin)
-    found = rebuild(world.lake, world.registry, origin)
-    assert (found.same, found.reads, found.models) == (True, publication.reads, ["orders-v1", "sales-v1"])
+    rebuilt = rebuild(world.lake, world.registry, origin)
+    assert (rebuilt.same, rebuilt.reads, rebuilt.models) == (True, publication.reads, ["orders-v1", "sales-v1"])
     assert explain(world.lake, world.registry, Asked("S0001", origin, origin=origin)).notices == []
 
 
@@ -96,7 +96,7 @@ def test_killed_at_every_call_of_the_registry(
     killed(world, process, AT_CALL.format(number=number))
     check_lineage(world)
     assert daypart(world.home, "forecast", "--origin", world.origin + timedelta(days=2), "--json").status == 0
-    _, second = (found for found, _ in zip(publications(world.lake), range(2), strict=False))
+    _, second = (publication for publication, _ in zip(publications(world.lake), range(2), strict=False))
     assert second[0] == 1
     for target in TARGETS:
         (run,) = runs(world, target)
@@ -108,35 +108,35 @@ def test_a_publication_of_before_lineage_was_committed_is_known_by_its_run(
 ) -> None:
     monkeypatch.setattr(lineage, "publications", lambda lake: iter(()))
     lineage.repair(world.lake, world.registry)
-    found = rebuild(world.lake, world.registry, world.origin)
-    assert found.same
-    assert found.reads["demand"] == world.lake.version("demand")
+    rebuilt = rebuild(world.lake, world.registry, world.origin)
+    assert rebuilt.same
+    assert rebuilt.reads["demand"] == world.lake.version("demand")
 
 
 def test_status_verify_says_which_files_are_damaged(world: World, daypart: Any) -> None:
-    whole = daypart(world.home, "status", "--verify", "--json").json
-    assert (whole["damages"], whole["unverified"]) == ([], 0)
+    output = daypart(world.home, "status", "--verify", "--json").json
+    assert (output["damages"], output["unverified"]) == ([], 0)
     path = world.lake.root / "demand" / world.lake.files("demand")["path"][0]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    found = daypart(world.home, "status", "--verify")
-    assert (found.status, found.err.count("\n")) == (1, 1)
+    result = daypart(world.home, "status", "--verify")
+    assert (result.status, result.err.count("\n")) == (1, 1)
     version = world.lake.version("demand")
-    told = f"table demand, version {version}: {path} holds other bytes than were written: restore it from a copy"
-    assert found.out.splitlines()[1] == told
+    message = f"table demand, version {version}: {path} holds other bytes than were written: restore it from a copy"
+    assert result.out.splitlines()[1] == message
     again = daypart(world.home, "status", "--at", world.origin)
-    assert f"not made again: {told}" in again.out
+    assert f"not made again: {message}" in again.out
 
 
 def test_a_last_entry_that_is_gone_is_noticed_once_a_publication_read_it(world: World, daypart: Any) -> None:
     version = world.lake.version("weather")
     entry = world.lake.root / "weather" / "_delta_log" / f"{version:020}.json"
     entry.rename(entry.with_suffix(".away"))
-    found = daypart(world.home, "status", "--verify")
-    assert found.status == 1
-    assert f"table weather, version {version}: {entry} is missing" in found.out
-    assert "Traceback" not in found.err
+    result = daypart(world.home, "status", "--verify")
+    assert result.status == 1
+    assert f"table weather, version {version}: {entry} is missing" in result.out
+    assert "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("command", [("forecast", "--refresh"), ("monitor",), ("train",)])
@@ -144,9 +144,9 @@ def test_every_command_says_in_a_line_which_entry_is_damaged(world: World, daypa
     version = world.lake.version("demand")
     entry = world.lake.root / "demand" / "_delta_log" / f"{version:020}.json"
     entry.write_bytes(b"")
-    found = daypart(world.home, *command)
-    assert (found.status, found.err.count("\n")) == (1, 1)
-    assert f"table demand, version {version}: {entry} is empty" in found.err
+    result = daypart(world.home, *command)
+    assert (result.status, result.err.count("\n")) == (1, 1)
+    assert f"table demand, version {version}: {entry} is empty" in result.err
     shown = daypart(world.home, "status")
     assert shown.status == 0, shown.err
     assert f"table demand, version {version}: {entry} is empty" in shown.out

@@ -191,7 +191,7 @@ class Walk:
                 unit = run.data.tags["target"]
                 assert models == {f"{unit}-v{text}"} if text.isdecimal() else text == f"{len(models)} models"
             case "published_version":
-                (publication,) = (each for version, each in publications(self.lake) if version == int(text))
+                (publication,) = (candidate for version, candidate in publications(self.lake) if version == int(text))
                 part = publication.targets[run.data.tags["target"]]
                 assert publication.origin.isoformat() == run.data.params["origin"]
                 assert publication.reads == {
@@ -331,8 +331,8 @@ class Walk:
     def segment(self, row: dict[str, Any]) -> None:
         self.seen.add("segment")
         stores = self.lake.scan("stores").collect()
-        known = {"daypart": [*DAYPARTS, "other"], "tier": ["standard", "top"]}
-        assert row.pop("segment") in (known.get(row["by"]) or stores[row["by"]].to_list()), row
+        allowed = {"daypart": [*DAYPARTS, "other"], "tier": ["standard", "top"]}
+        assert row.pop("segment") in (allowed.get(row["by"]) or stores[row["by"]].to_list()), row
         del row["by"]
         assert row.pop("worse") in (True, False)
         ours, theirs, gain = (row.pop(name) for name in ("challenger_bps", "champion_bps", "gain_bps"))
@@ -350,8 +350,8 @@ class Walk:
 
     def move(self, row: dict[str, Any], name: str, value: Any) -> None:
         details, unit, before = row["details"], row["unit"], self.of(row["unit"], before=row["sequence"])
-        done = [r["details"]["version"] for r in before if r["details"].get("state") == "done"]
-        asked = [r["sequence"] for r in before if r["details"].get("state") == "asked"]
+        versions_done = [r["details"]["version"] for r in before if r["details"].get("state") == "done"]
+        requests = [r["sequence"] for r in before if r["details"].get("state") == "asked"]
         gates = [
             r["details"] for r in before if r["activity"] == "retrain" and r["details"]["version"] == details["version"]
         ]
@@ -363,7 +363,7 @@ class Walk:
             case "does":
                 assert row["activity"] in (value, "approve")
             case "was":
-                assert value == (done[-1] if done else None)
+                assert value == (versions_done[-1] if versions_done else None)
             case "begun":
                 began = self.records[value]["details"]
                 assert (began["state"], began["version"], self.records[value]["unit"]) == (
@@ -372,7 +372,7 @@ class Walk:
                     unit,
                 )
             case "request":
-                assert value == (asked[-1] if row["activity"] in ("approve", "reject") else None)
+                assert value == (requests[-1] if row["activity"] in ("approve", "reject") else None)
             case "waits_for":
                 assert value == "lead"
             case "process":
@@ -390,12 +390,12 @@ class Walk:
         if name == "undeclared":
             self.undeclared(row, name, value)
             return
-        kept = self.lake.scan("decisions").filter(pl.col("unit") == row["unit"]).collect().row(0, named=True)
-        kept["decided_on"], kept["figures"] = str(kept["decided_on"]), json.loads(kept["figures"])
+        decision = self.lake.scan("decisions").filter(pl.col("unit") == row["unit"]).collect().row(0, named=True)
+        decision["decided_on"], decision["figures"] = str(decision["decided_on"]), json.loads(decision["figures"])
         assert name in ("retrain", "cause", "reason", "figures", "model_version", "decided_on"), (
             f"nothing checks {name}"
         )
-        assert value == kept[name]
+        assert value == decision[name]
 
     def declared(self, row: dict[str, Any], name: str, value: Any) -> None:
         text = (self.home.home / row["details"]["file"]).read_text()
@@ -408,30 +408,30 @@ class Walk:
         assert value == expected[name]
 
     def repair(self, row: dict[str, Any], name: str, value: Any) -> None:
-        (lost,) = set(range(1, row["sequence"])) - set(self.records)
+        (missing,) = set(range(1, row["sequence"])) - set(self.records)
         match name:
             case "missing":
-                assert value == [[lost, lost]]
+                assert value == [[missing, missing]]
             case "faults":
                 (fault,) = value
-                (file,) = (f for f in Ledger(self.lake, "audit").files() if f.first == lost)
-                assert fault == f"record {lost}: the file {file.path.name} is gone or changed"
+                (file,) = (f for f in Ledger(self.lake, "audit").files() if f.first == missing)
+                assert fault == f"record {missing}: the file {file.path.name} is gone or changed"
             case "noted":
-                head = f"{lost}:{row['previous']}"
+                head = f"{missing}:{row['previous']}"
                 assert value == {"the table's log": head, "the registry": head}
             case "content":
-                kept = Audit(self.lake).records().filter(pl.col("sequence") < row["sequence"]).to_dicts()
-                text = json.dumps(kept, sort_keys=True, separators=(",", ":"), default=str)
+                records = Audit(self.lake).records().filter(pl.col("sequence") < row["sequence"]).to_dicts()
+                text = json.dumps(records, sort_keys=True, separators=(",", ":"), default=str)
                 assert value == hashlib.sha256(text.encode()).hexdigest()
             case "champions":
                 aliases = self.registry.aliases().items()
-                assert value == {unit: named["champion"] for unit, named in aliases if "champion" in named}
+                assert value == {unit: versions["champion"] for unit, versions in aliases if "champion" in versions}
             case _:
                 assert (name, value) == ("reason", "the disk broke"), f"nothing checks {name}"
 
 
 def test_every_value_is_what_it_claims(home: World) -> None:
-    seen = Walk(home).all()
+    checked = Walk(home).all()
     expected = {
         *(
             "train",
@@ -447,7 +447,7 @@ def test_every_value_is_what_it_claims(home: World) -> None:
         *(f"promote {state}" for state in ("asked", "begun", "done")),
         *("approve begun", "reject rejected", "rollback begun", "rollback done"),
     }
-    assert seen == expected
+    assert checked == expected
     for origin in Walk(home).forecasts["origin_date"].unique():
         assert rebuild(home.lake, home.registry, origin).same
 
@@ -471,7 +471,7 @@ def test_the_walk_finds_what_is_false_and_what_it_does_not_know(home: World, lie
     tables = {"tags": "tags", "params": "params", "metrics": "latest_metrics"}
     table = next(name for name in tables if f"{{{name}}}" in LIES[lie])
     with sqlite3.connect(home.registry.settings.mlflow_database) as database:
-        kept = database.execute(f"select rowid, key, value from {tables[table]}").fetchall()
+        stored_rows = database.execute(f"select rowid, key, value from {tables[table]}").fetchall()
         database.execute(LIES[lie].format(**tables))
     try:
         with pytest.raises(AssertionError):
@@ -479,4 +479,4 @@ def test_the_walk_finds_what_is_false_and_what_it_does_not_know(home: World, lie
     finally:
         with sqlite3.connect(home.registry.settings.mlflow_database) as database:
             restore = f"update {tables[table]} set key = ?2, value = ?3 where rowid = ?1"
-            database.executemany(restore, kept)
+            database.executemany(restore, stored_rows)

@@ -44,23 +44,23 @@ def test_after_a_rollback_the_next_forecast_is_the_older_models(lived: Any) -> N
 
 def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) -> None:
     before = lived.versions()
-    found = rebuild(lived.lake, lived.registry, lived.origin)
-    assert (found.same, found.differing, found.rows) == (True, 0, lived.forecasts().height)
-    assert found.models == ["orders-v1", "sales-v1"]
-    assert found.reads["demand"] == lived.lake.version("demand") - 1
+    rebuilt = rebuild(lived.lake, lived.registry, lived.origin)
+    assert (rebuilt.same, rebuilt.differing, rebuilt.rows) == (True, 0, lived.forecasts().height)
+    assert rebuilt.models == ["orders-v1", "sales-v1"]
+    assert rebuilt.reads["demand"] == lived.lake.version("demand") - 1
     assert lived.versions() == before
-    told = at(lived.lake, lived.registry, NOW.date())
-    assert [(row["unit"], row["version"], row["until"]) for row in told.served] == [
+    day_status = at(lived.lake, lived.registry, NOW.date())
+    assert [(row["unit"], row["version"], row["until"]) for row in day_status.served] == [
         ("orders", 1, NOW), ("orders", 2, NOW + timedelta(hours=2)), ("orders", 1, None), ("sales", 1, None),
     ]  # fmt: skip
-    assert told.rebuilt == found
-    assert told.served[0]["trained_on"]["demand"] == 0
+    assert day_status.rebuilt == rebuilt
+    assert day_status.served[0]["trained_on"]["demand"] == 0
 
 
 def test_status_tells_the_day_with_its_forecast_made_again(lived: Any, daypart: Any) -> None:
-    found = daypart(lived.home, "status", "--at", "2024-04-01", "--json").json
-    assert found["rebuilt"]["same"] is True
-    assert found["served"][2]["why"] == "rollback: a try"
+    output = daypart(lived.home, "status", "--at", "2024-04-01", "--json").json
+    assert output["rebuilt"]["same"] is True
+    assert output["served"][2]["why"] == "rollback: a try"
     human = daypart(lived.home, "status", "--at", "2024-04-01", "--no-rebuild").out
     assert "made again" not in human
     assert human.count("orders") >= 3
@@ -69,11 +69,11 @@ def test_status_tells_the_day_with_its_forecast_made_again(lived: Any, daypart: 
 
 
 def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
-    told = lived.forecasts()
-    one = pl.int_range(pl.len()) == told.height // 2
-    lived.lake.replace("forecasts", told.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
+    rows = lived.forecasts()
+    one = pl.int_range(pl.len()) == rows.height // 2
+    lived.lake.replace("forecasts", rows.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
     assert rebuild(lived.lake, lived.registry, lived.origin).differing == 1
-    lived.lake.replace("forecasts", told, lived.origin)
+    lived.lake.replace("forecasts", rows, lived.origin)
     with pytest.raises(NotKnownError, match="no forecast of origin 2020-01-01"):
         rebuild(lived.lake, lived.registry, date(2020, 1, 1))
 
@@ -88,10 +88,10 @@ def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(
     file.write_text(f"name,kind,starts_local,ends_local,store_id\n!,new,{day} 08:00:00,{day} 20:00:00,S0001\n")
     assert daypart(world.home, "ingest", "events", file).status == 0
     assert daypart(world.home, "forecast", "--refresh", "--json").status == 0
-    others = pl.col("store_id") != "S0001"
-    assert differing(world.forecasts().filter(others), before.filter(others)) == 0
-    found = rebuild(world.lake, world.registry, world.origin)
-    assert (found.same, found.reads["events"]) == (True, world.lake.version("events"))
+    other_stores = pl.col("store_id") != "S0001"
+    assert differing(world.forecasts().filter(other_stores), before.filter(other_stores)) == 0
+    rebuilt = rebuild(world.lake, world.registry, world.origin)
+    assert (rebuilt.same, rebuilt.reads["events"]) == (True, world.lake.version("events"))
     assert explain(world.lake, world.registry, Asked("S0001", world.origin)).notices == []
 
 
@@ -108,5 +108,5 @@ def test_training_is_recorded_and_its_promotion_asked_for(published_world: Any) 
     assert rows["activity"].to_list() == ["retrain", "promote", "promote"] * 2
     assert rows["unit"].to_list() == ["orders"] * 3 + ["sales"] * 3
     assert set(rows["role"]) == {"automation"}
-    found = Audit(published_world.lake, published_world.registry).verify()
-    assert (found.faults, found.anchored) == ([], 6)
+    verification = Audit(published_world.lake, published_world.registry).verify()
+    assert (verification.faults, verification.anchored) == ([], 6)

@@ -7,20 +7,20 @@ SPAN = ("--start", "2024-01-22", "--end", "2024-02-25", "--every-days", "7", "--
 
 
 def test_policies_are_told_side_by_side_and_nothing_is_published(untrained: Any, daypart: Any, tmp_path: Path) -> None:
-    mine, out = tmp_path / "monthly.toml", tmp_path / "replay.html"
-    mine.write_text('[policy]\nretrain = "scheduled"\nevery_days = 28\n')
+    file, out = tmp_path / "monthly.toml", tmp_path / "replay.html"
+    file.write_text('[policy]\nretrain = "scheduled"\nevery_days = 28\n')
     before = untrained.versions()
-    said = daypart(untrained.home, "replay", *SPAN, "--policy", "never", "weekly", mine, "--out", out, "--json").json
+    output = daypart(untrained.home, "replay", *SPAN, "--policy", "never", "weekly", file, "--out", out, "--json").json
     assert untrained.versions() == before
     assert not untrained.lake.exists("forecasts")
-    rows = {row["policy"]: row for row in said["policies"]}
+    rows = {row["policy"]: row for row in output["policies"]}
     assert list(rows) == ["never", "weekly", "monthly"]
     assert [row["retrains"] for row in rows.values()] == [0, 4, 1]
     assert {row["nights"] for row in rows.values()} == {5}
     assert len({row["accuracy_hour_bps"] - row["gain_hour_bps"] for row in rows.values()}) == 1
     for row in rows.values():
         assert row["cost_dollars"] == pytest.approx(row["cpu_seconds"] / 3600 * 0.0218)
-    retrained = [(row["policy"], row["night"]) for row in said["nights"] if row["retrained"]]
+    retrained = [(row["policy"], row["night"]) for row in output["nights"] if row["retrained"]]
     assert retrained[-1] == ("monthly", "2024-02-19")
     page = out.read_text("utf-8")
     assert page.lower().startswith("<!doctype html>")
@@ -30,9 +30,9 @@ def test_policies_are_told_side_by_side_and_nothing_is_published(untrained: Any,
 
 def test_a_table_is_printed_and_written_with_a_picture(untrained: Any, daypart: Any, tmp_path: Path) -> None:
     span = ("--start", "2024-02-19", "--end", "2024-02-25", "--every-days", "7", "--targets", "orders")
-    said = daypart(untrained.home, "replay", *span, "--policy", "never", "--out", tmp_path / "r.md")
-    assert said.status == 0, said.err
-    assert said.out.splitlines()[1].split()[:2] == ["orders", "never"]
+    result = daypart(untrained.home, "replay", *span, "--policy", "never", "--out", tmp_path / "r.md")
+    assert result.status == 0, result.err
+    assert result.out.splitlines()[1].split()[:2] == ["orders", "never"]
     assert "![Weekly accuracy by policy](r.png)" in (tmp_path / "r.md").read_text("utf-8")
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
@@ -52,6 +52,6 @@ def test_a_table_is_printed_and_written_with_a_picture(untrained: Any, daypart: 
 def test_what_cannot_be_replayed_is_said_in_a_line(
     untrained: Any, daypart: Any, arguments: tuple[str, ...], found: str
 ) -> None:
-    said = daypart(untrained.home, "replay", *arguments)
-    assert (said.status, said.out, said.err.count("\n")) == (2, "", 1)
-    assert found in said.err
+    result = daypart(untrained.home, "replay", *arguments)
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert found in result.err

@@ -52,9 +52,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.usefixtures("small_blocks")
 def test_what_is_ingested_is_the_chain(daypart, chain: Chain, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     home, out = tmp_path / "home", tmp_path / "chain"
-    told = daypart(home, "simulate", *ASKED, "--out", out, "--json").json
-    assert (told["stores"], told["start"], told["end"]) == (5, str(SPEC.start), str(SPEC.end))
-    assert {each["table"]: each["rows"] for each in told["tables"]} == {
+    output = daypart(home, "simulate", *ASKED, "--out", out, "--json").json
+    assert (output["stores"], output["start"], output["end"]) == (5, str(SPEC.start), str(SPEC.end))
+    assert {table_row["table"]: table_row["rows"] for table_row in output["tables"]} == {
         name: frame.height for name, frame in {**chain.tables, "truth": chain.truth}.items()
     }
     assert len(list((out / "demand").iterdir())) == 3
@@ -67,11 +67,11 @@ def test_what_is_ingested_is_the_chain(daypart, chain: Chain, tmp_path: Path) ->
 
 
 def test_people_see_a_line_per_table(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    said = daypart(tmp_path, "simulate", *ASKED, "--out", tmp_path / "chain")
-    assert said.status == 0, said.err
-    assert all(f"\n{name} " in said.out for name in (*TABLES, "truth"))
-    assert str(tmp_path / "chain") in said.out
-    assert "{" not in said.out
+    result = daypart(tmp_path, "simulate", *ASKED, "--out", tmp_path / "chain")
+    assert result.status == 0, result.err
+    assert all(f"\n{name} " in result.out for name in (*TABLES, "truth"))
+    assert str(tmp_path / "chain") in result.out
+    assert "{" not in result.out
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -93,9 +93,9 @@ def test_years_are_days_and_weather_beyond_the_span_is_all_of_it(years: float, d
 def test_a_folder_that_holds_anything_is_left_alone(daypart, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "chain").mkdir()
     (tmp_path / "chain" / "notes.txt").write_text("mine")
-    said = daypart(tmp_path, "simulate", *ASKED, "--out", tmp_path / "chain")
-    assert (said.status, said.out) == (2, "")
-    assert "is not empty, expected a new or an empty folder; name another, or remove it first" in said.err
+    result = daypart(tmp_path, "simulate", *ASKED, "--out", tmp_path / "chain")
+    assert (result.status, result.out) == (2, "")
+    assert "is not empty, expected a new or an empty folder; name another, or remove it first" in result.err
     assert contents(tmp_path) == {"chain/notes.txt": b"mine"}
 
 
@@ -133,13 +133,13 @@ def test_a_killed_run_leaves_only_what_the_next_one_removes(
     killed = process(tmp_path / "home", "simulate", *ASKED, "--out", out, before=SMALL_BLOCKS + KILLED)
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    left = list(tmp_path.iterdir())
-    assert [path.name.split("~")[0] for path in left] == [".chain.draft"]
-    assert list(left[0].rglob("*.parquet"))
-    another = left[0].with_name(f".other.{left[0].name.partition('.chain.')[2]}")
-    another.mkdir()
+    drafts = list(tmp_path.iterdir())
+    assert [path.name.split("~")[0] for path in drafts] == [".chain.draft"]
+    assert list(drafts[0].rglob("*.parquet"))
+    other_draft = drafts[0].with_name(f".other.{drafts[0].name.partition('.chain.')[2]}")
+    other_draft.mkdir()
     simulates.simulate(SPEC, out)
-    assert sorted(tmp_path.iterdir()) == [another, out]
+    assert sorted(tmp_path.iterdir()) == [other_draft, out]
 
 
 def test_the_draft_of_a_living_process_stays(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_no_more_than_one_block_waits_to_be_written(tmp_path: Path, monkeypatch:
 
     def slow(folder: Path, number: int, block: Chain) -> list[simulates.Written]:
         nonlocal written
-        done = write(folder, number, block)
+        files = write(folder, number, block)
         written += 1
-        return done
+        return files
 
     monkeypatch.setattr(simulates, "simulate_blocks", counted)
     monkeypatch.setattr(simulates, "_write_block", slow)

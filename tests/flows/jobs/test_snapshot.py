@@ -17,18 +17,18 @@ def tables(records: Records) -> dict[str, pl.DataFrame]:
     return {name: keys.in_order(getattr(records, name), TABLES[name].key) for name in TABLES}
 
 
-def assert_same(found: Records, expected: Records) -> None:
+def assert_same(actual: Records, expected: Records) -> None:
     for name, frame in tables(expected).items():
-        assert_frame_equal(tables(found)[name], frame)
+        assert_frame_equal(tables(actual)[name], frame)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_block_is_what_is_kept_of_the_whole(published_world: Any, count: int) -> None:
-    whole, versions = read_records(published_world.lake)
-    ids = whole.stores["store_id"].to_list()[1:][:count]
+    records, versions = read_records(published_world.lake)
+    ids = records.stores["store_id"].to_list()[1:][:count]
     chain = Chain.of(published_world.lake)
     assert chain.versions == versions
-    assert_same(chain.block(ids), whole.block(ids))
+    assert_same(chain.block(ids), records.block(ids))
     assert chain.block(ids).stores.height == count
     assert chain.block(ids).macro.height > 0
 
@@ -36,14 +36,14 @@ def test_a_block_is_what_is_kept_of_the_whole(published_world: Any, count: int) 
 def test_rows_of_earlier_local_dates_are_left_out(published_world: Any) -> None:
     chain = Chain.of(published_world.lake)
     ids = chain.stores["store_id"].to_list()
-    whole, since = chain.block(ids), published_world.origin - timedelta(days=20)
+    records, since = chain.block(ids), published_world.origin - timedelta(days=20)
     late = chain.block(ids, dict.fromkeys(("demand", "labor", "weather"), since))
     for name, clock in (("demand", "hour_local"), ("labor", "hour_local"), ("weather", "valid_local")):
-        frame = tables(whole)[name]
-        kept = frame.filter(pl.col(clock).dt.date() >= since)
-        assert 0 < kept.height < frame.height
-        assert_frame_equal(tables(late)[name], kept)
-    assert_frame_equal(tables(late)["closures"], tables(whole)["closures"])
+        frame = tables(records)[name]
+        expected_rows = frame.filter(pl.col(clock).dt.date() >= since)
+        assert 0 < expected_rows.height < frame.height
+        assert_frame_equal(tables(late)[name], expected_rows)
+    assert_frame_equal(tables(late)["closures"], tables(records)["closures"])
 
 
 def test_blocks_of_a_chain_are_of_one_state(world: Any) -> None:
@@ -57,10 +57,10 @@ def test_blocks_of_a_chain_are_of_one_state(world: Any) -> None:
 
 
 def test_the_first_and_last_demand_are_those_of_the_records(published_world: Any) -> None:
-    chain, (whole, _) = Chain.of(published_world.lake), read_records(published_world.lake)
+    chain, (records, _) = Chain.of(published_world.lake), read_records(published_world.lake)
     for target in ("orders", "sales"):
-        assert chain.first_demand_on(target) == whole.first_demand_on(target)
-        assert chain.last_demand_on(target) == whole.last_demand_on(target)
+        assert chain.first_demand_on(target) == records.first_demand_on(target)
+        assert chain.last_demand_on(target) == records.last_demand_on(target)
 
 
 @pytest.mark.parametrize("read", [read_records, Chain.of])

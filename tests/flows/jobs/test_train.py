@@ -42,8 +42,8 @@ def counted(world: Any, table: str) -> int:
 
 def test_training_again_registers_nothing(world: Any, daypart: Any) -> None:
     before = counted(world, "model_versions"), counted(world, "runs"), world.versions()
-    found = daypart(world.home, "train", "--json").json["trained"]
-    assert [(row["target"], row["version"], row["promoted"]) for row in found] == [
+    trained_models = daypart(world.home, "train", "--json").json["trained"]
+    assert [(row["target"], row["version"], row["promoted"]) for row in trained_models] == [
         ("orders", 1, True),
         ("sales", 1, True),
     ]
@@ -96,22 +96,22 @@ def test_a_model_that_an_older_version_holds_is_not_registered_again(
 
 def test_a_damaged_version_is_registered_again(world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     judged(monkeypatch, promote=False)
-    asked = (*ORDERS, "--as-of", "2024-02-20")
-    assert daypart(world.home, *asked).json["trained"][0]["version"] == 2
+    arguments = (*ORDERS, "--as-of", "2024-02-20")
+    assert daypart(world.home, *arguments).json["trained"][0]["version"] == 2
     run = world.registry.describe("orders", 2)["run_id"]
     (world.registry._folder(run) / "model.json").write_text("{}")
-    assert daypart(world.home, *asked).json["trained"][0]["version"] == 3
+    assert daypart(world.home, *arguments).json["trained"][0]["version"] == 3
 
 
 def test_training_again_does_not_undo_a_rollback_or_a_rejection(
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(monkeypatch, promote=True)
-    asked = (*ORDERS, "--as-of", "2024-02-20")
-    (first,) = daypart(world.home, *asked).json["trained"]
+    arguments = (*ORDERS, "--as-of", "2024-02-20")
+    (first,) = daypart(world.home, *arguments).json["trained"]
     assert (first["version"], first["promoted"]) == (2, True)
     assert daypart(world.home, "rollback", "orders", "--role", "lead").status == 0
-    (again,) = daypart(world.home, *asked).json["trained"]
+    (again,) = daypart(world.home, *arguments).json["trained"]
     assert (again["version"], again["promoted"]) == (2, False)
     assert "v2 served before: `daypart promote orders --version 2` lets it serve again" in again["reason"]
     rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"
@@ -132,17 +132,17 @@ def test_two_trainings_at_once_register_one_version(
     untrained: Any, process: Callable[..., subprocess.Popen[str]]
 ) -> None:
     both = [process(untrained.home, *ORDERS) for _ in range(2)]
-    told = [each.communicate(timeout=200) for each in both]
-    assert [each.returncode for each in both] == [0, 0], told
-    assert {json.loads(out)["trained"][0]["version"] for out, _ in told} == {1}
+    outputs = [child.communicate(timeout=200) for child in both]
+    assert [child.returncode for child in both] == [0, 0], outputs
+    assert {json.loads(out)["trained"][0]["version"] for out, _ in outputs} == {1}
     assert untrained.registry.versions("orders").height == 1
 
 
 def test_two_weeks_more_of_the_same_do_not_replace_the_champion(world: Any, daypart: Any) -> None:
     assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
-    found = daypart(world.home, "train", "--targets", "orders", "--json").json["trained"]
-    assert [(row["version"], row["promoted"]) for row in found] == [(2, False)]
-    assert "2 weeks of 4 stores" in found[0]["reason"]
+    trained_models = daypart(world.home, "train", "--targets", "orders", "--json").json["trained"]
+    assert [(row["version"], row["promoted"]) for row in trained_models] == [(2, False)]
+    assert "2 weeks of 4 stores" in trained_models[0]["reason"]
     assert world.registry.version_of("orders", "champion") == 1
 
 
@@ -156,9 +156,9 @@ def test_a_policy_that_cannot_be_read_stops_training_before_it_begins(world: Any
 
 
 def test_the_table_shows_the_whole_reason(world: Any, daypart: Any) -> None:
-    found = daypart(world.home, "train", "--json").json["trained"]
+    trained_models = daypart(world.home, "train", "--json").json["trained"]
     human = daypart(world.home, "train").out
-    assert all(row["reason"] in human and row["as_of"] == str(world.origin) for row in found)
+    assert all(row["reason"] in human and row["as_of"] == str(world.origin) for row in trained_models)
     assert "…" not in human
 
 
@@ -171,8 +171,8 @@ def test_a_run_knows_what_it_read(published_world: Any) -> None:
 
 
 def test_only_one_target_may_be_trained_and_then_forecast(untrained: Any, daypart: Any) -> None:
-    found = daypart(untrained.home, "train", "--targets", "orders", "--json").json["trained"]
-    assert [row["target"] for row in found] == ["orders"]
+    trained_models = daypart(untrained.home, "train", "--targets", "orders", "--json").json["trained"]
+    assert [row["target"] for row in trained_models] == ["orders"]
     rows = daypart(untrained.home, "forecast", "--json").json["forecasts"]
     assert {row["target"] for row in rows} == {"orders"}
 
@@ -202,8 +202,8 @@ def test_a_killed_training_can_be_done_again(
     before: bool,
 ) -> None:
     dying = process(untrained.home, "train", before=KILL.format(method=method, at=at, before=before))
-    _, told = dying.communicate(timeout=100)
-    assert dying.returncode == -signal.SIGKILL, told
+    _, stderr = dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL, stderr
     written = {"forecasts", "audit"}
     before = {name: version for name, version in world.lake.versions().items() if name not in written}
     assert {name: v for name, v in untrained.lake.versions().items() if name != "audit"} == before
@@ -225,17 +225,17 @@ def test_a_promotion_that_wants_an_approval_is_asked_for(
     monkeypatch.setattr(gate, "gate", lambda *_: gate.Verdict(True, "better", {}))
     rule = "[raci.default.promote]\nresponsible = ['automation']\naccountable = 'lead'\napproval = true\n"
     (world.home / "governance.toml").write_text(rule)
-    asked = ("train", "--targets", "orders", "--as-of", "2024-02-20", "--json")
+    arguments = ("train", "--targets", "orders", "--as-of", "2024-02-20", "--json")
     for _ in range(2):
-        (found,) = daypart(world.home, *asked).json["trained"]
-        assert (found["version"], found["promoted"]) == (2, False)
-        assert found["reason"].startswith("better; v2 of orders is asked for")
+        (trained_model,) = daypart(world.home, *arguments).json["trained"]
+        assert (trained_model["version"], trained_model["promoted"]) == (2, False)
+        assert trained_model["reason"].startswith("better; v2 of orders is asked for")
     assert world.registry.version_of("orders", "champion") == 1
     before = world.lake.version("audit")
-    refused = daypart(world.home, *asked, "--role", "planner")
+    refused = daypart(world.home, *arguments, "--role", "planner")
     assert (refused.status, "planner may not retrain orders" in refused.err) == (2, True)
-    said = daypart(world.home, "approve", "orders", "--role", "lead", "--reason", "seen")
-    assert said.out == "v2 of orders serves, after v1\n"
+    result = daypart(world.home, "approve", "orders", "--role", "lead", "--reason", "seen")
+    assert result.out == "v2 of orders serves, after v1\n"
     assert daypart(world.home, "audit", "--verify", "--json").json["faults"] == []
     records = daypart(world.home, "audit", "--unit", "orders", "--json").json["records"]
     assert [row["activity"] for row in records] == [
@@ -248,14 +248,14 @@ def test_a_schedule_that_ends_at_the_origin_forecasts_as_if_there_were_none(
     untrained: Any, daypart: Any, tmp_path: Path
 ) -> None:
     """As every real one does: what nobody entered yet is absent, not zero hours, in training as in serving."""
-    rows, found = untrained.lake.scan("labor").collect(), []
-    for name, kept in (("ends", pl.col("hour_local").dt.date() < untrained.origin), ("none", None)):
+    rows, forecasts = untrained.lake.scan("labor").collect(), []
+    for name, condition in (("ends", pl.col("hour_local").dt.date() < untrained.origin), ("none", None)):
         home = tmp_path / name
         shutil.copytree(untrained.home, home, ignore=shutil.ignore_patterns("labor"))
-        if kept is not None:
-            Lake(home / "lake").upsert("labor", rows.filter(kept))
+        if condition is not None:
+            Lake(home / "lake").upsert("labor", rows.filter(condition))
         assert daypart(home, "train", "--targets", "orders").status == 0
         assert daypart(home, "forecast").status == 0
-        found.append(Lake(home / "lake").scan("forecasts").collect().sort("store_id", "target", "hour_utc"))
-    assert_frame_equal(*found, check_exact=True)
-    assert found[0]["forecast"].sum() > 0
+        forecasts.append(Lake(home / "lake").scan("forecasts").collect().sort("store_id", "target", "hour_utc"))
+    assert_frame_equal(*forecasts, check_exact=True)
+    assert forecasts[0]["forecast"].sum() > 0

@@ -73,21 +73,21 @@ def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, d
     settings = untrained.home / "recipes.toml"
     settings.write_text("[recipe.standard]\nmembers = ['level']\n[recipe.standard.orders]\nrounds = 3\n")
     out = tmp_path / "proposed.toml"
-    found = daypart(untrained.home, *TUNE, "--out", out).json
-    assert found["out"] == str(out)
-    (told,) = found["tuned"]
-    assert (told["target"], told["tier"], told["as_of"]) == ("orders", "standard", str(untrained.origin))
-    assert (told["trials"], told["stores"], len(told["origins"])) == (TRIALS, 4, 8)
-    assert told["gain_bps"] == pytest.approx(told["before_bps"]["mean"] - told["best_bps"]["mean"])
-    assert told["at_least_bps"] > 0
+    output = daypart(untrained.home, *TUNE, "--out", out).json
+    assert output["out"] == str(out)
+    (tuned,) = output["tuned"]
+    assert (tuned["target"], tuned["tier"], tuned["as_of"]) == ("orders", "standard", str(untrained.origin))
+    assert (tuned["trials"], tuned["stores"], len(tuned["origins"])) == (TRIALS, 4, 8)
+    assert tuned["gain_bps"] == pytest.approx(tuned["before_bps"]["mean"] - tuned["best_bps"]["mean"])
+    assert tuned["at_least_bps"] > 0
     tier = tomllib.loads(out.read_text())["recipe"]["standard"]
-    assert told["settings"].items() <= {**tier, **tier["orders"]}.items()
+    assert tuned["settings"].items() <= {**tier, **tier["orders"]}.items()
     assert (tier["members"], "sales" in tier) == (["level"], False)
-    assert all(str(round(told[n][k])) in out.read_text() for n in ("before_bps", "best_bps") for k in ("hour", "day"))
+    assert all(str(round(tuned[n][k])) in out.read_text() for n in ("before_bps", "best_bps") for k in ("hour", "day"))
     out.rename(settings)
     assert daypart(untrained.home, "train").status == 0
-    made = {target: untrained.registry.load(target, 1)["model.json"] for target in ("orders", "sales")}
-    orders, sales = (json.loads(made[target])["recipe"] for target in ("orders", "sales"))
+    models = {target: untrained.registry.load(target, 1)["model.json"] for target in ("orders", "sales")}
+    orders, sales = (json.loads(models[target])["recipe"] for target in ("orders", "sales"))
     assert {name: value for name, value in orders.items() if value != sales[name]} == tier["orders"]
     assert sales["members"] == ["level"]
     start, end = date(2024, 2, 20), date(2024, 3, 4)
@@ -102,25 +102,25 @@ def test_a_search_that_was_killed_goes_on_where_it_was(
     whole: tuple[Path, Tunings], untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]]
 ) -> None:
     dying = process(untrained.home, *TUNE, before=KILL)
-    _, told = dying.communicate(timeout=100)
-    assert dying.returncode == -signal.SIGKILL, told
+    _, stderr = dying.communicate(timeout=100)
+    assert dying.returncode == -signal.SIGKILL, stderr
     assert not (untrained.home / "tune" / "recipes.toml").exists()
     assert runs(untrained.home) == []
     (study,) = (untrained.home / "tune").glob("*.db")
     with sqlite3.connect(study) as database:
         states = [row[0] for row in database.execute("select state from trials order by number")]
     assert states == ["COMPLETE", "COMPLETE", "RUNNING"]
-    found = daypart(untrained.home, *TUNE).json
+    output = daypart(untrained.home, *TUNE).json
     home, expected = whole
-    assert found["tuned"] == json.loads(json.dumps([asdict(each) for each in expected.tuned], default=str))
+    assert output["tuned"] == json.loads(json.dumps([asdict(tuning) for tuning in expected.tuned], default=str))
     (text, trials), (same, alike) = artifacts(untrained.home), artifacts(home)
     assert without_dates(text) == without_dates(same)
     assert_frame_equal(trials, alike, check_exact=True)
     assert trials.height == TRIALS
-    assert (trials["state"] == "pruned").sum() == found["tuned"][0]["pruned"]
-    assert without_dates(Path(found["out"]).read_text()) == without_dates(text)
+    assert (trials["state"] == "pruned").sum() == output["tuned"][0]["pruned"]
+    assert without_dates(Path(output["out"]).read_text()) == without_dates(text)
     before = runs(untrained.home)
-    assert daypart(untrained.home, *TUNE).json == found
+    assert daypart(untrained.home, *TUNE).json == output
     assert runs(untrained.home) == before
 
 
@@ -137,18 +137,18 @@ def test_the_least_budget_says_that_the_present_settings_stand(
     file = world.home / "recipes.toml"
     file.write_text("[recipe.quick]\nmembers = ['ratio']\nrounds = 5\n")
     versions = world.versions()
-    said = daypart(world.home, "tune", "--trials", 5, "--minutes", 0, "--tier", "quick")
-    assert said.status == 0, said.err
-    assert said.err == ""
+    result = daypart(world.home, "tune", "--trials", 5, "--minutes", 0, "--tier", "quick")
+    assert result.status == 0, result.err
+    assert result.err == ""
     proposed = world.home / "tune" / "recipes.toml"
-    lines = said.out.splitlines()
+    lines = result.out.splitlines()
     assert lines[0].split()[:5] == ["target", "tier", "trials", "pruned", "best"]
     assert [line.split()[:5] for line in lines[1:3]] == [[t, "quick", "1", "0", "0"] for t in ("orders", "sales")]
-    assert "no trial is better than the present settings: they stand" in said.out
+    assert "no trial is better than the present settings: they stand" in result.out
     assert str(proposed) in lines[-1]
     assert tomllib.loads(proposed.read_text()) == tomllib.loads(file.read_text())
     assert "they stand" in proposed.read_text()
     assert world.versions() == versions
     more = daypart(world.home, "tune", "--targets", "sales", "--trials", 2, "--tier", "quick", "--json").json["tuned"]
-    assert [(each["target"], each["trials"]) for each in more] == [("sales", 2)]
+    assert [(row["target"], row["trials"]) for row in more] == [("sales", 2)]
     assert len(runs(world.home)) == 3

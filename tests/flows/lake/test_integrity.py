@@ -81,13 +81,13 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(lake: Lake, told: str) -> None:
+def refused(lake: Lake, message: str) -> None:
     """Reading and writing say so in a line, and nothing is written."""
     before = files_of(lake.root)
     for act in (lambda: lake.scan("demand"), lambda: lake.upsert("demand", demand(8)), lambda: lake.exists("demand")):
         with pytest.raises(DamagedError) as damaged:
             act()
-        assert told in str(damaged.value)
+        assert message in str(damaged.value)
         assert "\n" not in str(damaged.value)
     assert files_of(lake.root) == before
 
@@ -100,8 +100,8 @@ def test_a_damaged_last_entry_is_refused_and_moving_it_away_takes_the_table_back
     damage(path)
     refused(lake, f"table demand, version 4: {path} is ")
     refused(lake, "move it away, which takes the table back to version 3, and run `daypart ingest demand FILE` again")
-    (found,) = integrity.verify(lake).damages
-    assert (found.table, found.version, found.file) == ("demand", 4, str(path))
+    (finding,) = integrity.verify(lake).damages
+    assert (finding.table, finding.version, finding.file) == ("demand", 4, str(path))
     path.unlink()
     assert lake.scan("demand").collect().sort(pl.all()).equals(before)
     assert lake.upsert("demand", demand(3).with_columns(orders=9.0)).version == 4
@@ -159,9 +159,9 @@ def test_entries_before_a_checkpoint_may_be_cleaned_up_but_not_damaged(lake: Lak
 def test_what_a_killed_writer_leaves_is_no_damage(lake: Lake) -> None:
     (entry(lake, 4).with_name("_commit_0b.json.tmp")).write_bytes(b"")
     (lake.root / "demand" / "month=2025-01" / "part-x.parquet").write_bytes(b"half")
-    left = lake.root / commits.UNFINISHED / "elsewhere.1.abc.def"
-    left.mkdir(parents=True)
-    (left / "part.parquet").write_bytes(b"half")
+    leftover = lake.root / commits.UNFINISHED / "elsewhere.1.abc.def"
+    leftover.mkdir(parents=True)
+    (leftover / "part.parquet").write_bytes(b"half")
     assert integrity.verify(lake).damages == []
     assert lake.upsert("demand", demand(5)).version == 5
 
@@ -190,17 +190,17 @@ def test_a_damaged_data_file_is_found(lake: Lake, damage: Callable[[Path], None]
     assert before.files == lake.files("demand").height > 0
     path = data_file(lake)
     damage(path)
-    (found,) = integrity.verify(lake).damages
-    assert (found.table, found.version, found.file) == ("demand", 4, str(path))
-    assert str(found).endswith(": restore it from a copy")
+    (finding,) = integrity.verify(lake).damages
+    assert (finding.table, finding.version, finding.file) == ("demand", 4, str(path))
+    assert str(finding).endswith(": restore it from a copy")
     with pytest.raises(DamagedError, match=f"table demand, version 4: {path}"):
         integrity.check_versions(lake, {"demand": 4})
 
 
 def test_only_the_files_of_a_version_are_looked_at(lake: Lake) -> None:
     old, new = ({*lake.files("demand", version)["path"]} for version in (3, 4))
-    (gone, *_) = old - new
-    flip(lake.root / "demand" / gone)
+    (removed_file, *_) = old - new
+    flip(lake.root / "demand" / removed_file)
     integrity.check_versions(lake, {"demand": 4})
     with pytest.raises(DamagedError, match="version 3"):
         integrity.check_versions(lake, {"demand": 3})
@@ -226,8 +226,8 @@ def test_a_file_of_before_checksums_counts_as_unverified(lake: Lake) -> None:
     delta = lake.open("demand")
     rows = lake.scan("demand", 0).collect().with_columns(store_id=pl.lit("old"), month=pl.lit("2025-01"))
     write_deltalake(delta, rows.to_arrow(), mode="append")
-    found = integrity.verify(lake)
-    assert (found.unverified, found.damages) == (1, [])
+    verification = integrity.verify(lake)
+    assert (verification.unverified, verification.damages) == (1, [])
     (old,) = (path for path in (lake.root / "demand").rglob("*.parquet") if len(path.name) < 100)
     halve(old)
     assert [damage.file for damage in integrity.verify(lake).damages] == [str(old)]
@@ -242,8 +242,8 @@ def test_audit_records_are_verified_too(tmp_path: Path) -> None:
 
 
 def test_any_reader_of_delta_tables_reads_what_is_written(lake: Lake) -> None:
-    found = pl.read_delta(str(lake.root / "demand")).drop("month").sort("store_id", "hour_utc")
-    assert found.equals(lake.scan("demand").collect().select(found.columns).sort("store_id", "hour_utc"))
+    rows = pl.read_delta(str(lake.root / "demand")).drop("month").sort("store_id", "hour_utc")
+    assert rows.equals(lake.scan("demand").collect().select(rows.columns).sort("store_id", "hour_utc"))
     info = json.loads(lines(entry(lake, 4))[0])["commitInfo"]
     assert info["change"] == "upsert"
 

@@ -37,8 +37,8 @@ def demand(hours: Iterable[int], store: str = "A", **values: float | None) -> pl
 def forecasts(target: str = "orders", day: date = DAY, hours: int = 3, value: float = 1.0) -> pl.DataFrame:
     midnight = datetime.fromisoformat(day.isoformat())
     utc = [midnight + timedelta(hours=hour) for hour in range(hours)]
-    known: dict[str, object] = {"store_id": "A", "target": target, "origin_date": day, "lead_days": 0}
-    frame = pl.DataFrame({**known, "hour_local": utc, "hour_utc": utc, "business_date": day})
+    constants: dict[str, object] = {"store_id": "A", "target": target, "origin_date": day, "lead_days": 0}
+    frame = pl.DataFrame({**constants, "hour_local": utc, "hour_utc": utc, "business_date": day})
     numbers = {name: pl.lit(value) for name in ("forecast", "q10", "q50", "q90", "incumbent")}
     return frame.with_columns(**numbers, model_version=pl.lit("v1"), tier=pl.lit("standard"))
 
@@ -76,9 +76,9 @@ def test_a_row_with_only_what_is_needed_is_found_again_by_its_nulls(lake: Lake, 
     rows = one_of_each(table).drop(LAKE[table].optional)
     lake.upsert(table, rows)
     assert lake.upsert(table, rows) == Upserted(0, 0, 1, 0)
-    found = lake.scan(table).collect()
-    assert found.height == 1
-    assert {name for name in found.columns if found[name].is_null().any()} == LAKE[table].optional
+    stored = lake.scan(table).collect()
+    assert stored.height == 1
+    assert {name for name in stored.columns if stored[name].is_null().any()} == LAKE[table].optional
 
 
 def test_the_canonical_tables_are_in_the_lake_as_they_are() -> None:
@@ -90,10 +90,10 @@ def test_the_canonical_tables_are_in_the_lake_as_they_are() -> None:
 def test_an_upsert_counts_what_is_new_changed_and_the_same(lake: Lake) -> None:
     assert lake.upsert("demand", demand(range(10), orders=1.0)) == Upserted(10, 0, 0, 0)
     changed = pl.concat([demand(range(8, 10), orders=1.0), demand(range(5, 8), orders=2.0)])
-    told = pl.concat([changed, demand(range(10, 14), orders=3.0)])
-    assert lake.upsert("demand", told) == Upserted(4, 3, 2, 1)
+    rows = pl.concat([changed, demand(range(10, 14), orders=3.0)])
+    assert lake.upsert("demand", rows) == Upserted(4, 3, 2, 1)
     assert rows_of(lake, "demand")["orders"].to_list() == [1.0] * 5 + [2.0] * 3 + [1.0] * 2 + [3.0] * 4
-    assert lake.upsert("demand", told) == Upserted(0, 0, 9, 1)
+    assert lake.upsert("demand", rows) == Upserted(0, 0, 9, 1)
     assert lake.history("demand")["change"].to_list() == ["upsert", "upsert"]
 
 
@@ -109,10 +109,10 @@ def test_null_keys_match_null_keys_and_nothing_else(lake: Lake) -> None:
     observed = one_of_each("weather").with_columns(issued_utc=pl.lit(None, pl.Datetime("us")))
     issued = one_of_each("weather")
     lake.upsert("weather", pl.concat([observed, issued]))
-    done = lake.upsert("weather", observed.with_columns(temperature_c=pl.lit(20.0)))
-    assert done == Upserted(0, 1, 0, 1)
-    found = lake.scan("weather").collect().sort("issued_utc", nulls_last=True)
-    assert found["temperature_c"].to_list() == [0.1, 20.0]
+    upserted = lake.upsert("weather", observed.with_columns(temperature_c=pl.lit(20.0)))
+    assert upserted == Upserted(0, 1, 0, 1)
+    stored = lake.scan("weather").collect().sort("issued_utc", nulls_last=True)
+    assert stored["temperature_c"].to_list() == [0.1, 20.0]
 
 
 def test_only_the_partitions_that_change_are_rewritten(lake: Lake) -> None:
@@ -174,9 +174,9 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
     ):
         before = lake.version("forecasts")
         assert put(*other) == before + 1
-        found = lake.scan("forecasts").filter(pl.col("origin_date") == DAY).collect()
-        wanted = pl.concat(other)
-        assert_frame_equal(found.sort("store_id", "hour_utc").select(wanted.columns), wanted, check_dtypes=False)
+        stored = lake.scan("forecasts").filter(pl.col("origin_date") == DAY).collect()
+        expected = pl.concat(other)
+        assert_frame_equal(stored.sort("store_id", "hour_utc").select(expected.columns), expected, check_dtypes=False)
         assert put(*other) == before + 1
     assert put(store("A").clear()) == 6
     assert lake.scan("forecasts").collect()["origin_date"].to_list() == [next_day] * 3
@@ -288,14 +288,14 @@ def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple
                 new = {n: old[n] if n in dropped else v for n, v in values.items()}
                 counts[0 if key not in before else 2 if new == old else 1] += 1
                 expected[key] = new
-            told = _closures(batch).drop(dropped)
-            done = lake.upsert("closures", told.sample(fraction=1.0, shuffle=True, seed=1))
+            batch_rows = _closures(batch).drop(dropped)
+            upserted = lake.upsert("closures", batch_rows.sample(fraction=1.0, shuffle=True, seed=1))
             changed = not past or counts[0] + counts[1] > 0
             past = [*past, dict(expected)] if changed else past
-            assert done == Upserted(*counts, len(past) - 1)
+            assert upserted == Upserted(*counts, len(past) - 1)
         for version, rows in enumerate(past):
-            found = lake.scan("closures", version).collect().sort(table.key)
-            assert_frame_equal(found, _closures(rows).sort(table.key))
+            stored = lake.scan("closures", version).collect().sort(table.key)
+            assert_frame_equal(stored, _closures(rows).sort(table.key))
 
 
 def _closures(rows: dict) -> pl.DataFrame:

@@ -30,8 +30,8 @@ def batch(store: str, number: int) -> pl.DataFrame:
     """Says its number in every row; its first half takes the place of the second half of the batch before."""
     steps = pl.int_range(number * HALF, (number + 2) * HALF, dtype=pl.Int64)
     moment = pl.lit(START) + pl.duration(minutes=36 * steps)
-    told = {"store_id": pl.lit(store), "orders": pl.lit(float(number))}
-    return pl.select(hour_local=moment, hour_utc=moment, **told)
+    columns = {"store_id": pl.lit(store), "orders": pl.lit(float(number))}
+    return pl.select(hour_local=moment, hour_utc=moment, **columns)
 
 
 def after(store: str, batches: int) -> pl.DataFrame:
@@ -66,16 +66,16 @@ def writers(root: Path, stores: str) -> list["subprocess.Popen[str]"]:
     command = [sys.executable, __file__, "write", str(root)]
     begun = [subprocess.Popen([*command, store], stderr=subprocess.PIPE, text=True) for store in stores]
     while len(list(root.parent.glob("ready-*"))) < len(stores):
-        assert all(each.poll() is None for each in begun)
+        assert all(writer.poll() is None for writer in begun)
         time.sleep(0.01)
     (root.parent / "go").touch()
     return begun
 
 
 def test_writers_at_once_leave_what_they_leave_one_after_the_other(root: Path) -> None:
-    for each in writers(root, "AABC"):
-        _, complaint = each.communicate()
-        assert (each.returncode, complaint) == (0, "")
+    for writer in writers(root, "AABC"):
+        _, complaint = writer.communicate()
+        assert (writer.returncode, complaint) == (0, "")
     for store in "ABC":
         assert_frame_equal(found(root, store), after(store, BATCHES))
     # Every upsert that changed anything is one version: none was lost, none was written twice.
@@ -85,22 +85,22 @@ def test_writers_at_once_leave_what_they_leave_one_after_the_other(root: Path) -
 class Overtaken(Lake):
     """A lake whose writer is overtaken by another one after it has read and before it commits."""
 
-    def __init__(self, root: Path, others: list[pl.DataFrame]) -> None:
+    def __init__(self, root: Path, other_batches: list[pl.DataFrame]) -> None:
         super().__init__(root)
-        self.others = others
+        self.others = other_batches
 
-    def _write(self, *given: Any, **named: Any) -> int:
+    def _write(self, *arguments: Any, **options: Any) -> int:
         if self.others:
             Lake(self.root).upsert("demand", self.others.pop())
-        return super()._write(*given, **named)
+        return super()._write(*arguments, **options)
 
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_key_that_two_writers_bring_at_once_is_there_once(root: Path, begun: bool) -> None:
     if begun:
         Lake(root).upsert("demand", batch("B", 0))
-    done = Overtaken(root, [batch("A", 0)]).upsert("demand", batch("A", 1))
-    assert done == Upserted(taken=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
+    upserted = Overtaken(root, [batch("A", 0)]).upsert("demand", batch("A", 1))
+    assert upserted == Upserted(taken=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
     assert_frame_equal(found(root, "A"), after("A", 2))
 
 
@@ -171,10 +171,10 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB; skipped where this user may mount none."""
     mount = tmp_path / "small"
     mount.mkdir()
-    done = subprocess.run(
+    mounting = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], capture_output=True, check=False
     )
-    if done.returncode:
+    if mounting.returncode:
         pytest.skip("this user may not mount a small file system")
     yield mount / "lake"
     subprocess.run(["umount", str(mount)], check=True)
@@ -196,9 +196,9 @@ def _assert_survives(root: Path, begun: bool, file_bytes: int) -> None:
     if begun:
         Lake(root).upsert("demand", batch("A", 0))
     command = [sys.executable, __file__, "write_big", str(root), str(file_bytes)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("DaypartError: demand was not written")
-    assert done.stdout.count("\n") == 1
+    completed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert completed.stdout.startswith("DaypartError: demand was not written")
+    assert completed.stdout.count("\n") == 1
     assert Lake(root).version("demand") == (0 if begun else None)
     if begun:
         assert_frame_equal(found(root, "A"), after("A", 1))

@@ -35,11 +35,11 @@ CALLS = st.lists(st.lists(st.tuples(ROWS, LACKS), min_size=1, max_size=4), min_s
 def frame(rows: dict[tuple[str, int], tuple[float | None, float | None]]) -> pl.DataFrame:
     """Ten hours a step: the rows of a store lie in two months."""
     hours = [START + timedelta(hours=10 * step) for _, step in rows]
-    known = {"store_id": [store for store, _ in rows], "hour_local": hours, "hour_utc": hours}
+    keys = {"store_id": [store for store, _ in rows], "hour_local": hours, "hour_utc": hours}
     values = {
         name: pl.Series([v[n] for v in rows.values()], dtype=pl.Float64) for n, name in enumerate(("orders", "sales"))
     }
-    return pl.DataFrame({**known, **values}, schema=dict(LAKE["demand"].schema))
+    return pl.DataFrame({**keys, **values}, schema=dict(LAKE["demand"].schema))
 
 
 Stored = dict[tuple[str, datetime], list[float | None]]
@@ -48,7 +48,7 @@ Stored = dict[tuple[str, datetime], list[float | None]]
 def one_by_one(stored: Stored, frames: list[pl.DataFrame]) -> Stored:
     """The slow and obvious way: each file's columns, null or not, over what was there."""
     merged = {key: list(values) for key, values in stored.items()}
-    for row in (row for each in frames for row in each.to_dicts()):
+    for row in (row for batch in frames for row in batch.to_dicts()):
         values = merged.setdefault((row["store_id"], row["hour_utc"]), [None, None])
         for n, name in enumerate(("orders", "sales")):
             values[n] = row.get(name, values[n])
@@ -64,17 +64,17 @@ def test_each_file_changes_the_columns_that_it_has(calls: list[list[tuple[dict, 
         for files in calls:
             frames = [frame(rows).drop(lacks) for rows, lacks in files]
             with Staging("demand", lake.root.parent) as staged:
-                for each in frames:
-                    staged.add(each)
-                done = lake.upsert("demand", staged)
+                for batch in frames:
+                    staged.add(batch)
+                upserted = lake.upsert("demand", staged)
             before, stored = stored, one_by_one(stored, frames)
-            touched = {(row["store_id"], row["hour_utc"]) for each in frames for row in each.to_dicts()}
+            touched = {(row["store_id"], row["hour_utc"]) for batch in frames for row in batch.to_dicts()}
             same = sum(key in before and before[key] == stored[key] for key in touched)
             fresh = len(touched - set(before))
-            assert (done.taken, done.replaced, done.unchanged) == (fresh, len(touched) - fresh - same, same)
+            assert (upserted.taken, upserted.replaced, upserted.unchanged) == (fresh, len(touched) - fresh - same, same)
             rows = lake.scan("demand").collect().to_dicts()
-            found = {(row["store_id"], row["hour_utc"]): [row["orders"], row["sales"]] for row in rows}
-            assert found == stored
+            actual = {(row["store_id"], row["hour_utc"]): [row["orders"], row["sales"]] for row in rows}
+            assert actual == stored
 
 
 def test_each_partition_comes_once_in_order_of_time_and_again_when_asked(tmp_path: Path) -> None:
@@ -151,8 +151,8 @@ def test_a_killed_writer_leaves_all_or_nothing_and_no_litter(tmp_path: Path, beg
         time.sleep(chance.uniform(0, 0.02))
         writer.kill()
         writer.communicate()
-        found = orders(lake) if lake.exists("demand") else []
-        assert found in (before, [(float(number), ALL)])
+        stored = orders(lake) if lake.exists("demand") else []
+        assert stored in (before, [(float(number), ALL)])
         assert {path.name for path in lake.root.parent.iterdir()} <= {"lake"}
     write(str(lake.root), "9")
     assert orders(lake) == [(9.0, ALL)]
@@ -162,9 +162,9 @@ def test_a_killed_writer_leaves_all_or_nothing_and_no_litter(tmp_path: Path, beg
 def test_two_writers_at_once_leave_one_after_the_other(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "home" / "lake")
     writers = [begin(lake.root, number) for number in (1, 2)]
-    for each in writers:
-        each.communicate()
-        assert each.returncode == 0
+    for writer in writers:
+        writer.communicate()
+        assert writer.returncode == 0
     assert orders(lake) in ([(1.0, ALL)], [(2.0, ALL)])
     assert lake.version("demand") == 1
 

@@ -94,9 +94,9 @@ def test_nights_after_maintenance_are_those_without_it_and_those_inside_the_rete
     late = list(by_day(world, 2, 4))
     plain = replace(world, home=shutil.copytree(world.home, tmp_path / "plain"))
     audit = {path.name: path.read_bytes() for path in (world.home / "lake" / "audit").rglob("*") if path.is_file()}
-    said = daypart(world.home, "maintain", "--json").json
-    assert said["compacted"]["demand"] > 1
-    removed = {table["table"]: table for table in said["removed"]["tables"]}
+    output = daypart(world.home, "maintain", "--json").json
+    assert output["compacted"]["demand"] > 1
+    removed = {table["table"]: table for table in output["removed"]["tables"]}
     assert removed["demand"]["log_entries"] == removed["demand"]["keep_from"] == 2
     # The models were trained on the first version of everything.
     assert removed["demand"]["pinned"] == [0]
@@ -111,8 +111,8 @@ def test_nights_after_maintenance_are_those_without_it_and_those_inside_the_rete
     since = rebuildable_since(world.lake)
     assert since is not None
     assert since.date() == (now() - AGO).date()
-    told = at(world.lake, world.registry, early[0])
-    assert (told.rebuildable_since, told.rebuilt) == (since, None)
+    day_status = at(world.lake, world.registry, early[0])
+    assert (day_status.rebuildable_since, day_status.rebuilt) == (since, None)
     assert f"published since {since:%Y-%m-%d %H:%M} UTC" in daypart(world.home, "status", "--at", early[0]).out
     notices = explain(world.lake, world.registry, Asked("S0001", early[0], origin=early[0])).notices
     assert any("maintain" in notice for notice in notices)
@@ -123,8 +123,8 @@ def test_nights_after_maintenance_are_those_without_it_and_those_inside_the_rete
         if name.endswith(".json")
     } == {name: content for name, content in audit.items() if name.endswith(".json")}
     records = Audit(world.lake, world.registry).records().filter(pl.col("activity") == "maintain")
-    assert json.loads(records["details"].item())["removed"] == said["removed"]
-    assert records["sequence"].item() == said["record"]
+    assert json.loads(records["details"].item())["removed"] == output["removed"]
+    assert records["sequence"].item() == output["record"]
     assert daypart(world.home, "audit", "--verify").status == 0
 
 
@@ -142,13 +142,13 @@ def test_maintaining_again_changes_nothing(world: Any, daypart: Any) -> None:
 
 def test_an_origin_that_is_published_anew_is_scored_though_its_home_was_maintained_in_between(world: Any) -> None:
     list(by_day(world, 0, 3))
-    told = world.forecasts().filter(pl.col("origin_date") == world.origin).with_columns(pl.col("forecast") * 2)
-    world.lake.replace("forecasts", told, world.origin)
+    forecasts = world.forecasts().filter(pl.col("origin_date") == world.origin).with_columns(pl.col("forecast") * 2)
+    world.lake.replace("forecasts", forecasts, world.origin)
     assert maintain(world.lake, world.registry, now()).compacted["scores"] > 1
     monitor(world.lake, world.registry)
     rows = world.lake.scan("scores").filter(pl.col("origin_date") == world.origin).collect()
     key = ["store_id", "target", "origin_date", "hour_utc"]
-    both = rows.join(told, on=key, suffix="_published")
+    both = rows.join(forecasts, on=key, suffix="_published")
     assert both.height == rows.height > 0
     assert both["forecast"].equals(both["forecast_published"].alias("forecast"))
 
@@ -156,24 +156,24 @@ def test_an_origin_that_is_published_anew_is_scored_though_its_home_was_maintain
 def test_young_state_stays_whatever_the_settings(world: Any) -> None:
     list(by_day(world, 0, 2))
     before = {path for path in (world.home / "lake").rglob("*") if path.is_file()}
-    done = maintain(world.lake, world.registry, now())
-    assert (done.record, done.rebuildable_since) == (None, None)
+    maintenance = maintain(world.lake, world.registry, now())
+    assert (maintenance.record, maintenance.rebuildable_since) == (None, None)
     assert before <= {path for path in (world.home / "lake").rglob("*") if path.is_file()}
 
 
 def test_old_origins_go_with_their_scores_and_are_not_scored_again(world: Any) -> None:
     list(by_day(world, 0, 2))
     registry = Registry(Settings(home=world.home, forecasts_days=90, scores_days=120))
-    told = world.forecasts().filter(pl.col("origin_date") == world.origin)
+    forecasts = world.forecasts().filter(pl.col("origin_date") == world.origin)
     for days in (-130, -100):
         origin = world.origin + timedelta(days=days)
-        moved = told.with_columns(
+        moved = forecasts.with_columns(
             pl.lit(origin).alias("origin_date"), pl.col("hour_local", "hour_utc").dt.offset_by(f"{days}d")
         )
         world.lake.replace("forecasts", moved, origin)
     monitor(world.lake, registry)
-    done = {table.table: table.origins for table in maintain(world.lake, registry, now()).removed.tables}
-    assert done == {"forecasts": 2, "scores": 1, "tallies": 1}
+    removed = {table.table: table.origins for table in maintain(world.lake, registry, now()).removed.tables}
+    assert removed == {"forecasts": 2, "scores": 1, "tallies": 1}
     origins = world.lake.scan("scores").select(pl.col("origin_date").unique()).collect().to_series().sort()
     assert origins[0] == world.origin - timedelta(days=100)
     before = world.versions()
@@ -194,13 +194,13 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     os.utime(orphan, (time.time() - 3 * 86_400,) * 2)
     house.registry.record("forecast", "orders", {"origin": "2025-01-01"}, {}, {"demand": 0}, {})
     settings = Settings(home=house.home, runs_days=365)
-    done = maintain(house.lake, Registry(settings), now()).removed
+    removed = maintain(house.lake, Registry(settings), now()).removed
     # Versions 2 and 4 served, 5 is the challenger; the first run is the fixture's, of no version.
-    assert (done.versions, done.leftovers) == (["orders-v1", "orders-v3"], 1)
+    assert (removed.versions, removed.leftovers) == (["orders-v1", "orders-v3"], 1)
     assert house.registry.versions("orders")["version"].to_list() == [2, 4, 5]
     assert {n for n, folder in folders.items() if folder.exists()} == {2, 4, 5}
     assert not orphan.exists()
-    assert done.runs == 4
+    assert removed.runs == 4
     assert len(house.registry.runs_before(None)) == 4
     assert house.registry.load("orders", 4)
     assert house.audit.verify().faults == []
@@ -211,8 +211,8 @@ def test_a_version_that_waits_for_an_approval_stays(house: Any) -> None:
     house.add(tier="top", count=3)
     promote(*house.places, "orders", 1, "analyst", now(), "please")
     age(house.home, timedelta(days=500))
-    done = maintain(house.lake, house.registry, now()).removed
-    assert done.versions == ["orders-v2"]
+    removed = maintain(house.lake, house.registry, now()).removed
+    assert removed.versions == ["orders-v2"]
 
 
 def test_old_lists_of_refused_rows_and_drafts_of_dead_processes_go(world: Any) -> None:
@@ -221,8 +221,8 @@ def test_old_lists_of_refused_rows_and_drafts_of_dead_processes_go(world: Any) -
     for name, ago in days.items():
         (folder / name).write_text("x")
         os.utime(folder / name, (time.time() - ago * 86_400,) * 2)
-    done = maintain(world.lake, world.registry, now()).removed
-    assert (done.refusals, done.leftovers) == (1, 1)
+    removed = maintain(world.lake, world.registry, now()).removed
+    assert (removed.refusals, removed.leftovers) == (1, 1)
     assert {path.name for path in folder.iterdir()} == {"new.csv", "live.tmp"}
 
 
@@ -233,9 +233,9 @@ def aged(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     shutil.copytree(published_world.home, home)
     world = replace(published_world, home=home)
     list(by_day(world, 0, 3))
-    told = world.forecasts().filter(pl.col("origin_date") == world.origin)
+    forecasts = world.forecasts().filter(pl.col("origin_date") == world.origin)
     old = world.origin - timedelta(days=100)
-    world.lake.replace("forecasts", told.with_columns(origin_date=pl.lit(old)), old)
+    world.lake.replace("forecasts", forecasts.with_columns(origin_date=pl.lit(old)), old)
     registry = world.registry
     run = registry.record("train", "orders", {}, {}, {"demand": 0}, {"model.json": b"{}"})
     registry.register("orders", run, {})
@@ -283,8 +283,8 @@ def test_maintenance_that_is_killed_anywhere_is_completed_by_the_next(aged: Any,
 def test_two_at_once_do_the_work_once(aged: Any, tmp_path: Path) -> None:
     world = replace(aged, home=shutil.copytree(aged.home, tmp_path / "home"))
     with ThreadPoolExecutor(2) as pool:
-        done = list(pool.map(lambda _: maintain(world.lake, Registry(world.registry.settings), now()), range(2)))
-    assert sorted(each.record is None for each in done) == [False, True]
+        results = list(pool.map(lambda _: maintain(world.lake, Registry(world.registry.settings), now()), range(2)))
+    assert sorted(result.record is None for result in results) == [False, True]
     records = Audit(world.lake, world.registry).records()
     assert records.filter(pl.col("activity") == "maintain").height == 1
 

@@ -31,17 +31,17 @@ def by_hand(world: Any) -> pl.DataFrame:
 
     0 on an open day, nothing on a closed one nor after the store's last hour.
     """
-    came = {(r["store_id"], r["hour_utc"]): r for r in world.lake.scan("demand").collect().to_dicts()}
+    demand = {(r["store_id"], r["hour_utc"]): r for r in world.lake.scan("demand").collect().to_dicts()}
     opened = {
         (r["store_id"], r["hour_local"].date(), target)
-        for r in came.values() for target in ("orders", "sales") if (r[target] or 0) > 0
+        for r in demand.values() for target in ("orders", "sales") if (r[target] or 0) > 0
     }  # fmt: skip
     last: dict[str, Any] = {}
-    for store, hour in came:
+    for store, hour in demand:
         last[store] = max(hour, last.get(store, hour))
     rows = []
     for row in world.forecasts().to_dicts():
-        hour = came.get((row["store_id"], row["hour_utc"]), {})
+        hour = demand.get((row["store_id"], row["hour_utc"]), {})
         is_open = (row["store_id"], row["hour_local"].date(), row["target"]) in opened
         is_open = is_open and row["hour_utc"] <= last[row["store_id"]]
         rows.append({**row, "actual": (hour.get(row["target"]) or 0.0) if is_open else None})
@@ -56,31 +56,31 @@ def watched(world: Any, daypart: Any) -> Any:
 
 def test_before_any_actual_there_is_nothing_to_score(world: Any, daypart: Any) -> None:
     before = world.versions()
-    found = daypart(world.home, "monitor", "--json").json
-    assert found["scores"] == []
-    assert {d["retrain"] for d in found["decisions"].values()} == {False}
+    output = daypart(world.home, "monitor", "--json").json
+    assert output["scores"] == []
+    assert {d["retrain"] for d in output["decisions"].values()} == {False}
     human = daypart(world.home, "monitor").out
     assert [line.split(":")[0] for line in human.splitlines()] == ["orders", "sales"]
     assert world.versions() == before
 
 
 def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) -> None:
-    found = daypart(watched.home, "monitor", "--json").json
+    output = daypart(watched.home, "monitor", "--json").json
     chain = Chain.of(watched.lake)
     # Stores in the United States and in Canada: sales count in orders.
     units = Money.of(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     frame = with_unit(by_hand(watched), chain.stores, units)
-    assert len(found["scores"]) == 6
-    for row in found["scores"]:
-        mine = accuracy.score(frame.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
-        assert mine["actual"] > 0
+    assert len(output["scores"]) == 6
+    for row in output["scores"]:
+        score = accuracy.score(frame.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)
+        assert score["actual"] > 0
         for name in ("cells", "actual", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps", "coverage"):
-            assert (row[name] is None) == (mine[name] is None) == (name == "coverage" and row["level"] != "hour")
-            assert row[name] is None or row[name] == pytest.approx(mine[name], rel=1e-9), name
+            assert (row[name] is None) == (score[name] is None) == (name == "coverage" and row["level"] != "hour")
+            assert row[name] is None or row[name] == pytest.approx(score[name], rel=1e-9), name
     stored = watched.lake.scan("scores").collect().sort("store_id", "target", "hour_utc")
-    wanted = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
-    assert stored.equals(wanted.with_columns(idle=pl.lit(value=False)).select(stored.columns))
-    assert found["left_out"] == {"orders": 0, "sales": 0}
+    expected_rows = frame.filter(pl.col("actual").is_not_null()).sort("store_id", "target", "hour_utc")
+    assert stored.equals(expected_rows.with_columns(idle=pl.lit(value=False)).select(stored.columns))
+    assert output["left_out"] == {"orders": 0, "sales": 0}
 
 
 def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, daypart: Any, tmp_path: Any) -> None:
@@ -90,8 +90,8 @@ def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, dayp
     days = [world.origin + timedelta(days=k) for k in range(3)]
     date, hour = pl.col("hour_local").dt.date(), pl.col("hour_local").dt.hour()
     begun = (date < days[2]) | ((date == days[2]) & (hour < 12))
-    sent = (pl.col("store_id") == stores[0]) & begun | (pl.col("store_id") == stores[1]) & (date < days[1])
-    later.filter(sent).write_parquet(tmp_path / "sent.parquet")
+    is_reported = (pl.col("store_id") == stores[0]) & begun | (pl.col("store_id") == stores[1]) & (date < days[1])
+    later.filter(is_reported).write_parquet(tmp_path / "sent.parquet")
     assert daypart(world.home, "ingest", "demand", tmp_path / "sent.parquet").status == 0
     assert daypart(world.home, "monitor").status == 0
     scores = world.lake.scan("scores").collect()
@@ -100,8 +100,8 @@ def test_hours_that_a_store_has_not_reported_yet_are_not_scored(world: Any, dayp
     assert last == {stores[0]: days[1], stores[1]: days[0]}
     assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
     assert daypart(world.home, "monitor").status == 0
-    whole = world.lake.scan("scores").filter(date == days[2]).collect()
-    assert whole.filter(pl.col("store_id") == stores[0])["hour_local"].dt.hour().max() == 23
+    last_day_scores = world.lake.scan("scores").filter(date == days[2]).collect()
+    assert last_day_scores.filter(pl.col("store_id") == stores[0])["hour_local"].dt.hour().max() == 23
 
 
 def test_monitoring_again_writes_no_new_version(watched: Any, daypart: Any) -> None:
@@ -121,15 +121,15 @@ def decided(world: Any) -> list[dict[str, Any]]:
 
 def test_every_decision_is_audited_once_in_one_commit(watched: Any) -> None:
     before, now = watched.lake.version("audit"), datetime(2024, 3, 20, 12, tzinfo=UTC)
-    found = monitor(watched.lake, watched.registry, now=now).decisions
+    first = monitor(watched.lake, watched.registry, now=now).decisions
     rows = decided(watched)
     on = str(watched.origin + timedelta(days=14))
-    assert {row["unit"]: Decision(row["retrain"], row["reason"], row["cause"], row["figures"]) for row in rows} == found
+    assert {row["unit"]: Decision(row["retrain"], row["reason"], row["cause"], row["figures"]) for row in rows} == first
     for row in rows:
-        told = row["role"], row["at_utc"], row["decided_on"], row["model_version"]
-        assert told == ("automation", datetime(2024, 3, 20, 12), on, f"{row['unit']}-v1")
+        fields = row["role"], row["at_utc"], row["decided_on"], row["model_version"]
+        assert fields == ("automation", datetime(2024, 3, 20, 12), on, f"{row['unit']}-v1")
     assert watched.lake.version("audit") == before + 1
-    assert monitor(watched.lake, watched.registry).decisions == found
+    assert monitor(watched.lake, watched.registry).decisions == first
     assert watched.lake.version("audit") == before + 1
     assert Audit(watched.lake, watched.registry).verify().faults == []
 
@@ -142,9 +142,9 @@ def test_a_late_correction_that_changes_a_decision_is_audited_too(watched: Any, 
     rows = watched.forecasts().filter(pl.col("target") == "orders", pl.col("incumbent") > 0)
     moved = rows.select("store_id", "hour_local", "hour_utc", orders=pl.col("incumbent").round(0) + 0.0)
     watched.lake.upsert("demand", moved.filter(pl.col("orders") > 0))
-    found = monitor(watched.lake, watched.registry).decisions
+    decisions = monitor(watched.lake, watched.registry).decisions
     later = decided(watched)[len(before) :]
-    assert [(row["unit"], row["reason"]) for row in later] == [("orders", found["orders"].reason)]
+    assert [(row["unit"], row["reason"]) for row in later] == [("orders", decisions["orders"].reason)]
     assert later[0]["reason"] != before[0]["reason"]
 
 
@@ -201,31 +201,31 @@ def test_an_outage_is_a_data_fault_and_never_a_retrain(world: Any, daypart: Any,
     """One store of four sends half of its hours, then nothing; the others' demand is unlike any forecast."""
     later, store = pl.read_parquet(world.files / "later.parquet"), "S0002"
     day, hour = pl.col("hour_local").dt.date(), pl.col("hour_local").dt.hour()
-    lost = (day > world.origin + timedelta(days=9)) | ((day > world.origin + timedelta(days=6)) & (hour < 13))
-    sent = later.filter(~((pl.col("store_id") == store) & lost)).with_columns(orders=pl.col("orders") * (1 + hour % 2))
-    sent.write_parquet(tmp_path / "sent.parquet")
+    gap = (day > world.origin + timedelta(days=9)) | ((day > world.origin + timedelta(days=6)) & (hour < 13))
+    rows = later.filter(~((pl.col("store_id") == store) & gap)).with_columns(orders=pl.col("orders") * (1 + hour % 2))
+    rows.write_parquet(tmp_path / "sent.parquet")
     assert daypart(world.home, "ingest", "demand", tmp_path / "sent.parquet").status == 0
-    found = daypart(world.home, "monitor", "--json").json
-    kinds = {fault["kind"]: fault["where"] for fault in found["faults"]["orders"]}
+    output = daypart(world.home, "monitor", "--json").json
+    kinds = {fault["kind"]: fault["where"] for fault in output["faults"]["orders"]}
     assert kinds["missing stores"] == [store]
     assert kinds["missing hours"] == [store]
-    decision = found["decisions"]["orders"]
+    decision = output["decisions"]["orders"]
     assert (decision["retrain"], decision["cause"]) == (False, "data fault")
     assert "data fault: no demand of S0002" in daypart(world.home, "monitor").out
-    kept = world.lake.scan("decisions").filter(pl.col("unit") == "orders").collect().row(0, named=True)
-    assert kept["reason"] == decision["reason"]
+    stored = world.lake.scan("decisions").filter(pl.col("unit") == "orders").collect().row(0, named=True)
+    assert stored["reason"] == decision["reason"]
 
 
 def test_figures_by_groups_are_those_of_each_alone(watched: Any, daypart: Any) -> None:
-    found = daypart(watched.home, "monitor", "--by", "region", "--by", "daypart", "--json").json["scores"]
+    scores = daypart(watched.home, "monitor", "--by", "region", "--by", "daypart", "--json").json["scores"]
     stores = watched.lake.scan("stores").select("store_id", "region").collect()
     frame = by_hand(watched).join(stores, on="store_id")
-    assert {row["level"] for row in found} == {"hour", "daypart"}
-    for row in found:
+    assert {row["level"] for row in scores} == {"hour", "daypart"}
+    for row in scores:
         same = (pl.col(name).eq_missing(pl.lit(row[name])) for name in ("target", "region", "daypart"))
-        mine = accuracy.score(frame.filter(*same), row["level"]).row(0, named=True)
+        score = accuracy.score(frame.filter(*same), row["level"]).row(0, named=True)
         for name in ("cells", "accuracy_bps", "gain_bps", "bias_bps", "floor_bps"):
-            assert row[name] == (mine[name] if mine[name] is None else pytest.approx(mine[name], rel=1e-9)), name
+            assert row[name] == (score[name] if score[name] is None else pytest.approx(score[name], rel=1e-9)), name
 
 
 def test_after_missed_nights_what_was_published_last_is_the_evidence(tmp_path: Path) -> None:
@@ -245,9 +245,9 @@ def test_after_missed_nights_what_was_published_last_is_the_evidence(tmp_path: P
 def without_a_day(world: Any, folder: Any, day: date) -> Any:
     """The demand that came later, but for a day of S0001."""
     later = pl.read_parquet(world.files / "later.parquet")
-    gone = (pl.col("store_id") == "S0001") & (pl.col("hour_local").dt.date() == day)
-    assert later.filter(gone)["orders"].sum() > 0
-    later.filter(~gone).write_parquet(folder / "idle.parquet")
+    is_missing = (pl.col("store_id") == "S0001") & (pl.col("hour_local").dt.date() == day)
+    assert later.filter(is_missing)["orders"].sum() > 0
+    later.filter(~is_missing).write_parquet(folder / "idle.parquet")
     return folder / "idle.parquet"
 
 
@@ -255,20 +255,20 @@ def test_a_day_on_which_an_open_store_sold_nothing_costs_its_forecast_until_a_cl
     world: Any, daypart: Any, tmp_path: Any
 ) -> None:
     day = world.origin + timedelta(days=3)
-    whole = shutil.copytree(world.home, tmp_path / "whole")
-    assert daypart(whole, "ingest", "demand", world.files / "later.parquet").status == 0
-    sound = daypart(whole, "monitor", "--json").json
+    full_home = shutil.copytree(world.home, tmp_path / "whole")
+    assert daypart(full_home, "ingest", "demand", world.files / "later.parquet").status == 0
+    sound = daypart(full_home, "monitor", "--json").json
     assert daypart(world.home, "ingest", "demand", without_a_day(world, tmp_path, day)).status == 0
     idle = daypart(world.home, "monitor", "--json").json
     assert idle["left_out"] == {"orders": 0, "sales": 0}
     assert [row["cells"] for row in idle["scores"]] == [row["cells"] for row in sound["scores"]]
-    mine = world.lake.scan("scores").filter(pl.col("idle")).collect()
-    assert set(mine.select("store_id", pl.col("hour_local").dt.date()).iter_rows()) == {("S0001", day)}
-    assert mine["actual"].unique().to_list() == [0.0]
-    lost = mine.filter(pl.col("target") == "orders")["forecast"].sum()
+    idle_rows = world.lake.scan("scores").filter(pl.col("idle")).collect()
+    assert set(idle_rows.select("store_id", pl.col("hour_local").dt.date()).iter_rows()) == {("S0001", day)}
+    assert idle_rows["actual"].unique().to_list() == [0.0]
+    idle_forecast = idle_rows.filter(pl.col("target") == "orders")["forecast"].sum()
     (hour,) = (row for row in idle["scores"] if (row["target"], row["level"]) == ("orders", "hour"))
     rows = world.lake.scan("scores").filter(pl.col("target") == "orders", ~pl.col("idle")).collect()
-    error = (rows["forecast"] - rows["actual"]).abs().sum() + lost
+    error = (rows["forecast"] - rows["actual"]).abs().sum() + idle_forecast
     assert hour["accuracy_bps"] == pytest.approx(1e4 * (1 - error / rows["actual"].sum()), rel=1e-9)
     # What a lost day of rows or a shut store costs is no evidence against the model.
     assert (
@@ -276,8 +276,8 @@ def test_a_day_on_which_an_open_store_sold_nothing_costs_its_forecast_until_a_cl
     )
     (tmp_path / "closures.csv").write_text(f"store_id,date,reason\nS0001,{day},burst pipe\n")
     assert daypart(world.home, "ingest", "closures", tmp_path / "closures.csv").status == 0
-    told = daypart(world.home, "monitor", "--json").json
-    assert told["left_out"] == {"orders": 1, "sales": 1}
+    output = daypart(world.home, "monitor", "--json").json
+    assert output["left_out"] == {"orders": 1, "sales": 1}
     rows = world.lake.scan("scores").filter(pl.col("store_id") == "S0001", pl.col("hour_local").dt.date() == day)
     assert rows.select(pl.col("actual").is_null().all(), ~pl.col("idle").any()).collect().row(0) == (True, True)
     before = world.versions()
@@ -303,9 +303,9 @@ def test_days_left_out_come_to_the_same_night_by_night(world: Any, daypart: Any,
 
 
 def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
-    said = daypart(watched.home, "monitor", "--by", "colour")
-    assert said.status == 2
-    assert "--by is 'colour': expected store, region" in said.err
+    result = daypart(watched.home, "monitor", "--by", "colour")
+    assert result.status == 2
+    assert "--by is 'colour': expected store, region" in result.err
 
 
 def kept(world: Any) -> list[pl.DataFrame]:
@@ -336,7 +336,7 @@ def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
     watched: Any, daypart: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(watched.home, tmp_path / "whole")
-    whole = replace(watched, home=tmp_path / "whole")
+    intact = replace(watched, home=tmp_path / "whole")
     upsert = Lake.upsert
 
     def dies(lake: Lake, table: str, rows: Any) -> Any:
@@ -349,22 +349,22 @@ def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
 
     for doubled in (False, True):
         if doubled:
-            told = watched.forecasts().with_columns(pl.col("forecast") * 2)
-            for each in (watched, whole):
-                each.lake.replace("forecasts", told, watched.origin)
+            forecasts = watched.forecasts().with_columns(pl.col("forecast") * 2)
+            for world in (watched, intact):
+                world.lake.replace("forecasts", forecasts, watched.origin)
         with monkeypatch.context() as patched:
             patched.setattr(Lake, "upsert", dies)
             assert monitored(watched.home) == 1
-        assert (monitored(watched.home), monitored(whole.home)) == (0, 0)
-        assert all(one.equals(other) for one, other in zip(kept(watched), kept(whole), strict=True))
+        assert (monitored(watched.home), monitored(intact.home)) == (0, 0)
+        assert all(one.equals(other) for one, other in zip(kept(watched), kept(intact), strict=True))
 
 
 def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path: Any) -> None:
     """Three open origins, demand that comes in two parts, the second with a correction of the first."""
-    told, later = world.forecasts(), pl.read_parquet(world.files / "later.parquet")
+    forecasts, later = world.forecasts(), pl.read_parquet(world.files / "later.parquet")
     for days in (1, 2):
         origin = world.origin + timedelta(days=days)
-        world.lake.replace("forecasts", told.with_columns(origin_date=pl.lit(origin)), origin)
+        world.lake.replace("forecasts", forecasts.with_columns(origin_date=pl.lit(origin)), origin)
     once = replace(world, home=shutil.copytree(world.home, tmp_path / "once"))
     early = later.filter(pl.col("hour_local").dt.date() < world.origin + timedelta(days=5))
     for part in (early, later.with_columns(pl.col("orders") + 1)):
@@ -382,10 +382,10 @@ def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path
 
 def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) -> None:
     assert daypart(watched.home, "monitor").status == 0
-    told = watched.forecasts()
-    watched.lake.replace("forecasts", told.with_columns(pl.col("forecast") * 2), watched.origin)
+    forecasts = watched.forecasts()
+    watched.lake.replace("forecasts", forecasts.with_columns(pl.col("forecast") * 2), watched.origin)
     assert daypart(watched.home, "monitor").status == 0
     scores, tallies = kept(watched)
-    doubled = told.join(scores, on=["store_id", "target", "origin_date", "hour_utc"], suffix="_scored")
+    doubled = forecasts.join(scores, on=["store_id", "target", "origin_date", "hour_utc"], suffix="_scored")
     assert (doubled["forecast_scored"] == doubled["forecast"] * 2).all()
     assert tallies["forecast"].sum() == pytest.approx(scores["forecast"].sum())

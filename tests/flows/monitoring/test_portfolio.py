@@ -54,11 +54,11 @@ def parted(home: Path, world: World) -> World:
 def trained(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Beside the models of the whole chain each unit has its own; not to be changed."""
     world = parted(tmp_path_factory.mktemp("parted") / "home", published_world)
-    done = train(world.lake, world.registry, Recipe(**SMALL), recipes=Recipes.read(world.registry.settings.recipes))
-    assert {each.unit: each.tier for each in done} == TIERS
-    for each in done:
-        assert each.version == 1
-        world.registry.set_alias(each.unit, "champion", 1)
+    models = train(world.lake, world.registry, Recipe(**SMALL), recipes=Recipes.read(world.registry.settings.recipes))
+    assert {model.unit: model.tier for model in models} == TIERS
+    for model in models:
+        assert model.version == 1
+        world.registry.set_alias(model.unit, "champion", 1)
     publish(world.lake, world.registry)
     return world
 
@@ -85,7 +85,7 @@ def test_every_store_is_served_by_its_units_champion_in_one_publication(trained:
 
 def test_a_units_model_is_of_its_own_stores_and_its_tiers_recipe(trained: World) -> None:
     about = {unit: trained.registry.describe(unit, "champion") for unit in TIERS}
-    assert {unit: told["metrics"]["stores"] for unit, told in about.items()} == dict.fromkeys(TIERS, 2.0)
+    assert {unit: version["metrics"]["stores"] for unit, version in about.items()} == dict.fromkeys(TIERS, 2.0)
     assert about["sales.West"]["params"]["members"] == '["ratio"]'
     assert about["sales.East"]["params"]["rounds"] == str(SMALL["rounds"])
     tags = about["sales.West"]["tags"]
@@ -96,8 +96,8 @@ def test_a_units_model_is_of_its_own_stores_and_its_tiers_recipe(trained: World)
 def test_retraining_one_unit_changes_no_bit_of_the_others(world: World, daypart: Any) -> None:
     before = world.forecasts()
     earlier = world.origin - timedelta(days=21)
-    said = daypart(world.home, "train", "--units", "orders.West", "--as-of", earlier, "--json").json["trained"]
-    assert [(row["unit"], row["version"]) for row in said] == [("orders.West", 2)]
+    rows = daypart(world.home, "train", "--units", "orders.West", "--as-of", earlier, "--json").json["trained"]
+    assert [(row["unit"], row["version"]) for row in rows] == [("orders.West", 2)]
     world.registry.set_alias("orders.West", "champion", 2)
     assert daypart(world.home, "forecast", "--refresh", "--json").status == 0
     after = world.forecasts()
@@ -111,8 +111,8 @@ def test_units_without_a_champion_are_served_by_the_whole_chains(published_world
     world = parted(tmp_path / "home", published_world)
     world.lake.upsert("stores", published_world.lake.scan("stores").collect())
     publish(world.lake, world.registry)
-    drawn = pl.exclude("tier")
-    assert world.forecasts().select(drawn).equals(published_world.forecasts().select(drawn))
+    columns = pl.exclude("tier")
+    assert world.forecasts().select(columns).equals(published_world.forecasts().select(columns))
 
 
 def test_units_that_nobody_serves_are_named(world: World, daypart: Any) -> None:
@@ -120,9 +120,9 @@ def test_units_that_nobody_serves_are_named(world: World, daypart: Any) -> None:
         for name in (model, unit):
             world.registry._call("delete_registered_model", f"daypart-{name}")
     before = world.forecasts()
-    said = daypart(world.home, "forecast", "--refresh")
-    assert said.status == 2
-    assert "no champion for orders.East, sales.East: run `daypart train --units orders.East,sales.East`" in said.err
+    result = daypart(world.home, "forecast", "--refresh")
+    assert result.status == 2
+    assert "no champion for orders.East, sales.East: run `daypart train --units orders.East,sales.East`" in result.err
     assert world.forecasts().equals(before)
     unknown = daypart(world.home, "train", "--units", "orders.Wset")
     assert (unknown.status, "no unit orders.Wset: expected orders.East, orders.West" in unknown.err) == (2, True)
@@ -134,8 +134,8 @@ def test_a_portfolio_of_whole_chains_is_what_there_is_without_one(
     shutil.copytree(published_world.home, tmp_path / "home")
     world = World(tmp_path / "home", published_world.files, published_world.chain)
     (world.home / "portfolio.toml").write_text('[segments]\nby = "chain"\n')
-    said = daypart(world.home, "train", "--json").json["trained"]
-    assert {row["reason"] for row in said} == {"the champion is this very model"}
+    trained_models = daypart(world.home, "train", "--json").json["trained"]
+    assert {row["reason"] for row in trained_models} == {"the champion is this very model"}
     publish(world.lake, world.registry)
     assert world.lake.version("forecasts") == published_world.lake.version("forecasts"), "the very rows were there"
 
@@ -143,8 +143,8 @@ def test_a_portfolio_of_whole_chains_is_what_there_is_without_one(
 def test_sums_over_stores_of_several_units_are_of_all_of_them(trained: World, daypart: Any) -> None:
     rows = trained.forecasts()
     for level, by in (("chain", []), ("region", ["region"])):
-        told = pl.DataFrame(daypart(trained.home, "forecast", "--level", level, "--json").json["forecasts"])
-        orders = told.filter(pl.col("target") == "orders").sort(*by, "lead_days")
+        forecasts = pl.DataFrame(daypart(trained.home, "forecast", "--level", level, "--json").json["forecasts"])
+        orders = forecasts.filter(pl.col("target") == "orders").sort(*by, "lead_days")
         hours = rows.filter(pl.col("target") == "orders").with_columns(region=pl.col("store_id").replace_strict(SIDES))
         sums = hours.group_by(*by, "lead_days").agg(pl.col("forecast", "q10", "q90").sum()).sort(*by, "lead_days")
         assert orders["forecast"].to_list() == pytest.approx(sums["forecast"].to_list())
@@ -164,38 +164,38 @@ def test_a_backtest_forecasts_each_store_by_its_units_models(trained: World, day
 
 def test_what_a_units_model_forecast_is_explained_from_what_it_read(world: World, daypart: Any) -> None:
     rows = world.forecasts().filter(pl.col("forecast") > 0)
-    told = rows.row(0, named=True)
-    day = told["hour_local"].date()
-    asked = ("--store", told["store_id"], "--date", day, "--target", told["target"], "--json")
-    found = daypart(world.home, "explain", *asked).json
-    assert found["model_version"] == told["model_version"]
-    assert found["notices"] == []
-    mine = rows.filter(
-        pl.col("hour_local").dt.date() == day, *(pl.col(name) == told[name] for name in ("store_id", "target"))
+    row = rows.row(0, named=True)
+    day = row["hour_local"].date()
+    options = ("--store", row["store_id"], "--date", day, "--target", row["target"], "--json")
+    explanation = daypart(world.home, "explain", *options).json
+    assert explanation["model_version"] == row["model_version"]
+    assert explanation["notices"] == []
+    day_rows = rows.filter(
+        pl.col("hour_local").dt.date() == day, *(pl.col(name) == row[name] for name in ("store_id", "target"))
     )
-    assert found["forecast"] == pytest.approx(mine["forecast"].sum())
+    assert explanation["forecast"] == pytest.approx(day_rows["forecast"].sum())
 
 
 def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any) -> None:
     assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
     assert daypart(world.home, "monitor").status == 0
-    said = daypart(world.home, "portfolio", "--json").json
-    assert [row["unit"] for row in said["units"]] == list(TIERS)
-    assert said["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
+    output = daypart(world.home, "portfolio", "--json").json
+    assert [row["unit"] for row in output["units"]] == list(TIERS)
+    assert output["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
     chain = Chain.of(world.lake)
     # Stores in the United States and in Canada: sales count in orders.
     units = Money.of(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     scores = with_unit(world.lake.scan("scores").collect(), chain.stores, units)
-    for row in said["units"]:
-        mine = accuracy.score(scores.filter(unit_of(scores) == row["unit"]), "hour").row(0, named=True)
+    for row in output["units"]:
+        score = accuracy.score(scores.filter(unit_of(scores) == row["unit"]), "hour").row(0, named=True)
         for name in ("accuracy_bps", "gain_bps", "bias_bps"):
-            assert row[name] == pytest.approx(mine[name], abs=1e-6), name
-        excess = 1e4 - mine["accuracy_bps"] - mine["floor_bps"] if row["unit"].startswith("orders") else None
+            assert row[name] == pytest.approx(score[name], abs=1e-6), name
+        excess = 1e4 - score["accuracy_bps"] - score["floor_bps"] if row["unit"].startswith("orders") else None
         assert row["excess_bps"] == (pytest.approx(excess, abs=1e-6) if excess is not None else None)
         metrics = world.registry.describe(row["unit"], 1)["metrics"]
         assert row["cost_dollars"] == metrics["cost_dollars"] > 0
         assert (row["champion"], row["stores"], row["as_of"]) == (f"{row['unit']}-v1", 2, str(world.origin))
-    health = {row["unit"]: row["health"] for row in said["units"]}
+    health = {row["unit"]: row["health"] for row in output["units"]}
     assert health["sales.West"] == f"retrain due since {world.origin + timedelta(days=7)}"
     assert health["orders.West"] == "ok"
     human = daypart(world.home, "portfolio").out

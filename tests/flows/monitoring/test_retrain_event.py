@@ -10,17 +10,17 @@ YES, NO = Decision(True, "retrain: slipped by 700 bps"), Decision(False, "no ret
 
 
 def test_one_announcement_tells_of_every_unit_to_be_retrained(world: Any) -> None:
-    sent: list[Announcement] = []
-    told = announce(world.lake, str(world.home), {"sales": YES, "orders": YES, "orders.west": NO}, sent.append)
-    assert sent == [told]
-    assert told is not None
-    assert told.payload == {
+    queue: list[Announcement] = []
+    announcement = announce(world.lake, str(world.home), {"sales": YES, "orders": YES, "orders.west": NO}, queue.append)
+    assert queue == [announcement]
+    assert announcement is not None
+    assert announcement.payload == {
         "home": str(world.home),
         "units": ["orders", "sales"],
         "reason": f"orders: {YES.reason}; sales: {YES.reason}",
     }
-    assert told.resource["daypart.home"] == str(world.home)
-    names = [each["prefect.resource.id"] for each in told.related]
+    assert announcement.resource["daypart.home"] == str(world.home)
+    names = [resource["prefect.resource.id"] for resource in announcement.related]
     assert names == ["daypart.unit.orders", "daypart.unit.sales"]
 
 
@@ -31,19 +31,19 @@ def test_nothing_to_retrain_is_not_announced(world: Any) -> None:
 
 def test_of_many_units_a_few_reasons_are_told_and_all_names(world: Any) -> None:
     decisions = {f"orders.s{k:03}": YES for k in range(160)}
-    told = announce(world.lake, str(world.home), decisions, lambda each: None)
-    assert told is not None
-    assert told.units == tuple(decisions)
-    assert told.reason.endswith("and 157 more units")
-    assert told.reason.count("slipped") == 3
+    announcement = announce(world.lake, str(world.home), decisions, lambda event: None)
+    assert announcement is not None
+    assert announcement.units == tuple(decisions)
+    assert announcement.reason.endswith("and 157 more units")
+    assert announcement.reason.count("slipped") == 3
 
 
 def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -> None:
-    sent: list[Announcement] = []
+    queue: list[Announcement] = []
 
     def decided(**decisions: Decision) -> tuple[str, ...]:
-        told = announce(world.lake, str(world.home), decisions, sent.append)
-        return told.units if told else ()
+        announcement = announce(world.lake, str(world.home), decisions, queue.append)
+        return announcement.units if announcement else ()
 
     assert decided(orders=YES) == ("orders",)
     before = world.versions()
@@ -52,16 +52,16 @@ def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -
     assert decided(orders=YES, sales=YES) == ("sales",)
     world.lake.upsert("demand", pl.read_parquet(world.files / "later.parquet"))
     assert decided(orders=YES, sales=YES) == ("orders", "sales")
-    assert len({each.id for each in sent}) == 3
+    assert len({event.id for event in queue}) == 3
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run_under_the_same_id(world: Any) -> None:
-    lost: list[Announcement] = []
+    unsent: list[Announcement] = []
 
-    def away(told: Announcement) -> None:
-        lost.append(told)
+    def away(announcement: Announcement) -> None:
+        unsent.append(announcement)
         raise OSError("the server was away")
 
     with pytest.raises(OSError, match="away"):
         announce(world.lake, str(world.home), {"orders": YES}, away)
-    assert announce(world.lake, str(world.home), {"orders": YES}, lambda each: None) == lost[0]
+    assert announce(world.lake, str(world.home), {"orders": YES}, lambda event: None) == unsent[0]

@@ -52,8 +52,8 @@ def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry
     assert expected.items() <= about["tags"].items()
     assert (about["version"], about["run_id"]) == (1, run)
     assert run_of(registry, run).info.status == "FINISHED"
-    kept = registry.settings.artifacts / run / "artifacts" / "tables" / "by_lead.parquet"
-    assert pl.read_parquet(kept).equals(table)
+    table_file = registry.settings.artifacts / run / "artifacts" / "tables" / "by_lead.parquet"
+    assert pl.read_parquet(table_file).equals(table)
 
 
 def test_more_params_and_metrics_than_one_call_takes(registry: Registry) -> None:
@@ -147,9 +147,9 @@ def test_what_dead_processes_left_running_is_killed_and_what_lives_is_not(regist
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()
     ours = {**identity(), "job": "train"}
-    left = [{"pid": str(dead.pid)}, {"session": "another"}, {}, {"host": "elsewhere", "pid": str(dead.pid)}]
-    left.append({"pid": str(os.getppid()), "session": "another"})
-    runs = [registry._call("create_run", "1", tags={**ours, **tags}).info.run_id for tags in left]
+    run_tags = [{"pid": str(dead.pid)}, {"session": "another"}, {}, {"host": "elsewhere", "pid": str(dead.pid)}]
+    run_tags.append({"pid": str(os.getppid()), "session": "another"})
+    runs = [registry._call("create_run", "1", tags={**ours, **tags}).info.run_id for tags in run_tags]
     registry.record("train", "orders", {}, {}, {}, {})
     states = [run_of(registry, run).info.status for run in runs]
     assert states == ["KILLED", "KILLED", "RUNNING", "RUNNING", "RUNNING"]
@@ -157,18 +157,18 @@ def test_what_dead_processes_left_running_is_killed_and_what_lives_is_not(regist
 
 def hold(database: Path, seconds: float) -> threading.Thread:
     """Holds the database as a writer would that takes its time; returns once it is held."""
-    held = threading.Event()
+    locked = threading.Event()
 
     def holder() -> None:
         with sqlite3.connect(database, isolation_level=None) as connection:
             connection.execute("BEGIN EXCLUSIVE")
-            held.set()
+            locked.set()
             time.sleep(seconds)
             connection.execute("ROLLBACK")
 
     thread = threading.Thread(target=holder)
     thread.start()
-    assert held.wait(10)
+    assert locked.wait(10)
     return thread
 
 
@@ -223,9 +223,9 @@ def first(home: str) -> None:
 def test_a_home_that_several_processes_begin_is_one(tmp_path: Path) -> None:
     command = [sys.executable, __file__, "first", str(tmp_path / "home")]
     begun = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
-    told = [each.communicate()[0].decode() for each in begun]
-    assert [each.returncode for each in begun] == [0, 0], told
-    assert told == ["", ""]
+    outputs = [child.communicate()[0].decode() for child in begun]
+    assert [child.returncode for child in begun] == [0, 0], outputs
+    assert outputs == ["", ""]
     assert Registry(Settings(home=tmp_path / "home")).versions("orders")["version"].to_list() == [1, 2]
     assert sorted(path.name for path in (tmp_path / "home").iterdir()) == ["artifacts", "mlflow.db"]
 

@@ -18,5 +18,5 @@ def test_a_study_is_one_process_alone_and_is_found_again(tmp_path: Path) -> None
             assert other.user_attrs == {}
     with tuning_studies.opened(tmp_path / "tune", "orders") as study:
         assert study.user_attrs == {"seen": 1}
-    left = {path.name for path in (tmp_path / "tune").iterdir()}
-    assert left == {"orders.db", "orders.lock", "sales.db", "sales.lock"}
+    file_names = {path.name for path in (tmp_path / "tune").iterdir()}
+    assert file_names == {"orders.db", "orders.lock", "sales.db", "sales.lock"}

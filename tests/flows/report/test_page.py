@@ -72,7 +72,7 @@ def importance() -> pl.DataFrame:
 
 
 def report(scored: pl.DataFrame, **changes: Any) -> Report:
-    given: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "title": "Crumb & Co",
         "subtitle": "Spring",
         "created": CREATED,
@@ -84,7 +84,7 @@ def report(scored: pl.DataFrame, **changes: Any) -> Report:
         },
         "notices": ["Weather as observed: hindsight"],
     }
-    return Report(scored=scored, **{**given, **changes})
+    return Report(scored=scored, **{**defaults, **changes})
 
 
 def text(page: str) -> str:
@@ -187,8 +187,8 @@ def test_a_browser_draws_every_chart(scored: pl.DataFrame, absent: set[str], tmp
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [chromium, *flags.split(), profile, f"file://{tmp_path / 'report.html'}"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    said = [line for line in ran.stderr.splitlines() if "CONSOLE" in line and "Dropping" not in line]
-    assert said == []
+    console_lines = [line for line in ran.stderr.splitlines() if "CONSOLE" in line and "Dropping" not in line]
+    assert console_lines == []
     places = {"lead", "daypart", "week", "quantiles", "sizes", "features"} - absent
     charts = dict(re.findall(r'class="chart[^"]*" id="([\w-]+)".*?(<svg.*?</svg>)', ran.stdout, flags=re.S))
     assert set(charts) == {f"{place}-{target}" for place in places for target in scored["target"].unique()}
@@ -200,14 +200,14 @@ def test_a_browser_draws_every_chart(scored: pl.DataFrame, absent: set[str], tmp
 def test_colours_mean_the_same_in_every_chart(tmp_path: Path) -> None:
     page = written(tmp_path / "report.html", report(backtest()))
     specs = json.loads(re.search(r"specs = (\{.*\});\n", page).group(1))  # type: ignore[union-attr]
-    meant: dict[str, set[str]] = {}
+    colours: dict[str, set[str]] = {}
 
     def visit(node: Any) -> None:
         if isinstance(node, dict):
             if isinstance(node.get("color"), dict) and "scale" in node["color"]:
                 scale = node["color"]["scale"]
                 for name, colour in zip(scale["domain"], scale["range"], strict=True):
-                    meant.setdefault(name, set()).add(colour)
+                    colours.setdefault(name, set()).add(colour)
             for inner in node.values():
                 visit(inner)
         elif isinstance(node, list):
@@ -215,9 +215,9 @@ def test_colours_mean_the_same_in_every_chart(tmp_path: Path) -> None:
                 visit(inner)
 
     visit(specs)
-    assert set(meant) == {"Forecast", "Incumbent", "Floor", "Oracle"}
-    assert all(len(colours) == 1 for colours in meant.values())
-    assert len(set.union(*meant.values())) == 4
+    assert set(colours) == {"Forecast", "Incumbent", "Floor", "Oracle"}
+    assert all(len(colours) == 1 for colours in colours.values())
+    assert len(set.union(*colours.values())) == 4
 
 
 @pytest.mark.parametrize("stores", [1, 4, 10, 11, 13])
@@ -263,12 +263,12 @@ def test_reliability_and_coverage_are_those_of_a_loop() -> None:
     parts = shown.coverage_by_daypart(scored)
     assert parts["daypart"].to_list() == ["breakfast", "lunch", "dinner", None]
     for row in parts.iter_rows(named=True):
-        mine = [one for one in rows if row["daypart"] in (None, one["daypart"])]
-        assert row["hours"] == len(mine)
-        assert row["below"] == pytest.approx(share([one["actual"] < one["q10"] for one in mine]))
-        assert row["inside"] == pytest.approx(share([one["q10"] <= one["actual"] <= one["q90"] for one in mine]))
+        subset = [one for one in rows if row["daypart"] in (None, one["daypart"])]
+        assert row["hours"] == len(subset)
+        assert row["below"] == pytest.approx(share([one["actual"] < one["q10"] for one in subset]))
+        assert row["inside"] == pytest.approx(share([one["q10"] <= one["actual"] <= one["q90"] for one in subset]))
         assert row["below"] + row["inside"] + row["above"] == pytest.approx(1.0)
-        assert row["middle"] == pytest.approx(share([one["actual"] <= one["q50"] for one in mine]))
+        assert row["middle"] == pytest.approx(share([one["actual"] <= one["q50"] for one in subset]))
 
 
 def test_tenths_of_forecast_size_hold_alike_and_never_part_equal_forecasts() -> None:

@@ -50,14 +50,14 @@ def chain() -> Records:
     """A store that closes for a day and for a lunch, one that never traded, a young one, one that gave Sundays up."""
     records = Records.of(simulate(SPEC).tables)
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
-    gone = (store == NEW) | ((store == YOUNG_STORE) & (on < ORIGIN - timedelta(days=30)))
-    gone |= (store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ORIGIN - timedelta(days=70))
+    removed = (store == NEW) | ((store == YOUNG_STORE) & (on < ORIGIN - timedelta(days=30)))
+    removed |= (store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ORIGIN - timedelta(days=70))
     shut = pl.DataFrame(
         [(CLOSED, CLOSED_ON, None, None, "refit", None), (CLOSED, CLOSED_ON + timedelta(days=1), 11, 13, None, None)],
         schema=records.closures.schema, orient="row",
     )  # fmt: skip
     closures, hours = pl.concat([records.closures, shut]), records.hours.filter(store != SUNDAYS)
-    return replace(records, demand=records.demand.filter(~gone), closures=closures, hours=hours)
+    return replace(records, demand=records.demand.filter(~removed), closures=closures, hours=hours)
 
 
 @cache
@@ -73,26 +73,26 @@ def model(target: str) -> Model:
 @cache
 def past(target: str) -> demand_history.Past:
     view, last = matrix.View(target), ORIGIN + timedelta(days=14)
-    known = matrix.past(chain(), view, last)
-    return similar_stores.with_like(known, chain(), chain(), target, view.weather, last)
+    history = matrix.past(chain(), view, last)
+    return similar_stores.with_like(history, chain(), chain(), target, view.weather, last)
 
 
-def of_one(made: Model, member: str) -> Model:
+def of_one(full_model: Model, member: str) -> Model:
     """The model with all weight on one member."""
-    weights = [(week, name, float(name == member)) for week in (1, 2) for name in made.members]
-    return replace(made, weights=pl.DataFrame(weights, schema=["lead_week", "member", "weight"], orient="row"))
+    weights = [(week, name, float(name == member)) for week in (1, 2) for name in full_model.members]
+    return replace(full_model, weights=pl.DataFrame(weights, schema=["lead_week", "member", "weight"], orient="row"))
 
 
 @cache
 def told(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of the horizon as predicted, and their parts."""
-    made = model(target) if member is None else of_one(model(target), member)
+    chosen_model = model(target) if member is None else of_one(model(target), member)
     rows = matrix.build(chain(), matrix.View(target), [ORIGIN], past(target))
-    predicted = made.predict(rows, past(target).totals)
-    return predicted, contributions.contributions(made, predicted)
+    predicted = chosen_model.predict(rows, past(target).totals)
+    return predicted, contributions.contributions(chosen_model, predicted)
 
 
-@pytest.mark.parametrize(("target", "member"), [("sales", None), *(("orders", each) for each in (None, *MEMBERS))])
+@pytest.mark.parametrize(("target", "member"), [("sales", None), *(("orders", name) for name in (None, *MEMBERS))])
 def test_parts_of_every_row_sum_to_its_forecast(target: str, member: str | None) -> None:
     rows, parts = told(target, member)
     assert rows["store_id"].n_unique() == 6
@@ -107,10 +107,10 @@ def test_nothing_is_left_over_where_nothing_was_cut(member: str) -> None:
     rows, parts = told("orders", member)
     uncut = rows.select(positive=pl.col(member) > 0).to_series().fill_null(value=False).to_numpy()
     bounded = {m.member: m for m in model("orders").learned if isinstance(m, Learned)}
-    for name, each in bounded.items():
+    for name, learner in bounded.items():
         if name in (member, "ratio"):
-            inverse = rows[name].to_numpy() / each.unit(rows)
-            uncut &= (rows[name] > 0).to_numpy() & (inverse < each.high * 0.99) & (inverse > each.low * 1.01)
+            inverse = rows[name].to_numpy() / learner.unit(rows)
+            uncut &= (rows[name] > 0).to_numpy() & (inverse < learner.high * 0.99) & (inverse > learner.low * 1.01)
     limits = np.abs(parts[LIMITS].to_numpy())
     # A member of days is spread by the shape of all their hours: what one of them is cut by, the others get.
     if member in LINEAR:
@@ -139,21 +139,21 @@ def test_the_usual_hours_of_a_member_of_days_are_the_incumbents_of_the_day() -> 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_an_explanation_sums_to_what_is_published_for_every_hour(target: str) -> None:
-    made = publication.of_block(chain(), past(target), model(target), ORIGIN, "")
-    found = explanation.of_block(chain(), past(target), model(target), ORIGIN)
-    assert_frame_equal(found.hours.select(made.columns), made, check_exact=True)
-    whole = found.hours["incumbent"] + found.parts.sum_horizontal()
-    np.testing.assert_allclose(whole, made["forecast"], rtol=1e-9, atol=1e-9)
-    families = found.families()
+    forecast_rows = publication.of_block(chain(), past(target), model(target), ORIGIN, "")
+    breakdown = explanation.of_block(chain(), past(target), model(target), ORIGIN)
+    assert_frame_equal(breakdown.hours.select(forecast_rows.columns), forecast_rows, check_exact=True)
+    hourly_totals = breakdown.hours["incumbent"] + breakdown.parts.sum_horizontal()
+    np.testing.assert_allclose(hourly_totals, forecast_rows["forecast"], rtol=1e-9, atol=1e-9)
+    families = breakdown.families()
     assert {"holiday", "event", "weather", "closed", YOUNG} <= set(families)
-    total = found.hours["incumbent"].sum() + sum(families.values())
-    assert total == pytest.approx(made["forecast"].sum(), rel=1e-9)
+    total = breakdown.hours["incumbent"].sum() + sum(families.values())
+    assert total == pytest.approx(forecast_rows["forecast"].sum(), rel=1e-9)
 
 
 def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
-    found = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, CLOSED_ON)
+    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, CLOSED_ON)
     assert CLOSED_ON.isoweekday() == 7
-    declared, given_up = (found.of(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
+    declared, given_up = (breakdown.of(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
     assert declared.families() == {}
     assert declared.hours["forecast"].sum() == given_up.hours["forecast"].sum() == 0
     assert given_up.hours["incumbent"].sum() > 0
@@ -161,30 +161,30 @@ def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
 
 
 def test_what_a_young_store_borrows_is_beside_what_it_sold_itself() -> None:
-    found = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN)
-    new = found.of(pl.col("store_id") == NEW)
+    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN)
+    new = breakdown.of(pl.col("store_id") == NEW)
     assert new.hours["incumbent"].sum() == 0
     assert new.families()[YOUNG] > 0.5 * new.hours["forecast"].sum() > 0
-    assert found.of(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
-    assert YOUNG not in found.of(pl.col("store_id") == PLAIN).families()
+    assert breakdown.of(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
+    assert YOUNG not in breakdown.of(pl.col("store_id") == PLAIN).families()
 
 
 def test_what_is_held_to_the_busiest_hour_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast_limits, "HELD", 0.3)
-    found = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, ORIGIN)
-    held = found.of(pl.col("basis").str.contains("held to"))
-    assert held.hours.height > 10
-    assert held.families()[LIMITS] < -0.1 * held.hours["forecast"].sum()
-    whole = held.hours["incumbent"] + held.parts.sum_horizontal()
-    np.testing.assert_allclose(whole, held.hours["forecast"], rtol=1e-9)
+    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, ORIGIN)
+    capped_breakdown = breakdown.of(pl.col("basis").str.contains("held to"))
+    assert capped_breakdown.hours.height > 10
+    assert capped_breakdown.families()[LIMITS] < -0.1 * capped_breakdown.hours["forecast"].sum()
+    hourly_totals = capped_breakdown.hours["incumbent"] + capped_breakdown.parts.sum_horizontal()
+    np.testing.assert_allclose(hourly_totals, capped_breakdown.hours["forecast"], rtol=1e-9)
 
 
 def test_rain_takes_orders_away_as_it_does_in_truth() -> None:
     origins = [ORIGIN - timedelta(days=k) for k in range(7, 29, 7)]
     rows = workshop("orders").rows(origins)
-    made = of_one(model("orders"), "ratio")
-    predicted = made.predict(rows, workshop("orders").totals)
-    parts = contributions.contributions(made, predicted)
+    ratio_model = of_one(model("orders"), "ratio")
+    predicted = ratio_model.predict(rows, workshop("orders").totals)
+    parts = contributions.contributions(ratio_model, predicted)
     rain = [name for name in parts.columns if name.startswith("weather_precipitation")]
     share = (parts.select(rain).sum_horizontal() / predicted["smooth"]).to_numpy()
     late = ((predicted["hour"] >= 11) & (predicted["hour"] <= 20) & (predicted["smooth"] > 5)).to_numpy()
@@ -195,27 +195,27 @@ def test_rain_takes_orders_away_as_it_does_in_truth() -> None:
     assert share[wet].mean() < share[dry].mean()
 
 
-def expected(tree: Mapping[str, Any], row: np.ndarray, known: frozenset[int]) -> float:
+def expected(tree: Mapping[str, Any], row: np.ndarray, known_features: frozenset[int]) -> float:
     """What a tree says where only some features are known: the others are taken as often as training took them."""
     if "leaf_value" in tree:
         return float(tree["leaf_value"])
-    left, right = tree["left_child"], tree["right_child"]
-    if tree["split_feature"] in known:
-        return expected(left if row[tree["split_feature"]] <= tree["threshold"] else right, row, known)
-    counts = [child.get("internal_count", child.get("leaf_count")) for child in (left, right)]
-    both = [expected(child, row, known) for child in (left, right)]
+    left_child, right = tree["left_child"], tree["right_child"]
+    if tree["split_feature"] in known_features:
+        return expected(left_child if row[tree["split_feature"]] <= tree["threshold"] else right, row, known_features)
+    counts = [child.get("internal_count", child.get("leaf_count")) for child in (left_child, right)]
+    both = [expected(child, row, known_features) for child in (left_child, right)]
     return float(np.average(both, weights=counts))
 
 
 def shapley(trees: list[Mapping[str, Any]], row: np.ndarray, feature: int, count: int) -> float:
     """By its definition (Shapley 1953), over all sets of the other features."""
-    others = [k for k in range(count) if k != feature]
+    other_features = [k for k in range(count) if k != feature]
     total = 0.0
     for size in range(count):
-        for known in combinations(others, size):
+        for subset in combinations(other_features, size):
             weight = factorial(size) * factorial(count - size - 1) / factorial(count)
-            both = (frozenset(known) | {feature}, frozenset(known))
-            with_it, without = (sum(expected(tree, row, each) for tree in trees) for each in both)
+            both = (frozenset(subset) | {feature}, frozenset(subset))
+            with_it, without = (sum(expected(tree, row, feature_set) for tree in trees) for feature_set in both)
             total += weight * (with_it - without)
     return total
 
@@ -226,22 +226,22 @@ def test_contributions_of_trees_are_shapley_values(member: str) -> None:
     learned = fit(member, train.drop("y"), train["y"].to_numpy(), Recipe(rounds=4, leaves=6))
     assert isinstance(learned, Learned)
     assert len(learned.features) == 3
-    trees = [each["tree_structure"] for each in lightgbm.Booster(model_str=learned.booster).dump_model()["tree_info"]]
-    told = learned.contributions(fresh)
+    trees = [tree["tree_structure"] for tree in lightgbm.Booster(model_str=learned.booster).dump_model()["tree_info"]]
+    parts = learned.contributions(fresh)
     values = fresh.select(pl.col(learned.features).cast(pl.Float32)).to_numpy().astype(float)
     for number, name in enumerate(learned.features):
         slow = [shapley(trees, row, number, 3) for row in values]
-        np.testing.assert_allclose(told[name], slow, atol=1e-9)
+        np.testing.assert_allclose(parts[name], slow, atol=1e-9)
     nothing = sum(expected(tree, values[0], frozenset()) for tree in trees)
-    np.testing.assert_allclose(told[""], nothing, atol=1e-9)
+    np.testing.assert_allclose(parts[""], nothing, atol=1e-9)
 
 
 @given(st.floats(0, 1e6), st.lists(st.one_of(st.just(0.0), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_a_product_is_told_apart_without_a_remainder(base: float, logs: list[float]) -> None:
-    named = {str(k): np.array([value]) for k, value in enumerate(logs)}
-    parts = contributions.moved_by(np.array([base]), named)
+    log_factors = {str(k): np.array([value]) for k, value in enumerate(logs)}
+    parts = contributions.moved_by(np.array([base]), log_factors)
     assert sum(parts.values())[0] == pytest.approx(base * np.exp(sum(logs)), rel=1e-9, abs=1e-9)
-    assert all(parts[name] * value >= 0 for name, value in named.items())
+    assert all(parts[name] * value >= 0 for name, value in log_factors.items())
 
 
 def test_every_feature_has_a_family() -> None:

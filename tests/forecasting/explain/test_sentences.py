@@ -25,16 +25,16 @@ def explanation(
     **tables: list[tuple[Any, ...]],
 ) -> Explanation:
     clock = [datetime(DAY.year, DAY.month, DAY.day, hour) for hour in hours]
-    told = pl.DataFrame(parts, schema=dict.fromkeys(parts, pl.Float64))
+    parts_frame = pl.DataFrame(parts, schema=dict.fromkeys(parts, pl.Float64))
     rows = pl.DataFrame({
         "store_id": "S1", "hour_local": clock, "hour_utc": clock, "business_date": DAY, "origin_date": ORIGIN,
         "incumbent": incumbent, "basis": pl.Series([None] * len(hours), dtype=pl.String),
-        "forecast": incumbent + told.sum_horizontal(), **(features or {}),
+        "forecast": incumbent + parts_frame.sum_horizontal(), **(features or {}),
     })  # fmt: skip
     rows = rows.with_columns(daypart(pl.col("hour_local").dt.hour()))
-    named = {"holidays": HOLIDAYS, "events": EVENTS, "closures": CLOSURES}
-    frames = {name: pl.DataFrame(tables.get(name, []), schema=schema, orient="row") for name, schema in named.items()}
-    return Explanation(rows, told, **frames, seen="issued")
+    schemas = {"holidays": HOLIDAYS, "events": EVENTS, "closures": CLOSURES}
+    frames = {name: pl.DataFrame(tables.get(name, []), schema=schema, orient="row") for name, schema in schemas.items()}
+    return Explanation(rows, parts_frame, **frames, seen="issued")
 
 
 RAIN = explanation(
@@ -46,16 +46,16 @@ RAIN = explanation(
 )  # fmt: skip
 
 
-def what(found: Explanation) -> dict[str, str]:
-    return {each.family: each.what for each in reasons(found)}
+def what(breakdown: Explanation) -> dict[str, str]:
+    return {reason.family: reason.what for reason in reasons(breakdown)}
 
 
 def test_rain_is_told_with_its_hours_and_millimetres() -> None:
-    found = reasons(RAIN)
-    assert [each.family for each in found] == ["weather", "level", "other"]
-    assert found[0] == Reason("weather", "rain issued for 12-14 (4.6 mm)", pytest.approx(-11.0))
-    assert found[1].what == "the last 7 open days sold 6% more than the weeks before led to expect"
-    assert found[2].what == "calendar"
+    rain_reasons = reasons(RAIN)
+    assert [reason.family for reason in rain_reasons] == ["weather", "level", "other"]
+    assert rain_reasons[0] == Reason("weather", "rain issued for 12-14 (4.6 mm)", pytest.approx(-11.0))
+    assert rain_reasons[1].what == "the last 7 open days sold 6% more than the weeks before led to expect"
+    assert rain_reasons[2].what == "calendar"
 
 
 def test_sentences_say_how_many_fewer_and_why() -> None:
@@ -78,12 +78,12 @@ def test_amounts_sum_to_the_forecast_however_few_are_named() -> None:
         "limits",
     )
     many = explanation({name: [float(k), -2.0 * k, k / 3, 1.0] for k, name in enumerate(names)})
-    found = reasons(many)
-    assert [each.family for each in found][-1] == "other"
-    assert len(found) == 5
-    total = many.hours["incumbent"].sum() + sum(each.amount for each in found)
+    top_reasons = reasons(many)
+    assert [reason.family for reason in top_reasons][-1] == "other"
+    assert len(top_reasons) == 5
+    total = many.hours["incumbent"].sum() + sum(reason.amount for reason in top_reasons)
     assert total == pytest.approx(many.hours["forecast"].sum(), rel=1e-12)
-    sizes = [abs(each.amount) for each in found[:-1]]
+    sizes = [abs(reason.amount) for reason in top_reasons[:-1]]
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -99,9 +99,9 @@ def test_amounts_sum_to_the_forecast_however_few_are_named() -> None:
     ],
 )
 def test_the_measure_that_moves_most_is_named(feature: str, values: list[float], said: str) -> None:
-    others = {"weather_cloud_cover_pct": [1.0] * 4}
+    other_parts = {"weather_cloud_cover_pct": [1.0] * 4}
     features = {feature: values, "weather_temperature_c_departure": [6.0] * 4}
-    assert what(explanation({feature: [-5.0] * 4, **others}, features))["weather"] == said
+    assert what(explanation({feature: [-5.0] * 4, **other_parts}, features))["weather"] == said
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_the_measure_that_moves_most_is_named(feature: str, values: list[float],
 )
 def test_a_holiday_is_named_with_its_distance(days: int, said: str) -> None:
     on = DAY + timedelta(days=days)
-    found = explanation({"history_holiday_effect": [-9.0] * 4}, holidays=[("S1", on, "Diwali"), ("S2", DAY, "Other")])
-    assert what(found)["holiday"] == said
+    diwali = explanation({"history_holiday_effect": [-9.0] * 4}, holidays=[("S1", on, "Diwali"), ("S2", DAY, "Other")])
+    assert what(diwali)["holiday"] == said
 
 
 def test_events_are_named_if_they_touch_the_hours_and_were_known() -> None:
@@ -127,20 +127,20 @@ def test_events_are_named_if_they_touch_the_hours_and_were_known() -> None:
 
 def test_closures_are_told_with_their_hours_and_reason() -> None:
     shut = [("S1", DAY, None, None, "refit"), ("S1", DAY, 11, 12, None), ("S2", DAY, None, None, "other")]
-    told = explanation({"limits": [0.0] * 4}, incumbent=0.0, closures=shut)
-    assert sentences(told, reasons(told), "lunch", "orders")[1:] == ["closed: refit", "closed for 11-12, as declared"]
-    taken = explanation({"closed": [-50.0] * 4}, holidays=[("S1", DAY, "Boxing Day")])
-    assert what(taken)["closed"] == "taken as closed for 11-14 (Boxing Day)"
+    refit = explanation({"limits": [0.0] * 4}, incumbent=0.0, closures=shut)
+    assert sentences(refit, reasons(refit), "lunch", "orders")[1:] == ["closed: refit", "closed for 11-12, as declared"]
+    assumed_closed = explanation({"closed": [-50.0] * 4}, holidays=[("S1", DAY, "Boxing Day")])
+    assert what(assumed_closed)["closed"] == "taken as closed for 11-14 (Boxing Day)"
 
 
 def test_a_level_that_moves_against_the_last_week_is_a_trend() -> None:
-    found = explanation({"history_day_trend": [-5.0] * 4}, {"history_day_level_7": [1.06] * 4})
-    assert what(found)["level"] == "recent level and trend"
+    breakdown = explanation({"history_day_trend": [-5.0] * 4}, {"history_day_level_7": [1.06] * 4})
+    assert what(breakdown)["level"] == "recent level and trend"
 
 
 def test_labor_and_youth_have_words_of_their_own() -> None:
-    found = what(
+    phrases = what(
         explanation({"labor_day_change": [3.0] * 4, "young store": [9.0] * 4}, {"labor_day_change": [0.9] * 4})
     )
-    assert found["labor"] == "10% fewer hours scheduled than in the weeks before"
-    assert found["young store"] == "what stores like it sell, at its own level so far"
+    assert phrases["labor"] == "10% fewer hours scheduled than in the weeks before"
+    assert phrases["young store"] == "what stores like it sell, at its own level so far"

@@ -41,8 +41,8 @@ def model(step: int) -> Model:
 
 
 def challenger(ours: float = 2000, by_hand: float = 2100) -> Model:
-    told = {**model(DAYS).trained_on, "rolling_model_wape_bps": ours, "rolling_incumbent_wape_bps": by_hand}
-    return replace(model(DAYS), trained_on=told)
+    trained_on = {**model(DAYS).trained_on, "rolling_model_wape_bps": ours, "rolling_incumbent_wape_bps": by_hand}
+    return replace(model(DAYS), trained_on=trained_on)
 
 
 def wild(model: Model) -> Model:
@@ -71,10 +71,10 @@ def cells(
         for k, (name, gain) in enumerate(gains.items())
         for week in range(weeks)
     ]
-    over, held = ([f"{side}_{what}" for side in SIDES] for what in ("over", "held"))
-    names = ["store_id", "region", "week", "daypart", "y", "challenger_error", "champion_error", *over, *held]
+    over, covered = ([f"{side}_{what}" for side in SIDES] for what in ("over", "held"))
+    names = ["store_id", "region", "week", "daypart", "y", "challenger_error", "champion_error", *over, *covered]
     frame = pl.DataFrame(rows, schema=names, orient="row").with_columns(
-        pl.lit(100.0).alias("challenger_banded"), pl.lit(100.0).alias("champion_banded"), pl.col(held) * 100
+        pl.lit(100.0).alias("challenger_banded"), pl.lit(100.0).alias("champion_banded"), pl.col(covered) * 100
     )
     return Comparison(frame, 0.95, 7)
 
@@ -95,9 +95,9 @@ def test_a_model_may_not_lose_to_the_incumbent(over: float, serves: bool) -> Non
 
 @pytest.mark.parametrize("champion", [None, 54])
 def test_too_little_history_serves_only_where_nothing_else_does(champion: int | None) -> None:
-    told = {name: value for name, value in model(DAYS).trained_on.items() if not name.endswith("_bps")}
+    trained_on = {name: value for name, value in model(DAYS).trained_on.items() if not name.endswith("_bps")}
     before = None if champion is None else model(champion)
-    assert gate(replace(model(DAYS), trained_on=told), before, shop()).promote == (before is None)
+    assert gate(replace(model(DAYS), trained_on=trained_on), before, shop()).promote == (before is None)
 
 
 def test_a_champion_as_good_stays() -> None:
@@ -146,12 +146,12 @@ def test_a_champion_that_cannot_be_compared_stays() -> None:
 def test_days_before_those_compared_must_do_for_a_challenger(apart: int, known: int) -> None:
     other = copy(shop())
     champion = replace(model(DAYS), as_of=START + timedelta(days=DAYS - apart))
-    for least, held in ((known, True), (known + 1, False)):
+    for least, is_enough in ((known, True), (known + 1, False)):
         other.recipe = RECIPE.model_copy(update={"min_train_days": least})
         first = first_day(model(DAYS), champion, other)
         assert (
             first == FIRST
-            if held
+            if is_enough
             else first == (f"only {known} days are known before those to compare on, too few for a fair challenger")
         )
     other.first = FIRST + timedelta(days=5)
@@ -170,15 +170,15 @@ def test_a_comparison_is_of_the_forecasts_themselves() -> None:
     models = model(DAYS - 28), wild(model(54))
     compared = Comparison.of(models, rows, shop().totals, records().stores, FIRST, 0.95, 7)
     for side, one in zip(SIDES, models, strict=True):
-        told = list(one.predict(rows, shop().totals).iter_rows(named=True))
-        volume = sum(row["y"] for row in told)
-        error = sum(abs(row["y"] - row["forecast"]) for row in told)
-        over = sum(row["forecast"] - row["y"] for row in told)
-        banded = [row for row in told if row["q90"] > 0]
+        predictions = list(one.predict(rows, shop().totals).iter_rows(named=True))
+        volume = sum(row["y"] for row in predictions)
+        error = sum(abs(row["y"] - row["forecast"]) for row in predictions)
+        over = sum(row["forecast"] - row["y"] for row in predictions)
+        banded = [row for row in predictions if row["q90"] > 0]
         assert compared.wape_bps(side) == pytest.approx(1e4 * error / volume)
         assert compared.bias_bps(side) == pytest.approx(1e4 * over / volume)
-        held = sum(row["q10"] <= row["y"] <= row["q90"] for row in banded)
-        assert compared.coverage(side) == pytest.approx(held / len(banded))
+        covered = sum(row["q10"] <= row["y"] <= row["q90"] for row in banded)
+        assert compared.coverage(side) == pytest.approx(covered / len(banded))
     dates = {row["store_id"]: 0 for row in compared.cells.iter_rows(named=True)}
     assert len(dates) == 3
     assert sorted(compared.cells["week"].unique()) == [0, 1, 2]

@@ -66,13 +66,13 @@ def test_a_night_knows_nothing_of_what_comes_after_it() -> None:
     later = pl.col("hour_local") >= night
     other = chain().demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 1).otherwise("orders"))
     changed = lived(replace(chain(), demand=other.filter(~later | (pl.col("store_id") != "S0003"))), *names)
-    before, known = pl.col("night") <= night, pl.col("date") < night
-    mine = pl.col("policy").is_in(names)
+    before, known_dates = pl.col("night") <= night, pl.col("date") < night
+    chosen_policies = pl.col("policy").is_in(names)
     for name in names:
         assert of(name).filter(before)["retrained"].any()
-    assert_frame_equal(told(changed.nights.filter(before)), told(whole().nights.filter(mine, before)))
-    assert_frame_equal(changed.errors.filter(known), whole().errors.filter(mine, known))
-    assert not changed.errors.equals(whole().errors.filter(mine))
+    assert_frame_equal(told(changed.nights.filter(before)), told(whole().nights.filter(chosen_policies, before)))
+    assert_frame_equal(changed.errors.filter(known_dates), whole().errors.filter(chosen_policies, known_dates))
+    assert not changed.errors.equals(whole().errors.filter(chosen_policies))
 
 
 def test_the_same_records_are_lived_alike_beside_any_other_policy() -> None:
@@ -86,12 +86,12 @@ def test_never_is_a_backtest_that_trains_once() -> None:
     rows, models = backtest(chain().until(END), "orders", RECIPE, origins, 365)
     assert len(models) == 1
     never = whole().errors.filter(pl.col("policy") == "never", pl.col("night").is_in(origins))
-    mine = Replayed(of("never"), never).summary().row(0, named=True)
+    summary = Replayed(of("never"), never).summary().row(0, named=True)
     levels: tuple[Level, ...] = ("hour", "day")
     for level in levels:
         theirs = score(rows, level).row(0, named=True)
-        assert mine[f"accuracy_{level}_bps"] == pytest.approx(theirs["accuracy_bps"], abs=1e-4)
-        assert mine[f"gain_{level}_bps"] == pytest.approx(theirs["gain_bps"], abs=1e-4)
+        assert summary[f"accuracy_{level}_bps"] == pytest.approx(theirs["accuracy_bps"], abs=1e-4)
+        assert summary[f"gain_{level}_bps"] == pytest.approx(theirs["gain_bps"], abs=1e-4)
     assert not of("never")["retrained"].any()
 
 
@@ -127,8 +127,8 @@ def test_weeks_add_up_to_the_whole() -> None:
     weekly = whole().weekly()
     assert weekly["week"].dt.weekday().unique().to_list() == [1]
     for policy, bps in whole().summary().select("policy", "accuracy_day_bps").iter_rows():
-        mine = whole().errors.filter(pl.col("policy") == policy)
-        volume = mine.group_by(week=pl.col("date").dt.truncate("1w")).agg(pl.col("actual").sum())
+        policy_errors = whole().errors.filter(pl.col("policy") == policy)
+        volume = policy_errors.group_by(week=pl.col("date").dt.truncate("1w")).agg(pl.col("actual").sum())
         rows = weekly.filter(pl.col("policy") == policy).join(volume, on="week")
         mean = (rows["accuracy_day_bps"] * rows["actual"]).sum() / rows["actual"].sum()
         assert mean == pytest.approx(bps)

@@ -49,10 +49,10 @@ def weeks_of(rows: pl.DataFrame, on: date = ON) -> pl.DataFrame:
     return persistent_error.store_weeks(rows.lazy(), on)
 
 
-def promised(seed: int, **given: Any) -> Promise:
-    found = Promise.of(published(seed, days=7 * WEEKS, **given).with_columns(y="actual"))
-    assert found is not None
-    return found
+def promised(seed: int, **options: Any) -> Promise:
+    fitted_promise = Promise.of(published(seed, days=7 * WEEKS, **options).with_columns(y="actual"))
+    assert fitted_promise is not None
+    return fitted_promise
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def judged(rows: pl.DataFrame, promise: Promise, policy: Policy | None = None) -
 
 
 def test_noise_is_not_decay(promise: Promise) -> None:
-    told = [judged(published(seed, hard=0.02), promise) for seed in range(100, 160)]
-    assert sum(each.retrain for each in told) <= 1, [each.reason for each in told if each.retrain]
+    decisions = [judged(published(seed, hard=0.02), promise) for seed in range(100, 160)]
+    assert sum(result.retrain for result in decisions) <= 1, [result.reason for result in decisions if result.retrain]
 
 
 def test_hard_days_are_not_decay(promise: Promise) -> None:
@@ -75,12 +75,12 @@ def test_hard_days_are_not_decay(promise: Promise) -> None:
 
 def test_a_steady_error_in_a_third_of_the_stores_is(promise: Promise) -> None:
     rows = [published(seed, wrong=0.12) for seed in range(20)]
-    told = [judged(each, promise) for each in rows]
-    assert sum(each.retrain for each in told) >= 19
-    assert {each.cause for each in told if each.retrain} <= {"steady misses", "slip"}
-    lost = [each.figures["steady_bps"] for each in told]
+    decisions = [judged(frame, promise) for frame in rows]
+    assert sum(decision.retrain for decision in decisions) >= 19
+    assert {decision.cause for decision in decisions if decision.retrain} <= {"steady misses", "slip"}
+    losses_bps = [decision.figures["steady_bps"] for decision in decisions]
     exact = [_loss_bps(seed) for seed in range(20)]
-    assert np.mean(lost) == pytest.approx(np.mean(exact), rel=0.25), "it is the loss in basis points"
+    assert np.mean(losses_bps) == pytest.approx(np.mean(exact), rel=0.25), "it is the loss in basis points"
 
 
 def _loss_bps(seed: int) -> float:
@@ -144,28 +144,28 @@ def bound(slips: list[float], volumes: list[float], se: float, sd: float, promis
 def test_slips_and_their_bounds_are_those_by_hand(promise: Promise) -> None:
     weeks = weeks_of(spoiled(5, range(8)))
     figures = decide(weeks, promise, Policy(window_days=7), ON, LONG_AGO, stores=STORES).figures
-    each = [weeks.filter(pl.col("week") == week) for week in range(8)]
-    volumes = [float(week["actual"].sum()) for week in each]
-    whole = [1e4 * promise.whole.over(week, "").sum() / volume for week, volume in zip(each, volumes, strict=True)]
-    own = [1e4 * promise.own.over(each[0], "own_").sum() / volumes[0]]
-    steady = [1e4 * each[0]["steady"].sum() / volumes[0] - promise.steady_bps]
+    frames = [weeks.filter(pl.col("week") == week) for week in range(8)]
+    volumes = [float(week["actual"].sum()) for week in frames]
+    lasting = [1e4 * promise.whole.over(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)]
+    own_slips = [1e4 * promise.own.over(frames[0], "own_").sum() / volumes[0]]
+    steady = [1e4 * frames[0]["steady"].sum() / volumes[0] - promise.steady_bps]
     of_whole, of_own = promise.whole, promise.own
     for name, slips, se, sd in (
-        ("lasting_slip", whole, of_whole.se_bps, of_whole.week_sd_bps),
-        ("slip", own, of_own.se_bps, of_own.week_sd_bps),
+        ("lasting_slip", lasting, of_whole.se_bps, of_whole.week_sd_bps),
+        ("slip", own_slips, of_own.se_bps, of_own.week_sd_bps),
         ("steady", steady, promise.steady_se_bps, promise.steady_week_sd_bps),
     ):
         assert figures[f"{name}_bps"] == pytest.approx(median(slips))
         assert figures[f"{name}_low_bps"] == pytest.approx(bound(slips, volumes[: len(slips)], se, sd, promise))
-    assert figures["wape_bps"] == pytest.approx(1e4 * each[0]["error"].sum() / volumes[0])
-    assert figures["incumbent_wape_bps"] == pytest.approx(1e4 * each[0]["incumbent_error"].sum() / volumes[0])
+    assert figures["wape_bps"] == pytest.approx(1e4 * frames[0]["error"].sum() / volumes[0])
+    assert figures["incumbent_wape_bps"] == pytest.approx(1e4 * frames[0]["incumbent_error"].sum() / volumes[0])
 
 
 def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: Promise) -> None:
     rows = spoiled(4, range(8))
-    whole, latest = weeks_of(rows), weeks_of(rows).filter(pl.col("week") < 4)
+    all_weeks, latest = weeks_of(rows), weeks_of(rows).filter(pl.col("week") < 4)
     errors = persistent_error.week_errors(rows.lazy(), ON)
-    for weeks, lasting in ((whole, None), (latest, errors)):
+    for weeks, lasting in ((all_weeks, None), (latest, errors)):
         decision = decide(weeks, promise, Policy(), ON, LONG_AGO, stores=STORES, lasting=lasting)
         assert decision.figures == pytest.approx(judged(rows, promise).figures)
 
@@ -222,10 +222,10 @@ def test_trainings_of_before_the_year_cost_no_budget(promise: Promise) -> None:
 
 def test_many_stores_at_fault_end_the_matter(promise: Promise) -> None:
     weeks = weeks_of(published(1, wrong=0.5))
-    told = [decide(weeks, promise, Policy(), ON, LONG_AGO, faulty, STORES) for faulty in (2, 3)]
-    assert [each.retrain for each in told] == [True, False]
-    assert told[1].cause == "data fault"
-    assert "data fault in 3 of 48 stores" in told[1].reason
+    decisions = [decide(weeks, promise, Policy(), ON, LONG_AGO, faulty, STORES) for faulty in (2, 3)]
+    assert [decision.retrain for decision in decisions] == [True, False]
+    assert decisions[1].cause == "data fault"
+    assert "data fault in 3 of 48 stores" in decisions[1].reason
 
 
 def test_a_champion_that_promised_nothing_is_trained_again() -> None:
@@ -252,10 +252,10 @@ def test_a_promise_is_kept_with_the_models_figures(promise: Promise) -> None:
 def test_steady_misses_by_hand() -> None:
     """One store, one hour beside a steady one, against products of pairs taken one by one."""
     rows = published(4, stores=3, days=7)
-    found = weeks_of(rows)
-    for store, week in found.rows_by_key("store_id", named=True).items():
-        mine = rows.filter(pl.col("store_id") == store)
-        assert week[0]["steady"] == pytest.approx(_steady(mine), rel=1e-9)
+    weeks = weeks_of(rows)
+    for store, week in weeks.rows_by_key("store_id", named=True).items():
+        store_rows = rows.filter(pl.col("store_id") == store)
+        assert week[0]["steady"] == pytest.approx(_steady(store_rows), rel=1e-9)
 
 
 def _steady(rows: pl.DataFrame) -> float:
@@ -267,10 +267,10 @@ def _steady(rows: pl.DataFrame) -> float:
             miss[day, h["hour"]] = (h["actual"] - h["forecast"] * ratio) / h["forecast"] ** 0.5
     bound = persistent_error.CLIP * 1.4826 * float(np.median(np.abs(list(miss.values()))))
     miss = {key: float(np.clip(value, -bound, bound)) for key, value in miss.items()}
-    lost = 0.0
+    loss = 0.0
     for hour in OPEN:
-        own = [value for (_, h), value in miss.items() if h == hour]
-        pairs = [a * b for i, a in enumerate(own) for j, b in enumerate(own) if i != j]
-        lost += np.mean(pairs) * rows.filter(pl.col("hour") == hour)["forecast"].sqrt().sum()
+        hour_misses = [value for (_, h), value in miss.items() if h == hour]
+        pairs = [a * b for i, a in enumerate(hour_misses) for j, b in enumerate(hour_misses) if i != j]
+        loss += np.mean(pairs) * rows.filter(pl.col("hour") == hour)["forecast"].sqrt().sum()
     variance = np.mean([value**2 for value in miss.values()])
-    return float(lost / np.sqrt(2 * np.pi * variance))
+    return float(loss / np.sqrt(2 * np.pi * variance))

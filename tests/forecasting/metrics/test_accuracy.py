@@ -51,8 +51,8 @@ def backtest(seed: int, stores: int = 3, origins: int = 2, target: str = "orders
     # What came is a fact of the store's hour, whatever the origin that speaks of it.
     days = 14 + 7 * (origins - 1)
     rate = 12.0 * np.exp(-((np.arange(24) - 11.0) ** 2) / 18.0)
-    came = random.poisson(np.broadcast_to(rate, (stores, days, 24))).astype(float)
-    came[random.random((stores, days)) < 0.15] = np.nan
+    demand = random.poisson(np.broadcast_to(rate, (stores, days, 24))).astype(float)
+    demand[random.random((stores, days)) < 0.15] = np.nan
     at = frame.with_columns(
         store=pl.col("store_id").rank("dense") - 1,
         day=(pl.col("hour_local").dt.date() - pl.lit(START)).dt.total_days(),
@@ -61,7 +61,7 @@ def backtest(seed: int, stores: int = 3, origins: int = 2, target: str = "orders
     expected = rate[at["hour"].to_numpy()] * random.uniform(0.7, 1.4, size)
     incumbent = rate[at["hour"].to_numpy()] * random.uniform(0.5, 1.6, size)
     frame = frame.with_columns(
-        actual=pl.Series(came[at["store"].to_numpy(), at["day"].to_numpy(), at["hour"].to_numpy()]).fill_nan(None),
+        actual=pl.Series(demand[at["store"].to_numpy(), at["day"].to_numpy(), at["hour"].to_numpy()]).fill_nan(None),
         forecast=pl.Series(expected),
         q10=pl.Series(np.floor(expected * 0.6)),
         q50=pl.Series(np.floor(expected)),
@@ -112,9 +112,9 @@ def _slow_figures(cells: list[list[Row]], level: Level) -> Row:
     figures["floor_bps"] = wape(floor)
     figures["floor_accuracy_bps"] = 10_000 - figures["floor_bps"]
     figures["bias_bps"] = wape(lambda rows: total(rows, "forecast") - total(rows, "actual"))
-    held = [row["q10"] <= row["actual"] <= row["q90"] for row in banded]
+    covered = [row["q10"] <= row["actual"] <= row["q90"] for row in banded]
     if level == "hour":
-        figures["coverage"] = sum(held) / len(held)
+        figures["coverage"] = sum(covered) / len(covered)
     return figures
 
 
@@ -173,13 +173,13 @@ def test_agrees_with_the_independent_judge_to_the_basis_point(seed: int, tmp_pat
 def _demand(seed: int, stores: int = 3, before: int = 21, days: int = 28) -> pl.DataFrame:
     """Every hour of stores with rare opening days, so that the judge knows no incumbent for some of them."""
     random = np.random.default_rng(seed)
-    came = random.poisson(4.0, (stores, before + days, 24)).astype(float)
-    came[random.random(came.shape[:2]) < 0.6] = 0.0
-    came[:, :, :6] *= random.random((stores, before + days, 6)) < 0.1
+    orders = random.poisson(4.0, (stores, before + days, 24)).astype(float)
+    orders[random.random(orders.shape[:2]) < 0.6] = 0.0
+    orders[:, :, :6] *= random.random((stores, before + days, 6)) < 0.1
     first = midnight(START) - timedelta(days=before)
     hours = [first + timedelta(hours=hour) for hour in range(24 * (before + days))]
     frames = [
-        pl.DataFrame({"hour_local": hours, "orders": came[store].ravel()}).with_columns(store_id=pl.lit(f"s{store}"))
+        pl.DataFrame({"hour_local": hours, "orders": orders[store].ravel()}).with_columns(store_id=pl.lit(f"s{store}"))
         for store in range(stores)
     ]
     return pl.concat(frames).select("store_id", "hour_local", "orders")
@@ -187,8 +187,8 @@ def _demand(seed: int, stores: int = 3, before: int = 21, days: int = 28) -> pl.
 
 def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
     """A backtest frame over that demand: the incumbent by loops, the forecast at random."""
-    known = {(store, hour): orders for store, hour, orders in demand.iter_rows()}
-    opened = {(store, hour.date()) for (store, hour), orders in known.items() if orders > 0}
+    hourly_orders = {(store, hour): orders for store, hour, orders in demand.iter_rows()}
+    opened = {(store, hour.date()) for (store, hour), orders in hourly_orders.items() if orders > 0}
     random = np.random.default_rng(seed + 100)
     rows: list[Row] = []
     for store in ("s0", "s1", "s2"):
@@ -199,7 +199,7 @@ def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
                 past = [one for one in past if (store, one) in opened][:4]
                 for hour in range(24):
                     local = midnight(day) + timedelta(hours=hour)
-                    values = [known[store, midnight(one) + timedelta(hours=hour)] for one in past]
+                    values = [hourly_orders[store, midnight(one) + timedelta(hours=hour)] for one in past]
                     forecast = float(random.gamma(4.0))
                     rows.append(
                         {
@@ -213,7 +213,7 @@ def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
                             "q10": forecast // 2,
                             "q90": forecast // 1 * 2,
                             "incumbent": sum(values) / len(values) if values else None,
-                            "actual": known[store, local] if (store, day) in opened else None,
+                            "actual": hourly_orders[store, local] if (store, day) in opened else None,
                         }
                     )
     return pl.DataFrame(rows).with_columns(daypart=daypart(pl.col("hour_local").dt.hour()))
@@ -238,12 +238,12 @@ def test_deviation_at_whole_means_is_crows_formula() -> None:
 
 def test_floor_of_money_needs_the_value_of_a_ticket() -> None:
     frame = backtest(5, stores=2, target="sales")
-    known = frame.with_columns(unit_value=pl.when(pl.col("store_id") == "s0").then(2.5))
-    by_store = score(known, "hour", ["store_id"])
+    priced_frame = frame.with_columns(unit_value=pl.when(pl.col("store_id") == "s0").then(2.5))
+    by_store = score(priced_frame, "hour", ["store_id"])
     assert by_store["floor_bps"][0] is not None
     assert by_store["floor_bps"][1] is None
     assert by_store["floor_accuracy_bps"][1] is None
-    assert score(known, "hour")["floor_bps"].item() == pytest.approx(by_store["floor_bps"][0])
+    assert score(priced_frame, "hour")["floor_bps"].item() == pytest.approx(by_store["floor_bps"][0])
     assert score(frame.drop("unit_value"), "hour")["floor_bps"].item() is None
     dearer = frame.with_columns(unit_value=pl.lit(5.0))
     cheaper = frame.with_columns(unit_value=pl.lit(1.0))
@@ -254,8 +254,8 @@ def test_nothing_sold_has_no_accuracy() -> None:
     figures = score(backtest(2).with_columns(actual=pl.lit(0.0)), "day").row(0, named=True)
     assert figures["cells"] > 0
     assert figures["actual"] == 0.0
-    named = ("accuracy_bps", "incumbent_bps", "gain_bps", "floor_bps", "oracle_bps", "bias_bps")
-    assert [figures[name] for name in named] == [None] * 6
+    figure_names = ("accuracy_bps", "incumbent_bps", "gain_bps", "floor_bps", "oracle_bps", "bias_bps")
+    assert [figures[name] for name in figure_names] == [None] * 6
 
 
 def test_nothing_scored_gives_an_empty_row_or_none() -> None:
@@ -267,10 +267,10 @@ def test_nothing_scored_gives_an_empty_row_or_none() -> None:
 def test_oracle_is_scored_where_it_is_known() -> None:
     frame = backtest(4)
     assert "oracle_bps" not in score(frame.drop("oracle"), "day").columns
-    known = frame.with_columns(oracle=pl.when(pl.col("store_id") == "s1").then(pl.col("oracle")))
-    by_store = score(known, "day", ["store_id"])
+    oracle_frame = frame.with_columns(oracle=pl.when(pl.col("store_id") == "s1").then(pl.col("oracle")))
+    by_store = score(oracle_frame, "day", ["store_id"])
     assert [value is None for value in by_store["oracle_bps"]] == [True, False, True]
-    assert score(known, "day")["oracle_bps"].item() == pytest.approx(by_store["oracle_bps"][1])
+    assert score(oracle_frame, "day")["oracle_bps"].item() == pytest.approx(by_store["oracle_bps"][1])
 
 
 def test_what_cannot_be_scored_is_refused() -> None:
@@ -288,12 +288,12 @@ def test_what_cannot_be_scored_is_refused() -> None:
 
 @given(seed=st.integers(0, 1000), cut=st.integers(1, 199))
 def test_wape_is_the_same_bits_in_any_order_and_any_chunks(seed: int, cut: int) -> None:
-    drawn = np.random.default_rng(seed)
-    rows = pl.DataFrame({"y": drawn.gamma(1.0, 9.0, 200).round(2), "forecast": drawn.gamma(1.0, 9.0, 200)})
+    generator = np.random.default_rng(seed)
+    rows = pl.DataFrame({"y": generator.gamma(1.0, 9.0, 200).round(2), "forecast": generator.gamma(1.0, 9.0, 200)})
     mixed = rows.sample(fraction=1.0, shuffle=True, seed=seed)
-    found = wape_bps(rows, "forecast")
-    assert found == wape_bps(pl.concat([mixed[:cut], mixed[cut:]], rechunk=False), "forecast")
-    assert found == pytest.approx(1e4 * np.abs(rows["y"] - rows["forecast"]).sum() / rows["y"].sum(), rel=1e-6)
+    wape = wape_bps(rows, "forecast")
+    assert wape == wape_bps(pl.concat([mixed[:cut], mixed[cut:]], rechunk=False), "forecast")
+    assert wape == pytest.approx(1e4 * np.abs(rows["y"] - rows["forecast"]).sum() / rows["y"].sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("by", [(), ("store_id",), ("target", "lead_days")])
@@ -303,28 +303,28 @@ def test_bands_are_scored_as_loops_would(by: tuple[str, ...]) -> None:
     for row in frame.to_dicts():
         if row["actual"] is not None:
             groups[tuple(row[name] for name in by)].append(row)
-    found = {tuple(row[name] for name in by): row for row in band_score(frame, by).to_dicts()}
-    assert set(found) == set(groups)
+    scores = {tuple(row[name] for name in by): row for row in band_score(frame, by).to_dicts()}
+    assert set(scores) == set(groups)
     for key, rows in groups.items():
         volume = sum(row["actual"] for row in rows)
         shown = [row["q10"] <= row["actual"] <= row["q90"] for row in rows if row["q90"] > 0]
-        assert found[key]["cells"] == len(rows)
-        assert found[key]["coverage"] == pytest.approx(sum(shown) / len(shown))
+        assert scores[key]["cells"] == len(rows)
+        assert scores[key]["coverage"] == pytest.approx(sum(shown) / len(shown))
         for percent in (10, 50, 90):
             loss = 0.0
             for row in rows:
                 miss = row["actual"] - row[f"q{percent}"]
                 loss += miss * percent / 100 if miss > 0 else -miss * (1 - percent / 100)
-            assert found[key][f"pinball_{percent}_bps"] == pytest.approx(1e4 * loss / volume)
+            assert scores[key][f"pinball_{percent}_bps"] == pytest.approx(1e4 * loss / volume)
 
 
 def test_the_true_quantile_loses_least() -> None:
-    came = pl.DataFrame({"actual": np.random.default_rng(1).poisson(10.0, 5000).astype(float)})
+    actuals = pl.DataFrame({"actual": np.random.default_rng(1).poisson(10.0, 5000).astype(float)})
     for percent in (10, 50, 90):
         loss = {}
         for guess in range(5, 20):
-            told = came.with_columns(pl.lit(float(guess)).alias(name) for name in ("q10", "q50", "q90"))
-            loss[guess] = band_score(told)[f"pinball_{percent}_bps"].item()
+            banded = actuals.with_columns(pl.lit(float(guess)).alias(name) for name in ("q10", "q50", "q90"))
+            loss[guess] = band_score(banded)[f"pinball_{percent}_bps"].item()
         assert min(loss, key=loss.__getitem__) == poisson(10.0).ppf(percent / 100)
 
 

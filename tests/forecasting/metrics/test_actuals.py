@@ -76,34 +76,34 @@ def trades(records: Records, day: date) -> bool:
 
 def expected(records: Records) -> set[tuple[str, str, date, date]]:
     """The rule, a store, target and day at a time."""
-    told = {(r["store_id"], r["hour_local"].date(), t): r[t] for r in records.demand.to_dicts() for t in TARGETS}
-    told = {key: value for key, value in told.items() if value is not None}
-    whole = {(r["store_id"], r["date"]) for r in records.closures.to_dicts() if r["from_hour"] is None}
+    demand = {(r["store_id"], r["hour_local"].date(), t): r[t] for r in records.demand.to_dicts() for t in TARGETS}
+    demand = {key: value for key, value in demand.items() if value is not None}
+    closed_days = {(r["store_id"], r["date"]) for r in records.closures.to_dicts() if r["from_hour"] is None}
     ends = records.stores["closed_on"][0] or date.max
-    found = set()
+    idle_rows = set()
     for store in STORE_IDS:
         for target in TARGETS:
-            days = sorted(day for name, day, of in told if (name, of) == (store, target))
+            days = sorted(day for name, day, of in demand if (name, of) == (store, target))
             for day in (day for day in DATES if days and max(SINCE, days[0]) <= day <= days[-1] and day < ends):
-                rows = told.get((store, day, target))
+                rows = demand.get((store, day, target))
                 if rows:
                     continue
-                busy = any(told.get((store, day, other)) for other in TARGETS)
+                busy = any(demand.get((store, day, other)) for other in TARGETS)
                 if store == "A" and any((row["valid_from"] or date.min) <= day for row in records.hours.to_dicts()):
                     idle = trades(records, day) and (rows is not None or not busy)
                 else:
-                    idle = rows is not None and (store, day) not in whole
+                    idle = rows is not None and (store, day) not in closed_days
                 if idle:
-                    found.add((store, target, day, next(later for later in days if later >= day)))
-    return found
+                    idle_rows.add((store, target, day, next(later for later in days if later >= day)))
+    return idle_rows
 
 
 @given(DEMANDS, OPENINGS, FROM, CLOSED, st.sampled_from([None, None, DATES[5]]))
 def test_idle_days_are_those_of_the_rule(demand: Any, hours: Any, since: Any, closed: Any, ends: Any) -> None:
     records = chain(demand, hours, since, closed, ends)
-    found = idle_days(records, SINCE)
-    assert set(found.iter_rows()) == expected(records)
-    assert not found.select("store_id", "target", "date").is_duplicated().any()
+    idle_rows = idle_days(records, SINCE)
+    assert set(idle_rows.iter_rows()) == expected(records)
+    assert not idle_rows.select("store_id", "target", "date").is_duplicated().any()
 
 
 ALL_WEEK = dict.fromkeys(range(1, 8), ("08:00", "17:00"))
@@ -163,10 +163,10 @@ RECIPE = Recipe(weather="none", rounds=5, folds=1, max_rows=2000, members=("rati
 def without_days(closed: bool, *days: date) -> Records:
     """A simulated chain in which S0001 sold nothing on some days, its closures saying so or not."""
     records = Records.of(simulate(SPEC).tables)
-    gone = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
+    silent_hours = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
     rows = [("S0001", day, None, None, None, None) for day in days if closed]
     more = pl.DataFrame(rows, schema=CLOSURES.schema, orient="row")
-    return replace(records, demand=records.demand.filter(~gone), closures=pl.concat([records.closures, more]))
+    return replace(records, demand=records.demand.filter(~silent_hours), closures=pl.concat([records.closures, more]))
 
 
 def test_an_idle_day_counts_in_what_a_model_is_expected_to_reach_and_in_nothing_that_it_learns() -> None:
@@ -186,8 +186,8 @@ def test_an_idle_day_counts_in_what_a_model_is_expected_to_reach_and_in_nothing_
 def test_a_day_is_known_as_idle_only_once_the_store_has_sold_again() -> None:
     """The two days before a model is made are silent: as of then nobody knows whether the store is shut."""
     records = without_days(False, AS_OF - timedelta(days=1), AS_OF - timedelta(days=2))
-    known = records.until(AS_OF - timedelta(days=1))
+    past_records = records.until(AS_OF - timedelta(days=1))
     assert idle_days(records, SPEC.start)["known_on"].unique().to_list() == [AS_OF]
-    assert idle_days(known, SPEC.start).is_empty()
-    whole, cut = (Workshop(each, "orders", RECIPE, SPEC.end).train(AS_OF) for each in (records, known))
-    assert whole.files() == cut.files()
+    assert idle_days(past_records, SPEC.start).is_empty()
+    full_model, cut = (Workshop(data, "orders", RECIPE, SPEC.end).train(AS_OF) for data in (records, past_records))
+    assert full_model.files() == cut.files()

@@ -13,9 +13,9 @@ from daypart.forecasting.metrics.bootstrap import Interval, ratio
 def frame(values: np.ndarray, volume: float | np.ndarray = 1.0) -> pl.DataFrame:
     """One cell per store (row) and week (column)."""
     stores, weeks = np.indices(values.shape)
-    whole = np.broadcast_to(volume, values.shape)
-    told = {"store_id": stores.ravel(), "week": weeks.ravel(), "part": (values * whole).ravel(), "whole": whole.ravel()}
-    return pl.DataFrame(told)
+    total = np.broadcast_to(volume, values.shape)
+    data = {"store_id": stores.ravel(), "week": weeks.ravel(), "part": (values * total).ravel(), "whole": total.ravel()}
+    return pl.DataFrame(data)
 
 
 def interval(cells: pl.DataFrame, confidence: float = 0.95, seed: int = 3) -> Interval:
@@ -29,32 +29,32 @@ def drawn(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(1, 2), (1, 4), (1, 9)])
 def test_one_store_has_students_interval_of_its_weeks(shape: tuple[int, int]) -> None:
     values = drawn(*shape)
-    found = interval(frame(values))
+    bounds = interval(frame(values))
     reach = t.ppf(0.95, shape[1] - 1) * values.std(ddof=1) / math.sqrt(shape[1])
-    assert found.estimate == pytest.approx(values.mean())
-    assert found.estimate - found.lower == pytest.approx(reach, rel=0.05)
-    assert found.upper - found.estimate == pytest.approx(reach, rel=0.05)
+    assert bounds.estimate == pytest.approx(values.mean())
+    assert bounds.estimate - bounds.lower == pytest.approx(reach, rel=0.05)
+    assert bounds.upper - bounds.estimate == pytest.approx(reach, rel=0.05)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (10, 4), (60, 3)])
 def test_variances_of_stores_and_of_weeks_are_added(shape: tuple[int, int]) -> None:
     values, volume = drawn(*shape), np.random.default_rng(1).uniform(0.8, 1.2, shape)
-    found = interval(frame(values, volume), 0.9)
-    gone = volume * (values - found.estimate) / volume.sum()
+    bounds = interval(frame(values, volume), 0.9)
+    deviations = volume * (values - bounds.estimate) / volume.sum()
     variances = []
-    for clusters in (list(gone), list(gone.T)):
+    for clusters in (list(deviations), list(deviations.T)):
         count = len(clusters)
-        variances.append((sum(float(sum(own)) ** 2 for own in clusters) * count / (count - 1), count - 1))
-    variance = sum(own for own, _ in variances)
-    quantile = sum(own * float(t.ppf(0.9, degrees)) for own, degrees in variances) / variance
-    assert found.estimate - found.lower == pytest.approx(quantile * math.sqrt(variance), rel=0.12)
+        variances.append((sum(float(sum(cluster)) ** 2 for cluster in clusters) * count / (count - 1), count - 1))
+    variance = sum(component for component, _ in variances)
+    quantile = sum(component * float(t.ppf(0.9, degrees)) for component, degrees in variances) / variance
+    assert bounds.estimate - bounds.lower == pytest.approx(quantile * math.sqrt(variance), rel=0.12)
 
 
 def test_cells_of_a_store_week_are_drawn_together() -> None:
     values = drawn(6, 4)
-    whole = frame(values)
-    halves = whole.with_columns(pl.col("part", "whole") / 2)
-    assert interval(pl.concat([halves, halves])).lower == pytest.approx(interval(whole).lower, rel=1e-12)
+    cells = frame(values)
+    halves = cells.with_columns(pl.col("part", "whole") / 2)
+    assert interval(pl.concat([halves, halves])).lower == pytest.approx(interval(cells).lower, rel=1e-12)
 
 
 def test_the_order_of_cells_changes_no_bit() -> None:
@@ -70,9 +70,9 @@ def test_stores_that_sold_nothing_count_for_nothing() -> None:
 
 
 def test_one_week_says_nothing_of_weeks() -> None:
-    found = interval(frame(drawn(5, 1)))
-    assert (found.lower, found.upper) == (-math.inf, math.inf)
-    assert math.isfinite(found.estimate)
+    bounds = interval(frame(drawn(5, 1)))
+    assert (bounds.lower, bounds.upper) == (-math.inf, math.inf)
+    assert math.isfinite(bounds.estimate)
 
 
 def test_equal_models_have_no_spread() -> None:

@@ -30,11 +30,11 @@ def cells(seed: int, planted: float = 0.0, shared: float = 0.03) -> pl.DataFrame
 
 
 def test_a_planted_bias_of_one_store_is_flagged_and_told_in_bps() -> None:
-    found = biases(cells(1, planted=0.15), ["store_id", "region"])
-    assert found.columns == list(COLUMNS)
-    assert found.height == STORES + 4
-    assert found.filter("biased")["segment"].to_list() == ["S03"]
-    assert found.filter(pl.col("segment") == "S03")["bias_bps"].item() == pytest.approx(1500, abs=250)
+    bias_rows = biases(cells(1, planted=0.15), ["store_id", "region"])
+    assert bias_rows.columns == list(COLUMNS)
+    assert bias_rows.height == STORES + 4
+    assert bias_rows.filter("biased")["segment"].to_list() == ["S03"]
+    assert bias_rows.filter(pl.col("segment") == "S03")["bias_bps"].item() == pytest.approx(1500, abs=250)
 
 
 def test_among_unbiased_stores_one_is_called_biased_no_oftener_than_told() -> None:
@@ -50,8 +50,8 @@ def test_p_is_that_of_a_t_test_of_weeks_where_they_sell_alike() -> None:
         (pl.col("forecast") - pl.col("y")).sum()
     )
     for row in biases(even, ["store_id"]).iter_rows(named=True):
-        mine = weeks.filter(pl.col("store_id") == row["segment"])["forecast"].to_numpy()
-        assert row["p"] == pytest.approx(ttest_1samp(mine, 0.0).pvalue, rel=1e-9)
+        weekly_errors = weeks.filter(pl.col("store_id") == row["segment"])["forecast"].to_numpy()
+        assert row["p"] == pytest.approx(ttest_1samp(weekly_errors, 0.0).pvalue, rel=1e-9)
 
 
 def test_too_few_weeks_are_no_evidence_and_nothing_sold_has_no_bias() -> None:
@@ -59,6 +59,6 @@ def test_too_few_weeks_are_no_evidence_and_nothing_sold_has_no_bias() -> None:
     assert biases(few, ["store_id"])["biased"].null_count() == STORES
     assert biases(few, ["store_id"])["bias_bps"].null_count() == 0
     nothing = cells(3).with_columns(y=pl.lit(0.0), forecast=pl.lit(0.0), region=pl.lit(None, dtype=pl.String))
-    found = biases(nothing, ["store_id", "region"])
-    assert found.height == STORES
-    assert found["bias_bps"].null_count() == STORES
+    bias_rows = biases(nothing, ["store_id", "region"])
+    assert bias_rows.height == STORES
+    assert bias_rows["bias_bps"].null_count() == STORES

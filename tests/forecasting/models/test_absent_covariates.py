@@ -61,11 +61,11 @@ def trained(without: str = "") -> Model:
     return Workshop(records, "orders", RECIPE, AS_OF).train(AS_OF)
 
 
-def served(model: Model, known: Callable[[date], Records]) -> pl.DataFrame:
-    """The scored hours of all origins, each forecast from what `known` has at it, with the demand that came."""
+def served(model: Model, records_at: Callable[[date], Records]) -> pl.DataFrame:
+    """The scored hours of all origins, each forecast from what `records_at` has at it, with the demand that came."""
     rows = []
     for origin in ORIGINS:
-        records = known(origin).until(origin - timedelta(days=1))
+        records = records_at(origin).until(origin - timedelta(days=1))
         past = matrix.past(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
         rows.append(of_block(records, past, model, origin, "1"))
     forecasts = pl.concat(rows)
@@ -80,9 +80,9 @@ def served_without(table: str) -> pl.DataFrame:
 
 
 def wape(rows: pl.DataFrame, lead: int) -> float:
-    found = wape_bps(rows.filter(pl.col("lead_days") >= lead), "forecast")
-    assert found is not None
-    return found
+    error_bps = wape_bps(rows.filter(pl.col("lead_days") >= lead), "forecast")
+    assert error_bps is not None
+    return error_bps
 
 
 @pytest.mark.parametrize("lead", [0, 7, pytest.param(13, marks=pytest.mark.faults)])
@@ -90,8 +90,8 @@ def wape(rows: pl.DataFrame, lead: int) -> float:
 def test_an_absent_future_is_no_worse_than_an_absent_table(table: str, lead: int) -> None:
     absent = served(trained(), lambda origin: cut(chain(), table, origin + timedelta(days=lead)))
     first = min(lead, 7)  # The last day of two origins alone is too little to tell luck from loss.
-    found, expected = wape(absent, first), wape(served_without(table), first)
-    assert found <= expected + TOLERANCE_BPS
+    absent_wape, expected = wape(absent, first), wape(served_without(table), first)
+    assert absent_wape <= expected + TOLERANCE_BPS
 
 
 def test_a_whole_schedule_is_still_learned_from() -> None:
@@ -101,10 +101,10 @@ def test_a_whole_schedule_is_still_learned_from() -> None:
 
 @pytest.mark.parametrize("ahead", [0, 7])
 def test_members_learn_from_schedules_as_far_ahead_as_they_are_entered(ahead: int) -> None:
-    known = cut(chain().until(AS_OF - timedelta(days=1)), "labor", AS_OF + timedelta(days=ahead))
-    known = replace(
-        known, labor=labor.with_known_on(known.labor, known.stores, AS_OF - timedelta(days=1), RECIPE.horizon_days)
+    tables = cut(chain().until(AS_OF - timedelta(days=1)), "labor", AS_OF + timedelta(days=ahead))
+    tables = replace(
+        tables, labor=labor.with_known_on(tables.labor, tables.stores, AS_OF - timedelta(days=1), RECIPE.horizon_days)
     )
-    rows = Workshop(known, "orders", RECIPE, AS_OF).rows([AS_OF - timedelta(days=60)])
+    rows = Workshop(tables, "orders", RECIPE, AS_OF).rows([AS_OF - timedelta(days=60)])
     entered = rows.group_by("lead_days").agg(pl.col("labor_day_change").is_not_null().all())
     assert set(entered.filter("labor_day_change")["lead_days"]) == set(range(ahead))

@@ -129,8 +129,8 @@ def a_store(draw: st.DrawFn, records: Records) -> Change:
         "region": draw(st.sampled_from([place["region"], "a new region", None])),
         "format": draw(st.sampled_from([place["format"], "a new format", None])),
     }  # fmt: skip
-    kept = records.stores.filter(pl.col("store_id") != name)
-    return with_rows(replace(records, stores=kept), "stores", new), {name}
+    other_stores = records.stores.filter(pl.col("store_id") != name)
+    return with_rows(replace(records, stores=other_stores), "stores", new), {name}
 
 
 def of_a_new_store(table: str) -> Callable[[st.DrawFn, Records], Change]:
@@ -225,8 +225,8 @@ def test_a_served_model_says_the_same_of_stores_that_no_new_row_touches(table: s
     for _ in range(3):
         records, stores = data.draw(CHANGES[table](records))
         touched |= stores
-    others = ~pl.col("store_id").is_in(sorted(touched))
-    assert_frame_equal(night(records, model()).filter(others), published().filter(others), check_exact=True)
+    untouched = ~pl.col("store_id").is_in(sorted(touched))
+    assert_frame_equal(night(records, model()).filter(untouched), published().filter(untouched), check_exact=True)
 
 
 def test_every_table_has_its_changes() -> None:
@@ -255,8 +255,8 @@ def test_a_model_without_a_vocabulary_is_served_as_before_it_by_the_codes_of_the
 def test_an_unknown_event_counts_where_it_is_active_though_it_has_no_code() -> None:
     day = ORIGIN + timedelta(days=2)
     row = {"name": "!", "kind": "promotion", "starts_local": at(day), "ends_local": at(day, 23), "store_id": GROWN}
-    told = night(with_rows(chain(), "events", row), model())
-    moved = told.join(published(), on=["store_id", "hour_utc"], suffix="_before")
+    forecasts = night(with_rows(chain(), "events", row), model())
+    moved = forecasts.join(published(), on=["store_id", "hour_utc"], suffix="_before")
     moved = moved.filter(pl.col("forecast") != pl.col("forecast_before"))
     assert set(moved["store_id"]) == {GROWN}
     assert set(moved["hour_local"].dt.date()) == {day}
@@ -270,11 +270,11 @@ def test_explanations_and_comparisons_read_the_vocabulary_too() -> None:
     )
     assert_frame_equal(after.parts, before.parts, check_exact=True)
     days = [ORIGIN - timedelta(days=back) for back in (21, 14)]
-    told = [
+    predictions = [
         model().predict(shop.rows(days), shop.totals).filter(pl.col("store_id") == store)
         for shop in (Workshop(records, "orders", RECIPE, ORIGIN) for records in (chain(), early(chain())))
     ]
-    assert_frame_equal(*told, check_exact=True)
+    assert_frame_equal(*predictions, check_exact=True)
 
 
 def test_a_model_knows_the_names_of_its_date_and_none_that_came_later() -> None:
@@ -291,17 +291,17 @@ def test_a_model_knows_the_names_of_its_date_and_none_that_came_later() -> None:
     files = [Workshop(records, "orders", RECIPE, ORIGIN).train(start).files() for records in (chain(), later)]
     assert files[0] == files[1]
     _, models = backtest(later, "orders", RECIPE.model_copy(update={"rounds": 3}), [start, ORIGIN - timedelta(14)], 14)
-    known = [{"!"} & {*each.vocabulary.events, *each.vocabulary.series} for each in models.values() if each.vocabulary]
-    assert known == [set(), {"!"}]
+    new_names = [{"!"} & {*fit.vocabulary.events, *fit.vocabulary.series} for fit in models.values() if fit.vocabulary]
+    assert new_names == [set(), {"!"}]
 
 
 def test_a_young_store_borrows_from_the_stores_that_its_own_model_knows() -> None:
     """Two models serve the chain, of which one does not know the stores that are most like the young one."""
-    known = model().vocabulary
-    assert known is not None
+    vocabulary = model().vocabulary
+    assert vocabulary is not None
     stores = chain().stores
     like = similar_stores.like_stores(stores.filter(pl.col("store_id") == YOUNG), stores)["like_id"]
-    fewer = replace(known, stores=tuple(name for name in known.stores if name not in set(like)))
+    fewer = replace(vocabulary, stores=tuple(name for name in vocabulary.stores if name not in set(like)))
     other = replace(model(), vocabulary=fewer)
     young, grown = frozenset({YOUNG}), frozenset(SPEC.store_ids) - {YOUNG}
 

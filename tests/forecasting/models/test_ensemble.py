@@ -22,10 +22,10 @@ def predictions(seed: int, spreads: list[float], days: int = 90, cells: int = 10
     chance = np.random.default_rng(seed)
     count = days * cells
     y = chance.uniform(5, 50, count)
-    said = {name: y + chance.normal(0, 1, count) * spread for name, spread in zip(MEMBERS, spreads, strict=True)}
+    forecasts = {name: y + chance.normal(0, 1, count) * spread for name, spread in zip(MEMBERS, spreads, strict=True)}
     step = np.arange(count) // cells
     return pl.DataFrame(
-        {**said, "store_id": "A", "y": y, "lead_days": (np.arange(count) % 14).astype(np.int16)}
+        {**forecasts, "store_id": "A", "y": y, "lead_days": (np.arange(count) % 14).astype(np.int16)}
     ).with_columns(date=pl.Series([date(2024, 1, 1) + timedelta(days=int(k)) for k in step]))  # fmt: skip
 
 
@@ -171,7 +171,7 @@ def test_a_member_that_earns_nothing_in_either_week_is_left_out_and_the_incumben
         1: {"a": 0.9, "b": 0.04, "c": 0.01, "incumbent": 0.05},
         2: {"a": 0.6, "b": 0.4, "c": 0.0, "incumbent": 0.0},
     }
-    rows = [(week, name, share) for week, told in shares.items() for name, share in told.items()]
-    kept = ensemble.earning(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
-    assert kept["member"].to_list() == ["a", "b", "incumbent"] * 2
-    assert kept["weight"].to_list() == pytest.approx([0.9 / 0.99, 0.04 / 0.99, 0.05 / 0.99, 0.6, 0.4, 0.0])
+    rows = [(week, name, share) for week, by_member in shares.items() for name, share in by_member.items()]
+    weights = ensemble.earning(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
+    assert weights["member"].to_list() == ["a", "b", "incumbent"] * 2
+    assert weights["weight"].to_list() == pytest.approx([0.9 / 0.99, 0.04 / 0.99, 0.05 / 0.99, 0.6, 0.4, 0.0])

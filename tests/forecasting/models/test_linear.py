@@ -72,17 +72,17 @@ def test_one_row_per_day_bounded_and_never_nan(member: str) -> None:
 
 @pytest.mark.parametrize("member", LINEAR)
 def test_a_day_without_history_departs_by_nothing_unusual(member: str) -> None:
-    named = [name for name in matrix().columns if name.startswith("history_")]
-    blank = matrix(seed=6).with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in named)
-    told = fitted(member, matrix()).daily_totals(blank)
+    history_columns = [name for name in matrix().columns if name.startswith("history_")]
+    blank = matrix(seed=6).with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in history_columns)
+    totals = fitted(member, matrix()).daily_totals(blank)
     by_hand = blank.group_by("date", maintain_order=True).agg(pl.col("incumbent").sum())["incumbent"]
-    assert (told["total"] / by_hand).is_between(0.7, 1.4).all()
+    assert (totals["total"] / by_hand).is_between(0.7, 1.4).all()
 
 
 @pytest.mark.parametrize("member", LINEAR)
 def test_it_goes_to_json_and_back_and_explains_itself(member: str) -> None:
-    found = fitted(member, matrix())
-    assert Linear.of(found.about()) == found
-    gains = found.importance()
+    linear_member = fitted(member, matrix())
+    assert Linear.of(linear_member.about()) == linear_member
+    gains = linear_member.importance()
     assert gains["feature"].to_list() == regressor_names(member)
     assert gains["gain_share"].sum() == pytest.approx(1.0)

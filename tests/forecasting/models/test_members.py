@@ -31,16 +31,16 @@ def rows(count: int = 3000, seed: int = 1) -> pl.DataFrame:
 
 
 def learned(member: str, frame: pl.DataFrame) -> Learned:
-    found = fit(member, frame.drop("y"), frame["y"].to_numpy(), RECIPE.model_copy(update={"rounds": 200}))
-    assert isinstance(found, Learned)
-    return found
+    fitted_member = fit(member, frame.drop("y"), frame["y"].to_numpy(), RECIPE.model_copy(update={"rounds": 200}))
+    assert isinstance(fitted_member, Learned)
+    return fitted_member
 
 
 @pytest.mark.parametrize("member", BOOSTED)
 def test_a_member_learns_a_departure_and_says_it_in_the_targets_unit(member: str) -> None:
     train, fresh = rows(), rows(seed=2)
-    said = learned(member, train).predict(fresh)
-    miss = np.abs(said - fresh["y"].to_numpy()).sum() / fresh["y"].sum()
+    predictions = learned(member, train).predict(fresh)
+    miss = np.abs(predictions - fresh["y"].to_numpy()).sum() / fresh["y"].sum()
     by_hand = (fresh["incumbent"] - fresh["y"]).abs().sum() / fresh["y"].sum()
     assert miss < 0.3 * by_hand
 
@@ -59,10 +59,10 @@ def test_what_a_member_says_is_bounded_never_negative_and_never_nan(member: str)
         history_level=pl.lit(1e9), incumbent=pl.lit(0.0), smooth=pl.lit(0.0), history_shape=pl.lit(None)
     )
     for frame in (odd, rows(seed=4)):
-        said = member_of_wild.predict(frame)
-        assert np.isfinite(said).all()
-        assert (said >= 0).all()
-        assert said.max() <= 50 * 20.0
+        predictions = member_of_wild.predict(frame)
+        assert np.isfinite(predictions).all()
+        assert (predictions >= 0).all()
+        assert predictions.max() <= 50 * 20.0
 
 
 def test_a_matrix_without_a_feature_is_forecast_as_if_it_were_missing() -> None:
@@ -92,9 +92,9 @@ def totals(days: int, store: str = "A", closed: tuple[int, ...] = ()) -> pl.Data
 
 def test_statistical_member_carries_a_steady_week_on() -> None:
     origin = date(2024, 1, 1) + timedelta(days=70)
-    told = statistical.daily_forecasts(totals(70), [origin], 14)
-    assert told["date"].to_list() == [origin + timedelta(days=k) for k in range(14)]
-    assert told["total"].to_list() == pytest.approx([100.0 + 10 * (k % 7) for k in range(14)], rel=0.02)
+    forecasts = statistical.daily_forecasts(totals(70), [origin], 14)
+    assert forecasts["date"].to_list() == [origin + timedelta(days=k) for k in range(14)]
+    assert forecasts["total"].to_list() == pytest.approx([100.0 + 10 * (k % 7) for k in range(14)], rel=0.02)
 
 
 def test_statistical_member_knows_nothing_from_its_origin_on() -> None:
@@ -109,8 +109,8 @@ def test_statistical_member_knows_nothing_from_its_origin_on() -> None:
 
 def test_closed_days_are_bridged_by_the_week_before() -> None:
     origin = date(2024, 1, 1) + timedelta(days=70)
-    told = statistical.daily_forecasts(totals(70, closed=(50, 51, 66)), [origin], 7)
-    assert told["total"].to_list() == pytest.approx([100.0 + 10 * k for k in range(7)], rel=0.05)
+    forecasts = statistical.daily_forecasts(totals(70, closed=(50, 51, 66)), [origin], 7)
+    assert forecasts["total"].to_list() == pytest.approx([100.0 + 10 * k for k in range(7)], rel=0.05)
 
 
 def test_a_short_history_is_silent_and_so_is_its_spread() -> None:

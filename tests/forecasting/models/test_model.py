@@ -53,9 +53,9 @@ def made(
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"),
               "orders": pl.Float64, "sales": pl.Float64}  # fmt: skip
     demand = pl.DataFrame(sold, schema=schema, orient="row")
-    told = pl.DataFrame({"store_id": list(stores), "timezone": "UTC", "country": country})
-    table = told.select(
-        pl.col(name).cast(kind) if name in told.columns else pl.lit(None, dtype=kind).alias(name)
+    store_rows = pl.DataFrame({"store_id": list(stores), "timezone": "UTC", "country": country})
+    table = store_rows.select(
+        pl.col(name).cast(kind) if name in store_rows.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in empty.stores.schema.items()
     )
     return replace(empty, stores=table, demand=demand)
@@ -103,10 +103,10 @@ def test_a_model_of_before_there_were_paths_still_forecasts() -> None:
     old = {**files, "model.json": json.dumps(about).encode()}
     del old["paths.parquet"]
     again = Model.from_files(old)
-    told = again.predict(shop.rows([END]), shop.totals)
+    predictions = again.predict(shop.rows([END]), shop.totals)
     assert again.paths is None
-    assert told.select((pl.col("q10") < pl.col("q90")).all()).item()
-    assert told["forecast"].equals(model.predict(shop.rows([END]), shop.totals)["forecast"])
+    assert predictions.select((pl.col("q10") < pl.col("q90")).all()).item()
+    assert predictions["forecast"].equals(model.predict(shop.rows([END]), shop.totals)["forecast"])
 
 
 def test_every_member_rests_on_features_that_it_can_explain() -> None:
@@ -129,25 +129,25 @@ def test_declared_hours_past_midnight_belong_to_the_day_they_began() -> None:
     records = made({"A": late, "B": by_day})
     declared = [("A", weekday, "08:00", "01:00", None, None) for weekday in range(1, 8)]
     records = replace(records, hours=pl.DataFrame(declared, schema=records.hours.schema, orient="row"))
-    told = published(starting(records, 1)).filter(pl.col("store_id") == "A")
-    midnight = told.filter(pl.col("hour_local").dt.hour() == 0)
+    forecasts = published(starting(records, 1)).filter(pl.col("store_id") == "A")
+    midnight = forecasts.filter(pl.col("hour_local").dt.hour() == 0)
     assert midnight.select((pl.col("business_date") == pl.col("hour_local").dt.date() - timedelta(days=1)).all()).item()
     assert midnight["forecast"].min() > 2  # type: ignore[operator]
-    assert told.filter(pl.col("hour_local").dt.hour().is_between(1, 7))["q90"].sum() == 0
+    assert forecasts.filter(pl.col("hour_local").dt.hour().is_between(1, 7))["q90"].sum() == 0
 
 
 def test_learned_hours_past_midnight_belong_to_the_day_they_began() -> None:
     def night(at: datetime) -> float:
         return 10.0 + (at.toordinal() + at.hour) % 3 if at.hour >= 18 or at.hour < 2 else 0.0
 
-    told = published(starting(made({"A": night, "B": by_day}), 2)).filter(
+    forecasts = published(starting(made({"A": night, "B": by_day}), 2)).filter(
         pl.col("store_id") == "A", pl.col("forecast") > 0
     )
     day = pl.col("hour_local").dt.date()
     early = pl.col("hour_local").dt.hour() < 2
-    assert told.height == 14 * 8
-    assert told.filter(early).select((pl.col("business_date") == day - timedelta(days=1)).all()).item()
-    assert told.filter(~early).select((pl.col("business_date") == day).all()).item()
+    assert forecasts.height == 14 * 8
+    assert forecasts.filter(early).select((pl.col("business_date") == day - timedelta(days=1)).all()).item()
+    assert forecasts.filter(~early).select((pl.col("business_date") == day).all()).item()
 
 
 def test_closures_are_zero_for_their_hours_only() -> None:
@@ -155,10 +155,10 @@ def test_closures_are_zero_for_their_hours_only() -> None:
     first, second = END + timedelta(days=2), END + timedelta(days=3)
     closures = [("A", first, None, None, "works", None), ("A", second, 8, 11, "works", None)]
     records = replace(records, closures=pl.DataFrame(closures, schema=records.closures.schema, orient="row"))
-    told = published(records).filter(pl.col("forecast") > 0)
+    forecasts = published(records).filter(pl.col("forecast") > 0)
 
     def hours(store: str, day: date) -> list[int]:
-        its = told.filter(pl.col("store_id") == store, pl.col("hour_local").dt.date() == day)
+        its = forecasts.filter(pl.col("store_id") == store, pl.col("hour_local").dt.date() == day)
         return its["hour_local"].dt.hour().to_list()
 
     assert hours("A", first) == []
@@ -177,19 +177,19 @@ def test_a_holiday_that_was_closed_before_is_closed_again() -> None:
     records = made({"A": shut, "B": by_day}, days, "CA", start)
     origin = date(2024, 6, 24)
     shop = Workshop(records, "orders", Recipe(rounds=10, max_rows=2000, folds=1), origin)
-    told = as_published(shop, records, shop.train(origin), origin, "1")
-    on_the_day = told.filter(pl.col("hour_local").dt.date() == date(2024, 7, 1))
+    forecasts = as_published(shop, records, shop.train(origin), origin, "1")
+    on_the_day = forecasts.filter(pl.col("hour_local").dt.date() == date(2024, 7, 1))
     sold = {store: on_the_day.filter(pl.col("store_id") == store)["forecast"].sum() for store in ("A", "B")}
     assert sold["A"] == 0 < sold["B"]
-    assert told.filter(pl.col("store_id") == "A", pl.col("forecast") > 0).height == 13 * 10
+    assert forecasts.filter(pl.col("store_id") == "A", pl.col("forecast") > 0).height == 13 * 10
 
 
 def test_a_weekday_that_never_traded_is_closed() -> None:
     def never_on_sunday(at: datetime) -> float:
         return 0.0 if at.isoweekday() == 7 else by_day(at)
 
-    told = published(made({"A": never_on_sunday, "B": by_day}))
-    sundays = told.filter(pl.col("hour_local").dt.weekday() == 7)
+    forecasts = published(made({"A": never_on_sunday, "B": by_day}))
+    sundays = forecasts.filter(pl.col("hour_local").dt.weekday() == 7)
     assert sundays.filter(pl.col("store_id") == "A")["q90"].sum() == 0
     assert sundays.filter(pl.col("store_id") == "B")["q10"].sum() > 0
 
@@ -209,21 +209,21 @@ def test_a_thousandfold_outlier_does_not_blow_a_forecast_up() -> None:
     )
     clean = made({"A": by_day, "B": by_day})
     wild = replace(clean, demand=clean.demand.with_columns(orders=pl.when(outlier).then(12_000.0).otherwise("orders")))
-    calm, told = published(clean), published(wild)
+    calm, wild_forecasts = published(clean), published(wild)
     same_slot = (pl.col("store_id") == "A") & (pl.col("hour_local").dt.hour() == 12)
-    elsewhere = told.filter(~same_slot)["forecast"], calm.filter(~same_slot)["forecast"]
+    elsewhere = wild_forecasts.filter(~same_slot)["forecast"], calm.filter(~same_slot)["forecast"]
     assert elsewhere[0].sum() == pytest.approx(elsewhere[1].sum(), rel=0.2)
     assert (elsewhere[0] - elsewhere[1]).abs().max() < 36  # type: ignore[operator]
-    assert told["q90"].is_finite().all()
-    assert told["forecast"].max() <= 12_000 / 4 * 1.5  # type: ignore[operator]
+    assert wild_forecasts["q90"].is_finite().all()
+    assert wild_forecasts["forecast"].max() <= 12_000 / 4 * 1.5  # type: ignore[operator]
 
 
 def test_a_store_with_three_days_of_history_gets_a_forecast_and_says_what_it_rests_on() -> None:
     def young(at: datetime) -> float:
         return by_day(at) if at.date() >= END - timedelta(days=3) else 0.0
 
-    told = published(made({"A": by_day, "B": by_day, "C": young}))
-    new, old = told.filter(pl.col("store_id") == "C"), told.filter(pl.col("store_id") == "A")
+    forecasts = published(made({"A": by_day, "B": by_day, "C": young}))
+    new, old = forecasts.filter(pl.col("store_id") == "C"), forecasts.filter(pl.col("store_id") == "A")
     assert set(new["basis"]) == {"rests on 3 open days of its own, on stores like it and on the model of all stores"}
     assert old["basis"].null_count() == old.height == new.height == 14 * 24
     opened = new.filter(pl.col("forecast") > 0)
@@ -233,11 +233,11 @@ def test_a_store_with_three_days_of_history_gets_a_forecast_and_says_what_it_res
 
 
 def test_a_constant_series_is_forecast_as_it_is() -> None:
-    told = published(made({"A": lambda at: 10.0 if 8 <= at.hour <= 17 else 0.0}))
-    opened = told.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
+    forecasts = published(made({"A": lambda at: 10.0 if 8 <= at.hour <= 17 else 0.0}))
+    opened = forecasts.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     for name in ("forecast", "q10", "q90", "incumbent"):
         assert opened[name].to_list() == pytest.approx([10.0] * 140, rel=0.03), name
-    assert told["forecast"].sum() == pytest.approx(1400, rel=0.02)
+    assert forecasts["forecast"].sum() == pytest.approx(1400, rel=0.02)
 
 
 def test_a_chain_with_three_days_cannot_be_trained_on_and_says_so() -> None:
@@ -262,6 +262,6 @@ def test_a_chain_too_young_for_a_fold_is_trained_and_leans_on_what_thin_historie
     model = shop.train(origin)
     weights = model.weights.group_by("member").agg(pl.col("weight").sum() / 2)
     assert weights.filter(pl.col("member").is_in(["smooth", "incumbent"]))["weight"].sum() > 0.4
-    told = as_published(shop, records, model, origin, "1")
-    opened = told.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
+    forecasts = as_published(shop, records, model, origin, "1")
+    opened = forecasts.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     assert opened["forecast"].is_between(6, 30).all()

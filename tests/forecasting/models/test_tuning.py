@@ -35,37 +35,37 @@ def records() -> Records:
     return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=7, issues_days=DAYS)).tables)
 
 
-def judge(known: Records) -> Judge:
-    return Judge(Workshop(known, "orders", RECIPE, AS_OF), AS_OF)
+def judge(history: Records) -> Judge:
+    return Judge(Workshop(history, "orders", RECIPE, AS_OF), AS_OF)
 
 
 @cache
 def searched() -> tuple[Judge, list[Any]]:
     """A study that was never cut off."""
-    made, study = judge(records()), tuning.study("whole")
+    recipe_judge, study = judge(records()), tuning.study("whole")
     for _ in range(TRIALS):
-        tuning.step(study, made)
-    return made, tuning.done(study)
+        tuning.step(study, recipe_judge)
+    return recipe_judge, tuning.done(study)
 
 
 def test_the_present_recipe_is_judged_as_a_backtest_judges_it() -> None:
-    made, _ = searched()
-    assert made.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
-    known = records().until(AS_OF - timedelta(days=1))
-    told, _ = backtest(known, "orders", RECIPE, days(made.folds[0], AS_OF - timedelta(days=1), 7), 28)
-    wapes = made.wape_bps(RECIPE, made.folds)
+    recipe_judge, _ = searched()
+    assert recipe_judge.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
+    history = records().until(AS_OF - timedelta(days=1))
+    rows, _ = backtest(history, "orders", RECIPE, days(recipe_judge.folds[0], AS_OF - timedelta(days=1), 7), 28)
+    wapes = recipe_judge.wape_bps(RECIPE, recipe_judge.folds)
     for level in ("hour", "day"):
-        error = 10_000 - accuracy.score(told, level)["accuracy_bps"].item()
+        error = 10_000 - accuracy.score(rows, level)["accuracy_bps"].item()
         assert wapes[level] == pytest.approx(error, abs=0.01)
     assert wapes["mean"] == pytest.approx((wapes["hour"] + wapes["day"]) / 2)
 
 
 def test_what_came_after_the_date_changes_nothing() -> None:
-    made, tried = searched()
-    known = judge(records().until(AS_OF - timedelta(days=1)))
+    full, tried = searched()
+    cut = judge(records().until(AS_OF - timedelta(days=1)))
     other = tuning_space.recipe_of(tried[1].params, RECIPE)
     for recipe in (RECIPE, other):
-        assert_frame_equal(known.errors(recipe, known.folds), made.errors(recipe, made.folds), check_exact=True)
+        assert_frame_equal(cut.errors(recipe, cut.folds), full.errors(recipe, full.folds), check_exact=True)
 
 
 def test_a_workshop_under_another_recipe_makes_what_its_own_would() -> None:
@@ -79,7 +79,7 @@ def test_a_workshop_under_another_recipe_makes_what_its_own_would() -> None:
 
 @pytest.mark.faults
 def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
-    made, tried = searched()
+    recipe_judge, tried = searched()
     address = f"sqlite:///{tmp_path / 'study.db'}"
     study = tuning.study("cut", optuna.storages.RDBStorage(address))
     study.enqueue_trial(tuning_space.params_of(RECIPE))
@@ -87,10 +87,10 @@ def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
         if trial in (0, 1, 4):
             tuning_space.suggest(study.ask(), RECIPE)
             study = tuning.study("cut", optuna.storages.RDBStorage(address))
-        tuning.step(study, made)
+        tuning.step(study, recipe_judge)
     again = tuning.done(study)
     assert_frame_equal(tuning.table(again).drop("seconds"), tuning.table(tried).drop("seconds"), check_exact=True)
-    assert tuning.propose(again, made) == tuning.propose(tried, made)
+    assert tuning.propose(again, recipe_judge) == tuning.propose(tried, recipe_judge)
     assert len(study.trials) == TRIALS + 3
 
 
@@ -103,22 +103,22 @@ def test_bad_trials_are_stopped_early() -> None:
     assert (stopped["folds"] < 3).all()
     for number in stopped["trial"]:
         values = tried[number].intermediate_values
-        whole = [each for each in tried[:number] if each.state.name == "COMPLETE"]
-        assert len(whole) >= tuning.UNPRUNED
-        assert min(values.values()) > median(each.intermediate_values[max(values)] for each in whole)
+        complete_trials = [trial for trial in tried[:number] if trial.state.name == "COMPLETE"]
+        assert len(complete_trials) >= tuning.UNPRUNED
+        assert min(values.values()) > median(trial.intermediate_values[max(values)] for trial in complete_trials)
 
 
 def test_the_proposal_is_the_best_trial_and_never_worse_than_the_present_recipe() -> None:
-    made, tried = searched()
+    recipe_judge, tried = searched()
     assert tuning_space.recipe_of(tried[0].params, RECIPE) == RECIPE
     assert tried[0].value == 0
     for count in (1, 2, TRIALS):
-        proposal = tuning.propose(tried[:count], made)
+        proposal = tuning.propose(tried[:count], recipe_judge)
         values = [trial.value for trial in tried[:count] if trial.state.name == "COMPLETE"]
         assert proposal.gain_bps == pytest.approx(-min(values))
         assert proposal.gain_bps >= 0
-        assert made.wape_bps(proposal.recipe, made.folds)["mean"] <= proposal.before["mean"]
-    assert tuning.propose(tried[:1], made).recipe == RECIPE
+        assert recipe_judge.wape_bps(proposal.recipe, recipe_judge.folds)["mean"] <= proposal.before["mean"]
+    assert tuning.propose(tried[:1], recipe_judge).recipe == RECIPE
     assert proposal.better
     assert proposal.recipe == tuning_space.recipe_of(tried[proposal.trial].params, RECIPE) != RECIPE
 
@@ -158,8 +158,8 @@ def test_what_may_be_chance_is_not_proposed(saved: list[float], better: bool) ->
     assert (proposal.trial, proposal.better) == (1, better)
     assert proposal.recipe == (RECIPE.model_copy(update={"rounds": 20}) if better else RECIPE)
     gains = np.array(saved) / 100
-    drawn = np.random.default_rng(1)
-    slow = [10_000 * np.mean([gains[drawn.integers(40)] for _ in range(40)]) for _ in range(2000)]
+    generator = np.random.default_rng(1)
+    slow = [10_000 * np.mean([gains[generator.integers(40)] for _ in range(40)]) for _ in range(2000)]
     spread = float(np.std(slow)) + 1e-9
     assert proposal.at_least_bps == pytest.approx(float(np.quantile(slow, 0.1)), abs=0.3 * spread)
     assert proposal.gain_bps == pytest.approx(10_000 * gains.mean())
@@ -176,5 +176,5 @@ def test_a_chain_closed_for_a_fold_is_judged_on_the_others() -> None:
     open_on = ~pl.col("hour_local").dt.date().is_between(first, last)
     shut = records().stores.select("store_id", date=pl.date_ranges(first, last)).explode("date")
     closures = pl.concat([records().closures, shut.cast({"date": pl.Date})], how="diagonal")
-    made = judge(replace(records(), demand=records().demand.filter(open_on), closures=closures))
-    assert made.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 1)]
+    recipe_judge = judge(replace(records(), demand=records().demand.filter(open_on), closures=closures))
+    assert recipe_judge.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 1)]

@@ -91,7 +91,7 @@ def origins(change: date) -> list[date]:
 
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_rows_are_what_a_fresh_workshop_would_have_published(change: date, seed: int, target: str) -> None:
-    told = run(change, seed, target)
+    rows = run(change, seed, target)
     first = origins(change)[0]
     for origin in origins(change):
         trained_on = origin - timedelta(days=(origin - first).days % 14)
@@ -99,8 +99,8 @@ def test_rows_are_what_a_fresh_workshop_would_have_published(change: date, seed:
         model = Workshop(then, target, RECIPE, trained_on).train(trained_on)
         now = known_at(chain(change, seed), origin)
         fresh = as_published(Workshop(now, target, RECIPE, origin), now, model, origin, f"as-of-{trained_on}")
-        assert_frame_equal(told.filter(pl.col("origin_date") == origin).drop("actual"), fresh, check_exact=True)
-    assert told["model_version"].unique().sort().to_list() == sorted(
+        assert_frame_equal(rows.filter(pl.col("origin_date") == origin).drop("actual"), fresh, check_exact=True)
+    assert rows["model_version"].unique().sort().to_list() == sorted(
         f"as-of-{first + timedelta(days=step)}" for step in (0, 14)
     )
 
@@ -115,43 +115,43 @@ def real_hours(zone: str, first: date, days: int) -> set[datetime]:
 
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_every_store_has_every_real_clock_hour(change: date, seed: int, target: str) -> None:
-    told, records = run(change, seed, target), chain(change, seed)
-    assert told.columns == [*COLUMNS, "actual"]
+    rows, records = run(change, seed, target), chain(change, seed)
+    assert rows.columns == [*COLUMNS, "actual"]
     for store, zone in records.stores.select("store_id", "timezone").iter_rows():
         for origin in origins(change):
-            hours = told.filter(pl.col("store_id") == store, pl.col("origin_date") == origin)
+            hours = rows.filter(pl.col("store_id") == store, pl.col("origin_date") == origin)
             assert hours["hour_utc"].is_unique().all()
             assert set(hours["hour_utc"]) == real_hours(zone, origin, 14)
-    lengths = told.group_by("store_id", "origin_date", pl.col("hour_local").dt.date().alias("date")).len()
+    lengths = rows.group_by("store_id", "origin_date", pl.col("hour_local").dt.date().alias("date")).len()
     odd = set(lengths.filter(pl.col("len") != 24).select("date", "len").iter_rows())
     assert odd == {(change, 23 if change == CLOCKS_FORWARD else 25)}
     lead = (pl.col("hour_local").dt.date() - pl.col("origin_date")).dt.total_days()
-    assert told.select((lead == pl.col("lead_days")).all()).item()
+    assert rows.select((lead == pl.col("lead_days")).all()).item()
 
 
 def test_rows_are_sorted_as_the_contract_has_it() -> None:
-    told = run(*CASES[0])
-    assert_frame_equal(told, told.sort("store_id", "target", "origin_date", "hour_utc"))
+    rows = run(*CASES[0])
+    assert_frame_equal(rows, rows.sort("store_id", "target", "origin_date", "hour_utc"))
 
 
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_bands_are_in_order_and_nothing_is_negative_or_missing(change: date, seed: int, target: str) -> None:
-    told = run(change, seed, target)
+    rows = run(change, seed, target)
     for name in ("forecast", "q10", "q50", "q90", "incumbent"):
-        assert told[name].null_count() == 0
-        assert told[name].is_finite().all()
-        assert told[name].min() >= 0  # type: ignore[operator]
-    assert told.select((pl.col("q10") <= pl.col("q50")).all() & (pl.col("q50") <= pl.col("q90")).all()).item()
+        assert rows[name].null_count() == 0
+        assert rows[name].is_finite().all()
+        assert rows[name].min() >= 0  # type: ignore[operator]
+    assert rows.select((pl.col("q10") <= pl.col("q50")).all() & (pl.col("q50") <= pl.col("q90")).all()).item()
 
 
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_closed_hours_are_exactly_zero(change: date, seed: int, target: str) -> None:
-    told, records = run(change, seed, target), chain(change, seed)
+    rows, records = run(change, seed, target), chain(change, seed)
     spans = {(row[0], row[1]): (row[2], row[3]) for row in records.hours.iter_rows()}
-    whole = records.closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
-    shut = set(whole.select("store_id", "date").iter_rows())
+    day_closures = records.closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
+    shut = set(day_closures.select("store_id", "date").iter_rows())
     closed = opened = 0
-    for row in told.filter(pl.col("store_id") != "S0002").iter_rows(named=True):
+    for row in rows.filter(pl.col("store_id") != "S0002").iter_rows(named=True):
         at = row["hour_local"]
         opens, closes = spans.get((row["store_id"], at.isoweekday()), ("24:00", "24:00"))
         closes = "24:00" if closes == "00:00" else closes
@@ -179,26 +179,26 @@ def test_actuals_are_what_came(change: date, seed: int, target: str) -> None:
 
 
 def test_scores_lose_no_row() -> None:
-    told = run(*CASES[0])
+    rows = run(*CASES[0])
     records = chain(*CASES[0][:2])
     again = with_actuals(
-        told.drop("actual"), records.demand, idle_days(records, told["origin_date"].min()), records.stores
+        rows.drop("actual"), records.demand, idle_days(records, rows["origin_date"].min()), records.stores
     )
-    assert_frame_equal(again.drop("idle"), told, check_exact=True)
+    assert_frame_equal(again.drop("idle"), rows, check_exact=True)
 
 
 def test_levels_of_a_backtest_are_those_of_its_origins() -> None:
-    told, models = ran(*CASES[0])
+    rows, models = ran(*CASES[0])
     stores = chain(*CASES[0][:2]).stores
-    assert set(models) == set(told["model_version"])
-    found = at_level(told, models, stores, "day")
-    known = told.filter(pl.col("actual").is_not_null())
-    days = known.group_by("store_id", "origin_date", "lead_days").agg(pl.col("forecast", "actual").sum())
+    assert set(models) == set(rows["model_version"])
+    day_rows = at_level(rows, models, stores, "day")
+    scored_rows = rows.filter(pl.col("actual").is_not_null())
+    days = scored_rows.group_by("store_id", "origin_date", "lead_days").agg(pl.col("forecast", "actual").sum())
     keys = ["store_id", "origin_date", "lead_days"]
-    assert_frame_equal(found.select(days.columns).sort(keys), days.sort(keys), check_dtypes=False)
+    assert_frame_equal(day_rows.select(days.columns).sort(keys), days.sort(keys), check_dtypes=False)
     last = origins(CASES[0][0])[-1]
-    alone = summed(known.filter(pl.col("origin_date") == last), list(models.values())[-1], stores, "day")
-    assert_frame_equal(found.filter(pl.col("origin_date") == last), alone, check_exact=True)
+    alone = summed(scored_rows.filter(pl.col("origin_date") == last), list(models.values())[-1], stores, "day")
+    assert_frame_equal(day_rows.filter(pl.col("origin_date") == last), alone, check_exact=True)
 
 
 def test_a_store_that_closes_for_good_is_zero_from_then_on_and_gone_after() -> None:
@@ -206,12 +206,12 @@ def test_a_store_that_closes_for_good_is_zero_from_then_on_and_gone_after() -> N
     closing = pl.when(pl.col("store_id") == "S0001").then(origin + timedelta(days=5))
     records = replace(records, stores=records.stores.with_columns(closed_on=closing))
     shop = Workshop(records, "orders", RECIPE, origin)
-    told = as_published(shop, records, shop.train(origin), origin, "1").filter(pl.col("store_id") == "S0001")
-    assert told.height == 14 * 24
+    forecasts = as_published(shop, records, shop.train(origin), origin, "1").filter(pl.col("store_id") == "S0001")
+    assert forecasts.height == 14 * 24
     late = pl.col("lead_days") >= 5
-    assert told.filter(late)["q90"].sum() == 0 < told.filter(~late)["q10"].sum()
-    gone = replace(records, stores=records.stores.with_columns(closed_on=pl.lit(origin)))
-    assert as_published(shop, gone, shop.train(origin), origin, "1").is_empty()
+    assert forecasts.filter(late)["q90"].sum() == 0 < forecasts.filter(~late)["q10"].sum()
+    closed_records = replace(records, stores=records.stores.with_columns(closed_on=pl.lit(origin)))
+    assert as_published(shop, closed_records, shop.train(origin), origin, "1").is_empty()
 
 
 @pytest.mark.parametrize(
@@ -219,5 +219,5 @@ def test_a_store_that_closes_for_good_is_zero_from_then_on_and_gone_after() -> N
     [(7, 14, ["2024-01-01", "2024-01-08"]), (14, 14, ["2024-01-01"]), (1, 21, ["2024-01-01"]), (1, 22, [])],
 )
 def test_rolling_origins_end_with_their_horizon(every: int, horizon: int, expected: Sequence[str]) -> None:
-    found = rolling_origins(date(2024, 1, 1), date(2024, 1, 21), every, horizon)
-    assert [day.isoformat() for day in found] == expected
+    origin_dates = rolling_origins(date(2024, 1, 1), date(2024, 1, 21), every, horizon)
+    assert [day.isoformat() for day in origin_dates] == expected

@@ -71,10 +71,10 @@ def chain() -> Records:
     plain = demand.filter(pl.col("store_id") == "plain")
     bare = plain.with_columns(store_id=pl.lit("no sales"), sales=pl.lit(None, dtype=pl.Float64))
     demand = pl.concat([demand, bare]).with_columns(hour_utc="hour_local")
-    given = pl.DataFrame({"store_id": [*STORES, "no sales"], "timezone": "UTC", "country": "XX"})
+    store_rows = pl.DataFrame({"store_id": [*STORES, "no sales"], "timezone": "UTC", "country": "XX"})
     empty = Records.of({})
-    table = given.select(
-        pl.col(name).cast(kind) if name in given.columns else pl.lit(None, dtype=kind).alias(name)
+    table = store_rows.select(
+        pl.col(name).cast(kind) if name in store_rows.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in empty.stores.schema.items()
     )
     return replace(empty, stores=table, demand=demand.select(empty.demand.columns))
@@ -87,9 +87,9 @@ def told(target: str) -> pl.DataFrame:
 
 
 def of(store: str, target: str = "orders") -> pl.DataFrame:
-    found = told(target).filter(pl.col("store_id") == store)
-    assert found.height == 14 * 24
-    return found
+    forecasts = told(target).filter(pl.col("store_id") == store)
+    assert forecasts.height == 14 * 24
+    return forecasts
 
 
 def against_usual(store: str, factor: float = 1.0) -> float:
@@ -143,11 +143,11 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
         "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
-    found = forecast_limits.held(
+    limited_rows = forecast_limits.held(
         rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END
     )
-    assert found["forecast"].to_list() == found["q90"].to_list() == [20.0, 60.0, 300.0]
-    assert found.select(forecast_limits.in_words().alias("basis"))["basis"].to_list() == [
+    assert limited_rows["forecast"].to_list() == limited_rows["q90"].to_list() == [20.0, 60.0, 300.0]
+    assert limited_rows.select(forecast_limits.in_words().alias("basis"))["basis"].to_list() == [
         None,
         "stale: its demand ends on 2024-03-01; held to 3 times its busiest hour",
         "rests on 7 open days of its own, on stores like it and on the model of all stores; held to 3 times its "
@@ -164,8 +164,8 @@ def test_a_weather_feed_that_stopped_leaves_a_forecast_as_good_as_without_weathe
     silent = replace(records, weather=records.weather.filter(stopped))
     recipe = RECIPE.model_copy(update={"weather": "issued"})
     shop, bare = Workshop(silent, "orders", recipe, origin), Workshop(records, "orders", RECIPE, origin)
-    found = as_published(shop, silent, shop.train(origin), origin, "1")
+    forecasts = as_published(shop, silent, shop.train(origin), origin, "1")
     without = as_published(bare, records, bare.train(origin), origin, "1")
-    assert found["q90"].is_finite().all()
-    assert found["forecast"].sum() == pytest.approx(without["forecast"].sum(), rel=0.1)
-    assert (found["forecast"] - without["forecast"]).abs().sum() < 0.15 * without["forecast"].sum()
+    assert forecasts["q90"].is_finite().all()
+    assert forecasts["forecast"].sum() == pytest.approx(without["forecast"].sum(), rel=0.1)
+    assert (forecasts["forecast"] - without["forecast"]).abs().sum() < 0.15 * without["forecast"].sum()

@@ -31,11 +31,11 @@ def horizons(seed: int, first: date, count: int, stores: tuple[str, ...] = ("A",
     """Weekly origins whose errors are a date's, a store's date's and an hour's own, as factors of the forecast."""
     chance = np.random.default_rng(seed)
     shape = (count, 14, len(stores), len(HOURS))
-    own = chance.normal(size=shape)
+    of_hour = chance.normal(size=shape)
     of_date, of_store = chance.normal(size=(*shape[:2], 1, 1)), chance.normal(size=(*shape[:3], 1))
     forecast = 20.0 * np.ones(shape) * (1 + 0.5 * np.sin(np.array(HOURS) / 3))
-    y = forecast * np.exp(0.1 * of_date + 0.1 * of_store + 0.2 * own)
-    origin, lead, store, hour = (each.ravel() for each in np.indices(shape))
+    y = forecast * np.exp(0.1 * of_date + 0.1 * of_store + 0.2 * of_hour)
+    origin, lead, store, hour = (index.ravel() for index in np.indices(shape))
     frame = pl.DataFrame({
         "store_id": np.array(stores)[store], "hour": np.array(HOURS)[hour].astype(np.int8),
         "lead_days": lead.astype(np.int16), "forecast": forecast.ravel(), "y": y.ravel(),
@@ -46,21 +46,21 @@ def horizons(seed: int, first: date, count: int, stores: tuple[str, ...] = ("A",
 
 @cache
 def model(target: str = "orders", weeks: int = 56) -> Model:
-    seen = horizons(1, FIRST, weeks)
-    fitted = bands.fit_bands(seen)
+    evidence = horizons(1, FIRST, weeks)
+    fitted = bands.fit_bands(evidence)
     weights = ensemble.prior_weights(["ratio", "incumbent"], 10**9)
-    return Model(target, FIRST, Recipe(), (), weights, fitted, {}, Paths.of(seen, fitted))
+    return Model(target, FIRST, Recipe(), (), weights, fitted, {}, Paths.of(evidence, fitted))
 
 
 def published(rows: pl.DataFrame, target: str = "orders") -> pl.DataFrame:
     """As published, with closed hours, banded by the model."""
     hours = pl.DataFrame({"hour": pl.Series(range(24), dtype=pl.Int8)})
     days = rows.select("store_id", "origin_date", "lead_days", "date").unique()
-    known = rows.select("store_id", "date", "origin_date", "hour", "forecast", "scale", "y")
-    whole = days.join(hours, how="cross").join(known, on=["store_id", "date", "origin_date", "hour"], how="left")
-    whole = bands.with_bands(whole.with_columns(pl.col("forecast", "scale", "y").fill_null(0.0)), model().bands)
+    open_rows = rows.select("store_id", "date", "origin_date", "hour", "forecast", "scale", "y")
+    grid = days.join(hours, how="cross").join(open_rows, on=["store_id", "date", "origin_date", "hour"], how="left")
+    grid = bands.with_bands(grid.with_columns(pl.col("forecast", "scale", "y").fill_null(0.0)), model().bands)
     at = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
-    return whole.select(
+    return grid.select(
         "store_id", "origin_date", "lead_days", "forecast", "q10", "q50", "q90", "scale", target=pl.lit(target),
         hour_local=at, hour_utc=at + pl.duration(hours=5), business_date="date", daypart=daypart(pl.col("hour")),
         incumbent=0.9 * pl.col("forecast"), actual="y", model_version=pl.lit("1"), tier=pl.lit("standard"),
@@ -77,7 +77,7 @@ def many(level: str) -> pl.DataFrame:
     rows = published(horizons(3, FIRST + timedelta(days=700), 30)).partition_by("origin_date")
     if level == "hour":
         return pl.concat(rows)
-    return pl.concat(summed(each, model(), STORES, level) for each in rows)  # type: ignore[arg-type]
+    return pl.concat(summed(origin_rows, model(), STORES, level) for origin_rows in rows)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("level", "near"), [("hour", 0.02), ("daypart", 0.03), ("day", 0.03), ("chain", 0.06)])
@@ -110,25 +110,25 @@ def test_sums_are_those_of_loops(level: Level, target: str) -> None:
         sums = expected.setdefault(tuple(values[name] for name in CELL[level]), [0.0, 0.0, 0.0])
         for at, name in enumerate(("forecast", "incumbent", "actual")):
             sums[at] += row[name]
-    found = summed(rows, model(target), STORES, level).with_columns(lead_week())
-    assert found.height == len(expected)
-    for row in found.to_dicts():
+    totals = summed(rows, model(target), STORES, level).with_columns(lead_week())
+    assert totals.height == len(expected)
+    for row in totals.to_dicts():
         sums = [row[name] for name in ("forecast", "incumbent", "actual")]
         assert sums == pytest.approx(expected[tuple(row[name] for name in CELL[level])], abs=1e-9)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_bands_are_in_order_and_rows_as_the_contract_has_them(level: Level) -> None:
-    found = summed(one(), model(), STORES, level)
-    assert found.columns == [*COLUMNS, "actual"]
-    assert found.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
-    assert found.select((pl.col("q50") <= pl.col("q90")).all()).item()
-    assert (found["q50"] == found["forecast"]).all()
-    assert (found["business_date"] == found["hour_local"].dt.date()).all()
+    totals = summed(one(), model(), STORES, level)
+    assert totals.columns == [*COLUMNS, "actual"]
+    assert totals.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
+    assert totals.select((pl.col("q50") <= pl.col("q90")).all()).item()
+    assert (totals["q50"] == totals["forecast"]).all()
+    assert (totals["business_date"] == totals["hour_local"].dt.date()).all()
     shared = level in ("region", "chain")
-    assert found["store_id"].is_null().all() == found["hour_utc"].is_null().all() == shared
-    assert found["daypart"].is_not_null().any() == (level == "daypart")
-    assert (found["lead_days"] == (found["business_date"] - found["origin_date"]).dt.total_days()).all()
+    assert totals["store_id"].is_null().all() == totals["hour_utc"].is_null().all() == shared
+    assert totals["daypart"].is_not_null().any() == (level == "daypart")
+    assert (totals["lead_days"] == (totals["business_date"] - totals["origin_date"]).dt.total_days()).all()
 
 
 def test_shared_errors_make_a_chain_wider_than_its_stores_would() -> None:
@@ -138,31 +138,31 @@ def test_shared_errors_make_a_chain_wider_than_its_stores_would() -> None:
     )  # type: ignore[arg-type]
     alone = days.group_by("lead_days").agg((pl.col("wide") ** 2).sum().sqrt())["wide"].mean()
     together = days.group_by("lead_days").agg(pl.col("wide").sum())["wide"].mean()
-    found = chain["wide"].mean()
-    assert alone * 1.2 < found < together * 0.98  # type: ignore[operator]
+    chain_width = chain["wide"].mean()
+    assert alone * 1.2 < chain_width < together * 0.98  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_same_bits_in_any_order_and_any_block(level: Level) -> None:
     rows = one()
-    found = summed(rows, model(), STORES, level)
+    totals = summed(rows, model(), STORES, level)
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=4)
-    assert_frame_equal(summed(shuffled, model(), STORES.reverse(), level), found, check_exact=True)
+    assert_frame_equal(summed(shuffled, model(), STORES.reverse(), level), totals, check_exact=True)
     if level not in ("region", "chain"):
         blocks = [
             summed(rows.filter(pl.col("store_id").is_in(ids)), model(), STORES, level)
             for ids in (["A"], ["B", "C", "D"])
         ]
-        assert_frame_equal(pl.concat(blocks), found, check_exact=True)
+        assert_frame_equal(pl.concat(blocks), totals, check_exact=True)
 
 
 def test_a_closed_day_is_exactly_zero() -> None:
     shut = pl.col("lead_days") == 3
     rows = one().with_columns(pl.when(shut).then(0.0).otherwise(pl.col(pl.Float64)).name.keep())
     for level in ("day", "chain"):
-        found = summed(rows, model(), STORES, level).filter(shut)  # type: ignore[arg-type]
-        assert found.height
-        assert found.select(pl.sum_horizontal("forecast", "q10", "q50", "q90", "incumbent").sum()).item() == 0
+        totals = summed(rows, model(), STORES, level).filter(shut)  # type: ignore[arg-type]
+        assert totals.height
+        assert totals.select(pl.sum_horizontal("forecast", "q10", "q50", "q90", "incumbent").sum()).item() == 0
     assert summed(rows, model(), STORES, "daypart").filter(shut)["daypart"].is_not_null().all()
 
 
@@ -177,12 +177,12 @@ def test_what_is_not_known_of_a_young_stores_level_widens_its_sums_and_no_others
     rows, youth = one(), 0.3
     young = rows.with_columns(youth=pl.when(pl.col("store_id") == "A").then(youth).otherwise(0.0))
     for level in ("day", "store"):
-        old, new = (summed(each, model(), STORES, level) for each in (rows, young))  # type: ignore[arg-type]
-        others = pl.col("store_id") != "A"
-        assert_frame_equal(new.filter(others), old.filter(others), check_exact=True)
-        mine = new.filter(~others).select(*(pl.col(name) / pl.col("forecast") for name in ("q10", "q90")))
-        assert mine["q10"].max() < math.exp(-1.2 * youth)  # type: ignore[operator]
-        assert mine["q90"].min() > math.exp(1.2 * youth)  # type: ignore[operator]
+        old, new = (summed(frame, model(), STORES, level) for frame in (rows, young))  # type: ignore[arg-type]
+        other_stores = pl.col("store_id") != "A"
+        assert_frame_equal(new.filter(other_stores), old.filter(other_stores), check_exact=True)
+        ratios = new.filter(~other_stores).select(*(pl.col(name) / pl.col("forecast") for name in ("q10", "q90")))
+        assert ratios["q10"].max() < math.exp(-1.2 * youth)  # type: ignore[operator]
+        assert ratios["q90"].min() > math.exp(1.2 * youth)  # type: ignore[operator]
 
 
 def test_few_weeks_make_bands_of_weeks_wider() -> None:
@@ -206,6 +206,6 @@ def test_the_hour_that_clocks_show_twice_counts_twice() -> None:
     rows = one().filter(pl.col("store_id") == "A")
     noon = rows.filter(pl.col("hour_local") == datetime.combine(rows["origin_date"][0], time(12)))
     twice = pl.concat([rows, noon.with_columns(pl.col("hour_utc") + timedelta(minutes=1))])
-    before, after = (summed(each, model(), STORES, "day").row(0, named=True) for each in (rows, twice))
+    before, after = (summed(frame, model(), STORES, "day").row(0, named=True) for frame in (rows, twice))
     assert after["forecast"] == pytest.approx(before["forecast"] + noon["forecast"].item())
     assert after["q90"] - after["q10"] > before["q90"] - before["q10"]

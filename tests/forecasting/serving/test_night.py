@@ -40,7 +40,7 @@ def chain(seed: int) -> Records:
     def ago(days: int) -> date:
         return end - timedelta(days=days)
 
-    gone = (
+    removed = (
         ((store == GAP) & on.is_between(ago(560), ago(200)))
         | ((store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ago(600)))
         | ((store == YOUNG) & (on < ago(40)))
@@ -50,7 +50,7 @@ def chain(seed: int) -> Records:
     )
     # Most stores declare their hours; the others' are learned.
     hours = records.hours.filter(~pl.col("store_id").is_in([GAP, PLAIN[0]]))
-    return replace(records, demand=records.demand.filter(~gone), hours=hours)
+    return replace(records, demand=records.demand.filter(~removed), hours=hours)
 
 
 @cache
@@ -80,35 +80,35 @@ def states(records: Records, view: matrix.View, origin: date) -> demand_history.
 def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, late_days: int) -> None:
     records, (trained, day) = chain(seed), model(seed, target)
     origin = day + timedelta(days=late_days)
-    asked: list[str] = []
+    requested_ids: list[str] = []
 
     def whole(ids: Sequence[str]) -> Records:
-        asked.extend(ids)
+        requested_ids.extend(ids)
         return records.block(ids)
 
     view = matrix.View(target, RECIPE.weather)
     past = states(records, view, origin)
     expected = of_block(records, past, trained, origin, "1")
-    told = of_night(window(records, origin), whole, records, [Served(trained, "1")], origin)
-    assert_frame_equal(told, expected, check_exact=True)
-    assert told["store_id"].n_unique() == 8
+    forecasts = of_night(window(records, origin), whole, records, [Served(trained, "1")], origin)
+    assert_frame_equal(forecasts, expected, check_exact=True)
+    assert forecasts["store_id"].n_unique() == 8
     assert (
-        told.filter(pl.col("store_id").is_in([YOUNG, NEW]))
+        forecasts.filter(pl.col("store_id").is_in([YOUNG, NEW]))
         .group_by("store_id")
         .agg(pl.col("q90").sum() > 0)["q90"]
         .all()
     )
-    assert {GAP, SUNDAYS, YOUNG, SILENT, NEW} <= set(asked)
-    assert not set(asked) & set(PLAIN)
+    assert {GAP, SUNDAYS, YOUNG, SILENT, NEW} <= set(requested_ids)
+    assert not set(requested_ids) & set(PLAIN)
 
 
 def test_the_window_alone_would_not_do_for_stores_that_look_further() -> None:
     """The property above can fail."""
     records, (trained, origin) = chain(1), model(1, "orders")
     view, near = matrix.View("orders", RECIPE.weather), window(records, origin)
-    whole = of_block(records, states(records, view, origin), trained, origin, "1")
+    full_forecasts = of_block(records, states(records, view, origin), trained, origin, "1")
     short = of_block(near, states(near, view, origin), trained, origin, "1")
-    missing = whole.join(short, on=whole.columns, how="anti", nulls_equal=True)
+    missing = full_forecasts.join(short, on=full_forecasts.columns, how="anti", nulls_equal=True)
     assert {GAP, SUNDAYS, SILENT} <= set(missing["store_id"])
     assert not set(missing["store_id"]) & set(PLAIN)
 

@@ -54,12 +54,12 @@ def chain() -> Records:
         "to_hour": [None, 13],
     }
     hours = {"store_id": "day", "weekday": range(1, 8), "opens": "09:00", "closes": "16:00"}
-    known = conform(pl.DataFrame(stores), STORES).rows
+    store_rows = conform(pl.DataFrame(stores), STORES).rows
     demand = pl.DataFrame(rows, schema=["store_id", "hour_utc", "orders"], orient="row")
-    given = {DEMAND: demand, CLOSURES: pl.DataFrame(closures), HOURS: pl.DataFrame(hours)}
-    frames = {table.name: conform(frame, table, known) for table, frame in given.items()}
+    tables = {DEMAND: demand, CLOSURES: pl.DataFrame(closures), HOURS: pl.DataFrame(hours)}
+    frames = {table.name: conform(frame, table, store_rows) for table, frame in tables.items()}
     assert all(frame.refused.is_empty() for frame in frames.values())
-    return Records.of({"stores": known, **{name: frame.rows for name, frame in frames.items()}})
+    return Records.of({"stores": store_rows, **{name: frame.rows for name, frame in frames.items()}})
 
 
 def _sold(day: date, draw: random.Random) -> Iterator[tuple[str, datetime, float]]:
@@ -90,10 +90,10 @@ def by_hand(records: Records, origin: date) -> Iterator[tuple[str, date, int, fl
     for store in ("day", "night"):
         for day in days(origin, origin + timedelta(days=13)):
             earlier = [origin - timedelta(days=back) for back in range(1, (origin - FIRST).days + 1)]
-            known = [on for on in earlier if on.isoweekday() == day.isoweekday() and (store, on) in opened][:4]
+            open_days = [on for on in earlier if on.isoweekday() == day.isoweekday() and (store, on) in opened][:4]
             for hour in range(24):
                 # An hour that the clock shows twice has the mean of its two values.
-                values = [mean(sold.get((store, on, hour), [0.0])) for on in known]
+                values = [mean(sold.get((store, on, hour), [0.0])) for on in open_days]
                 shut = (store, day) == WHOLE or ((store, day) == PART and 11 <= hour <= 13)
                 yield store, day, hour, 0.0 if shut or not values else mean(values)
 
@@ -101,21 +101,21 @@ def by_hand(records: Records, origin: date) -> Iterator[tuple[str, date, int, fl
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_the_incumbent_of_every_hour_is_the_planners(origin: date) -> None:
     shop = Workshop(chain(), "orders", RECIPE, ORIGINS[-1])
-    told = as_published(shop, chain(), shop.train(ORIGIN), origin, "1")
-    wanted = {cell[:3]: cell[3] for cell in by_hand(chain(), origin)}
-    assert len(set(wanted.values())) > 50
-    found = told.select("store_id", "business_date", pl.col("hour_local").dt.hour().alias("hour"), "incumbent")
-    assert set(found.select(pl.exclude("incumbent")).iter_rows()) == set(wanted)
-    for *cell, incumbent in found.iter_rows():
-        assert incumbent == pytest.approx(wanted[tuple(cell)], abs=1e-9), cell
+    rows = as_published(shop, chain(), shop.train(ORIGIN), origin, "1")
+    expected = {cell[:3]: cell[3] for cell in by_hand(chain(), origin)}
+    assert len(set(expected.values())) > 50
+    incumbents = rows.select("store_id", "business_date", pl.col("hour_local").dt.hour().alias("hour"), "incumbent")
+    assert set(incumbents.select(pl.exclude("incumbent")).iter_rows()) == set(expected)
+    for *cell, incumbent in incumbents.iter_rows():
+        assert incumbent == pytest.approx(expected[tuple(cell)], abs=1e-9), cell
 
 
 def test_an_hour_forecast_as_closed_keeps_its_incumbent_and_belongs_to_the_day_that_it_would_trade_in() -> None:
     shop = Workshop(chain(), "orders", RECIPE, ORIGINS[-1])
     rows = [as_published(shop, chain(), shop.train(ORIGIN), origin, "1") for origin in ORIGINS]
-    told = pl.concat(rows).with_columns(date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
-    assert told.filter(pl.col("forecast") == 0, pl.col("incumbent") > 0).height > 0
-    late = told.filter(pl.col("store_id") == "night", pl.col("hour") < 4)
+    forecasts = pl.concat(rows).with_columns(date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
+    assert forecasts.filter(pl.col("forecast") == 0, pl.col("incumbent") > 0).height > 0
+    late = forecasts.filter(pl.col("store_id") == "night", pl.col("hour") < 4)
     assert (late["business_date"] == late["date"] - timedelta(days=1)).all()
     shut = late.filter(pl.col("business_date") == SHUT_DAY)
     assert shut.select("forecast", "incumbent").sum().row(0) == (0, 0)
@@ -123,11 +123,11 @@ def test_an_hour_forecast_as_closed_keeps_its_incumbent_and_belongs_to_the_day_t
 
 def test_a_later_sale_changes_no_incumbent() -> None:
     cut = replace(chain(), demand=chain().until(ORIGIN - timedelta(days=1)).demand)
-    told = []
+    forecasts = []
     for records in (chain(), cut):
         shop = Workshop(records, "orders", RECIPE, ORIGIN)
-        told.append(as_published(shop, records, shop.train(ORIGIN), ORIGIN, "1"))
-    assert told[0].equals(told[1])
+        forecasts.append(as_published(shop, records, shop.train(ORIGIN), ORIGIN, "1"))
+    assert forecasts[0].equals(forecasts[1])
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_real_figures_are_the_protocols_to_the_basis_point(
     name: str, target: str, start: date, end: date, no_such_hours: int, real_data: Path, tmp_path: Path
 ) -> None:
     """The judge wants a forecast of 24 hours a day, so an hour that the clock leaves out is missing to it."""
-    data = next(each for each in SETS if each.name == name)
+    data = next(dataset for dataset in SETS if dataset.name == name)
     records = data.load(real_data).until(end)
     rows, _ = backtest(records, target, RECIPE, rolling_origins(start, end, 7, 14), 400)
     judge = judged(real_data, rows, records.demand, target, start, end, tmp_path)

@@ -75,30 +75,30 @@ def by_hand(rows: pl.DataFrame) -> dict[tuple[int, int], list[float]]:
     for store, part, _, _, error in cells:
         parts[part].append(abs(error) / usual)
         stores[store, part].append(abs(error) / usual)
-    of_part = {part: (sum(found) + 400) / (len(found) + 400) for part, found in parts.items()}
-    ratio = {key: (sum(found) + 400 * of_part[key[1]]) / (len(found) + 400) for key, found in stores.items()}
+    of_part = {part: (sum(errors) + 400) / (len(errors) + 400) for part, errors in parts.items()}
+    ratio = {key: (sum(errors) + 400 * of_part[key[1]]) / (len(errors) + 400) for key, errors in stores.items()}
     scaled = [(week, size, error / ratio[store, part]) for store, part, week, size, error in cells]
-    whole = leaning([cell[2] for cell in scaled], [0.0] * 23, 0)
-    found = {}
+    overall = leaning([cell[2] for cell in scaled], [0.0] * 23, 0)
+    cell_errors = {}
     for week in (0, 1):
-        of_week = leaning([error for at, _, error in scaled if at == week], whole, 400)
+        of_week = leaning([error for at, _, error in scaled if at == week], overall, 400)
         for group in range(9):
-            mine = [error for at, size, error in scaled if (at, size) == (week, group)]
-            found[week, group] = leaning(mine, of_week, 400)
-    return found
+            group_errors = [error for at, size, error in scaled if (at, size) == (week, group)]
+            cell_errors[week, group] = leaning(group_errors, of_week, 400)
+    return cell_errors
 
 
-def leaning(errors: list[float], others: list[float], trust: int) -> list[float]:
+def leaning(errors: list[float], priors: list[float], trust: int) -> list[float]:
     """The k-th of n errors is the quantile k / (n + 1), with a straight line between two."""
-    found, count, ordered = [], len(errors), sorted(errors)
-    for level, other in zip(bands.LEVELS, others, strict=True):
+    quantiles, count, ordered = [], len(errors), sorted(errors)
+    for level, other in zip(bands.LEVELS, priors, strict=True):
         place = (0.5 + (level - 0.5) * 1.0125) * (count + 1)
         below = min(max(int(place), 1), count)
         above = min(below + 1, count)
         share = min(max(place - below, 0.0), 1.0)
-        own = ordered[below - 1] + share * (ordered[above - 1] - ordered[below - 1])
-        found.append((count * own + trust * other) / (count + trust))
-    return found
+        own_quantile = ordered[below - 1] + share * (ordered[above - 1] - ordered[below - 1])
+        quantiles.append((count * own_quantile + trust * other) / (count + trust))
+    return quantiles
 
 
 @pytest.mark.parametrize("count", [300, 4000])
@@ -109,9 +109,9 @@ def test_marginals_are_those_of_loops(count: int) -> None:
     )
     fitted = bands.fit_bands(rows)
     for (week, size), expected in by_hand(rows).items():
-        kept = [min(e, 0.0) if p < 0.5 else max(e, 0.0) if p > 0.5 else 0.0
+        band = [min(e, 0.0) if p < 0.5 else max(e, 0.0) if p > 0.5 else 0.0
                 for p, e in zip(bands.LEVELS, expected, strict=True)]  # fmt: skip
-        assert fitted.errors[week * 9 + size] == pytest.approx(kept, abs=1e-6), (week, size)
+        assert fitted.errors[week * 9 + size] == pytest.approx(band, abs=1e-6), (week, size)
 
 
 @EVERY
@@ -128,12 +128,12 @@ def test_bands_never_cross_and_are_never_negative(
         cells, schema={"forecast": pl.Float64, "scale": pl.Float64, "lead_days": pl.Int16}, orient="row"
     ).with_columns(store_id=pl.lit("new"), hour=pl.lit(12))
     fitted = bands.fit_bands(biased)
-    found = bands.with_bands(rows, fitted)
-    assert found["q50"].equals(rows["forecast"].alias("q50"))
-    assert found.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
-    assert found.select((pl.col("q50") <= pl.col("q90")).all() & pl.col("q90").is_finite().all()).item()
+    result = bands.with_bands(rows, fitted)
+    assert result["q50"].equals(rows["forecast"].alias("q50"))
+    assert result.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
+    assert result.select((pl.col("q50") <= pl.col("q90")).all() & pl.col("q90").is_finite().all()).item()
     assert (np.diff(fitted.errors, axis=1) >= 0).all()
-    nothing = found.filter(pl.col("forecast") == 0, pl.col("scale") == 0)
+    nothing = result.filter(pl.col("forecast") == 0, pl.col("scale") == 0)
     assert nothing["q90"].sum() == 0
 
 
@@ -172,8 +172,8 @@ def test_bands_of_old_models_still_hold() -> None:
         {"lead_week": week, "size": str(size), "low": -1.0 - week, "high": 2.0} for week in (1, 2) for size in range(9)
     ]
     rows = draws(2, 500)
-    found = bands.with_bands(rows, bands.Bands.of(old))
-    for forecast, scale, lead, low, high in found.select("forecast", "scale", "lead_days", "q10", "q90").iter_rows():
+    result = bands.with_bands(rows, bands.Bands.of(old))
+    for forecast, scale, lead, low, high in result.select("forecast", "scale", "lead_days", "q10", "q90").iter_rows():
         spread = max(forecast, 0.05 * scale) ** 0.6
         assert low == pytest.approx(max(forecast - (2 + lead // 7) * spread, 0.0))
         assert high == pytest.approx(forecast + 2 * spread)
@@ -182,8 +182,8 @@ def test_bands_of_old_models_still_hold() -> None:
 def test_no_evidence_still_gives_a_band() -> None:
     fitted = bands.fit_bands(draws(1, 10).clear())
     assert fitted.errors[:, [0, -1]].tolist() == [[-1.0, 1.0]] * 18
-    found = bands.with_bands(draws(2, 10), fitted)
-    for forecast, scale, low, high in found.select("forecast", "scale", "q10", "q90").iter_rows():
+    result = bands.with_bands(draws(2, 10), fitted)
+    for forecast, scale, low, high in result.select("forecast", "scale", "q10", "q90").iter_rows():
         spread = max(forecast, 0.05 * scale) ** 0.6
         at = bands.LEVELS.index(0.9)
         reach = -1.0 + 2.0 * at / (len(bands.LEVELS) - 1)
@@ -193,5 +193,5 @@ def test_no_evidence_still_gives_a_band() -> None:
 
 def test_a_constant_series_has_a_band_of_no_width() -> None:
     steady = draws(1, 5000).with_columns(y="forecast")
-    found = bands.with_bands(steady, bands.fit_bands(steady))
-    assert found.select((pl.col("q90") - pl.col("q10")).abs().max()).item() == 0.0
+    result = bands.with_bands(steady, bands.fit_bands(steady))
+    assert result.select((pl.col("q90") - pl.col("q10")).abs().max()).item() == 0.0

@@ -36,9 +36,9 @@ def paths(rows: pl.DataFrame) -> Paths:
 def test_ranks_are_those_of_loops() -> None:
     rows = evidence()
     fitted = bands.fit_bands(rows)
-    found = Paths.of(rows, fitted)
-    assert found.store_ids == ("S0", "S1", "S2")
-    assert found.origins == tuple(FIRST + timedelta(days=7 * k) for k in range(4))
+    residual_paths = Paths.of(rows, fitted)
+    assert residual_paths.store_ids == ("S0", "S1", "S2")
+    assert residual_paths.origins == tuple(FIRST + timedelta(days=7 * k) for k in range(4))
     placed = fitted.placed(rows)
     errors = ((rows["y"] - rows["forecast"]) / placed["spread"]).to_list()
     groups = placed["group"].to_list()
@@ -46,8 +46,8 @@ def test_ranks_are_those_of_loops() -> None:
     for (store, day, lead, hour), group, error in zip(cells, groups, errors, strict=True):
         peers = [other for other, at in zip(errors, groups, strict=True) if at == group]
         level = (sum(other < error for other in peers) + 1) / (len(peers) + 1)
-        origin = found.origins.index(day - timedelta(days=lead))
-        assert found.ranks[int(store[1:]), origin, lead, hour] == int(level * 256)
+        origin = residual_paths.origins.index(day - timedelta(days=lead))
+        assert residual_paths.ranks[int(store[1:]), origin, lead, hour] == int(level * 256)
 
 
 def test_gaps_take_ranks_from_near() -> None:
@@ -78,44 +78,44 @@ def test_the_order_of_the_evidence_does_not_matter() -> None:
 
 
 def test_paths_come_back_from_their_file() -> None:
-    found = paths(evidence())
-    again = Paths.from_parquet(found.to_parquet())
-    assert (again.store_ids, again.origins) == (found.store_ids, found.origins)
-    assert (again.ranks == found.ranks).all()
-    assert again.to_parquet() == found.to_parquet()
+    residual_paths = paths(evidence())
+    again = Paths.from_parquet(residual_paths.to_parquet())
+    assert (again.store_ids, again.origins) == (residual_paths.store_ids, residual_paths.origins)
+    assert (again.ranks == residual_paths.ranks).all()
+    assert again.to_parquet() == residual_paths.to_parquet()
 
 
 def test_the_file_of_a_big_chain_is_small() -> None:
     rows = evidence(stores=MOST_STORES + 20, origins=2, hours=range(8, 10))
-    found = paths(rows)
-    assert len(found.store_ids) == MOST_STORES
+    residual_paths = paths(rows)
+    assert len(residual_paths.store_ids) == MOST_STORES
     full = np.random.default_rng(0).integers(0, 256, (MOST_STORES, 12, 14, 24)).astype(np.uint8)
     origins = tuple(FIRST + timedelta(days=7 * k) for k in range(12))
-    assert len(Paths(found.store_ids, origins, full).to_parquet()) < 3_000_000
+    assert len(Paths(residual_paths.store_ids, origins, full).to_parquet()) < 3_000_000
     assert len(paths(evidence(stores=1, origins=MOST_ORIGINS + 3)).origins) == MOST_ORIGINS
 
 
 def test_a_store_outside_the_evidence_takes_one_of_its_region() -> None:
-    found = paths(evidence())
+    residual_paths = paths(evidence())
     regions = {"S0": "north", "S1": "south", "S2": "south", "N": "north", "X": "west", "Y": None}
     frame = pl.DataFrame({"store_id": list(regions), "region": list(regions.values())})
-    whose = found.whose(frame)
+    whose = residual_paths.whose(frame)
     assert [whose[name] for name in ("S0", "S1", "S2", "N")] == [0, 1, 2, 0]
     assert whose["X"] in (0, 1, 2)
-    assert found.whose(frame.reverse()) == whose
+    assert residual_paths.whose(frame.reverse()) == whose
 
 
 def test_draws_put_the_marginals_in_the_order_of_the_ranks() -> None:
-    found = paths(evidence())
-    draws = Draws.of(found, seed=7, count=60)
+    residual_paths = paths(evidence())
+    draws = Draws.of(residual_paths, seed=7, count=60)
     leads, hours = np.array([0, 0, 3, 8, 13]), np.array([8, 9, 12, 8, 13])
     marginals = np.sort(np.random.default_rng(3).normal(size=(5, 60)), axis=1)
     for store in range(3):
-        errors = draws.errors(found.ranks[store], leads, hours, marginals)
+        errors = draws.errors(residual_paths.ranks[store], leads, hours, marginals)
         assert (np.sort(errors, axis=1) == marginals).all()
         for cell, (lead, hour) in enumerate(zip(leads, hours, strict=True)):
             ranks = [
-                int(found.ranks[store, origin, day, hour])
+                int(residual_paths.ranks[store, origin, day, hour])
                 for origin, day in zip(draws.origins, draws.days[:, lead], strict=True)
             ]
             upright = [255 - rank if over else rank for rank, over in zip(ranks, draws.mirrored, strict=True)]
@@ -136,7 +136,7 @@ def test_draws_use_origins_and_mirrors_evenly_and_keep_to_the_week() -> None:
 
 @pytest.mark.parametrize("seed", [7, 8])
 def test_the_seed_fixes_the_draws(seed: int) -> None:
-    found = paths(evidence())
-    one, two = Draws.of(found, 7), Draws.of(found, seed)
+    residual_paths = paths(evidence())
+    one, two = Draws.of(residual_paths, 7), Draws.of(residual_paths, seed)
     assert (one.days.tolist() == two.days.tolist()) == (seed == 7)
     assert (one.ties.tolist() == two.ties.tolist()) == (seed == 7)

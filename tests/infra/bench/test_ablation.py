@@ -26,31 +26,31 @@ def features() -> list[str]:
 def test_every_feature_but_one_belongs_to_one_family(features: list[str]) -> None:
     homes = {name: [family for family, begins in FAMILIES.items() if name.startswith(begins)] for name in features}
     # `history_last` is how the names of others begin.
-    assert {name: found for name, found in homes.items() if len(found) != 1} == {"history_last": []}
+    assert {name: families for name, families in homes.items() if len(families) != 1} == {"history_last": []}
 
 
 def test_a_family_is_left_out_and_one_that_was_is_taken_in(features: list[str]) -> None:
     recipe = Recipe(left_out=("macro_",))
-    found = variants(recipe, features)
-    used, without = found["weather"]
+    by_family = variants(recipe, features)
+    used, without = by_family["weather"]
     assert used
     assert set(recipe.learns_from(features)) - set(without.learns_from(features)) == {
         name for name in features if name.startswith("weather_")
     }
-    used, other = found["macro"]
+    used, other = by_family["macro"]
     assert not used
     assert set(other.learns_from(features)) - set(recipe.learns_from(features)) == {
         name for name in features if name.startswith("macro_")
     }
-    assert found["member: level"][1].members == tuple(name for name in recipe.members if name != "level")
+    assert by_family["member: level"][1].members == tuple(name for name in recipe.members if name != "level")
     assert "labor" not in variants(recipe, [name for name in features if not name.startswith("labor_")])
 
 
 def test_what_is_earned_is_the_loss_without_it(features: list[str]) -> None:
     chain = RealSet("chain", ("orders",), date(2023, 9, 25), date(2023, 10, 22), _records, CHAIN.views)
     recipe = Recipe(rounds=20, folds=1, members=("ratio", "level"))
-    told = {row.what: row for row in earned(chain, "orders", Path(), recipe, ["macro", "calendar: hour and lead"])}
-    assert [(name, row.used) for name, row in told.items()] == [("calendar: hour and lead", True), ("macro", False)]
+    losses = {row.what: row for row in earned(chain, "orders", Path(), recipe, ["macro", "calendar: hour and lead"])}
+    assert [(name, row.used) for name, row in losses.items()] == [("calendar: hour and lead", True), ("macro", False)]
     origins = rolling_origins(chain.start, chain.end, 7, 14)
 
     def wape(of: Recipe) -> float:
@@ -58,5 +58,5 @@ def test_what_is_earned_is_the_loss_without_it(features: list[str]) -> None:
         return 1e4 * float((rows["forecast"] - rows["actual"]).abs().sum()) / float(rows["actual"].sum())
 
     without = variants(recipe.model_copy(update={"weather": CHAIN.views[0]}), features)["calendar: hour and lead"][1]
-    lost = wape(without) - wape(recipe.model_copy(update={"weather": CHAIN.views[0]}))
-    assert told["calendar: hour and lead"].hour_bps == pytest.approx(lost, abs=0.06)
+    loss = wape(without) - wape(recipe.model_copy(update={"weather": CHAIN.views[0]}))
+    assert losses["calendar: hour and lead"].hour_bps == pytest.approx(loss, abs=0.06)

@@ -44,47 +44,47 @@ def _told(who: str, records: Records) -> pl.DataFrame:
 
 @pytest.mark.parametrize("who", PEERS)
 def test_a_peer_forecasts_every_hour_from_what_came_before(who: str, records: Records, rows: pl.DataFrame) -> None:
-    told = _told(who, records)
-    assert in_place(rows, told)["forecast"].null_count() == 0
-    assert told.height == rows.height
-    assert told["forecast"].min() == 0
-    assert told["forecast"].is_finite().all()
+    peer_rows = _told(who, records)
+    assert in_place(rows, peer_rows)["forecast"].null_count() == 0
+    assert peer_rows.height == rows.height
+    assert peer_rows["forecast"].min() == 0
+    assert peer_rows["forecast"].is_finite().all()
     later = pl.col("hour_local") >= datetime.combine(ORIGINS[0], datetime.min.time())
     changed = records.demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 7).otherwise("orders"))
     other = _told(who, Records.of({"stores": records.stores, "demand": changed}))
     first = pl.col("origin_date") == ORIGINS[0]
-    assert_frame_equal(other.filter(first), told.filter(first), check_exact=True)
-    assert other.filter(~first)["forecast"].sum() != pytest.approx(told.filter(~first)["forecast"].sum(), rel=0.01)
+    assert_frame_equal(other.filter(first), peer_rows.filter(first), check_exact=True)
+    assert other.filter(~first)["forecast"].sum() != pytest.approx(peer_rows.filter(~first)["forecast"].sum(), rel=0.01)
 
 
 @pytest.mark.parametrize("who", PEERS)
 def test_a_peer_errs_least_at_its_own_hours(who: str, records: Records, rows: pl.DataFrame) -> None:
-    told, actual = in_place(rows, _told(who, records)), pl.col("actual")
+    joined, actual = in_place(rows, _told(who, records)), pl.col("actual")
     shifted = {hours: pl.col("forecast").shift(hours).over("store_id", "origin_date") for hours in (-1, 0, 1)}
-    errors = told.select((shift - actual).abs().mean().alias(str(hours)) for hours, shift in shifted.items()).row(0)
+    errors = joined.select((shift - actual).abs().mean().alias(str(hours)) for hours, shift in shifted.items()).row(0)
     assert errors[1] < min(errors[0], errors[2])
 
 
 def test_series_have_every_hour_of_the_stores_clock(records: Records) -> None:
     end = date(2023, 11, 8)
     for (store,), series in regular(records, "orders", end).group_by("unique_id", maintain_order=True):
-        told: dict[datetime, list[float]] = {}
+        hourly_orders: dict[datetime, list[float]] = {}
         for row in records.demand.filter(pl.col("store_id") == store).iter_rows(named=True):
-            told.setdefault(row["hour_local"], []).append(row["orders"])
-        assert series["ds"][0] == min(told)
+            hourly_orders.setdefault(row["hour_local"], []).append(row["orders"])
+        assert series["ds"][0] == min(hourly_orders)
         assert series["ds"][-1] == datetime(2023, 11, 7, 23)
         assert (series["ds"].diff().drop_nulls() == timedelta(hours=1)).all()
-        wanted = [sum(told.get(at, [0])) / len(told.get(at, [0])) for at in series["ds"]]
-        assert series["y"].to_list() == pytest.approx(wanted)
+        expected = [sum(hourly_orders.get(at, [0])) / len(hourly_orders.get(at, [0])) for at in series["ds"]]
+        assert series["y"].to_list() == pytest.approx(expected)
 
 
 def test_a_row_without_a_forecast_is_refused(records: Records, rows: pl.DataFrame) -> None:
-    told = rows.select("store_id", "origin_date", "hour_utc", "forecast")
-    whole = scored(rows, records, "chain", "same")
-    assert scored(in_place(rows, told), records, "chain", "same") == whole
+    forecasts = rows.select("store_id", "origin_date", "hour_utc", "forecast")
+    full_score = scored(rows, records, "chain", "same")
+    assert scored(in_place(rows, forecasts), records, "chain", "same") == full_score
     open_hour = rows.filter(pl.col("actual") > 0)["hour_utc"][0]
     with pytest.raises(InputError, match="no forecast"):
-        scored(in_place(rows, told.filter(pl.col("hour_utc") != open_hour)), records, "chain", "short")
+        scored(in_place(rows, forecasts.filter(pl.col("hour_utc") != open_hour)), records, "chain", "short")
 
 
 def test_a_library_that_is_missing_is_named(records: Records, rows: pl.DataFrame) -> None:
@@ -93,12 +93,12 @@ def test_a_library_that_is_missing_is_named(records: Records, rows: pl.DataFrame
 
 
 def test_pinball_loss_is_that_of_a_slow_loop(rows: pl.DataFrame) -> None:
-    lost, sold = 0.0, 0.0
+    loss, sold = 0.0, 0.0
     for row in rows.filter(pl.col("actual").is_not_null()).iter_rows(named=True):
         error = row["actual"] - row["q10"]
-        lost += 0.1 * error if error > 0 else -0.9 * error
+        loss += 0.1 * error if error > 0 else -0.9 * error
         sold += row["actual"]
-    assert pinball_bps(rows, "q10") == pytest.approx(1e4 * lost / sold)
+    assert pinball_bps(rows, "q10") == pytest.approx(1e4 * loss / sold)
 
 
 def test_figures_of_the_band_are_ours_alone(records: Records, rows: pl.DataFrame) -> None:
@@ -110,8 +110,8 @@ def test_figures_of_the_band_are_ours_alone(records: Records, rows: pl.DataFrame
     assert ours.coverage_high is not None
     assert ours.coverage_low <= ours.coverage <= ours.coverage_high
     banded = rows.filter(pl.col("actual").is_not_null(), pl.col("q90") > 0, pl.col("daypart").is_not_null())
-    held = banded.with_columns(held=pl.col("actual").is_between("q10", "q90"), week=pl.col("lead_days") >= 7)
-    shares = [group["held"].mean() for _, group in held.group_by("daypart", "week")]
+    covered = banded.with_columns(held=pl.col("actual").is_between("q10", "q90"), week=pl.col("lead_days") >= 7)
+    shares = [group["held"].mean() for _, group in covered.group_by("daypart", "week")]
     assert len(shares) == 6
     assert (ours.coverage_low, ours.coverage_high) == (round(min(shares), 3), round(max(shares), 3))
 
@@ -126,9 +126,9 @@ def test_the_picture_and_the_table_tell_every_figure(tmp_path: Path) -> None:
     assert told(rows).filter(pl.col("level") == "By the day")["bps"].to_list() == [1000, 900, 980]
     draw(rows, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["accuracy.png", "accuracy.svg"]
-    drawn = (tmp_path / "accuracy.svg").read_text()
+    picture = (tmp_path / "accuracy.svg").read_text()
     for name in ("weather in hindsight", "incumbent", "chain, orders", "By the day"):
-        assert name in drawn
+        assert name in picture
     lines = markdown(rows).splitlines()
     assert lines[2].startswith("| chain, orders | daypart | 2,000 | 1,000 | +500 | -20 |")
     assert "failed: no memory" in lines[5]
@@ -137,21 +137,21 @@ def test_the_picture_and_the_table_tell_every_figure(tmp_path: Path) -> None:
 
 def test_hindsight_is_told_apart_from_what_issues_earn() -> None:
     spec = ChainSpec(stores=1, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
-    whole = Records.of(simulate(spec).tables)
+    all_records = Records.of(simulate(spec).tables)
     origins = [date(2023, 10, 2), date(2023, 10, 9)]
     recipe = Recipe(rounds=20, folds=1, members=("level",))
     runs = {
-        view: backtest(whole, "orders", recipe.model_copy(update={"weather": view}), origins, 28)[0]
+        view: backtest(all_records, "orders", recipe.model_copy(update={"weather": view}), origins, 28)[0]
         for view in get_args(WeatherView)
     }
-    found = worth("chain", runs)
-    assert [(row.level, row.leads) for row in found] == [
+    worth_rows = worth("chain", runs)
+    assert [(row.level, row.leads) for row in worth_rows] == [
         (level, f"{first}-{last}") for level in ("hour", "day") for first, last in LEADS
     ]
-    for row in found:
+    for row in worth_rows:
         assert row.issued_gain_bps == pytest.approx(row.none_wape_bps - row.issued_wape_bps, abs=1)
         assert row.flattered_bps == pytest.approx(row.observed_gain_bps - row.issued_gain_bps, abs=1)
     near = runs["issued"].filter(pl.col("lead_days") <= 2, pl.col("actual").is_not_null())
     error = sum(abs(row["actual"] - row["forecast"]) for row in near.iter_rows(named=True))
-    assert found[0].issued_wape_bps == pytest.approx(1e4 * error / near["actual"].sum(), abs=1)
+    assert worth_rows[0].issued_wape_bps == pytest.approx(1e4 * error / near["actual"].sum(), abs=1)
     assert worth("chain", {"none": runs["none"], "observed": runs["observed"]}) == []

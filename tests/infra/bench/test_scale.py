@@ -28,9 +28,9 @@ def records() -> Records:
 
 @pytest.mark.parametrize("origins", [[SPEC.end], days(SPEC.end - timedelta(days=70), SPEC.end, 14)], ids=len)
 def test_the_matrix_is_the_one_of_pandas(records: Records, origins: list[date]) -> None:
-    known = records.until(max(origins) - timedelta(days=1))
-    theirs = pandas_matrix.build(*pandas_matrix.frames(known), VIEW.target, origins)
-    assert_same(ours(known, origins), theirs)
+    past_records = records.until(max(origins) - timedelta(days=1))
+    theirs = pandas_matrix.build(*pandas_matrix.frames(past_records), VIEW.target, origins)
+    assert_same(ours(past_records, origins), theirs)
 
 
 def test_a_difference_in_one_value_is_seen(records: Records) -> None:
@@ -48,20 +48,20 @@ def hourly(records: Records) -> pl.DataFrame:
 
 def test_series_have_every_hour_once_and_all_orders(records: Records, hourly: pl.DataFrame) -> None:
     for (store,), rows in hourly.group_by("unique_id"):
-        told = records.demand.filter(pl.col("store_id") == f"S{store:04d}", pl.col("hour_utc") < SPEC.end)
+        store_demand = records.demand.filter(pl.col("store_id") == f"S{store:04d}", pl.col("hour_utc") < SPEC.end)
         assert (rows["ds"].diff().drop_nulls() == timedelta(hours=1)).all()
-        assert rows["y"].sum() == told["orders"].sum()
+        assert rows["y"].sum() == store_demand["orders"].sum()
 
 
 def test_lags_are_those_of_a_plain_loop(hourly: pl.DataFrame) -> None:
     rows = lags.lag_matrix(hourly.cast({"y": pl.Float64}))
-    assert rows.height == sum(max(0, each.height - lags.DEPTH) for _, each in hourly.group_by("unique_id"))
-    of = {store: each["y"].to_numpy() for (store,), each in hourly.group_by("unique_id", maintain_order=True)}
+    assert rows.height == sum(max(0, series.height - lags.DEPTH) for _, series in hourly.group_by("unique_id"))
+    of = {store: series["y"].to_numpy() for (store,), series in hourly.group_by("unique_id", maintain_order=True)}
     first = dict(hourly.group_by("unique_id").agg(pl.col("ds").first()).iter_rows())
     for row in rows.sample(300, seed=1).iter_rows(named=True):
         y, at = of[row["unique_id"]], (row["ds"] - first[row["unique_id"]]) // timedelta(hours=1)
         week = at - lags.WEEK
-        wanted = {
+        expected = {
             "y": y[at],
             **{f"lag{lag}": y[at - lag] for lag in lags.LAGS},
             **{f"mean_{hours}": np.mean(y[week - hours + 1 : week + 1]) for hours in lags.WINDOWS},
@@ -69,7 +69,7 @@ def test_lags_are_those_of_a_plain_loop(hourly: pl.DataFrame) -> None:
             **{"hour": row["ds"].hour, "weekday": row["ds"].isoweekday(), "month": row["ds"].month},
             "ordinal_day": row["ds"].timetuple().tm_yday,
         }
-        assert {name: row[name] for name in wanted} == pytest.approx(wanted, rel=1e-9)
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-9)
 
 
 def test_lags_are_those_of_the_peer(hourly: pl.DataFrame, tmp_path: Path) -> None:
@@ -83,8 +83,8 @@ def test_lags_are_those_of_the_peer(hourly: pl.DataFrame, tmp_path: Path) -> Non
 
 
 def _holding(mebibytes: int) -> Work:
-    held = np.ones(mebibytes * 2**17)
-    return lambda: {"sum": float(held.sum())}
+    buffer = np.ones(mebibytes * 2**17)
+    return lambda: {"sum": float(buffer.sum())}
 
 
 def test_a_job_has_memory_of_its_own() -> None:
