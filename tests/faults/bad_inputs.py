@@ -105,7 +105,8 @@ def _option(home: Path, folder: Path, chance: random.Random) -> tuple[list[str],
             "x" * 5000 + ".csv",
             str(folder / "no" / "x.csv"),
         )
-        return [command, *needed, name, chance.choice(bad)], command not in ("ingest",) and name == "--home"
+        # A chain is simulated into a folder, which may have any name.
+        return [command, *needed, name, chance.choice(bad)], command == "simulate"
     return [command, *needed, name, chance.choice(ODD_TEXT)], True
 
 
