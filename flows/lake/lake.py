@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import polars as pl
 
 from daypart.features.errors import DamagedError, DaypartError, NotKnownError
 from daypart.flows.lake import commits, merge
 from daypart.flows.lake.delta_log import DeltaLog
-from daypart.flows.lake.table_log import TableLog
+from daypart.flows.lake.table_log import LogState, TableLog, log_state
 from daypart.flows.lake.tables import GIVEN, LAKE, MOMENT, LakeTable, lake_table
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class Lake:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._opened: dict[str, tuple[LogState, DeltaTable]] = {}
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        return type(self), (self.root,)
 
     def columns(self, table: str) -> list[str]:
         """The table's columns, in order."""
@@ -233,7 +237,7 @@ class Lake:
         from deltalake.exceptions import DeltaError
 
         for tried in range(ATTEMPTS):
-            delta = self.open(table)
+            delta = self.open_anew(table)
             base = None if delta is None else delta.version()
             try:
                 return attempt(delta)
@@ -246,7 +250,21 @@ class Lake:
         raise DaypartError(f"{table}: other writers came first {ATTEMPTS} times; stop one of them and run again")
 
     def open(self, table: str) -> "DeltaTable | None":
-        """The table at its newest version; null where it was never written.
+        """Return the table at its newest version, not to be moved to another; null where it was never written.
+
+        A table whose log has not changed since it was opened last is not opened again: a job asks dozens of times.
+        Raises as `open_anew`.
+        """
+        state = log_state(self.root / table)
+        if table in self._opened and self._opened[table][0] == state:
+            return self._opened[table][1]
+        delta = self.open_anew(table)
+        if delta is not None:
+            self._opened[table] = state, delta
+        return delta
+
+    def open_anew(self, table: str) -> "DeltaTable | None":
+        """Return the table at its newest version, for the caller alone; null where it was never written.
 
         Raises DamagedError where its log cannot be read, or would be read as if less was ever written. It names the
         file of the log, the version, and how to restore it.
@@ -282,13 +300,15 @@ class Lake:
         if version is None or version == newest.version():
             return newest
         try:
-            newest.load_as_version(version)
+            earlier = self.open_anew(table)
+            assert earlier is not None
+            earlier.load_as_version(version)
         except (DeltaError, OverflowError):
             oldest, last = TableLog.read(self.root / table).oldest, self.version(table)
             removed = "; `daypart maintain` removed earlier ones" if version < oldest else ""
             message = f"{table} has no version {version}: choose one from {oldest} to {last}{removed}"
             raise NotKnownError(message) from None
-        return newest
+        return earlier
 
 
 def _whole(rows: pl.DataFrame) -> Parts:

@@ -1,6 +1,7 @@
 """The log of a Delta table, read as files: which versions can be read, when they were written, what they name."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,18 @@ from urllib.parse import unquote
 from daypart.features.errors import DamagedError
 
 FOLDER = "_delta_log"
+LogState = frozenset[tuple[str, int, int]]
+"""The name, size and time of change (nanoseconds) of every file of a log."""
 ENTRY = re.compile(r"(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.parquet)", re.ASCII)
+
+
+def log_state(table: Path) -> LogState:
+    """Return what tells whether anything was committed to the table in that folder; empty where there is no log."""
+    try:
+        with os.scandir(table / FOLDER) as entries:
+            return frozenset((entry.name, (about := entry.stat()).st_size, about.st_mtime_ns) for entry in entries)
+    except FileNotFoundError:
+        return frozenset()
 
 
 @dataclass(frozen=True)

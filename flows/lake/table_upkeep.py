@@ -79,7 +79,7 @@ def forget_removals(lake: Lake, table: str, days: int) -> None:
 
 
 def _at(lake: Lake, table: str, version: int) -> "DeltaTable":
-    delta = lake.open(table)
+    delta = lake.open_anew(table)
     assert delta is not None
     if delta.version() != version:
         delta.load_as_version(version)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from daypart.flows.cli.options import app
-from tests.faults.homes import Job, copied, run, state
+from tests.faults.homes import Job, State, copied, run, state
 from tests.faults.trials import Trial, Verdict, has_traceback, is_one_line
 from tests.flows.cli.test_odd_inputs import DATES, NEEDED
 
@@ -54,10 +54,15 @@ def inputs(job: Job, count: int, seed: int) -> list[Trial]:
 def batch(job: Job, count: int, seed: int) -> list[Verdict]:
     chance = random.Random(seed)
     with copied(job.home) as home, tempfile.TemporaryDirectory() as folder:
-        return [_tried(job, home, Path(folder), chance, f"seed {seed} number {k}") for k in range(count)]
+        verdicts, before = [], job.before
+        for number in range(count):
+            verdict, before = _tried(before, home, Path(folder), chance, f"seed {seed} number {number}")
+            verdicts.append(verdict)
+        return verdicts
 
 
-def _tried(job: Job, home: Path, folder: Path, chance: random.Random, note: str) -> Verdict:
+def _tried(before: State, home: Path, folder: Path, chance: random.Random, note: str) -> tuple[Verdict, State]:
+    """Return the verdict on one input, and the state of the home after it."""
     kind = chance.choice((_option, _option, _table, _table, _settings))
     arguments, may_be_valid = kind(home, folder, chance)
     result = run(home, *arguments)
@@ -65,12 +70,14 @@ def _tried(job: Job, home: Path, folder: Path, chance: random.Random, note: str)
         (home / name).unlink(missing_ok=True)
     is_refused = result.status == 2 and is_one_line(result.err)
     is_valid = may_be_valid and result.status == 0
-    return Verdict(
-        lost=is_refused and state(home) != job.before and kind is not _table,
+    after = state(home)
+    verdict = Verdict(
+        lost=is_refused and after != before,
         traceback=has_traceback(result.err),
         wrong_status=not (is_refused or is_valid),
         note=f"{note}: {[str(a)[:120] for a in arguments]}: status {result.status}: {result.err.strip()[:300]}",
     )
+    return verdict, after
 
 
 def _option(home: Path, folder: Path, chance: random.Random) -> tuple[list[str], bool]:
@@ -98,7 +105,8 @@ def _option(home: Path, folder: Path, chance: random.Random) -> tuple[list[str],
             "x" * 5000 + ".csv",
             str(folder / "no" / "x.csv"),
         )
-        return [command, *needed, name, chance.choice(bad)], command not in ("ingest",) and name == "--home"
+        # A chain is simulated into a folder, which may have any name.
+        return [command, *needed, name, chance.choice(bad)], command == "simulate"
     return [command, *needed, name, chance.choice(ODD_TEXT)], True
 
 

@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from daypart.features.errors import NotKnownError, SchemaError, ValueRefused
+from daypart.features.errors import DamagedError, NotKnownError, SchemaError, ValueRefused
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.lake import lake as module
 from daypart.flows.lake.lake import Lake, Upserted
@@ -146,6 +147,32 @@ def test_every_earlier_version_stays_readable(lake: Lake) -> None:
     assert history.schema["written_utc"] == pl.Datetime("us")
     with pytest.raises(NotKnownError, match="no version 9: choose one from 0 to 3"):
         lake.scan("demand", 9)
+
+
+def test_a_table_is_opened_once_until_somebody_writes_it(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others' commits are seen at once, earlier versions move nothing, and a damaged log is not hidden."""
+    other, opened = Lake(lake.root), 0
+    open_anew = Lake.open_anew
+
+    def counted(self: Lake, table: str) -> object:
+        nonlocal opened
+        opened += self is lake
+        return open_anew(self, table)
+
+    other.upsert("demand", demand([0], orders=1.0))
+    monkeypatch.setattr(Lake, "open_anew", counted)
+    for _ in range(3):
+        assert rows_of(lake, "demand").height == 1
+    assert opened == 1
+    other.upsert("demand", demand([1], orders=2.0))
+    assert [rows_of(lake, "demand", version).height for version in (None, 0, 1, None)] == [2, 1, 2, 2]
+    assert lake.version("demand") == 1
+    copy = pickle.loads(pickle.dumps(lake))
+    assert rows_of(copy, "demand").height == 2
+    entry = lake.root / "demand" / "_delta_log" / f"{1:020}.json"
+    entry.write_bytes(b"")
+    with pytest.raises(DamagedError, match="version 1"):
+        lake.version("demand")
 
 
 @pytest.mark.parametrize("staged", [False, True])

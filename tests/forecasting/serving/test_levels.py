@@ -7,6 +7,8 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from daypart.features.dayparts import daypart
@@ -115,6 +117,36 @@ def test_sums_are_those_of_loops(level: Level, target: str) -> None:
     for row in totals.to_dicts():
         sums = [row[name] for name in ("forecast", "incumbent", "actual")]
         assert sums == pytest.approx(expected[tuple(row[name] for name in CELL[level])], abs=1e-9)
+
+
+@given(
+    starts=st.lists(st.integers(0, 6), min_size=4, max_size=4),
+    night=st.floats(0.5, 30),
+    target=st.sampled_from(["orders", "sales"]),
+)
+@settings(max_examples=15)
+def test_hours_after_midnight_are_in_the_sums_of_the_day_that_opened(
+    starts: list[int], night: float, target: str
+) -> None:
+    """Dayparts and hours outside them, days, weeks, horizons, regions and chain: each business date has all its hours."""
+    starts_by_store = dict(zip("ABCD", starts, strict=True))
+    clock_hour = pl.col("hour_local").dt.hour()
+    is_night = clock_hour < pl.col("store_id").replace_strict(starts_by_store, return_dtype=pl.Int64)
+    night_amount = pl.when(is_night).then(night)
+    hours = one().with_columns(
+        pl.col("hour_local", "hour_utc") + pl.when(is_night).then(pl.duration(days=1)).otherwise(pl.duration(days=0)),
+        *(pl.coalesce(night_amount, name).alias(name) for name in ("forecast", "incumbent", "actual", "q50")),
+        target=pl.lit(target),
+    )
+    by_date = dict(hours.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
+    for level in LEVELS:
+        sums = summed(hours, model(target), STORES, level)
+        assert sums.select("forecast", "incumbent", "actual").sum().row(0) == pytest.approx(
+            hours.select("forecast", "incumbent", "actual").sum().row(0)
+        )
+        if "lead_days" in CELL[level]:
+            dates = dict(sums.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
+            assert dates == pytest.approx(by_date)
 
 
 @pytest.mark.parametrize("level", LEVELS)
