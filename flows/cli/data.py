@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, app, open_home
 
 
 @app.command()
@@ -18,8 +18,8 @@ def demo(context: typer.Context, json: Json = False) -> None:
     from daypart.flows.display import data as display
 
     started = time.monotonic()
-    place = Place(context.obj).writable()
-    summary = run(place.settings, datetime.now(UTC), options.say)
+    home = open_home(context.obj).must_be_writable()
+    summary = run(home, datetime.now(UTC), options.say)
     options.say("")
     display.show_demo(summary, context.obj, time.monotonic() - started, as_json=json)
 
@@ -108,23 +108,23 @@ def ingest(
 
         if table != "pos":
             raise InputError(f"--guess is for pos lines, not for {table}: leave it out")
-        display.show_guess(guess_pos(Place(context.obj).lake, paths, mapping), as_json=json)
+        display.show_guess(guess_pos(open_home(context.obj), paths, mapping), as_json=json)
         return
     changes = options.clock_changes(repeated_hour, missing_hour)
     if resettle and table != "stores":
         raise InputError(f"--resettle is for stores, not for {table}: leave it out")
-    place = Place(context.obj).writable()
-    lake, now, starts = place.lake, datetime.now(UTC), place.settings.day_starts
+    home = open_home(context.obj).must_be_writable()
+    handling = ingests.IngestOptions(skip_bad, changes, resettle, replace_hours)
     if table == "pos":
         if mapping is None:
             raise InputError(
                 "pos lines need --mapping FILE.toml that says what their columns are: --guess proposes one"
             )
-        report = ingests.ingest_pos(lake, paths, mapping, skip_bad, changes, replace_hours, now, starts)
+        report = ingests.ingest_pos(home, paths, mapping, handling, datetime.now(UTC))
     else:
         if replace_hours:
             raise InputError(f"--replace-hours is for pos lines, and {table} is none: leave it out")
-        report = ingests.ingest_table(lake, table, paths, skip_bad, changes, resettle, now, starts)
+        report = ingests.ingest_table(home, table, paths, handling, datetime.now(UTC))
     display.show_ingest(report, as_json=json)
 
 
@@ -140,9 +140,9 @@ def sources(
     from daypart.flows.display import sources as display
     from daypart.flows.ingest import pos_sources
 
-    place = Place(context.obj).existing()
+    home = open_home(context.obj).must_exist()
     if take_back is None:
-        display.show_sources(pos_sources.listed(place.lake), as_json=json)
+        display.show_sources(pos_sources.listed(home), as_json=json)
         return
-    taken_back = pos_sources.take_back(place.writable().lake, take_back, datetime.now(UTC))
+    taken_back = pos_sources.take_back(home.must_be_writable(), take_back, datetime.now(UTC))
     display.show_taken_back(taken_back, as_json=json)

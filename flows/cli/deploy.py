@@ -3,11 +3,14 @@
 import signal
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from daypart.flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, app, open_home
+
+if TYPE_CHECKING:
+    from daypart.flows.home import Home
 
 
 @app.command()
@@ -29,28 +32,28 @@ def deploy(
 
     if local and api_url:
         raise InputError(f"--api-url {api_url} and --local are given: expected one server, leave one of them out")
-    place = Place(context.obj, timezone=timezone)
-    declared = deployments(str(place.settings.home), zone(place.settings, place.lake), pool)
+    home = open_home(context.obj, timezone=timezone)
+    declared = deployments(str(home.path), zone(home.settings, home.lake), pool)
     if local:
-        place.writable()
-        _run_here(place, port, pool, declared, json)
+        home.must_be_writable()
+        _run_here(home, port, pool, declared, json)
         return
     url = server.named_url(api_url)
     if server.readable_on_the_way(url):
         display.warn_plain_http(url)
-    with server.connected(url, place.settings.prefect) as client:
+    with server.connected(url, home.settings.prefect) as client:
         deployed = run(client, declared)
     display.show_deploy(deployed, pool, as_json=json)
 
 
-def _run_here(place: Place, port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
+def _run_here(home: "Home", port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
     """Deploys to a server of the home's own, and stays until it is stopped or a child ends."""
     from daypart.flows.deployment import server
     from daypart.flows.deployment.registration import deploy as run
     from daypart.flows.display import deploy as display
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), server.local(place.settings.prefect, port) as local_server:
+    with suppress(KeyboardInterrupt), server.local(home.settings.prefect, port) as local_server:
         with server.connected(local_server.api_url, local_server.store) as client:
             deployed = run(client, declared)
         local_server.work(pool)
@@ -67,5 +70,5 @@ def maintain(context: typer.Context, json: Json = False) -> None:
     from daypart.flows.display import upkeep as display
     from daypart.flows.maintenance import maintain as maintenance
 
-    place = Place(context.obj).existing().writable()
-    display.show_maintained(maintenance.maintain(place.lake, place.registry, datetime.now(UTC)), as_json=json)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    display.show_maintained(maintenance.maintain(home, datetime.now(UTC)), as_json=json)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, app, open_home
 
 
 @app.command()
@@ -24,10 +24,10 @@ def explain(
     from daypart.flows.display import explanations as display
     from daypart.flows.jobs import explain as explains
 
-    place = Place(context.obj).existing()
+    home = open_home(context.obj).must_exist()
     origin_day = options.optional_day(origin, "--origin")
     question = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, origin_day)
-    display.show_explained(explains.explain(place.lake, place.registry, question), as_json=json)
+    display.show_explained(explains.explain(home, question), as_json=json)
 
 
 @app.command()
@@ -44,6 +44,6 @@ def card(
     from daypart.flows.display import explanations as display
     from daypart.flows.jobs import card as cards
 
-    place = Place(context.obj).existing()
-    model_card = cards.card(place.lake, place.registry, unit, version, out)
+    home = open_home(context.obj).must_exist()
+    model_card = cards.card(home, unit, version, out)
     display.show_card(model_card, out, as_json=json)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Engine, Json, Place, Scheduler, app
+from daypart.flows.cli.options import Engine, Json, Scheduler, app, open_home
 
 LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
 
@@ -32,25 +32,25 @@ def forecast(
     from daypart.flows.files.atomic_files import check_out
     from daypart.flows.jobs import forecast as forecasts
 
-    place = Place(context.obj, engine, scheduler).existing()
+    home = open_home(context.obj, engine, scheduler).must_exist()
     if out is not None:
         check_out(out, exports.ENDINGS)
-    day, lake, stores = options.optional_day(origin, "--origin"), place.lake, store or []
+    day, stores = options.optional_day(origin, "--origin"), store or []
     forecasts.check_level(level, stores)
-    forecasts.check_stores(lake, stores)
-    rows = None if refresh else forecasts.published(lake, forecasts.due(lake, day), stores)
-    meter = Meter(place.settings.prices) if rows is None else None
+    forecasts.check_stores(home, stores)
+    rows = None if refresh else forecasts.published(home, forecasts.due(home, day), stores)
+    meter = Meter(home.settings.prices) if rows is None else None
     notices: list[str] = []
     if meter is not None:
-        place.writable()
-        with opened(place.settings) as make_engine:
-            published = forecasts.publish(lake, place.registry, day, meter, make_engine, notices.append)
-        rows = forecasts.published(lake, published, stores)
+        home.must_be_writable()
+        with opened(home.settings) as make_engine:
+            published = forecasts.publish(home, day, meter, make_engine, notices.append)
+        rows = forecasts.published(home, published, stores)
     if rows is None:
         raise NotKnownError(
             f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
         )
-    level_rows = forecasts.at_level(lake, place.registry, rows, level)
+    level_rows = forecasts.at_level(home, rows, level)
     if out is not None:
         forecasts.write_out(level_rows, out)
     display.show_forecast(level_rows, level, out, meter, notices, as_json=json)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, app, open_home
 
 Unit = Annotated[str, typer.Argument(help="A model: orders, or orders.west for a segment's.")]
 Request = Annotated[str, typer.Argument(metavar="UNIT|ID", help="The request, by its unit or its number.")]
@@ -25,9 +25,10 @@ def promote(
     """Let a version serve from the next forecast on, or ask for it where somebody else must agree."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import promotion as promotions
+    from daypart.flows.governance.signoff import Signoff
 
-    place = Place(context.obj).existing().writable()
-    outcome = promotions.promote(place.lake, place.registry, unit, version, role, datetime.now(UTC), reason)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    outcome = promotions.promote(home, unit, version, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
@@ -38,9 +39,10 @@ def rollback(
     """Let the version that served before serve again from the next forecast on."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import promotion as promotions
+    from daypart.flows.governance.signoff import Signoff
 
-    place = Place(context.obj).existing().writable()
-    outcome = promotions.rollback(place.lake, place.registry, unit, role, datetime.now(UTC), reason, version)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    outcome = promotions.rollback(home, unit, Signoff(role, datetime.now(UTC), reason), version)
     display.show_outcome(outcome, as_json=json)
 
 
@@ -49,9 +51,10 @@ def approve(context: typer.Context, request: Request, role: Role, reason: Reason
     """Agree to what a request asks for, which is then done."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import approval as approvals
+    from daypart.flows.governance.signoff import Signoff
 
-    place = Place(context.obj).existing().writable()
-    outcome = approvals.approve(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    outcome = approvals.approve(home, request, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
@@ -60,9 +63,10 @@ def reject(context: typer.Context, request: Request, role: Role, reason: Reason 
     """Refuse what a request asks for."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import approval as approvals
+    from daypart.flows.governance.signoff import Signoff
 
-    place = Place(context.obj).existing().writable()
-    outcome = approvals.reject(place.lake, place.registry, request, role, datetime.now(UTC), reason)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    outcome = approvals.reject(home, request, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
@@ -79,9 +83,10 @@ def declare(
     """Put on record what the home's files of settings say now, and show what of it is new."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import settings_audit
+    from daypart.flows.governance.signoff import Signoff
 
-    place = Place(context.obj).existing().writable()
-    changes = settings_audit.declare(place.lake, place.registry, role, datetime.now(UTC), reason, files or ())
+    home = open_home(context.obj).must_exist().must_be_writable()
+    changes = settings_audit.declare(home, Signoff(role, datetime.now(UTC), reason), files or ())
     display.show_declared(changes, role, as_json=json)
 
 
@@ -103,24 +108,24 @@ def audit(
 ) -> None:
     """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""
     from daypart.features.errors import DaypartError
-    from daypart.flows.audit.audit_log import Audit
     from daypart.flows.display import governance as display
     from daypart.flows.governance.alias_reconciliation import verified
 
-    place = Place(context.obj, tolerant=not repair).existing()
-    day, home = options.optional_day(since, "--since"), place.settings.home
+    home = open_home(context.obj, tolerant=not repair).must_exist()
+    day = options.optional_day(since, "--since")
     if repair:
         from daypart.flows.governance import audit_repair as repairs
+        from daypart.flows.governance.signoff import Signoff
 
-        place.writable()
-        record = repairs.repair(place.lake, place.registry, role, datetime.now(UTC), reason)
-        display.show_repaired(record, home, as_json=json)
+        home.must_be_writable()
+        record = repairs.repair(home, Signoff(role, datetime.now(UTC), reason))
+        display.show_repaired(record, home.path, as_json=json)
         return
     if not (verify or head is not None):
-        display.show_records(Audit(place.lake).records(), unit, day, home, as_json=json)
+        display.show_records(home.audit.records(), unit, day, home.path, as_json=json)
         return
-    verification, champions = verified(place.lake, place.registry, head)
-    display.show_verified(verification, champions, home, as_json=json)
+    verification, champions = verified(home, head)
+    display.show_verified(verification, champions, home.path, as_json=json)
     if verification.faults:
         raise DaypartError(
             "the audit is not as it was written: restore it from a copy and ask who could write to it, or record what "

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Engine, Json, Place, Scheduler, Targets, Units, Weather, app
+from daypart.flows.cli.options import Engine, Json, Scheduler, Targets, Units, Weather, app, open_home
 
 TRIALS = "Trials a target, those of earlier calls included; default the tier's, or 30."
 
@@ -28,17 +28,16 @@ def train(
     """Train a challenger for each unit of the portfolio, register it and gate it."""
     from daypart.flows.compute.engine import by_name, opened
     from daypart.flows.display import models as display
+    from daypart.flows.jobs.train import Engines, TrainRequest
     from daypart.flows.jobs.train import train as run
 
-    place = Place(context.obj, engine, scheduler).existing().writable()
-    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    home = open_home(context.obj, engine, scheduler).must_exist().must_be_writable()
+    recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
-    tier_engines = [] if engine else place.portfolio.engines()
-    with opened(place.settings) as make_engine, by_name(place.settings, tier_engines) as makers:
-        trained_models = run(
-            place.lake, place.registry, recipe, chosen, day, make_engine, place.recipes, options.units(units), makers,
-            datetime.now(UTC), role,
-        )  # fmt: skip
+    tier_engines = [] if engine else home.portfolio.engines()
+    with opened(home.settings) as make_engine, by_name(home.settings, tier_engines) as makers:
+        request = TrainRequest(chosen, options.units(units), day, role)
+        trained_models = run(home, recipe, request, Engines(make_engine, makers), datetime.now(UTC))
     display.show_train(trained_models, as_json=json)
 
 
@@ -59,15 +58,14 @@ def tune(
     from daypart.flows.display import models as display
     from daypart.flows.jobs import tune as tunes
 
-    place = Place(context.obj).existing().writable()
-    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    home = open_home(context.obj).must_exist().must_be_writable()
+    recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     if minutes is not None and not math.isfinite(minutes):
         raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")
     day = options.optional_day(as_of, "--as-of")
-    budget = tunes.Budget(trials or place.portfolio.tier(tier).trials, minutes)
-    tunings = tunes.tune(
-        place.lake, place.registry, recipe, budget, datetime.now(UTC), out, tier, chosen, day, progress=options.say
-    )
+    budget = tunes.Budget(trials or home.portfolio.tier(tier).trials, minutes)
+    request = tunes.TuneRequest(budget, tier, chosen, day, out)
+    tunings = tunes.tune(home, recipe, request, datetime.now(UTC), options.say)
     options.say("")
     display.show_tune(tunings, as_json=json)
 
@@ -89,23 +87,11 @@ def backtest(
     from daypart.flows.display import models as display
     from daypart.flows.jobs import backtest as backtests
 
-    place = Place(context.obj).existing()
+    home = open_home(context.obj).must_exist()
     first, last = options.day(start, "--start"), options.day(end, "--end")
-    recipe = options.recipe(weather, place.settings.seed).model_copy(update={"horizon_days": horizon_days})
+    recipe = options.recipe(weather, home.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)
-    report = out.with_suffix(".html")
-    backtest_result = backtests.backtest(
-        place.lake,
-        recipe,
-        span,
-        report,
-        datetime.now(UTC),
-        options.targets(targets),
-        out,
-        None,
-        place.recipes,
-        options.say,
-        place.portfolio,
-    )
+    request = backtests.BacktestRequest(span, out.with_suffix(".html"), options.targets(targets), out)
+    backtest_result = backtests.backtest(home, recipe, request, datetime.now(UTC), options.say)
     options.say("")
     display.show_backtest(backtest_result, out, as_json=json)

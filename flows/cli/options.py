@@ -3,9 +3,12 @@
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from daypart.flows.home import Home
 
 app = typer.Typer(
     help="Hourly, store-level demand forecasting with its operations built in.",
@@ -26,78 +29,22 @@ MOST, MOST_DAYS = 2**31 - 1, 3_660
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
 
 
-class Place:
-    """The home that a command works on, opened when first asked for.
+def open_home(
+    path: Path, engine: str | None = None, scheduler: str | None = None, *, timezone: str | None = None,
+    tolerant: bool = False,
+) -> "Home":  # fmt: skip
+    """Return the home that a command works on, with the settings that its options override (see `Home.open`)."""
+    from daypart.features.errors import InputError
+    from daypart.flows.home import Home
 
-    With `tolerant` a settings.toml that cannot be read is one of the `notices`.
-    """
-
-    def __init__(
-        self, home: Path, engine: str | None = None, scheduler: str | None = None, timezone: str | None = None,
-        *, tolerant: bool = False,
-    ) -> None:  # fmt: skip
-        from daypart.features.errors import InputError
-        from daypart.flows.config.settings import Settings, WithoutFile
-
-        overrides = {"engine": engine, "scheduler": scheduler, "timezone": timezone}
-        self.notices: list[str] = []
-        try:
-            self.settings = Settings(home=home, **{name: text for name, text in overrides.items() if text is not None})
-        except InputError as error:
-            if not tolerant:
-                raise
-            self.settings = WithoutFile(home=home)
-            self.notices.append(str(error))
-        if scheduler is not None and self.settings.engine == "local":
-            raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
-
-    def existing(self) -> "Place":
-        """The same place. Raises NotKnownError where the home is not there: what is absent can show nothing."""
-        from daypart.flows.config.home_access import check_exists
-
-        check_exists(self.settings.home)
-        return self
-
-    def writable(self) -> "Place":
-        """The same place. Raises InputError where this user cannot write to it."""
-        from daypart.flows.config.home_access import check_writable
-
-        check_writable(self.settings.home)
-        return self
-
-    @property
-    def lake(self) -> Any:
-        from daypart.flows.lake.lake import Lake
-
-        return Lake(self.settings.lake)
-
-    @property
-    def registry(self) -> Any:
-        from daypart.flows.registry.registry import Registry
-
-        return Registry(self.settings)
-
-    @property
-    def policies(self) -> Any:
-        from daypart.flows.config.policies import Policies
-
-        return Policies.of_home(self.settings.policy)
-
-    @property
-    def recipes(self) -> Any:
-        from daypart.flows.config.recipes import Recipes
-
-        return Recipes.read(self.settings.recipes)
-
-    @property
-    def portfolio(self) -> Any:
-        from daypart.flows.config.portfolio import Portfolio
-
-        return Portfolio.read(self.settings.portfolio)
+    home = Home.open(path, tolerant=tolerant, engine=engine, scheduler=scheduler, timezone=timezone)
+    if scheduler is not None and home.settings.engine == "local":
+        raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
+    return home
 
 
 @app.callback()
-def place(
+def choose_home(
     context: typer.Context,
     home: Annotated[Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, help=HOME)] = None,
 ) -> None:

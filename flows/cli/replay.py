@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, Place, Targets, Weather, app
+from daypart.flows.cli.options import Json, Targets, Weather, app, open_home
 
 POLICY = "never, weekly, triggered, or a policy.toml; more of them may follow. Default: those three."
 
@@ -28,12 +28,11 @@ def replay(
     from daypart.flows.display import replay as display
     from daypart.flows.jobs import replay as replays
 
-    place = Place(context.obj).existing()
+    home = open_home(context.obj).must_exist()
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
-    recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
+    recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     policies = replays.named([*(policy or []), *(more or [])])
-    replay_results = replays.replay(
-        place.lake, recipe, nights, policies, place.settings.prices, chosen, out, place.recipes, options.say
-    )
+    request = replays.ReplayRequest(nights, policies, chosen, out)
+    replay_results = replays.replay(home, recipe, request, options.say)
     options.say("")
     display.show_replay(replay_results, out, as_json=json)

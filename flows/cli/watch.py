@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, Place, app
+from daypart.flows.cli.options import Json, app, open_home
 
 GROUPS = {
     **{"store": "store_id", "region": "region", "format": "format", "country": "country"},
@@ -31,10 +31,10 @@ def monitor(
     wrong = [name for name in by or () if name not in GROUPS]
     if wrong:
         raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
-    place = Place(context.obj).existing().writable()
-    watch = monitors.monitor(place.lake, place.registry, place.policies, datetime.now(UTC))
+    home = open_home(context.obj).must_exist().must_be_writable()
+    watch = monitors.monitor(home, datetime.now(UTC))
     if by and not watch.scores.is_empty():
-        watch = replace(watch, scores=monitors.accuracy(place.lake, [GROUPS[name] for name in dict.fromkeys(by)]))
+        watch = replace(watch, scores=monitors.accuracy(home, [GROUPS[name] for name in dict.fromkeys(by)]))
     display.show_monitor(watch, as_json=json)
 
 
@@ -52,20 +52,19 @@ def status(
     from daypart.flows.display import governance, watch
     from daypart.flows.jobs import status as statuses
 
-    place = Place(context.obj, tolerant=True).existing()
-    home = place.settings.home
+    home = open_home(context.obj, tolerant=True).must_exist()
     if verify:
         from daypart.features.errors import DaypartError
         from daypart.flows.jobs import verify as verifying
 
-        verification = verifying.verify(place.lake)
-        watch.show_verification(verification, home, as_json=json)
+        verification = verifying.verify(home)
+        watch.show_verification(verification, home.path, as_json=json)
         if verification.damages:
             raise DaypartError(f"{len(verification.damages)} files of the lake are not as they were written")
         return
     if at is not None:
-        day_status = statuses.at(place.lake, place.registry, options.day(at, "--at"), rebuild)
-        governance.show_day(day_status, home, as_json=json)
+        day_status = statuses.at(home, options.day(at, "--at"), rebuild)
+        governance.show_day(day_status, home.path, as_json=json)
         return
-    found_now = statuses.status(place.lake, place.registry, datetime.now(UTC), place.notices)
-    watch.show_status(found_now, home, as_json=json)
+    summary = statuses.status(home, datetime.now(UTC))
+    watch.show_status(summary, home.path, as_json=json)

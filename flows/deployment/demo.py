@@ -10,14 +10,12 @@ import polars as pl
 
 from daypart.features.simulator import Chain, ChainSpec, simulate
 from daypart.features.tables.schemas import TARGETS
-from daypart.flows.config.recipes import Recipes
-from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import new_login
 from daypart.flows.deployment.server import protected, quiet
 from daypart.flows.files.atomic_files import drafted
-from daypart.flows.jobs.backtest import Backtested, Span, backtest
-from daypart.flows.jobs.train import Trained
-from daypart.flows.lake.lake import Lake
+from daypart.flows.home import Home
+from daypart.flows.jobs.backtest import Backtested, BacktestRequest, Span, backtest
+from daypart.flows.jobs.train import Trained, TrainRequest
 from daypart.flows.monitoring.monitor import Watch
 from daypart.forecasting.models.recipe import Recipe
 
@@ -36,34 +34,32 @@ class Demo:
     watch: Watch
 
 
-def demo(settings: Settings, now: datetime, progress: Callable[[str], None] = lambda text: None) -> Demo:
-    """Simulates two years, trains, backtests eight weeks, forecasts, lets 14 days pass and monitors.
+def demo(home: Home, now: datetime, progress: Callable[[str], None] = lambda text: None) -> Demo:
+    """Simulate two years, train, backtest eight weeks, forecast, let 14 days pass and monitor.
 
-    Everything lies under the settings' home and is the same for every run.
+    Everything lies in the home and is the same for every run.
     """
-    _quiet_prefect(settings.prefect)
+    _quiet_prefect(home.settings.prefect)
     from daypart.flows.deployment import tasks as flows
 
     spec = ChainSpec(stores=STORES, days=DAYS, seed=SEED)
     progress(f"simulate {STORES} stores, {DAYS} days")
     chain = simulate(spec)
     origin = spec.end - timedelta(days=14)
-    folder = settings.home / "simulated"
-    before, after = _write(chain, folder, origin)
+    before, after = _write(chain, home.path / "simulated", origin)
     progress("ingest")
-    flows.ingest(settings, before)
+    flows.ingest(home, before)
     progress("train")
-    trained = flows.train(settings, RECIPE, origin, now)
+    trained = flows.train(home, RECIPE, TrainRequest(as_of=origin), now)
     span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
-    report = settings.home / "report.html"
-    lake, recipes = Lake(settings.lake), Recipes.read(settings.recipes)
-    tested = backtest(lake, RECIPE, span, report, now, None, None, _oracle(chain), recipes, progress)
+    request = BacktestRequest(span, home.path / "report.html", oracle=_oracle(chain))
+    backtested = backtest(home, RECIPE, request, now, progress)
     progress("forecast")
-    flows.forecast(settings)
+    flows.forecast(home)
     progress("two weeks pass; monitor")
-    flows.ingest(settings, after)
-    return Demo(trained, tested, flows.monitor(settings, now))
+    flows.ingest(home, after)
+    return Demo(trained, backtested, flows.monitor(home, now))
 
 
 def _quiet_prefect(store: Path) -> None:

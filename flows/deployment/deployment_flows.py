@@ -1,6 +1,6 @@
 """The flows that deployments run: a home's folder and plain values are their parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from prefect import flow, get_run_logger
@@ -8,14 +8,11 @@ from prefect.runtime import flow_run
 
 from daypart.features.errors import DaypartError
 from daypart.flows.compute.engine import by_name, opened
-from daypart.flows.config.home_access import check_exists, check_writable
-from daypart.flows.config.policies import Policies
-from daypart.flows.config.portfolio import Portfolio
-from daypart.flows.config.recipes import STANDARD, Recipes
-from daypart.flows.config.settings import Settings
+from daypart.flows.config.recipes import STANDARD
 from daypart.flows.deployment import server
-from daypart.flows.deployment.tasks import job, places
+from daypart.flows.deployment.tasks import job
 from daypart.flows.files.lock import held
+from daypart.flows.home import Home
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
@@ -31,18 +28,18 @@ MOST_TASKS = 20
 @flow
 def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
-    settings = _settings(home)
-    with opened(settings) as engine:
+    place = _open(home)
+    with opened(place.settings) as engine:
         warn = get_run_logger().warning
-        origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=warn)
+        origin = job("forecast", forecasts.publish)(place, engine=engine, notice=warn)
     get_run_logger().info("published the forecast of %s", origin)
-    _watch(settings)
+    _watch(place)
 
 
 @flow
 def monitor(home: str) -> None:
     """Scores what is known of published forecasts, and announces decisions to retrain."""
-    _watch(_settings(home))
+    _watch(_open(home))
 
 
 @flow
@@ -52,12 +49,13 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     One at a time on a home's machine: another waits. Raises DaypartError when all are done but some failed; their
     champions serve on, and so they do if the run is killed.
     """
-    settings = _settings(home)
+    place = _open(home)
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
-    tier_engines = Portfolio.read(settings.portfolio).engines()
-    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, tier_engines) as engines:
-        failed = [text for share in _shares(units) if (text := _train(settings, share, reason, engine, engines))]
+    settings, tier_engines = place.settings, place.portfolio.engines()
+    with held(place.path / "retrain.lock"), opened(settings) as default, by_name(settings, tier_engines) as makers:
+        engines = trainings.Engines(default, makers)
+        failed = [message for share in _shares(units) if (message := _train(place, share, reason, engines))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
 
@@ -65,35 +63,31 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
 @flow
 def tuning(home: str, tier: str = STANDARD, trials: int = 30, minutes: float | None = 120.0) -> None:
     """Searches for better settings of a tier within a budget, and writes what it proposes under the home."""
-    settings = _settings(home)
-    budget = tunings.Budget(trials, minutes)
+    place = _open(home)
+    request = tunings.TuneRequest(tunings.Budget(trials, minutes), tier)
     now: datetime = flow_run.scheduled_start_time
-    proposal = job("tune", tunings.tune)(*places(settings), _recipe(settings), budget, now, None, tier)
+    proposal = job("tune", tunings.tune)(place, _recipe(place), request, now)
     get_run_logger().info("proposed in %s", proposal.out)
 
 
 @flow
 def maintain(home: str) -> None:
     """Compacts tables and removes what no retention rule needs."""
-    settings = _settings(home)
+    place = _open(home)
     now: datetime = flow_run.scheduled_start_time
-    freed = job("maintain", maintenance.maintain)(*places(settings), now)
+    freed = job("maintain", maintenance.maintain)(place, now)
     get_run_logger().info("freed %.1f MiB, as record %s of the audit has it", freed.removed.bytes / 2**20, freed.record)
 
 
-def _settings(home: str) -> Settings:
-    """The home's. Raises InputError where it is gone or cannot be written: no run makes it again, empty."""
-    settings = Settings(home=home)
-    check_exists(settings.home)
-    check_writable(settings.home)
-    return settings
+def _open(path: str) -> Home:
+    """Open the home. Raises InputError where it is gone or cannot be written: no run makes it again, empty."""
+    return Home.open(path).must_exist().must_be_writable()
 
 
-def _watch(settings: Settings) -> None:
-    lake, registry = places(settings)
+def _watch(home: Home) -> None:
     now: datetime = flow_run.scheduled_start_time
-    watch = job("monitor", monitors.monitor)(lake, registry, Policies.of_home(settings.policy), now)
-    announced = job("announce", announce)(lake, str(settings.home), watch.decisions, _send)
+    watch = job("monitor", monitors.monitor)(home, now)
+    announced = job("announce", announce)(home, watch.decisions, _send)
     get_run_logger().info("to retrain: %s", announced.reason if announced else "nothing that was not announced before")
 
 
@@ -108,23 +102,20 @@ def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
     return [tuple(names[first : first + size]) for first in range(0, len(names), size)] or [None]
 
 
-def _train(
-    settings: Settings, units: tuple[str, ...] | None, reason: str, engine: trainings.Maker,
-    engines: Mapping[str, trainings.Maker],
-) -> str:  # fmt: skip
-    """Trains a share of the units; what went wrong, or nothing."""
-    work = job(f"train {', '.join(units or ['every unit'])}", trainings.train)
+def _train(home: Home, units: tuple[str, ...] | None, reason: str, engines: trainings.Engines) -> str:
+    """Train a share of the units; return what went wrong, or an empty text."""
+    names = ", ".join(units or ["every unit"])
     now: datetime = flow_run.scheduled_start_time
-    recipes = Recipes.read(settings.recipes)
-    arguments = {"engine": engine, "engines": engines, "recipes": recipes, "now": now, "asked": reason}
-    state = work(*places(settings), _recipe(settings), names=units, return_state=True, **arguments)
+    request = trainings.TrainRequest(units=units, reason=reason)
+    task = job(f"train {names}", trainings.train)
+    state = task(home, _recipe(home), request, engines, now, return_state=True)
     if state.is_completed():
         for model in state.result():
             word = "serves" if model.promoted else "does not serve"
             get_run_logger().info("%s-v%s %s: %s", model.unit, model.version, word, model.reason)
         return ""
-    return f"{', '.join(units or ['every unit'])}: {state.message}"
+    return f"{names}: {state.message}"
 
 
-def _recipe(settings: Settings) -> Recipe:
-    return Recipe(seed=settings.seed)
+def _recipe(home: Home) -> Recipe:
+    return Recipe(seed=home.settings.seed)

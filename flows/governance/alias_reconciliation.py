@@ -10,23 +10,23 @@ from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import Trail, units
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.audit.verification import REPAIR, Verified
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry, champions_of
+from daypart.flows.home import Home
+from daypart.flows.registry.registry import champions_of
 
 
-def verified(lake: Lake, registry: Registry, head: str | None = None) -> tuple[Verified, list[str]]:
+def verified(home: Home, head: str | None = None) -> tuple[Verified, list[str]]:
     """The audit as `Audit.verify` has it, and a line for every champion that is not the last one on record.
 
     A registry that cannot be read is a fault. Raises as `Audit.verify`.
     """
     try:
-        aliases = registry.aliases()
-        verification = Audit(lake, registry).verify(head)
+        aliases = home.registry.aliases()
+        verification = home.audit.verify(head)
     except DamagedError as error:
-        verification = Audit(lake).verify(head)
+        verification = Audit(home.lake).verify(head)
         return replace(verification, faults=[*verification.faults, str(error)]), []
     readable = verification.records > 0 or not verification.faults
-    return verification, [*differences(Audit(lake).records(), aliases).values()] if readable else []
+    return verification, [*differences(home.audit.records(), aliases).values()] if readable else []
 
 
 def differences(records: pl.DataFrame, aliases: Mapping[str, Mapping[str, int]]) -> dict[str, str]:

@@ -2,69 +2,66 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import cast
 
 import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import Request, Trail, units
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import Activity, Governance, Rule, worded
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.promotion import activities, overridden, tier_of
-from daypart.flows.lake.lake import Lake
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.registry.registry import Registry
 
 
-def approve(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
+def approve(home: Home, request: str, signoff: Signoff) -> Outcome:
     """Does what a request asks for, which is named by its unit or its number, once all have agreed who must.
 
     Raises NotKnownError where none such waits, InputError where the role is not accountable or is the one who asked
     and may not agree with itself, and as `promote` for the version.
     """
-    audit = Audit(lake, registry)
 
     def decide() -> Outcome:
-        audit.check()
-        records = audit.records()
+        home.audit.check()
+        records = home.audit.records()
         entry = _named(records, request)
-        rules = awaited(registry, records, entry)
-        role_rules = _accountable(rules, entry, role, "approve")
-        if role == entry.role and any(rule.separate for rule in role_rules):
+        rules = awaited(home.registry, records, entry)
+        role_rules = _accountable(rules, entry, signoff.role, "approve")
+        if signoff.role == entry.role and any(rule.separate for rule in role_rules):
             raise InputError(
-                f"{role} asked for request {entry.number} and may not approve it too ([separate] of the RACI)"
+                f"{signoff.role} asked for request {entry.number} and may not approve it too ([separate] of the RACI)"
             )
-        basis, cut = mended(audit, registry, UnitRecords(entry.unit, records), now)
+        basis, cut = mended(home, UnitRecords(entry.unit, records), signoff.now)
         current = basis.trail.request(entry.number)
         if cut is not None and current.state == "approved":
             return Outcome(
                 entry.unit, entry.version, "serves", True, f"v{entry.version} of {entry.unit} serves already"
             )
         _check_waits(current)
-        act = replace(_act(records, current), role=role, reason=reason, now=now)
-        other_rules = [rule for rule in rules if rule.accountable != role]
+        act = replace(_act(records, current), role=signoff.role, reason=signoff.reason, now=signoff.now)
+        other_rules = [rule for rule in rules if rule.accountable != signoff.role]
         if other_rules:
-            return _agreed(audit, registry, act, basis, current, other_rules)
-        return moved(audit, registry, act, basis, current)
+            return _record_agreement(home, act, basis, current, other_rules)
+        return moved(home, act, basis, current)
 
     return decided(decide)
 
 
-def reject(lake: Lake, registry: Registry, request: str, role: str, now: datetime, reason: str = "") -> Outcome:
+def reject(home: Home, request: str, signoff: Signoff) -> Outcome:
     """Ends a request, named by its unit or its number, without doing it. Raises as `approve`."""
-    audit = Audit(lake, registry)
 
     def decide() -> Outcome:
-        audit.check()
-        records = audit.records()
+        home.audit.check()
+        records = home.audit.records()
         entry = _named(records, request)
-        _accountable(awaited(registry, records, entry), entry, role, "reject")
-        basis, _ = mended(audit, registry, UnitRecords(entry.unit, records), now)
+        _accountable(awaited(home.registry, records, entry), entry, signoff.role, "reject")
+        basis, _ = mended(home, UnitRecords(entry.unit, records), signoff.now)
         _check_waits(basis.trail.request(entry.number))
-        details = {"state": "rejected", "request": entry.number, "version": entry.version, "reason": reason}
-        audit.append(now, role, "reject", entry.unit, details, basis.check)
-        message = f"request {entry.number} is rejected: {still(registry, entry.unit)}"
+        details = {"state": "rejected", "request": entry.number, "version": entry.version, "reason": signoff.reason}
+        home.audit.append(signoff.now, signoff.role, "reject", entry.unit, details, basis.check)
+        message = f"request {entry.number} is rejected: {still(home.registry, entry.unit)}"
         return Outcome(entry.unit, entry.version, "rejected", True, message, entry.number)
 
     return decided(decide)
@@ -103,13 +100,13 @@ def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) 
     return role_rules
 
 
-def _agreed(
-    audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request, rules: Sequence[Rule]
-) -> Outcome:
+def _record_agreement(home: Home, act: Act, basis: UnitRecords, request: Request, rules: Sequence[Rule]) -> Outcome:
     """Records that one agrees, where others must as well."""
     details = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
-    audit.append(act.now, act.role, "approve", act.unit, details | act.override, basis.check)
-    text = f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still(registry, act.unit)}"
+    home.audit.append(act.now, act.role, "approve", act.unit, details | act.override, basis.check)
+    text = (
+        f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still(home.registry, act.unit)}"
+    )
     return Outcome(act.unit, act.version, "pending", True, text, request.number)
 
 

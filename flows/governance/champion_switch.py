@@ -19,11 +19,10 @@ import polars as pl
 from daypart.features.clock import utc_moment
 from daypart.features.errors import DaypartError
 from daypart.flows.audit.audit_history import Move, Request, Trail
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import Activity
 from daypart.flows.files import process
 from daypart.flows.governance.model_versions import ModelStore
-from daypart.flows.lake.lake import Lake
+from daypart.flows.home import Home
 from daypart.flows.registry.registry import Registry
 
 LONGEST = timedelta(minutes=10)
@@ -96,29 +95,28 @@ class Act:
         return {} if self.gate is None else {"override": True, "gate": self.gate}
 
 
-def mend(lake: Lake, registry: Registry, unit: str, now: datetime) -> None:
+def mend(home: Home, unit: str, now: datetime) -> None:
     """Records how a move ended that was cut off, if one was. Raises DaypartError while one is under way."""
-    audit = Audit(lake, registry)
-    mended(audit, registry, UnitRecords(unit, audit.records()), now)
+    mended(home, UnitRecords(unit, home.audit.records()), now)
 
 
-def moved(audit: Audit, registry: Registry, act: Act, basis: UnitRecords, request: Request | None = None) -> Outcome:
+def moved(home: Home, act: Act, basis: UnitRecords, request: Request | None = None) -> Outcome:
     """Moves the champion's alias between two records. Within `decided`.
 
     Raises DamagedError for a version whose files are not as they were recorded, DaypartError where the move took so
     long that another process recorded that it came to nothing.
     """
-    ModelStore(audit.lake, registry).load(act.unit, act.version)
-    was = registry.version_of(act.unit, "champion")
+    ModelStore(home).load(act.unit, act.version)
+    was = home.registry.version_of(act.unit, "champion")
     details: dict[str, Any] = {"state": "begun", "does": act.does, "version": act.version, "was": was}
     details |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
     details |= act.override
     activity = "approve" if request else act.does
-    begun = audit.append(act.now, act.role, activity, act.unit, details, basis.check)
+    begun = home.audit.append(act.now, act.role, activity, act.unit, details, basis.check)
     try:
-        registry.set_alias(act.unit, "champion", act.version)
+        home.registry.set_alias(act.unit, "champion", act.version)
     finally:
-        state = _settle(audit, registry, begun.sequence, act)
+        state = _settle(home, begun.sequence, act)
     if state != "done":
         raise DaypartError(
             f"v{act.version} of {act.unit} was moved to after another process had recorded that nothing came of it "
@@ -129,7 +127,7 @@ def moved(audit: Audit, registry: Registry, act: Act, basis: UnitRecords, reques
     return Outcome(act.unit, act.version, "serves", True, message, request.number if request else None)
 
 
-def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> str:
+def _settle(home: Home, number: int, act: Act) -> str:
     """Records how a move ended, by what the alias says, unless that is recorded; what is recorded."""
 
     def is_open(records: pl.DataFrame) -> None:
@@ -137,17 +135,17 @@ def _settle(audit: Audit, registry: Registry, number: int, act: Act) -> str:
         if move is None or move.number != number:
             raise _Settled
 
-    state = "done" if registry.version_of(act.unit, "champion") == act.version else "undone"
+    state = "done" if home.registry.version_of(act.unit, "champion") == act.version else "undone"
     details = {"state": state, "begun": number, "version": act.version}
     try:
-        audit.append(act.now, act.role, act.does, act.unit, details, is_open)
+        home.audit.append(act.now, act.role, act.does, act.unit, details, is_open)
     except _Settled:
-        moves = Trail.of(audit.records(), act.unit).moves
+        moves = Trail.of(home.audit.records(), act.unit).moves
         return next(move.state for move in moves if move.number == number)
     return state
 
 
-def mended(audit: Audit, registry: Registry, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, Move | None]:
+def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, Move | None]:
     """The unit's records, and the move whose end had to be recorded first, if one was cut off.
 
     Raises DaypartError while a move is under way.
@@ -158,9 +156,9 @@ def mended(audit: Audit, registry: Registry, basis: UnitRecords, now: datetime) 
     at = utc_moment(now)
     if process.lives(move.process) and at - move.at_utc < LONGEST:
         raise _busy(move)
-    _settle(audit, registry, move.number, Act(basis.unit, move.version, move.role, cast(Activity, move.does), "", now))
+    _settle(home, move.number, Act(basis.unit, move.version, move.role, cast(Activity, move.does), "", now))
     # Another move may have begun by now.
-    basis, _ = mended(audit, registry, UnitRecords(basis.unit, audit.records()), now)
+    basis, _ = mended(home, UnitRecords(basis.unit, home.audit.records()), now)
     return basis, move
 
 

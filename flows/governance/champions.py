@@ -8,8 +8,7 @@ from daypart.features.errors import DamagedError, InputError, NotKnownError
 from daypart.flows.config.portfolio import Unit
 from daypart.flows.governance import units
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry
+from daypart.flows.home import Home
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.serving.publication import Served
 
@@ -28,14 +27,14 @@ class Champion:
     notice: str = ""
 
 
-def champions(lake: Lake, registry: Registry, members: units.Members) -> list[Champion]:
+def champions(home: Home, members: units.Members) -> list[Champion]:
     """The champions that serve units and their stores; a target of which no unit has one is left out.
 
     A unit without one is served by its target's champion of the whole chain. Raises NotKnownError where there is
     none either, and where no target has any. A champion whose files are not as they were recorded is refused, and the
     last version before it that is whole serves, or else the target's champion; DamagedError where that cannot be.
     """
-    store = ModelStore(lake, registry)
+    store = ModelStore(home)
     versions = store.champions()
     serves: dict[Unit, str] = {}
     lacking: list[str] = []

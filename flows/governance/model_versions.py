@@ -10,8 +10,8 @@ import polars as pl
 from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import Trail, units
 from daypart.flows.audit.audit_log import Audit
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import REMEDY, Registry, StoredModel, champions_of, digest
+from daypart.flows.home import Home
+from daypart.flows.registry.registry import REMEDY, StoredModel, champions_of, digest
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class ModelStore:
     read, or never recorded the version's training, the registry alone is asked.
     """
 
-    def __init__(self, lake: Lake, registry: Registry) -> None:
-        self._lake, self._registry = lake, registry
+    def __init__(self, home: Home) -> None:
+        self._lake, self._registry = home.lake, home.registry
 
     def load(self, unit: str, version: int) -> dict[str, bytes]:
         """The files of a version. NotKnownError where there is none, DamagedError where they do not match."""

@@ -1,26 +1,23 @@
 """Promote: who serves next, by those who may say so, and never without a record of it."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import refusal
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION, Activity, Governance, Rule
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
-from daypart.flows.lake.lake import Lake
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.registry.registry import Registry
 
 
-def promote(
-    lake: Lake, registry: Registry, unit: str, version: int | None, role: str, now: datetime, reason: str = ""
-) -> Outcome:
+def promote(home: Home, unit: str, version: int | None, signoff: Signoff) -> Outcome:
     """Makes a version (null: the challenger) the champion, or files a request where the tier wants an approval.
 
     By hand, a version that the gate refused takes a role that may override the policy too, and whatever approval
@@ -29,39 +26,35 @@ def promote(
     NotKnownError for an unknown version, DamagedError for one with damaged files and where the audit is not as it was
     written: the champion keeps serving.
     """
-    audit = Audit(lake, registry)
 
     def decide() -> Outcome:
-        candidate = version if version is not None else registry.version_of(unit, "challenger")
+        candidate = version if version is not None else home.registry.version_of(unit, "challenger")
         if candidate is None:
             raise NotKnownError(f"no challenger for {unit}: run `daypart train` first, or name a --version")
-        audit.check()
-        basis = UnitRecords(unit, audit.records())
-        gate = overridden(basis.records, unit, candidate, "promote", role)
-        act = Act(unit, candidate, role, "promote", reason, now, gate)
-        rules = _checked(registry, act)
-        basis, _ = mended(audit, registry, basis, now)
-        return _asked(audit, registry, rules, act, basis)
+        home.audit.check()
+        basis = UnitRecords(unit, home.audit.records())
+        gate = overridden(basis.records, unit, candidate, "promote", signoff.role)
+        act = Act(unit, candidate, signoff.role, "promote", signoff.reason, signoff.now, gate)
+        rules = _checked(home.registry, act)
+        basis, _ = mended(home, basis, signoff.now)
+        return _asked(home, rules, act, basis)
 
     return decided(decide)
 
 
-def rollback(
-    lake: Lake, registry: Registry, unit: str, role: str, now: datetime, reason: str = "", version: int | None = None
-) -> Outcome:
+def rollback(home: Home, unit: str, signoff: Signoff, version: int | None = None) -> Outcome:
     """Makes the version that served before the champion again, or a named one that ever served.
 
     Done again it goes further back, past what was rolled back already; a rollback that was cut off is only ended.
     Where the champion is gone or damaged, or its alias is, what serves in its place becomes the champion.
     Raises as `promote`, and NotKnownError where nothing else ever served.
     """
-    audit = Audit(lake, registry)
 
     def decide() -> Outcome:
-        champion, serving = registry.version_of(unit, "champion"), _serving(lake, registry, unit, version)
-        rules = _checked(registry, Act(unit, serving, role, "rollback", reason, now))
-        audit.check()
-        basis, cut = mended(audit, registry, UnitRecords(unit, audit.records()), now)
+        champion, serving = home.registry.version_of(unit, "champion"), _serving(home, unit, version)
+        rules = _checked(home.registry, Act(unit, serving, signoff.role, "rollback", signoff.reason, signoff.now))
+        home.audit.check()
+        basis, cut = mended(home, UnitRecords(unit, home.audit.records()), signoff.now)
         trail = basis.trail
         if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
             return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
@@ -72,14 +65,14 @@ def rollback(
             raise InputError(
                 f"v{candidate} of {unit} never served: `daypart promote {unit} --version {candidate}` asks for it"
             )
-        return _asked(audit, registry, rules, Act(unit, candidate, role, "rollback", reason, now), basis)
+        return _asked(home, rules, Act(unit, candidate, signoff.role, "rollback", signoff.reason, signoff.now), basis)
 
     return decided(decide)
 
 
-def _serving(lake: Lake, registry: Registry, unit: str, version: int | None) -> int:
+def _serving(home: Home, unit: str, version: int | None) -> int:
     """The version that serves the unit; where none is whole, the one that is to. Raises as `rollback`."""
-    store = ModelStore(lake, registry)
+    store = ModelStore(home)
     champion = store.champions().get(unit)
     if champion is None:
         raise NotKnownError(f"no champion for {unit}: there is nothing to roll back")
@@ -116,31 +109,31 @@ def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
     return tuple(governance.check(activity, tier, subject, act.role) for activity in activities(act))
 
 
-def _asked(audit: Audit, registry: Registry, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
+def _asked(home: Home, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
-    if basis.trail.last == act.version == registry.version_of(act.unit, "champion"):
-        ModelStore(audit.lake, registry).load(act.unit, act.version)
+    if basis.trail.last == act.version == home.registry.version_of(act.unit, "champion"):
+        ModelStore(home).load(act.unit, act.version)
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
     who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
     if not who:
-        return moved(audit, registry, act, basis)
+        return moved(home, act, basis)
     if act.role in who:
         able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
         message = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
         raise InputError(f"{message}: let {' or '.join(able) or 'another role'} ask")
-    return _filed(audit, registry, " and ".join(who), act, basis)
+    return _filed(home, " and ".join(who), act, basis)
 
 
-def _filed(audit: Audit, registry: Registry, who: str, act: Act, basis: UnitRecords) -> Outcome:
+def _filed(home: Home, who: str, act: Act, basis: UnitRecords) -> Outcome:
     """Files a request, unless the same one waits."""
-    ModelStore(audit.lake, registry).load(act.unit, act.version)
-    waits = f"waits for {who}; {still(registry, act.unit)}"
+    ModelStore(home).load(act.unit, act.version)
+    waits = f"waits for {who}; {still(home.registry, act.unit)}"
     pending = basis.trail.pending
     if pending is not None and (pending.version, pending.does) == (act.version, act.does):
         message = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"
         return Outcome(act.unit, act.version, "pending", False, message, pending.number)
     details: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
     details |= {"waits_for": who, **act.override}
-    number = audit.append(act.now, act.role, act.does, act.unit, details, basis.check).sequence
+    number = home.audit.append(act.now, act.role, act.does, act.unit, details, basis.check).sequence
     message = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
     return Outcome(act.unit, act.version, "pending", True, message, number)

@@ -8,19 +8,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from daypart.features.errors import DaypartError, InputError
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import DEFAULT, Activity, Governance
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import Recipes
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 
 GOVERNANCE = "governance.toml"
 FILES: dict[str, Activity] = {
@@ -61,9 +59,9 @@ class Change:
         return {"file": self.file, "text": self.text, "reason": reason, **digests}
 
 
-def undeclared(lake: Lake, registry: Registry) -> list[Change]:
+def undeclared(home: Home) -> list[Change]:
     """The files that differ from what was declared last, or never were declared, or are gone; sorted by name."""
-    return _changes(_declared(Audit(lake).records()), registry.settings.home)
+    return _changes(_declared(home.audit.records()), home.path)
 
 
 def unreadable(home: Path) -> list[str]:
@@ -77,25 +75,23 @@ def unreadable(home: Path) -> list[str]:
     return list(dict.fromkeys(errors))
 
 
-def mark(lake: Lake, registry: Registry) -> dict[str, list[str]]:
+def mark(home: Home) -> dict[str, list[str]]:
     """What a job's records say of them: `undeclared` with their names, or nothing where there are none."""
-    names = [change.file for change in undeclared(lake, registry)]
+    names = [change.file for change in undeclared(home)]
     return {"undeclared": names} if names else {}
 
 
-def may_declare(lake: Lake, registry: Registry, file: str) -> tuple[str, ...]:
+def may_declare(home: Home, file: str) -> tuple[str, ...]:
     """The roles that may declare the file; where a rule wants an approval, only who is accountable."""
-    return rules(lake, registry).rule(FILES[file], DEFAULT).may_alone
+    return rules(home).rule(FILES[file], DEFAULT).may_alone
 
 
-def rules(lake: Lake, registry: Registry) -> Governance:
+def rules(home: Home) -> Governance:
     """The rules of `governance.toml` as declared last; where it never was, as it is."""
-    return _governance(_declared(Audit(lake).records()), registry.settings.governance)
+    return _governance(_declared(home.audit.records()), home.settings.governance)
 
 
-def declare(
-    lake: Lake, registry: Registry, role: str, now: datetime, reason: str = "", files: Sequence[str] = ()
-) -> list[Change]:
+def declare(home: Home, signoff: Signoff, files: Sequence[str] = ()) -> list[Change]:
     """Records the text of some files (default: of all that are undeclared) in one commit; what was undeclared of them.
 
     The rules are those of `governance.toml` as declared last, so that no text of it lets itself be declared; where
@@ -105,20 +101,20 @@ def declare(
     unknown = [name for name in files if name not in FILES]
     if unknown:
         raise InputError(f"{unknown[0]!r} is no file to declare: expected {', '.join(FILES)}")
-    home, declared = registry.settings.home, _declared(Audit(lake).records())
-    changes = [change for change in _changes(declared, home) if change.file in (files or FILES)]
+    declared = _declared(home.audit.records())
+    changes = [change for change in _changes(declared, home.path) if change.file in (files or FILES)]
     for change in changes:
         if change.file in READERS:
-            READERS[change.file](home / change.file)
-        _check(_governance(declared, registry.settings.governance), change.file, role)
+            READERS[change.file](home.path / change.file)
+        _check(_governance(declared, home.settings.governance), change.file, signoff.role)
 
     def is_last(records: pl.DataFrame) -> None:
         if _declared(records) != declared:
             raise DaypartError("another has declared files just now: run again")
 
     if changes:
-        entries = [(FILES[change.file], "", change.details(reason)) for change in changes]
-        Audit(lake, registry).extend(now, role, entries, is_last)
+        entries = [(FILES[change.file], "", change.details(signoff.reason)) for change in changes]
+        home.audit.extend(signoff.now, signoff.role, entries, is_last)
     return changes
 
 

@@ -21,12 +21,28 @@ from daypart.features.tables.spellings import notices
 from daypart.flows.config import toml_files
 from daypart.flows.files import refused_rows, table_files
 from daypart.flows.files.pos_files import read_export
+from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines, pos_sources
 from daypart.flows.ingest import time_zone_correction as moves
 from daypart.flows.ingest.day_starts import settle
 from daypart.flows.ingest.pos_report import PosReport, summary_lines
 from daypart.flows.lake.lake import Lake, Upserted
 from daypart.flows.lake.staging import Staging
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """How to read files and what to do with rows at fault.
+
+    `skip_bad` writes the good rows where some are refused. `changes` says how to read local times that a store's clock
+    shows twice or never. `resettle` (stores) moves the rows of a store whose time zone the file corrects.
+    `replace_hours` (point-of-sale lines) lets the files' store-hours replace what other files hold of them.
+    """
+
+    skip_bad: bool = False
+    changes: ClockChanges = NO_CHOICE
+    resettle: bool = False
+    replace_hours: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,62 +73,55 @@ class IngestReport:
 
 
 def ingest_table(
-    lake: Lake,
+    home: Home,
     table: str,
     paths: Sequence[Path | str],
-    skip_bad: bool = False,
-    changes: ClockChanges = NO_CHOICE,
-    resettle: bool = False,
+    options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
     now: datetime | None = None,
-    day_starts: int | None = None,
 ) -> IngestReport:
     """Checks files of one canonical table and upserts their rows in one commit.
 
     Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
-    file lacks leaves it as it is. Local times that a store's clock shows twice or never are read as `changes` say, file
-    by file. Where any row is refused nothing is written, unless `skip_bad`; the home's `refused/` lists faults either
-    way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves its rows first
-    (`time_zone_correction`). Demand of hours later than `now`, where that is given, is refused. What comes in may show
-    that a store trades past midnight (`day_starts.settle`, whose default is `day_starts`). Raises InputError for what
-    is wrong with names, files and columns, ValueRefused for rows.
+    file lacks leaves it as it is. Nothing is written where any row is refused, unless `skip_bad`; the home's `refused/`
+    lists faults either way. Another time zone of a store that has rows is refused too, unless `resettle`, which moves
+    its rows first (`time_zone_correction`). Demand of hours later than `now`, where that is given, is refused. What
+    comes in may show that a store trades past midnight (`day_starts.settle`). Raises InputError for what is wrong with
+    names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
     spec, files = TABLES[table], table_files.find(paths)
-    zones = _zones(lake) if spec is not STORES else None
+    zones = _zones(home.lake) if spec is not STORES else None
     faults, good, collapsed, messages = [], 0, 0, []
     stores_by_clock: dict[str, set[str]] = {"local": set(), "utc": set()}
-    with Staging(table, lake.root.parent) as staged:
+    with Staging(table, home.lake.root.parent) as staged:
         for path in files:
             frame = table_files.read(path)
-            conformed = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
+            conformed = _conform(path, frame, spec, zones, options.changes, now if spec is DEMAND else None)
             if spec.clocks:
                 stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
             staged.add(conformed.rows.select(conformed.given))
             faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
         cells = pl.concat(faults)
-        listed = _refuse(lake, table, cells, skip_bad and good > 0)
+        listed = _refuse(home.lake, table, cells, options.skip_bad and good > 0)
         if spec is STORES:
-            messages = _move_stores(lake, staged, resettle)
+            messages = _move_stores(home.lake, staged, options.resettle)
         for clock, stores in stores_by_clock.items():
             if stores:
-                moves.note_clocks(lake, table, sorted(stores), clock)
-        report = _upsert(lake, table, files, staged, cells, listed)
-    derived = _derived(lake) if spec is STORES else []
-    starts = settle(lake, day_starts) if table in ("stores", "hours", "demand") else []
+                moves.note_clocks(home.lake, table, sorted(stores), clock)
+        report = _upsert(home.lake, table, files, staged, cells, listed)
+    derived = _derived(home.lake) if spec is STORES else []
+    starts = settle(home.lake, home.settings.day_starts) if table in ("stores", "hours", "demand") else []
     return replace(report, rows_collapsed=collapsed, summary=[*messages, *derived, *starts])
 
 
 def ingest_pos(
-    lake: Lake,
+    home: Home,
     paths: Sequence[Path | str],
     mapping_path: Path | str,
-    skip_bad: bool = False,
-    changes: ClockChanges = NO_CHOICE,
-    replace_hours: bool = False,
+    options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
     now: datetime | None = None,
-    day_starts: int | None = None,
 ) -> IngestReport:
     """Keep the point-of-sale lines that count, by file, and make demand the sum of all kept lines in their hours.
 
@@ -120,10 +129,14 @@ def ingest_pos(
     line that a file ingested before holds too counts once. A line that two files of one call hold, as
     `duplicates.repeated_lines` has it, is an InputError. A file again, or its name with new content, replaces
     what it brought (`pos_sources.arrival`); with `replace_hours` its store-hours replace all earlier lines
-    of these hours. `now` is when the files are ingested. `changes` come before the choices of the mapping. What is
+    of these hours. `now` is when the files are ingested. Options of clocks come before the mapping's. What is
     refused, written and raised is otherwise as in `ingest_table`.
     """
-    mapping, files, zones = read_mapping(mapping_path).with_changes(changes), table_files.find(paths), _zones(lake)
+    mapping, files, zones = (
+        read_mapping(mapping_path).with_changes(options.changes),
+        table_files.find(paths),
+        _zones(home.lake),
+    )
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
     parts = [read_export(path, mapping) for path in files]
@@ -137,7 +150,7 @@ def ingest_pos(
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
     cells = refused.select(pl.Series("file", list(map(str, files))).gather(refused["file"]), pl.exclude("file"))
-    listed = _refuse(lake, "pos", cells, skip_bad and conformed is not None)
+    listed = _refuse(home.lake, "pos", cells, options.skip_bad and conformed is not None)
     if conformed is None:
         raise InputError(f"pos: no line of {len(files)} files counts; check the mapping's drop rules")
     if conformed.refused.height:
@@ -146,9 +159,9 @@ def ingest_pos(
     read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
     kept_lines = kept_lines if mapping.priced else without_prices(kept_lines)
     described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
-    upserted, line_report = _keep(lake, described, kept_lines, mapping, replace_hours)
+    upserted, line_report = _keep(home.lake, described, kept_lines, mapping, options.replace_hours)
     report = _report("demand", files, upserted, cells, listed)
-    summary = [*summary_lines(counted.summary), *line_report.lines(), *settle(lake, day_starts)]
+    summary = [*summary_lines(counted.summary), *line_report.lines(), *settle(home.lake, home.settings.day_starts)]
     return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(line_report)})
 
 

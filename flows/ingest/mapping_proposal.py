@@ -18,7 +18,7 @@ from daypart.flows.files import table_files
 from daypart.flows.files.atomic_files import drafted
 from daypart.flows.files.file_layout import sniff
 from daypart.flows.files.pos_files import read_export
-from daypart.flows.lake.lake import Lake
+from daypart.flows.home import Home
 
 SHOWN = 10
 """Lines that are shown as they would be read."""
@@ -41,7 +41,7 @@ class Proposal:
     path: str | None = None
 
 
-def guess_pos(lake: Lake, paths: Sequence[Path | str], out: Path | None = None) -> Proposal:
+def guess_pos(home: Home, paths: Sequence[Path | str], out: Path | None = None) -> Proposal:
     """Proposes a mapping for the files, of one kind, from the first of them, and writes it as TOML to `out`.
 
     Times are shown on the clock of the store, or, where `stores` does not hold it, on that of the file. Raises
@@ -50,7 +50,7 @@ def guess_pos(lake: Lake, paths: Sequence[Path | str], out: Path | None = None) 
     if out is not None and out.exists():
         raise InputError(f"{out}: is there already; give --mapping another file, or move this one away")
     files = table_files.find(paths)
-    stores = lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
+    stores = home.lake.scan("stores").select("store_id", "timezone").collect() if home.lake.exists("stores") else None
     layout = sniff(files[0])
     export = table_files.read(files[0], layout.get("delimiter", ","), layout.get("encoding", "utf-8"),
                         layout.get("skip_lines", 0), layout.get("sheet"))  # fmt: skip

@@ -14,6 +14,7 @@ from daypart.features.clock import utc_moment
 from daypart.features.errors import InputError
 from daypart.features.pos.duplicates import with_occurrence
 from daypart.features.pos.mapping import Mapping as PosMapping
+from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines
 from daypart.flows.ingest.pos_lines import DemandChange, LineChange, stored_lines, stored_sources
 from daypart.flows.lake import table_upkeep
@@ -89,31 +90,31 @@ def arrival(lake: Lake, files: pl.DataFrame, kept_lines: pl.DataFrame, replace_h
     return LineChange(added, removed, since, pl.concat([lines, going]), forgotten)
 
 
-def listed(lake: Lake) -> list[dict[str, Any]]:
+def listed(home: Home) -> list[dict[str, Any]]:
     """Every source, the latest first: the columns of `pos_sources`, stores as a list, without the version."""
-    rows = stored_sources(lake).drop("lines_version").to_dicts()
+    rows = stored_sources(home.lake).drop("lines_version").to_dicts()
     return [{**row, "stores": json.loads(row["stores"])} for row in rows]
 
 
-def take_back(lake: Lake, name: str, now: datetime) -> TakenBack:
+def take_back(home: Home, name: str, now: datetime) -> TakenBack:
     """Remove the lines of one source and count its hours again; hours that no source holds leave demand.
 
     `name` is a file's path or last part, or the first characters of its SHA-256. Raises InputError where it names none
     or several, where that one was taken back before, and where its lines are gone.
     """
     at = utc_moment(now)
-    with pos_lines.writing(lake):
-        source = _named(stored_sources(lake), name)
+    with pos_lines.writing(home.lake):
+        source = _named(stored_sources(home.lake), name)
         row = source.row(0, named=True)
-        lines = _of_sources(lake, source)
-        gone_before = _gone_before(lake, row, lines.height)
+        lines = _of_sources(home.lake, source)
+        gone_before = _gone_before(home.lake, row, lines.height)
         if lines.is_empty() and row["lines_kept"]:
             raise InputError(
                 f"{row['name']} cannot be taken back: its lines are gone, removed by `daypart maintain` (lines_days); "
                 "give the right demand of its hours with `daypart ingest demand`"
             )
         since = source.drop("lines_version").with_columns(taken_back_utc=pl.lit(at, pl.Datetime("us")))
-        demand_change = pos_lines.apply(lake, LineChange(lines.clear(), lines, since, lines))
+        demand_change = pos_lines.apply(home.lake, LineChange(lines.clear(), lines, since, lines))
     return TakenBack(row, lines.height, demand_change, gone_before)
 
 

@@ -10,15 +10,14 @@ import polars as pl
 from daypart.features.chain_data import Records
 from daypart.features.errors import InputError
 from daypart.features.money import Money, with_unit
-from daypart.flows.config.portfolio import ONE, Portfolio, Unit
-from daypart.flows.config.recipes import USUAL, Recipes
+from daypart.flows.config.portfolio import Unit
 from daypart.flows.files import exports
 from daypart.flows.files.atomic_files import check_out
 from daypart.flows.governance import units
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import LATE_DAYS, write_out
 from daypart.flows.jobs.hindsight import OBSERVED_WEATHER, undated_notice
 from daypart.flows.jobs.snapshot import read_records, with_demand
-from daypart.flows.lake.lake import Lake
 from daypart.flows.report import Report, write_report
 from daypart.forecasting.metrics import accuracy
 from daypart.forecasting.metrics.actuals import left_out
@@ -52,32 +51,40 @@ class Span:
     retrain_every_days: int = 28
 
 
-def backtest(
-    lake: Lake,
-    recipe: Recipe,
-    span: Span,
-    report_path: Path,
-    now: datetime,
-    targets: tuple[str, ...] | None = None,
-    out: Path | None = None,
-    oracle: pl.DataFrame | None = None,
-    recipes: Recipes = USUAL,
-    progress: Callable[[str], None] = lambda text: None,
-    portfolio: Portfolio = ONE,
-) -> Backtested:
-    """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
+@dataclass(frozen=True)
+class BacktestRequest:
+    """What to backtest: the span, the file of the report, targets (default: all), and the file of the rows, if any.
 
-    Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
-    `recipes` has for its tier and target over it.
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
-    check_out(report_path, (".html",))
-    if out is not None:
-        check_out(out, exports.ENDINGS)
-    records, reads = read_records(lake)
+
+    span: Span
+    report: Path
+    targets: tuple[str, ...] | None = None
+    out: Path | None = None
+    oracle: pl.DataFrame | None = None
+
+
+def backtest(
+    home: Home,
+    recipe: Recipe,
+    request: BacktestRequest,
+    now: datetime,
+    progress: Callable[[str], None] = lambda text: None,
+) -> Backtested:
+    """Run a backtest, and write its rows and its report; nothing is published.
+
+    Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
+    the home's `recipes.toml` has for its tier and target over it. The report says that it was made at `now`.
+    """
+    check_out(request.report, (".html",))
+    if request.out is not None:
+        check_out(request.out, exports.ENDINGS)
+    span, recipes = request.span, home.recipes
+    records, reads = read_records(home.lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
-    chosen = with_demand(records, targets)
-    members = units.members(records, portfolio, dict.fromkeys(chosen, span.start))
+    chosen = with_demand(records, request.targets)
+    members = units.members(records, home.portfolio, dict.fromkeys(chosen, span.start))
     unit_recipes = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
     for target in chosen:
         _check(records, target, span, origins)
@@ -90,19 +97,19 @@ def backtest(
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
     rows = pl.concat(target_rows).sort(ORDER)
-    if out is not None:
-        write_out(rows, out)
-    scored = scorable(rows, records.demand, oracle)
+    if request.out is not None:
+        write_out(rows, request.out)
+    scored = scorable(rows, records.demand, request.oracle)
     scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
-    hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
+    hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(home.lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
     lineage = _lineage(unit_recipes, span, origins, reads)
     title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
     subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
-    write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
+    write_report(request.report, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
-    return Backtested(rows, scores, report_path, notices, left_out(rows))
+    return Backtested(rows, scores, request.report, notices, left_out(rows))
 
 
 def _rolled(

@@ -11,6 +11,7 @@ import polars as pl
 from daypart.features.errors import NotKnownError
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import card_files
@@ -41,39 +42,39 @@ def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Worksh
     card_files.keep(registry.settings, run, made.card(unit, model, origin))
 
 
-def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, out: Path | None = None) -> Card:
+def card(home: Home, unit: str, version: int | None = None, out: Path | None = None) -> Card:
     """The card of a version (default: the champion, else the challenger), written to `out` where given.
 
     Raises NotKnownError where there is no such version or it has no card, and as `drafts.check_out`.
     """
     if out is not None:
         check_out(out, ENDINGS)
-    chosen = version if version is not None else registry.version_of(unit, "champion") or "challenger"
-    about = registry.describe(unit, chosen)
+    chosen = version if version is not None else home.registry.version_of(unit, "champion") or "challenger"
+    about = home.registry.describe(unit, chosen)
     number = int(about["version"])
-    text = card_files.kept(registry.settings, about["run_id"])
+    text = card_files.kept(home.settings, about["run_id"])
     if text is None:
         raise NotKnownError(
             f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
             "one for the next version"
         )
-    model_card = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
+    model_card = Card(unit, number, f"{text}\n{_since(home, unit, about)}")
     if out is not None:
         with drafted(out) as draft:
             draft.write_text(_page(model_card) if out.suffix.lower() == ".html" else model_card.text, encoding="utf-8")
     return model_card
 
 
-def _since(lake: Lake, registry: Registry, unit: str, about: dict[str, Any]) -> str:
+def _since(home: Home, unit: str, about: dict[str, Any]) -> str:
     """What became of the version: its aliases, and what the audit says of it."""
     number = int(about["version"])
-    serves = [alias for alias in ("champion", "challenger") if registry.version_of(unit, alias) == number]
+    serves = [alias for alias in ("champion", "challenger") if home.registry.version_of(unit, alias) == number]
     lines = [
         "## Version and approvals\n",
         f"{unit}-v{number}, registered {about['created_utc']:%Y-%m-%d %H:%M} UTC, "
         f"{' and '.join(serves) or 'neither champion nor challenger'} now.\n",
     ]
-    records = _records(lake, unit, number)
+    records = _records(home.lake, unit, number)
     if records.is_empty():
         return "\n".join([*lines, "No one was asked: the audit has no record of it.\n"])
     lines += ["| at (UTC) | role | activity | details |", "| --- | --- | --- | --- |"]

@@ -10,12 +10,11 @@ from daypart.features.errors import InputError, NotKnownError
 from daypart.features.history import read_window
 from daypart.features.money import with_currency
 from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import check_stores, published
 from daypart.flows.jobs.lineage import reads_of
 from daypart.flows.jobs.rebuild import are_readable
 from daypart.flows.jobs.snapshot import Chain
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.explain import explanation
 from daypart.forecasting.explain.explanation import Explanation
 from daypart.forecasting.explain.sentences import Reason, reasons, sentences
@@ -69,20 +68,20 @@ class Explained:
     notices: list[str]
 
 
-def explain(lake: Lake, registry: Registry, query: Asked) -> Explained:
+def explain(home: Home, query: Asked) -> Explained:
     """Takes apart what was published. Raises InputError and NotKnownError where nothing was, or not of that hour.
 
     The forecast is made anew from the versions of the tables that its publication read, by the model of its rows. What
     is not as it was is said: missing versions in a notice, another forecast as a reason of its own.
     """
-    rows = _published(lake, query)
+    rows = _published(home, query)
     first_row, version = rows.row(0, named=True), rows["model_version"][0]
     unit, _, number = version.rpartition("-v")
-    reads = reads_of(lake, registry, [first_row["target"]], first_row["origin_date"])
-    unread = UNRECORDED if reads is None else "" if are_readable(lake, reads) else REMOVED
+    reads = reads_of(home, [first_row["target"]], first_row["origin_date"])
+    unread = UNRECORDED if reads is None else "" if are_readable(home.lake, reads) else REMOVED
     reads = None if unread else reads
-    chain = Chain.of(lake) if reads is None else Chain.at(lake, reads)
-    model = Model.from_files(ModelStore(lake, registry).load(unit, int(number)))
+    chain = Chain.of(home.lake) if reads is None else Chain.at(home.lake, reads)
+    model = Model.from_files(ModelStore(home).load(unit, int(number)))
     rebuilt = _made_anew(chain, model, query, first_row["origin_date"])
     all_reasons, notices = reasons(rebuilt), [unread] if unread else []
     forecast, incumbent = (float(rows[name].sum()) for name in ("forecast", "incumbent"))
@@ -100,14 +99,14 @@ def explain(lake: Lake, registry: Registry, query: Asked) -> Explained:
     )  # fmt: skip
 
 
-def _published(lake: Lake, query: Asked) -> pl.DataFrame:
+def _published(home: Home, query: Asked) -> pl.DataFrame:
     """The rows that are asked for, sorted."""
     if query.hour is not None and query.daypart:
         raise InputError("--hour and --daypart both say which hours: give one of them")
     if query.daypart and query.daypart not in DAYPARTS:
         raise InputError(f"--daypart is {query.daypart!r}: expected {', '.join(DAYPARTS)}")
-    check_stores(lake, [query.store])
-    rows = published(lake, query.origin, [query.store])
+    check_stores(home, [query.store])
+    rows = published(home, query.origin, [query.store])
     if rows is None:
         by = f"of origin {query.origin}" if query.origin else "yet"
         raise NotKnownError(f"no forecast of {query.store} was published {by}: run `daypart forecast` first")

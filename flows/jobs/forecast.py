@@ -14,17 +14,15 @@ from daypart.features.errors import InputError, NotKnownError
 from daypart.features.history import read_window
 from daypart.features.money import with_currency
 from daypart.flows.compute.meter import Meter
-from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.files import exports
 from daypart.flows.files.atomic_files import check_out, drafted
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import Champion, champions, check_knows
 from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.home import Home
 from daypart.flows.jobs import lineage
 from daypart.flows.jobs.snapshot import Chain, with_demand
-from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.staging import Staging
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import in_blocks
@@ -36,16 +34,16 @@ LATE_DAYS = 7
 """How many days of demand may be missing before an origin: late data must not stop the night."""
 
 
-def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl.DataFrame | None:
+def published(home: Home, origin: date | None, stores: Sequence[str] = ()) -> pl.DataFrame | None:
     """The published forecast of an origin (default: the latest), for some stores or all.
 
     Null where there is none, or none for one of the stores.
     """
-    if not lake.exists("forecasts"):
+    if not home.lake.exists("forecasts"):
         return None
     if origin is None:
-        origin = max(lake.written("forecasts", "origin_date"), default=None)
-    forecast_rows = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
+        origin = max(home.lake.written("forecasts", "origin_date"), default=None)
+    forecast_rows = home.lake.scan("forecasts").filter(pl.col("origin_date") == origin)
     if stores:
         forecast_rows = forecast_rows.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
     frame = forecast_rows.collect().sort(ORDER)
@@ -60,7 +58,7 @@ def check_level(level: str, stores: Sequence[str]) -> None:
         raise InputError(f"--level {level} adds up all of its stores: leave --store out, or choose --level day")
 
 
-def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> pl.DataFrame:
+def at_level(home: Home, rows: pl.DataFrame, level: str) -> pl.DataFrame:
     """Published rows of an origin added up as `levels.summed` has it, by the models that made them; sorted.
 
     Rows of level hour are as published. Raises NotKnownError where no store has the region asked for, and as
@@ -68,10 +66,10 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     """
     if level == "hour":
         return rows
-    stores = with_currency(lake.scan("stores").select("store_id", "region", "country", "currency").collect())
+    stores = with_currency(home.lake.scan("stores").select("store_id", "region", "country", "currency").collect())
     if level == "region" and not stores["region"].is_not_null().any():
         raise NotKnownError("no store has a region: ingest stores with a column region, or use --level chain")
-    store = ModelStore(lake, registry)
+    store = ModelStore(home)
     models = {name: _model(store, name) for name in rows["model_version"].unique()}
     parts = rows.partition_by("target", maintain_order=True)
     sums = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
@@ -83,17 +81,16 @@ def _model(store: ModelStore, name: str) -> Model:
     return Model.from_files(store.load(unit, int(version)))
 
 
-def due(lake: Lake, origin: date | None) -> date | None:
+def due(home: Home, origin: date | None) -> date | None:
     """The origin asked for; by default the day after the last demand, null while there is no demand."""
-    if origin is not None or not lake.exists("demand") or not lake.exists("stores"):
+    if origin is not None or not home.lake.exists("demand") or not home.lake.exists("stores"):
         return origin
-    last = Chain.of(lake).last_day()
+    last = Chain.of(home.lake).last_day()
     return last + timedelta(days=1) if last else None
 
 
 def publish(
-    lake: Lake,
-    registry: Registry,
+    home: Home,
     origin: date | None = None,
     meter: Meter | None = None,
     engine: Callable[[Meter], Engine] = Local,
@@ -108,14 +105,14 @@ def publish(
     Returns the origin. Memory holds a few blocks of stores; forecasts wait on the disk. What the job takes is
     measured, and kept with each target's run.
     """
-    meter = meter or Meter(registry.settings.prices)
-    lineage.repair(lake, registry)
-    chain = Chain.of(lake)
+    meter = meter or Meter(home.settings.prices)
+    lineage.repair(home)
+    chain = Chain.of(home.lake)
     present = with_demand(chain, None)
     day = origin or max(next_day(chain, target) for target in present)
     with meter("load") as count:
-        members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(present, day))
-        serving = champions(lake, registry, members)
+        members = units.members(chain, home.portfolio, dict.fromkeys(present, day))
+        serving = champions(home, members)
         count(len(serving))
     targets = list(dict.fromkeys(champion.served.model.target for champion in serving))
     for target in targets:
@@ -124,17 +121,17 @@ def publish(
         check_knows(champion, day)
     counts: Counter[str] = Counter()
     served = [champion.served for champion in serving]
-    with Staging("forecasts", lake.root.parent) as staged:
+    with Staging("forecasts", home.lake.root.parent) as staged:
         for rows in made(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         publication = _publication(chain, day, serving, counts)
-        with lineage.publishing(registry):
+        with lineage.publishing(home.registry):
             with meter("publish") as count:
-                version = lake.replace("forecasts", staged, day, publication.to_metadata())
+                version = home.lake.replace("forecasts", staged, day, publication.to_metadata())
                 count(counts.total())
             for target in targets:
-                lineage.record(registry, version, publication, target, meter.figures())
+                lineage.record(home.registry, version, publication, target, meter.figures())
     for line in dict.fromkeys(
         [*(champion.notice for champion in serving if champion.notice), *chain.last_days.notices()]
     ):
@@ -202,11 +199,13 @@ def check_origin(records: Source, target: str, origin: date) -> None:
         )
 
 
-def check_stores(lake: Lake, stores: Sequence[str]) -> None:
+def check_stores(home: Home, stores: Sequence[str]) -> None:
     """Raises NotKnownError for a store that is unknown."""
     if not stores:
         return
-    store_ids = set(lake.scan("stores").select("store_id").collect()["store_id"]) if lake.exists("stores") else set()
+    store_ids = (
+        set(home.lake.scan("stores").select("store_id").collect()["store_id"]) if home.lake.exists("stores") else set()
+    )
     unknown = sorted(set(stores) - store_ids)
     if unknown:
         raise NotKnownError(

@@ -15,6 +15,7 @@ import polars as pl
 
 from daypart.flows.files.lock import held
 from daypart.flows.governance.champions import Champion
+from daypart.flows.home import Home
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry, table_versions
 
@@ -79,16 +80,16 @@ def publications(lake: Lake) -> Iterator[tuple[int, Publication]]:
             yield commit["version"], publication
 
 
-def reads_of(lake: Lake, registry: Registry, targets: Sequence[str], origin: date) -> dict[str, int] | None:
+def reads_of(home: Home, targets: Sequence[str], origin: date) -> dict[str, int] | None:
     """Return the table versions that the last publication of the origin read; null where nothing says.
 
     The commit says so; where it is of before commits did, or is not in the log any more, the run does. Raises
     NotKnownError where nothing was published.
     """
-    publication = next((candidate for _, candidate in publications(lake) if candidate.origin == origin), None)
+    publication = next((candidate for _, candidate in publications(home.lake) if candidate.origin == origin), None)
     if publication is not None:
         return publication.reads
-    runs = pl.concat(registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets)
+    runs = pl.concat(home.registry.runs("forecast", target, {"origin": origin.isoformat()}) for target in targets)
     if runs.is_empty():
         return None
     return table_versions(json.loads(runs["tags"][-1]))
@@ -111,24 +112,24 @@ def record(
     registry.record("forecast", target, params, figures, publication.reads, {}, models=part.models)
 
 
-def repair(lake: Lake, registry: Registry) -> None:
+def repair(home: Home) -> None:
     """Record the runs that publications lack because their process was killed; what it measured is lost.
 
     Publications are looked at from the newest on, up to the first one that lacks nothing.
     """
-    if not lake.exists("forecasts"):
+    if not home.lake.exists("forecasts"):
         return
-    with publishing(registry):
-        for version, publication in publications(lake):
+    with publishing(home.registry):
+        for version, publication in publications(home.lake):
             lacking = [
                 target
                 for target in publication.targets
-                if registry.runs("forecast", target, _identifying(version, publication)).is_empty()
+                if home.registry.runs("forecast", target, _identifying(version, publication)).is_empty()
             ]
             if not lacking:
                 return
             for target in lacking:
-                record(registry, version, publication, target, {})
+                record(home.registry, version, publication, target, {})
 
 
 def _identifying(version: int, publication: Publication) -> dict[str, str]:

@@ -9,6 +9,7 @@ import polars as pl
 from daypart.features.errors import NotKnownError
 from daypart.flows.compute.meter import Meter
 from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import made, published
 from daypart.flows.jobs.lineage import reads_of
 from daypart.flows.jobs.snapshot import Chain
@@ -16,7 +17,6 @@ from daypart.flows.lake.integrity import check_versions
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.table_log import TableLog
 from daypart.flows.lake.tables import lake_table
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.serving.publication import ORDER, Served
@@ -40,25 +40,25 @@ class Rebuilt:
         return self.differing == 0
 
 
-def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Meter], Engine] = Local) -> Rebuilt:
+def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local) -> Rebuilt:
     """Makes the forecast of an origin again, as it was published last, and compares the two; nothing is written.
 
     The Delta versions are those that the publication recorded, the models those that its rows name. Raises
     NotKnownError where the origin was never published, or nothing recorded what it read, DaypartError for models or
     data files that are gone or damaged.
     """
-    forecasts = published(lake, origin)
+    forecasts = published(home, origin)
     if forecasts is None:
         raise NotKnownError(f"no forecast of origin {origin} was published")
     names = sorted(forecasts["model_version"].unique())
-    reads = reads_of(lake, registry, forecasts["target"].unique().sort().to_list(), origin)
+    reads = reads_of(home, forecasts["target"].unique().sort().to_list(), origin)
     if reads is None:
         raise NotKnownError(f"nothing says from which data the forecast of origin {origin} was made")
-    check_versions(lake, {**reads, "forecasts": lake.version("forecasts") or 0}, {"forecasts": origin})
-    store = ModelStore(lake, registry)
+    check_versions(home.lake, {**reads, "forecasts": home.lake.version("forecasts") or 0}, {"forecasts": origin})
+    store = ModelStore(home)
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
-    chain = Chain.at(lake, reads)
-    rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
+    chain = Chain.at(home.lake, reads)
+    rows = pl.concat(made(chain, serving, origin, engine(Meter(home.settings.prices))))
     again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 

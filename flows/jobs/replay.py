@@ -11,11 +11,11 @@ from daypart.features.chain_data import Records
 from daypart.features.errors import InputError
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.prices import Prices
-from daypart.flows.config.recipes import STANDARD, USUAL, Recipes
+from daypart.flows.config.recipes import STANDARD
 from daypart.flows.files.atomic_files import check_out
+from daypart.flows.home import Home
 from daypart.flows.jobs.hindsight import OBSERVED_WEATHER
 from daypart.flows.jobs.snapshot import read_records, with_demand
-from daypart.flows.lake.lake import Lake
 from daypart.flows.report import replays
 from daypart.forecasting.lifecycle.policy import BUILT_IN, Policy
 from daypart.forecasting.lifecycle.replay import Replayed
@@ -51,25 +51,31 @@ def named(names: Sequence[str]) -> dict[str, Policy]:
     return policies
 
 
+@dataclass(frozen=True)
+class ReplayRequest:
+    """What to replay: the nights, the policies by name, the targets (default: all), and the report's file, if any."""
+
+    nights: Nights
+    policies: Mapping[str, Policy]
+    targets: tuple[str, ...] | None = None
+    out: Path | None = None
+
+
 def replay(
-    lake: Lake,
+    home: Home,
     recipe: Recipe,
-    nights: Nights,
-    policies: Mapping[str, Policy],
-    prices: Prices,
-    targets: tuple[str, ...] | None = None,
-    out: Path | None = None,
-    recipes: Recipes = USUAL,
+    request: ReplayRequest,
     progress: Callable[[str], None] = lambda text: None,
 ) -> replays.Replays:
-    """Replays every target under every policy, and tells of it in `out` where that is given (.html or .md).
+    """Replay every target under every policy, and write a report where `out` is given (.html or .md).
 
-    Models are made as in training: by the recipe, with what `recipes` has for a target over it.
+    Models are made as in training: by the recipe, with what the home's `recipes.toml` has for a target over it.
     """
+    nights, policies, out, recipes = request.nights, request.policies, request.out, home.recipes
     if out is not None:
         check_out(out, replays.ENDINGS)
-    records, _ = read_records(lake)
-    chosen = with_demand(records, targets)
+    records, _ = read_records(home.lake)
+    chosen = with_demand(records, request.targets)
     for target in chosen:
         _check(records, target, nights)
     parts = [
@@ -84,7 +90,7 @@ def replay(
     title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"
     outcome = replays.Replays(
         title,
-        priced(replayed.summary(), prices),
+        priced(replayed.summary(), home.settings.prices),
         replayed.weekly(),
         replayed.nights,
         [OBSERVED_WEATHER] * (recipe.weather == "observed"),

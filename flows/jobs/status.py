@@ -16,6 +16,7 @@ from daypart.flows.governance.alias_reconciliation import differences
 from daypart.flows.governance.approval import awaited, pending, who
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.governance.settings_audit import may_declare, undeclared, unreadable
+from daypart.flows.home import Home
 from daypart.flows.jobs.rebuild import Rebuilt, rebuild
 from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import rebuildable_since
@@ -58,28 +59,28 @@ class Day:
     rebuildable_since: datetime | None = None
 
 
-def status(lake: Lake, registry: Registry, now: datetime, notices: Sequence[str] = ()) -> Status:
+def status(home: Home, now: datetime) -> Status:
     """What is in the lake and the registry now; empty where nothing is. `notices` are known already.
 
     What cannot be read is left out, with the reason among the notices.
     """
-    summary = Status([], [], {}, [], [], [*notices, *unreadable(registry.settings.home)])
+    summary = Status([], [], {}, [], [], [*home.notices, *unreadable(home.settings.home)])
     for name in (*TABLES, "clocks", "pos_lines", "pos_sources", "forecasts", "scores"):
         with _noted(summary):
-            summary.tables.extend([_table(lake, name)] if lake.exists(name) else [])
-    recorded = _audit(lake, registry, summary)
+            summary.tables.extend([_table(home.lake, name)] if home.lake.exists(name) else [])
+    recorded = _audit(home, summary)
     records = Audit.empty() if recorded is None else recorded
     if records.height:
-        summary.tables.append(_described("audit", lake.version("audit"), records.lazy()))
+        summary.tables.append(_described("audit", home.lake.version("audit"), records.lazy()))
     with _noted(summary):
-        models, differing = _models(lake, registry, recorded)
+        models, differing = _models(home, recorded)
         summary.models.extend(models)
         summary.notices.extend(differing)
-    summary.pending.extend(_waiting(registry, records, request, now, summary) for request in pending(records))
+    summary.pending.extend(_waiting(home.registry, records, request, now, summary) for request in pending(records))
     with _noted(summary):
-        summary.undeclared.extend(_undeclared(lake, registry, summary))
+        summary.undeclared.extend(_undeclared(home, summary))
     with _noted(summary):
-        summary.published.update(_published(lake))
+        summary.published.update(_published(home.lake))
     return replace(summary, notices=list(dict.fromkeys(summary.notices)))
 
 
@@ -92,27 +93,27 @@ def _noted(seen: Status) -> Iterator[None]:
         seen.notices.append(str(error))
 
 
-def at(lake: Lake, registry: Registry, day: date, again: bool = True) -> Day:
+def at(home: Home, day: date, again: bool = True) -> Day:
     """Every version that served on the day (UTC), since when, why, who agreed, on which data it was trained.
 
     With `again` the publication of that origin, or the latest before, is rebuilt and compared.
     """
-    served = [_served(registry, spell) for spell in on(day, spells(lake, registry))]
-    _, notices = _models(lake, registry, Audit(lake).records())
-    since = rebuildable_since(lake)
+    served = [_served(home.registry, spell) for spell in on(day, spells(home))]
+    _, notices = _models(home, home.audit.records())
+    since = rebuildable_since(home.lake)
     try:
-        origin = _origin(lake, day) if again else None
-        return Day(day, served, rebuild(lake, registry, origin) if origin else None, "", notices, since)
+        origin = _origin(home.lake, day) if again else None
+        return Day(day, served, rebuild(home, origin) if origin else None, "", notices, since)
     except DaypartError as failed:
         return Day(day, served, None, str(failed), notices, since)
 
 
-def spells(lake: Lake, registry: Registry) -> list[Spell]:
+def spells(home: Home) -> list[Spell]:
     """Every version's time of service, by unit and in order, from the audit records.
 
     A champion that was moved outside of daypart comes last, at an unknown time.
     """
-    records, aliases = Audit(lake).records(), registry.aliases()
+    records, aliases = home.audit.records(), home.registry.aliases()
     all_spells: list[Spell] = []
     for unit in dict.fromkeys((*TARGETS, *units(records), *aliases)):
         champion = aliases.get(unit, {}).get("champion")
@@ -162,26 +163,26 @@ def _waiting(
     }
 
 
-def _undeclared(lake: Lake, registry: Registry, summary: Status) -> list[dict[str, object]]:
+def _undeclared(home: Home, summary: Status) -> list[dict[str, object]]:
     """Files that are not as declared, and who may declare them; nobody where the rules cannot be read."""
     roles: dict[str, tuple[str, ...]] = {}
-    changes = undeclared(lake, registry)
+    changes = undeclared(home)
     for change in changes:
         with _noted(summary):
-            roles[change.file] = may_declare(lake, registry, change.file)
+            roles[change.file] = may_declare(home, change.file)
     return [
         {"file": change.file, "change": change.kind, "may_declare": " or ".join(roles.get(change.file, ()))}
         for change in changes
     ]
 
 
-def _models(lake: Lake, registry: Registry, records: pl.DataFrame | None) -> tuple[list[dict[str, object]], list[str]]:
+def _models(home: Home, records: pl.DataFrame | None) -> tuple[list[dict[str, object]], list[str]]:
     """One row per unit with a champion, and what of champions is refused, not as the audit has it, or under way.
 
     Null records are an audit that cannot be read: nothing is compared with it.
     """
-    aliases, serving = registry.aliases(), ModelStore(lake, registry).serving_versions()
-    about = registry.describe_all({unit: version for unit, (version, _) in serving.items() if version is not None})
+    aliases, serving = home.registry.aliases(), ModelStore(home).serving_versions()
+    about = home.registry.describe_all({unit: version for unit, (version, _) in serving.items() if version is not None})
     ordered = [unit for unit in dict.fromkeys((*TARGETS, *sorted(serving))) if unit in serving]
     models = [_model(unit, aliases.get(unit, {}), serving[unit][0], about.get(unit)) for unit in ordered]
     differing = {} if records is None else differences(records, aliases)
@@ -200,9 +201,9 @@ def _under_way(move: Move, champion: int | None) -> str:
     return f"{text}; v{champion} serves: do it again{request}, which ends it"
 
 
-def _audit(lake: Lake, registry: Registry, summary: Status) -> pl.DataFrame | None:
+def _audit(home: Home, summary: Status) -> pl.DataFrame | None:
     """The audit's records; null where none can be read. It is noted where they are not as they were written."""
-    audit, records = Audit(lake, registry), None
+    audit, records = home.audit, None
     with _noted(summary):
         records = audit.records()
         audit.check()

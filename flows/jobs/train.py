@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -11,22 +11,20 @@ import polars as pl
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit import hash_chain as chains
 from daypart.flows.audit.audit_history import Trail
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.compute.meter import Meter, Usage
-from daypart.flows.config.governance import AUTOMATION, Governance
-from daypart.flows.config.policies import Policies
-from daypart.flows.config.portfolio import Portfolio, Unit
-from daypart.flows.config.recipes import USUAL, Recipes
+from daypart.flows.config.governance import AUTOMATION
+from daypart.flows.config.portfolio import Unit
 from daypart.flows.files.lock import held
 from daypart.flows.governance import units
 from daypart.flows.governance.champion_switch import mend
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.governance.promotion import promote
 from daypart.flows.governance.settings_audit import mark
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.jobs import card
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
-from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry, digest
+from daypart.flows.registry.registry import digest
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
@@ -38,6 +36,32 @@ if TYPE_CHECKING:
 
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What to train, and in whose name: units of the portfolio (default: all, of some targets or all), as of a date.
+
+    By default `as_of` is the day after the last demand. The audit records the role and the reason.
+    """
+
+    targets: tuple[str, ...] | None = None
+    units: Sequence[str] | None = None
+    as_of: date | None = None
+    role: str = AUTOMATION
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Engines:
+    """What makes the engine of a unit's training: the default, and others by the name that a tier asks for."""
+
+    default: Maker = Local
+    by_name: Mapping[str, Maker] = field(default_factory=dict)
+
+    def of_tier(self, name: str | None) -> Maker:
+        """Return the maker of the engine that a tier asks for; the default where it asks for none or it is absent."""
+        return self.by_name.get(name or "", self.default)
 
 
 @dataclass(frozen=True)
@@ -60,56 +84,54 @@ class Trained:
 
 
 def train(
-    lake: Lake,
-    registry: Registry,
+    home: Home,
     recipe: Recipe,
-    targets: tuple[str, ...] | None = None,
-    as_of: date | None = None,
-    engine: Maker = Local,
-    recipes: Recipes = USUAL,
-    names: Sequence[str] | None = None,
-    engines: Mapping[str, Maker] | None = None,
+    request: TrainRequest = TrainRequest(),  # noqa: B008 - frozen
+    engines: Engines = Engines(),  # noqa: B008 - frozen
     now: datetime | None = None,
-    role: str = AUTOMATION,
-    asked: str = "",
 ) -> list[Trained]:
-    """Trains every unit on what was known at `as_of` (default: the day after the last demand), by an engine.
+    """Train every unit of the request on what was known at its date.
 
-    Units are those of the home's portfolio, or the named ones of it (`units.chosen`); each learns from its segment's
-    stores by its tier's recipe: `recipe`, or where `recipes` has settings for it those over it. A tier that asks for
-    an engine is trained by that of `engines`, if it is there. Raises NotKnownError where no unit can learn anything.
+    Each unit learns from its segment's stores by its tier's recipe: `recipe`, with what the home's `recipes.toml` has
+    for the tier over it. Raises NotKnownError where no unit can learn anything.
 
     The challenger alias always names the version trained last; if the gate agrees its promotion is asked for, which
     may wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the
-    version that is there, and what people decided about that (`decided`) stands. What was made and judged, and why it
-    was `asked` for, is audited as of `now` (default: the midnight of the day trained on).
+    version that is there, and what people decided about that (`decided`) stands. What was made and judged, and the
+    request's reason, is audited as of `now` (default: the midnight of the day trained on).
     Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
     DamagedError where the audit is not as it was written.
     """
     from daypart.forecasting.models.trainer import chain_sums
 
-    policies = Policies.of_home(registry.settings.policy)
-    chain = Chain.of(lake)
-    portfolio = Portfolio.read(registry.settings.portfolio)
-    days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
+    policies, portfolio, recipes, governance = home.policies, home.portfolio, home.recipes, home.governance
+    chain = Chain.of(home.lake)
+    days = {target: as_of_day(chain, target, request.as_of) for target in with_demand(chain, request.targets)}
     members = units.members(chain, portfolio, days)
-    if names is not None:
-        members = units.chosen(members, names, chain.stores)
+    if request.units is not None:
+        members = units.chosen(members, request.units, chain.stores)
     unit_recipes = {unit: recipes.recipe(unit.target, recipe, unit.tier) for unit in members}
-    governance = Governance.read(registry.settings.governance)
     for unit in unit_recipes:
-        governance.check("retrain", unit.tier, unit.name, role)
-    Audit(lake, registry).check()
-    outcomes, marked = [], mark(lake, registry)
+        governance.check("retrain", unit.tier, unit.name, request.role)
+    home.audit.check()
+    outcomes, undeclared = [], mark(home)
     for target, day in days.items():
         target_units = [unit for unit in members if unit.target == target]
         sums = chain_sums(chain, target, day) if target_units else None
         for unit in target_units:
-            unit_engine = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
-            at = now or datetime.combine(day, time())
-            policy = policies.of(unit.tier)
-            by = at, role, asked, marked
-            job = _Job(chain, registry, unit, members[unit], unit_recipes[unit], policy, day, unit_engine, sums, *by)
+            job = _Job(
+                home,
+                chain,
+                unit,
+                store_ids=members[unit],
+                recipe=unit_recipes[unit],
+                policy=policies.of(unit.tier),
+                as_of=day,
+                engine=engines.of_tier(portfolio.tier(unit.tier).engine),
+                sums=sums,
+                signoff=Signoff(request.role, now or datetime.combine(day, time()), request.reason),
+                undeclared=undeclared,
+            )
             outcomes.append(job.run())
     if all(outcome.version is None for outcome in outcomes):
         raise NotKnownError(outcomes[0].reason)
@@ -131,8 +153,8 @@ def decided(records: pl.DataFrame, unit: str, version: int) -> str:
 class _Job:
     """What one unit's training takes."""
 
+    home: Home
     chain: Chain
-    registry: Registry
     unit: Unit
     store_ids: Sequence[str]
     recipe: Recipe
@@ -140,10 +162,8 @@ class _Job:
     as_of: date
     engine: Maker
     sums: pl.DataFrame | None
-    now: datetime
-    role: str
-    asked: str
-    marked: Mapping[str, Sequence[str]]
+    signoff: Signoff
+    undeclared: Mapping[str, Sequence[str]]
 
     def run(self) -> Trained:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
@@ -151,7 +171,7 @@ class _Job:
         from daypart.forecasting.models.model import Model
         from daypart.forecasting.models.trainer import Workshop
 
-        unit, registry = self.unit, self.registry
+        unit, registry = self.unit, self.home.registry
         meter = Meter(registry.settings.prices)
         try:
             engine = self.engine(meter)
@@ -159,10 +179,10 @@ class _Job:
             challenger = workshop.train(self.as_of)
         except NotKnownError as unknown:
             return self.told(None, False, str(unknown), {}, meter)
-        files, store = challenger.files(), ModelStore(self.chain.lake, registry)
+        files, store = challenger.files(), ModelStore(self.home)
         serving = store.serving_one(unit.name)
         if serving is not None and serving.files == files:
-            mend(self.chain.lake, registry, unit.name, self.now)
+            mend(self.home, unit.name, self.signoff.now)
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
@@ -183,11 +203,11 @@ class _Job:
         name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
         figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
-        run = self.registry.record("train", name, params, figures, reads, challenger.files())
-        card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
+        run = self.home.registry.record("train", name, params, figures, reads, challenger.files())
+        card.keep(self.home.registry, run, name, challenger, workshop, self.chain, verdict.reason)
         tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}
-        return self.registry.register(name, run, tags)
+        return self.home.registry.register(name, run, tags)
 
     def told(self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter) -> Trained:
         """The outcome."""
@@ -196,25 +216,25 @@ class _Job:
 
     def audited(self, version: int, verdict: "Verdict", sha256: str) -> None:
         """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""
-        audit, name = Audit(self.chain.lake, self.registry), self.unit.name
+        audit, name = self.home.audit, self.unit.name
         details = {"version": version, "sha256": sha256, "as_of": self.as_of, "reads": self.chain.versions}
-        details |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.marked}
-        if self.asked:
-            details["asked"] = self.asked
+        details |= {**vars(verdict), "segments": verdict.segments.to_dicts(), **self.undeclared}
+        if self.signoff.reason:
+            details["asked"] = self.signoff.reason
         retrainings = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
         if chains.canonical(details) not in retrainings["details"].tail(1):
-            audit.append(self.now, self.role, "retrain", name, details)
+            audit.append(self.signoff.now, self.signoff.role, "retrain", name, details)
 
     def promoted(self, version: int, verdict: "Verdict") -> tuple[bool, str]:
         """Whether the version serves now, and why or what it waits for."""
         if not verdict.promote:
             return False, verdict.reason
-        decision = decided(Audit(self.chain.lake, self.registry).records(), self.unit.name, version)
+        decision = decided(self.home.audit.records(), self.unit.name, version)
         if decision:
             return False, f"{verdict.reason}; {decision}"
-        request = self.chain.lake, self.registry, self.unit.name, version, AUTOMATION, self.now, verdict.reason
+        signoff = Signoff(AUTOMATION, self.signoff.now, verdict.reason)
         try:
-            outcome = promote(*request)
+            outcome = promote(self.home, self.unit.name, version, signoff)
         except InputError as refused:
             return False, f"{verdict.reason}; {refused}"
         serves = outcome.state == "serves"

@@ -13,8 +13,8 @@ from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD, Recipes
 from daypart.flows.files.atomic_files import check_out, drafted
 from daypart.flows.governance import units
+from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
-from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import tuning_studies
 from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.engine import Local
@@ -35,6 +35,20 @@ class Budget:
 
     trials: int = 30
     minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What to tune and how far: a tier's settings, for some targets (default: all), on what was known at `as_of`.
+
+    By default `as_of` is the day after the last demand, and the proposal's file `out` lies beside the home's studies.
+    """
+
+    budget: Budget = Budget()
+    tier: str = STANDARD
+    targets: tuple[str, ...] | None = None
+    as_of: date | None = None
+    out: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,38 +86,34 @@ class Tunings:
 
 
 def tune(
-    lake: Lake,
-    registry: Registry,
+    home: Home,
     recipe: Recipe,
-    budget: Budget,
+    request: TuneRequest,
     now: datetime,
-    out: Path | None = None,
-    tier: str = STANDARD,
-    targets: tuple[str, ...] | None = None,
-    as_of: date | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Tunings:
-    """Tunes every target on what was known at `as_of` (default: the day after the last demand), within the budget.
+    """Tune every target of the request within the budget.
 
     What is proposed is the home's `recipes.toml` with the tuned settings in place of theirs: put there, it takes
-    effect. By default it is written beside the home's studies. Where the home's portfolio has units in the tier, it is
+    effect. Where the home's portfolio has units in the tier, it is
     tuned on their stores together, as one model. The same data, recipe and trials give the same
     proposal, whether the search was made in one go or cut off and taken up again.
     """
-    if out is not None:
-        check_out(out, (".toml",))
-    chain = Chain.of(lake)
-    recipes = Recipes.read(registry.settings.recipes)
-    days = {target: as_of_day(chain, target, as_of) for target in with_demand(chain, targets)}
-    stores = _stores(chain, Portfolio.read(registry.settings.portfolio), tier, days)
+    if request.out is not None:
+        check_out(request.out, (".toml",))
+    chain = Chain.of(home.lake)
+    recipes = home.recipes
+    days = {target: as_of_day(chain, target, request.as_of) for target in with_demand(chain, request.targets)}
+    stores = _stores(chain, home.portfolio, request.tier, days)
     searches = [
-        _Search(chain, registry, target, tier, recipe, day, now, stores[target]) for target, day in days.items()
+        _Search(chain, home.registry, target, request.tier, recipe, day, now, stores[target])
+        for target, day in days.items()
     ]
     tuned = []
     for search in searches:
-        outcome, recipes = search.run(recipes, budget, progress)
+        outcome, recipes = search.run(recipes, request.budget, progress)
         tuned.append(outcome)
-    path = out or registry.settings.studies / "recipes.toml"
+    path = request.out or home.settings.studies / "recipes.toml"
     with drafted(path) as draft:
         draft.write_bytes(_file(tuned, recipes, now))
     return Tunings(tuned, path)

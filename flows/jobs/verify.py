@@ -7,6 +7,7 @@ from dataclasses import replace
 import polars as pl
 
 from daypart.flows.audit.audit_log import Audit
+from daypart.flows.home import Home
 from daypart.flows.jobs.lineage import publications
 from daypart.flows.lake import integrity
 from daypart.flows.lake.delta_log import COPY, Damage
@@ -15,14 +16,14 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import LAKE, lake_table
 
 
-def verify(lake: Lake) -> Verification:
+def verify(home: Home) -> Verification:
     """Compare all tables with their checksums and logs (`integrity.verify`), and with the versions that were read.
 
     A last log entry that is gone leaves no trace in its table. It is noticed where the newest publication or a
     training on record read that version or a later one; what nothing has read yet cannot be noticed.
     """
-    verification = integrity.verify(lake)
-    missing = _missing(lake, {damage.table for damage in verification.damages})
+    verification = integrity.verify(home.lake)
+    missing = _missing(home.lake, {damage.table for damage in verification.damages})
     return replace(verification, damages=[*verification.damages, *missing])
 
 

@@ -12,12 +12,12 @@ from daypart.features.clock import utc_moment
 from daypart.features.errors import NotKnownError
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.audit.audit_history import Trail, units
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.settings import LEAST_DAYS, RETENTIONS
 from daypart.flows.files.lock import held
 from daypart.flows.governance.approval import pending
 from daypart.flows.governance.settings_audit import mark
+from daypart.flows.home import Home
 from daypart.flows.lake import table_upkeep
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.table_log import TableLog
@@ -107,7 +107,7 @@ class _Plan:
         return Removed(tables, len(self.runs.runs), versions, len(self.refusals), drafts, size)
 
 
-def maintain(lake: Lake, registry: Registry, now: datetime) -> Maintained:
+def maintain(home: Home, now: datetime) -> Maintained:
     """Compacts tables, writes checkpoints, and removes versions, origins, runs and files by the home's settings.
 
     What is to go is audited in one record before anything is removed: a process that is killed leaves the rest to the
@@ -118,26 +118,26 @@ def maintain(lake: Lake, registry: Registry, now: datetime) -> Maintained:
     nothing is removed then.
     """
     moment = utc_moment(now)
-    with held(registry.settings.home / "maintain.lock"):
-        Audit(lake, registry).check()
-        plan = _planned(lake, registry, moment)
-        removed = plan.removed(registry)
-        record = _recorded(lake, registry, now, removed) if plan else None
+    with held(home.settings.home / "maintain.lock"):
+        home.audit.check()
+        plan = _planned(home, moment)
+        removed = plan.removed(home.registry)
+        record = _recorded(home, now, removed) if plan else None
         for name, (before, _) in plan.origins.items():
-            table_upkeep.delete(lake, name, before)
-        compacted = _compacted(lake)
+            table_upkeep.delete(home.lake, name, before)
+        compacted = _compacted(home.lake)
         for table in plan.tables:
             if table.log_entries:
-                table_upkeep.forget_removals(lake, table.table, registry.settings.versions_days)
-        checkpoints = sum(table.write_checkpoints(lake) for table in plan.tables)
-        plan.runs.remove(registry)
+                table_upkeep.forget_removals(home.lake, table.table, home.settings.versions_days)
+        checkpoints = sum(table.write_checkpoints(home.lake) for table in plan.tables)
+        plan.runs.remove(home.registry)
         for path in (*plan.refusals, *plan.drafts):
             path.unlink(missing_ok=True)
         # Log entries go last: whoever opened a table before its checkpoint was written has long read it.
         for table in plan.tables:
             table.remove()
-            remove_empty_folders(lake.root / table.table, plan.untouched_since)
-    return Maintained(compacted, checkpoints, removed, rebuildable_since(lake), record)
+            remove_empty_folders(home.lake.root / table.table, plan.untouched_since)
+    return Maintained(compacted, checkpoints, removed, rebuildable_since(home.lake), record)
 
 
 def rebuildable_since(lake: Lake) -> datetime | None:
@@ -146,14 +146,16 @@ def rebuildable_since(lake: Lake) -> datetime | None:
     return max((log.written(log.oldest) for log in logs if log.oldest > 0), default=None)
 
 
-def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:
-    settings, untouched_since = registry.settings, moment - timedelta(days=LEAST_DAYS)
+def _planned(home: Home, moment: datetime) -> _Plan:
+    settings, untouched_since = home.settings, moment - timedelta(days=LEAST_DAYS)
     since = moment - timedelta(days=settings.versions_days)
-    waiting = {request.unit: request.version for request in pending(Audit(lake).records())}
-    pinned = _trained_on(registry, waiting)
-    plans = (TableCleanup.plan(lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED)
+    waiting = {request.unit: request.version for request in pending(home.audit.records())}
+    pinned = _trained_on(home.registry, waiting)
+    plans = (
+        TableCleanup.plan(home.lake, name, since, pinned.get(name, set()), untouched_since) for name in TABLES_CLEANED
+    )
     tables = [table for table in plans if table is not None]
-    old = {**_old_origins(lake, registry), **_old_lines(lake, registry, moment)}
+    old = {**_old_origins(home), **_old_lines(home, moment)}
     kept_from = {table.table: table.keep_from for table in tables}
     first = old["forecasts"][0] if "forecasts" in old else date.min
 
@@ -167,24 +169,24 @@ def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:
     return _Plan(
         tables,
         old,
-        RunCleanup.plan(registry, moment, days, _needed(lake, registry, waiting), untouched_since, is_rebuilt),
+        RunCleanup.plan(home.registry, moment, days, _needed(home, waiting), untouched_since, is_rebuilt),
         leftovers.refusals(settings.home, moment - timedelta(days=settings.refusals_days)),
         leftovers.drafts(settings.home, untouched_since),
         untouched_since,
     )
 
 
-def _needed(lake: Lake, registry: Registry, waiting: Mapping[str, int]) -> dict[str, set[int]]:
+def _needed(home: Home, waiting: Mapping[str, int]) -> dict[str, set[int]]:
     """By unit, the model versions that ever served, or wait, or made a forecast that may be made again."""
-    records, aliases = Audit(lake).records(), registry.aliases()
+    records, aliases = home.audit.records(), home.registry.aliases()
     needed = {
         unit: Trail.of(records, unit).seen(aliases.get(unit, {}).get("champion")).served for unit in units(records)
     }
     for unit, version in waiting.items():
         needed.setdefault(unit, set()).add(version)
-    newest = max(table_upkeep.partitions(lake, "forecasts"), default=date.min)
-    since = newest - timedelta(days=min(registry.settings.versions_days, (newest - date.min).days))
-    recent = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") >= since)
+    newest = max(table_upkeep.partitions(home.lake, "forecasts"), default=date.min)
+    since = newest - timedelta(days=min(home.settings.versions_days, (newest - date.min).days))
+    recent = home.lake.scan_or_empty("forecasts").filter(pl.col("origin_date") >= since)
     for name in recent.select(pl.col("model_version").unique()).collect().to_series():
         unit, _, version = name.rpartition("-v")
         needed.setdefault(unit, set()).add(int(version))
@@ -205,25 +207,25 @@ def _trained_on(registry: Registry, waiting: Mapping[str, int]) -> dict[str, set
     return read
 
 
-def _old_origins(lake: Lake, registry: Registry) -> dict[str, tuple[date, int]]:
+def _old_origins(home: Home) -> dict[str, tuple[date, int]]:
     """By table, the first origin that stays and how many are older; the latest published one counts as day 0."""
-    newest = max(table_upkeep.partitions(lake, "forecasts"), default=None)
+    newest = max(table_upkeep.partitions(home.lake, "forecasts"), default=None)
     if newest is None:
         return {}
-    settings = registry.settings
+    settings = home.settings
     days = {"forecasts": settings.forecasts_days, "scores": settings.scores_days, "tallies": settings.scores_days}
     firsts = {table: newest - timedelta(days=days[table]) for table in BY_ORIGIN}
-    counts = {table: len(table_upkeep.partitions(lake, table, first)) for table, first in firsts.items()}
+    counts = {table: len(table_upkeep.partitions(home.lake, table, first)) for table, first in firsts.items()}
     return {table: (firsts[table], count) for table, count in counts.items() if count}
 
 
-def _old_lines(lake: Lake, registry: Registry, moment: datetime) -> dict[str, tuple[date, int]]:
+def _old_lines(home: Home, moment: datetime) -> dict[str, tuple[date, int]]:
     """The first date whose point-of-sale lines stay and how many are older; a date ahead of the clock counts not."""
-    newest = max((day for day in table_upkeep.partitions(lake, "pos_lines") if day <= moment.date()), default=None)
+    newest = max((day for day in table_upkeep.partitions(home.lake, "pos_lines") if day <= moment.date()), default=None)
     if newest is None:
         return {}
-    first = newest - timedelta(days=min(registry.settings.lines_days, (newest - date.min).days))
-    count = len(table_upkeep.partitions(lake, "pos_lines", first))
+    first = newest - timedelta(days=min(home.settings.lines_days, (newest - date.min).days))
+    count = len(table_upkeep.partitions(home.lake, "pos_lines", first))
     return {"pos_lines": (first, count)} if count else {}
 
 
@@ -239,11 +241,11 @@ def _compacted(lake: Lake) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _recorded(lake: Lake, registry: Registry, now: datetime, removed: Removed) -> int:
+def _recorded(home: Home, now: datetime, removed: Removed) -> int:
     """Audits what is about to be removed, and by which settings; the record's number."""
-    settings = {name: getattr(registry.settings, name) for name in RETENTIONS}
-    details = {"removed": asdict(removed), "settings": settings, **mark(lake, registry)}
-    return Audit(lake, registry).append(now, AUTOMATION, "maintain", "", details).sequence
+    settings = {name: getattr(home.settings, name) for name in RETENTIONS}
+    details = {"removed": asdict(removed), "settings": settings, **mark(home)}
+    return home.audit.append(now, AUTOMATION, "maintain", "", details).sequence
 
 
 def _size(path: Path) -> int:

@@ -12,17 +12,16 @@ from daypart.features.errors import NotKnownError
 from daypart.features.money import UNIT, WINDOW_DAYS, Money, has_several, in_units, units_of, with_unit
 from daypart.features.quality.data_health import Fault, stores_at_fault
 from daypart.features.quality.input_drift import Drift, moved
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.policies import Policies
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
 from daypart.flows.governance.settings_audit import mark
+from daypart.flows.home import Home
 from daypart.flows.jobs import lineage
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring import data_health, scoring
 from daypart.flows.monitoring.input_drift import drifted
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     LEADS_DAYS,
@@ -39,7 +38,6 @@ RECENT_ORIGINS_DAYS = 28
 MONEY = ("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored")
 """Sums of the tallies in the target's unit; the floor is of orders alone."""
 LEVELS: tuple[Level, ...] = ("hour", "daypart", "day")
-USUAL = Policies()
 AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
 """What of a decision is audited, where any of it is another than before."""
 
@@ -69,7 +67,7 @@ class Serving:
     version: int | None
 
 
-def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: datetime | None = None) -> Watch:
+def monitor(home: Home, now: datetime | None = None) -> Watch:
     """Scores what has come of published forecasts, and decides for each unit as of the day after the last demand.
 
     Decisions are kept in the table `decisions`, whichever way they fall: one row per unit and day. A retrain that was
@@ -78,45 +76,46 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
     made up for: what was published then is scored, and the runs that publications lack are recorded. Raises
     NotKnownError where nothing was published.
     """
-    if not lake.exists("forecasts"):
+    if not home.lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
-    lineage.repair(lake, registry)
-    chain = Chain.of(lake)
-    scoring.score(lake, chain)
-    units = _serving(lake, registry)
+    policies = home.policies
+    lineage.repair(home)
+    chain = Chain.of(home.lake)
+    scoring.score(home.lake, chain)
+    units = _serving(home)
     last = chain.last_day()
-    if last is None or not lake.exists("scores"):
+    if last is None or not home.lake.exists("scores"):
         nothing = Decision(False, "no retrain: no published store-hour has an actual yet")
         return Watch(pl.DataFrame(), {unit.unit: nothing for unit in units})
     on = last + timedelta(days=1)
     targets = sorted({unit.target for unit in units})
-    faults = data_health.faults(lake, on, targets)
-    inputs = {target: drifted(lake, on, target) for target in targets}
-    decided = _decided(lake, registry, policies, units, on, faults)
+    faults = data_health.faults(home.lake, on, targets)
+    inputs = {target: drifted(home.lake, on, target) for target in targets}
+    decided = _decided(home, policies, units, on, faults)
     decided = {unit.unit: _supported(decided[unit.unit], inputs[unit.target]) for unit in units}
-    stood = _standing(lake, on)
+    stood = _standing(home.lake, on)
     fresh = {unit: decision for unit, decision in decided.items() if unit not in stood}
     rows = _rows(units, fresh, policies, on, faults, inputs)
     if rows:
         # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
-        _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
-        lake.upsert("decisions", pl.DataFrame(rows))
+        _audit(home, rows, on, now or datetime.combine(on, time()))
+        home.lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
-    left_out = score_tallies.left_out(_recent(lake, RECENT_ORIGINS_DAYS))
-    return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news, left_out)
+    left_out = score_tallies.left_out(_recent(home.lake, RECENT_ORIGINS_DAYS))
+    return Watch(accuracy(home), {**decided, **stood}, faults, inputs, news, left_out)
 
 
-def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
+def accuracy(home: Home, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
     """One row per target, group of `by` and level: the figures of `tallies.score`, of the latest `days` of origins.
 
     Money of several currencies is in units of the chain's main one (`daypart.features.money`).
     Groups are columns of the tallies (store_id, tier, daypart, lead_days, model_version) or of the stores (region,
     format, country). A daypart's own figures are those at hour and daypart.
     """
-    rows = counted(lake, _recent(lake, days))
+    rows = counted(home.lake, _recent(home.lake, days))
     store_columns = [name for name in by if name not in rows.collect_schema()]
     if store_columns:
-        rows = rows.join(lake.scan("stores").select("store_id", *store_columns), on="store_id", how="left")
+        rows = rows.join(home.lake.scan("stores").select("store_id", *store_columns), on="store_id", how="left")
     levels = LEVELS[:2] if "daypart" in by else LEVELS
     scores = [score_tallies.score(rows, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
     return pl.concat(scores).sort("target", *by, nulls_last=True, maintain_order=True)
@@ -137,14 +136,14 @@ def _recent(lake: Lake, days: int) -> pl.LazyFrame:
     return lake.scan("tallies").filter(pl.col("origin_date") > last - timedelta(days=days))
 
 
-def _serving(lake: Lake, registry: Registry) -> list[Serving]:
+def _serving(home: Home) -> list[Serving]:
     """Units of what was published lately, sorted by name; those without a champion too."""
-    last = max(lake.written("forecasts", "origin_date"))
+    last = max(home.lake.written("forecasts", "origin_date"))
     unit = pl.col("model_version").str.replace(r"-v\d+$", "")
-    rows = lake.scan("forecasts").filter(pl.col("origin_date") == last)
+    rows = home.lake.scan("forecasts").filter(pl.col("origin_date") == last)
     latest = rows.group_by(unit.alias("unit"), "target", "tier")
     units = latest.agg(pl.col("store_id").unique()).collect().sort("unit")
-    store = ModelStore(lake, registry)
+    store = ModelStore(home)
     published, champions = set(units["unit"]), store.champions()
     versions = {unit: version for unit, version in champions.items() if unit in published}
     serving = {unit: model.version for unit, model in store.serving(versions) if isinstance(model, ServingModel)}
@@ -155,20 +154,20 @@ def _serving(lake: Lake, registry: Registry) -> list[Serving]:
 
 
 def _decided(
-    lake: Lake, registry: Registry, policies: Policies, units: Sequence[Serving], on: date,
+    home: Home, policies: Policies, units: Sequence[Serving], on: date,
     faults: Mapping[str, Sequence[Fault]],
 ) -> dict[str, Decision]:  # fmt: skip
     policy = {unit.unit: policies.of(unit.tier) for unit in units}
     at_fault = {target: stores_at_fault(target_faults, on) for target, target_faults in faults.items()}
     versions = {unit.unit: unit.version for unit in units if unit.version is not None}
-    figures = {unit: about["metrics"] for unit, about in registry.describe_all(versions).items()}
-    priced = _priced(lake, units, figures)
-    weeks = _weeks(lake, on, units, max(entry.window_days for entry in policy.values()), at_fault, priced)
+    figures = {unit: about["metrics"] for unit, about in home.registry.describe_all(versions).items()}
+    priced = _priced(home.lake, units, figures)
+    weeks = _weeks(home.lake, on, units, max(entry.window_days for entry in policy.values()), at_fault, priced)
     lasting = persistent_error.week_errors(
-        _rows_of(lake, on, LASTING_WEEKS * persistent_error.WEEK_DAYS, at_fault, priced), on
+        _rows_of(home.lake, on, LASTING_WEEKS * persistent_error.WEEK_DAYS, at_fault, priced), on
     )
     promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
-    tags = registry.tags_all(versions)
+    tags = home.registry.tags_all(versions)
     decisions = {}
     for unit in units:
         rows, longer = (frame.filter(pl.col("unit") == _published(unit)) for frame in (weeks, lasting))
@@ -281,15 +280,15 @@ def _rows(
     ]  # fmt: skip
 
 
-def _audit(lake: Lake, registry: Registry, rows: Sequence[dict[str, Any]], on: date, now: datetime) -> None:
+def _audit(home: Home, rows: Sequence[dict[str, Any]], on: date, now: datetime) -> None:
     """Records the decisions that the table has not, or has otherwise, in one commit."""
-    stored = lake.scan_or_empty("decisions").filter(pl.col("decided_on") == on).collect()
+    stored = home.lake.scan_or_empty("decisions").filter(pl.col("decided_on") == on).collect()
     stored_rows = {row["unit"]: row for row in stored.iter_rows(named=True)}
-    marked = {"decided_on": on, **mark(lake, registry)}
+    marked = {"decided_on": on, **mark(home)}
     entries = []
     for row in rows:
         decision = {name: row[name] for name in AUDITED}
         if decision != {name: stored_rows.get(row["unit"], {}).get(name) for name in AUDITED}:
             entries.append(("decide", row["unit"], {**decision, "figures": json.loads(row["figures"]), **marked}))
     if entries:
-        Audit(lake, registry).extend(now, AUTOMATION, entries)
+        home.audit.extend(now, AUTOMATION, entries)

@@ -7,15 +7,15 @@ from typing import Any
 
 import polars as pl
 
-from daypart.flows.config.portfolio import Portfolio, Unit
+from daypart.flows.config.portfolio import Unit
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import serving
 from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import next_day
 from daypart.flows.jobs.snapshot import Chain, with_demand
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import counted
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.metrics import score_tallies
 
 RECENT_DAYS = 28
@@ -54,22 +54,22 @@ class Listed:
     notices: list[str]
 
 
-def portfolio(lake: Lake, registry: Registry, notes: Mapping[str, str] | None = None) -> Listed:
+def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> Listed:
     """Every unit of the home's portfolio as it stands, by target and segment.
 
     `notes` say of units, by name, what ails them or is awaited, and win over what is seen here.
     """
-    chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
+    chain, declared = Chain.of(home.lake), home.portfolio
     days = {target: next_day(chain, target) for target in with_demand(chain, None)}
     members = units.members(chain, declared, days)
-    aliases, store = registry.aliases(), ModelStore(lake, registry)
+    aliases, store = home.registry.aliases(), ModelStore(home)
     champions = store.champions()
     versions = {unit: version for unit, (version, _) in store.serving_versions().items() if version is not None}
-    trained = registry.describe_all({
+    trained = home.registry.describe_all({
         unit.name: aliases[unit.name]["challenger"] for unit in members if "challenger" in aliases.get(unit.name, {})
     })  # fmt: skip
-    scores = {row["unit"]: row for row in _figures(lake, members).iter_rows(named=True)}
-    decided = _decided(lake)
+    scores = {row["unit"]: row for row in _figures(home.lake, members).iter_rows(named=True)}
+    decided = _decided(home.lake)
     standings = []
     for unit, ids in members.items():
         about = trained.get(unit.name, {})

@@ -8,6 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import polars as pl
 
+from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.lifecycle.retrain import Decision
@@ -44,20 +45,20 @@ class Announcement:
 
 
 def announce(
-    lake: Lake, home: str, decisions: Mapping[str, Decision], send: Callable[[Announcement], None]
+    home: Home, decisions: Mapping[str, Decision], send: Callable[[Announcement], None]
 ) -> Announcement | None:
     """Sends one announcement of all decisions to retrain that were not sent before; null where there is none.
 
     A unit's decisions are the same until later demand comes. They are kept as sent, in the table `announced`, after
     `send` returned: what fails is sent again by the next run, under the same id.
     """
-    announced = lake.scan_or_empty(TABLE).collect()
-    fresh = _decided(lake, decisions).join(announced, on=["unit", "decided_on"], how="anti")
+    announced = home.lake.scan_or_empty(TABLE).collect()
+    fresh = _decided(home.lake, decisions).join(announced, on=["unit", "decided_on"], how="anti")
     if fresh.is_empty():
         return None
-    announcement = _announcement(home, fresh.sort("unit"))
+    announcement = _announcement(str(home.path), fresh.sort("unit"))
     send(announcement)
-    lake.upsert(TABLE, fresh.with_columns(event_id=pl.lit(str(announcement.id))))
+    home.lake.upsert(TABLE, fresh.with_columns(event_id=pl.lit(str(announcement.id))))
     return announcement
 
 

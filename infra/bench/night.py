@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.train import train
-from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.job import Took, Work, apart, measured
 from infra.bench.row import Limit, Row, beside
@@ -103,23 +102,28 @@ def with_models(chain: SimulatedChain, trained: Path) -> Iterator[Path]:
         yield home
 
 
-def place(home: Path, models: Path | None = None) -> tuple[Lake, Registry]:
-    """The lake of a home and its models, or those of another."""
-    return Lake(home / "lake"), Registry(Settings(home=models or home))
+def open_home(path: Path, lake_of: Path | None = None) -> Home:
+    """The home at a path, which may read and write the lake of another through a link."""
+    if lake_of is not None and not (path / "lake").exists():
+        path.mkdir(exist_ok=True)
+        (path / "lake").symlink_to(lake_of / "lake", target_is_directory=True)
+    return Home(Settings(home=path))
 
 
 def _first_ingest(home: Path, files: Path) -> Work:
-    lake = Lake(home / "lake")
-    ingest_table(lake, "stores", [files / "stores"])
-    return lambda: {"rows": ingest_table(lake, "demand", [files / "demand"]).rows_taken}
+    opened = open_home(home)
+    ingest_table(opened, "stores", [files / "stores"])
+    return lambda: {"rows": ingest_table(opened, "demand", [files / "demand"]).rows_taken}
 
 
 def _upsert(home: Path, arrivals: Path) -> Work:
-    return lambda: {"rows": ingest_table(Lake(home / "lake"), "demand", [arrivals]).rows_taken}
+    return lambda: {"rows": ingest_table(open_home(home), "demand", [arrivals]).rows_taken}
 
 
 def _train(out: Path, home: Path) -> Work:
-    return lambda: {trained.target: trained.figures["rows"] for trained in train(*place(home, out), Recipe())}
+    return lambda: {
+        trained.target: trained.figures["rows"] for trained in train(open_home(out, lake_of=home), Recipe())
+    }
 
 
 def _trained(out: Path, home: Path) -> None:
@@ -127,15 +131,15 @@ def _trained(out: Path, home: Path) -> None:
 
 
 def _yesterday(home: Path) -> None:
-    publish(*place(home))
+    publish(open_home(home))
 
 
 def _night(home: Path, arrivals: Path) -> Work:
-    lake, registry = place(home)
+    opened = open_home(home)
     steps = {
-        "ingest": lambda: ingest_table(lake, "demand", [arrivals]),
-        "forecast": lambda: publish(lake, registry),
-        "score": lambda: monitor(lake, registry),
+        "ingest": lambda: ingest_table(opened, "demand", [arrivals]),
+        "forecast": lambda: publish(opened),
+        "score": lambda: monitor(opened),
     }
 
     def work() -> dict[str, float]:

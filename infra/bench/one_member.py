@@ -16,7 +16,7 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
 from daypart.forecasting.serving.publication import of_block
 from infra.bench.job import Work
-from infra.bench.night import place
+from infra.bench.night import open_home
 from infra.bench.sample_chain import SimulatedChain
 from infra.bench.serving import blocks, states
 
@@ -35,7 +35,8 @@ def model(chain: SimulatedChain) -> Path:
 
 
 def _train(out: Path, home: Path, today: date) -> None:
-    lake, registry = place(home, out)
+    opened = open_home(out, lake_of=home)
+    lake, registry = opened.lake, opened.registry
     chain = Chain.of(lake)
     few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
     files = Workshop(few, TARGET, RECIPE, today).train(today).files()
@@ -45,11 +46,11 @@ def _train(out: Path, home: Path, today: date) -> None:
 
 def from_lake(home: Path) -> Work:
     """Read, states, matrix, predict and publish, of all stores."""
-    lake, registry = place(home)
+    opened = open_home(home)
 
     def work() -> dict[str, int]:
-        origin = publish(lake, registry)
-        forecasts = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
+        origin = publish(opened)
+        forecasts = opened.lake.scan("forecasts").filter(pl.col("origin_date") == origin)
         return {"rows": forecasts.select(pl.len()).collect().item()}
 
     return work
@@ -57,7 +58,8 @@ def from_lake(home: Path) -> Work:
 
 def from_states(home: Path, models: Path, origin: date) -> Work:
     """Matrix, predict and the published rows, of all stores, from their states in memory; rows are let go."""
-    lake, registry = place(home, models)
+    opened = open_home(models, lake_of=home)
+    lake, registry = opened.lake, opened.registry
     chain, version = Chain.of(lake), registry.version_of(TARGET, "champion")
     assert version is not None
     champion = Model.from_files(registry.load(TARGET, version))

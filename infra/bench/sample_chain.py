@@ -14,9 +14,10 @@ import polars as pl
 
 from daypart.features.simulator import ChainSpec
 from daypart.features.tables.schemas import TABLES
+from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.simulate import chain_of, simulate
-from daypart.flows.lake.lake import Lake
 from infra.bench.job import apart
 
 SEED, ISSUES_DAYS, OBSERVED_DAYS = 7, 28, 56
@@ -102,11 +103,11 @@ def _split(out: Path, demand: Path, today: date, earlier: bool) -> None:
 
 
 def _ingest(home: Path, files: Path, demand: Path) -> None:
-    lake = Lake(home / "lake")
+    opened = Home(Settings(home=home))
     for table in TABLES:
         source = demand if table == "demand" else files / table
         if source.is_dir():
-            ingest_table(lake, table, [source])
+            ingest_table(opened, table, [source])
 
 
 def _linked(source: str, target: str) -> None:

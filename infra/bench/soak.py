@@ -21,16 +21,14 @@ from statistics import median
 import polars as pl
 
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.train import train
-from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import maintain
 from daypart.flows.monitoring.monitor import monitor
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.aging import age, files
 
@@ -54,7 +52,8 @@ class Soak:
     def __post_init__(self) -> None:
         spec = ChainSpec(stores=3, days=HISTORY_DAYS + self.nights, seed=3, issues_days=0, observed_days=0)
         self.settings = Settings(home=self.folder / "home", **RETENTION)
-        self.lake, self.registry = Lake(self.settings.lake), Registry(self.settings)
+        self.home = Home(self.settings)
+        self.lake = self.home.lake
         self.tables, self.first = simulate(spec).tables, spec.end - timedelta(days=self.nights)
         self.begin = datetime.now(UTC) - timedelta(days=self.nights + 1)
         self.known: set[Path] = set()
@@ -63,7 +62,7 @@ class Soak:
         give_up = time.monotonic() + 60 * minutes
         self.lake.upsert("stores", self.tables["stores"])
         self.lake.upsert("demand", self.demand_before(self.first))
-        train(self.lake, self.registry, RECIPE, now=self.begin)
+        train(self.home, RECIPE, now=self.begin)
         self.age(self.begin)
         for night in range(self.nights):
             self.night(night)
@@ -81,9 +80,9 @@ class Soak:
         took = {}
         for name, job in {
             # On a day when every store is closed no till sends a file.
-            "ingest": lambda: sold.is_empty() or ingest_table(self.lake, "demand", [path]),
-            "forecast": lambda: publish(self.lake, self.registry),
-            "monitor": lambda: monitor(self.lake, self.registry, now=now),
+            "ingest": lambda: sold.is_empty() or ingest_table(self.home, "demand", [path]),
+            "forecast": lambda: publish(self.home),
+            "monitor": lambda: monitor(self.home, now=now),
         }.items():
             began = time.process_time()
             job()
@@ -91,7 +90,7 @@ class Soak:
         self.age(now)
         began = time.process_time()
         if (number + 1) % WEEK == 0:
-            maintain(self.lake, self.registry, now)
+            maintain(self.home, now)
             self.age(now)
         self.maintained.append(time.process_time() - began)
         self.steps.append(took)
@@ -124,13 +123,13 @@ class Soak:
         newest = self.lake.scan("forecasts").select(pl.col("origin_date").max()).collect().item()
         since = newest - timedelta(days=RETENTION["versions_days"])
         origins = [since + timedelta(days=days) for days in range((newest - since).days + 1)]
-        rebuilt = [rebuild(self.lake, self.registry, origin) for origin in origins]
+        rebuilt = [rebuild(self.home, origin) for origin in origins]
         return {
             "nights": len(self.seconds), "early": round(early, 2), "late": round(late, 2), "growth": round(late / early, 3),
             "time": late <= MOST_GROWTH * early,
             "files": [size["files"] for size in self.sizes[::MONTH]],
             "rebuilt": f"{sum(night.same for night in rebuilt)} of {len(rebuilt)}",
-            "audit": Audit(self.lake, self.registry).verify().faults,
+            "audit": self.home.audit.verify().faults,
         }  # fmt: skip
 
 

@@ -30,13 +30,13 @@ from daypart.flows.config.portfolio import Portfolio, Unit
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import champions
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.jobs.train import train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
 from daypart.flows.monitoring.portfolio import portfolio
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.metrics import score_tallies
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.engine import Local
@@ -148,11 +148,12 @@ def _fill(home: Path, segments: int) -> None:
     draft = home.with_name(f".{home.name}")
     shutil.rmtree(draft, ignore_errors=True)
     spec = ChainSpec(2 * segments, days=134, seed=7, issues_days=0, observed_days=0)
-    lake, registry = Lake(draft / "lake"), Registry(Settings(home=draft))
+    place = Home(Settings(home=draft))
+    lake, registry = place.lake, place.registry
     tables = simulate(spec).tables
     for name in ("stores", "demand"):
         lake.upsert(name, tables[name].filter(pl.col("hour_local") < spec.end) if name == "demand" else tables[name])
-    train(lake, registry, Recipe(weather="none", rounds=100, max_rows=30_000, folds=1))
+    train(place, Recipe(weather="none", rounds=100, max_rows=30_000, folds=1))
     (draft / "portfolio.toml").write_text(f'[segments]\nby = "volume"\nclasses = {segments}\n')
     chain = Chain.of(lake)
     members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(TARGETS, spec.end))
@@ -182,7 +183,8 @@ def _tally(lake: Lake, origin: date) -> None:
 
 
 def _list(home: Path) -> Work:
-    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    place = Home(Settings(home=home))
+    lake, registry = place.lake, place.registry
     registry.version_of("orders", "champion")
 
     def work() -> dict[str, object]:
@@ -201,9 +203,9 @@ def _list(home: Path) -> Work:
         day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
         chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))
-        timed("champions", lambda: champions(lake, registry, members))
-        listed = timed("portfolio", lambda: portfolio(lake, registry))
-        timed("publish", lambda: publish(lake, registry))
+        timed("champions", lambda: champions(place, members))
+        listed = timed("portfolio", lambda: portfolio(place))
+        timed("publish", lambda: publish(place))
         tally_count = lake.scan("tallies").select(pl.len()).collect().item()
         return {"units": len(listed.units), "tallies": tally_count, "seconds": took}
 
@@ -225,7 +227,8 @@ def _published(home: Path, models: Path, stores: int) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(models, draft, ignore=shutil.ignore_patterns("lake"))
     spec = ChainSpec(stores, days=WATCHED_NIGHTS + 60, seed=7, issues_days=0, observed_days=0)
-    lake, registry, tables = Lake(draft / "lake"), Registry(Settings(home=draft)), simulate(spec).tables
+    place, tables = Home(Settings(home=draft)), simulate(spec).tables
+    lake, registry = place.lake, place.registry
     lake.upsert("stores", tables["stores"])
     past_demand = tables["demand"].filter(pl.col("hour_local") < spec.end - timedelta(days=1))
     lake.upsert("demand", past_demand)
@@ -233,7 +236,7 @@ def _published(home: Path, models: Path, stores: int) -> None:
     for night in range(WATCHED_NIGHTS):
         origin = spec.end - timedelta(days=WATCHED_NIGHTS - night)
         lake.replace("forecasts", _guessed(past_demand, spec.store_ids, names, origin), origin)
-    monitor(lake, registry)
+    monitor(place)
     tables["demand"].filter(pl.col("hour_local") >= spec.end - timedelta(days=1)).write_parquet(draft / "today.parquet")
     draft.rename(home)
 
@@ -263,12 +266,13 @@ def _guessed(past_demand: pl.DataFrame, ids: list[str], names: dict[str, list[st
 
 
 def _watch(home: Path) -> Work:
-    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    place = Home(Settings(home=home))
+    lake = place.lake
     lake.upsert("demand", pl.read_parquet(home / "today.parquet"))
 
     def work() -> dict[str, object]:
         began = time.perf_counter()
-        watch = monitor(lake, registry)
+        watch = monitor(place)
         scored = lake.scan("scores").select(pl.len()).collect().item()
         return {"units": len(watch.decisions), "scored": scored, "seconds": round(time.perf_counter() - began, 1)}
 

@@ -15,7 +15,6 @@ from daypart.features.chain_data import days
 from daypart.features.matrix import View
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.compute.cluster import Dask
-from daypart.flows.compute.engine import opened
 from daypart.flows.compute.meter import Meter
 from daypart.flows.config.portfolio import ONE
 from daypart.flows.config.settings import Settings
@@ -29,7 +28,7 @@ from daypart.forecasting.models.trainer import in_blocks, sampled_from
 from daypart.forecasting.serving.publication import holiday_sums
 from daypart.forecasting.stages import unmeasured
 from infra.bench.job import Took, apart
-from infra.bench.night import models, place
+from infra.bench.night import models, open_home
 from infra.bench.row import Limit, Row, beside
 from infra.bench.sample_chain import SimulatedChain
 
@@ -54,14 +53,15 @@ def rows(chain: SimulatedChain) -> list[Row]:
 
 
 def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, Took]:
-    lake, registry = place(home, trained)
+    opened = open_home(trained, lake_of=home)
+    lake = opened.lake
     chain = Chain.of(lake)
     ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(TARGET)
     assert first is not None
     sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
     sums = holiday_sums(chain, ("orders", "sales"), origin)
     members = units.members(chain, ONE, dict.fromkeys(TARGETS, origin))
-    serving = [champion.served for champion in champions(lake, registry, members)]
+    serving = [champion.served for champion in champions(opened, members)]
     work = {
         "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
         "forecasting": partial(block_forecast, chain, serving, origin, sums),

@@ -20,6 +20,7 @@ from daypart.flows.cli import main, options
 from daypart.flows.config.settings import Settings
 from daypart.flows.files import process as processes
 from daypart.flows.files.lock import held
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.train import train
@@ -72,6 +73,11 @@ class Said:
 Daypart = Callable[..., Said]
 
 
+def home_of(lake: Lake) -> Home:
+    """The home in which a lake lies."""
+    return Home(Settings(home=lake.root.parent))
+
+
 @dataclass(frozen=True)
 class World:
     """One home and what it was filled from."""
@@ -83,6 +89,10 @@ class World:
     @property
     def lake(self) -> Lake:
         return Lake(self.home / "lake")
+
+    @property
+    def as_home(self) -> Home:
+        return Home(Settings(home=self.home))
 
     @property
     def registry(self) -> Registry:
@@ -116,12 +126,12 @@ class House:
         return Lake(self.home / "lake")
 
     @property
-    def places(self) -> tuple[Lake, Registry]:
-        return self.lake, self.registry
+    def as_home(self) -> Home:
+        return Home(Settings(home=self.home))
 
     @property
     def audit(self) -> Audit:
-        return Audit(*self.places)
+        return self.as_home.audit
 
     def add(self, unit: str = "orders", tier: str = "standard", count: int = 1) -> None:
         for _ in range(count):
@@ -156,9 +166,9 @@ def _make(world: World) -> None:
     _write(world)
     for table in ("stores", *(name for name in world.chain.tables if name != "stores")):
         if (world.files / f"{table}.parquet").exists():
-            ingest_table(world.lake, table, [world.files / f"{table}.parquet"])
-    train(world.lake, world.registry, Recipe(**SMALL))
-    publish(world.lake, world.registry)
+            ingest_table(world.as_home, table, [world.files / f"{table}.parquet"])
+    train(world.as_home, Recipe(**SMALL))
+    publish(world.as_home)
 
 
 def _write(world: World) -> None:

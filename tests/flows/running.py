@@ -18,16 +18,17 @@ import psutil
 import pytest
 
 from daypart.features.simulator import Chain, ChainSpec
-from daypart.flows.config.recipes import Recipes
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import read_login
 from daypart.flows.deployment.server import connected
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
-from daypart.flows.jobs.train import train
+from daypart.flows.jobs.train import TrainRequest, train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.recipe import Recipe
+from tests.flows.conftest import home_of
 from tests.flows.strangers import Sender
 
 SPEC = ChainSpec(stores=6, days=130, seed=5, issues_days=60)
@@ -148,7 +149,7 @@ def degraded(home: Path, chain: Chain) -> None:
 
     def ingest(table: str, rows: pl.DataFrame) -> None:
         rows.write_parquet(home / "rows.parquet")
-        ingest_table(lake, table, [home / "rows.parquet"])
+        ingest_table(home_of(lake), table, [home / "rows.parquet"])
 
     for table, rows in chain.tables.items():
         if rows.height and table != "demand":
@@ -159,9 +160,9 @@ def degraded(home: Path, chain: Chain) -> None:
     trained = SPEC.start + timedelta(days=TRAINED)
     bent = demand.filter(day < trained).with_columns((pl.col("orders") * factor).round(), pl.col("sales") * factor)
     ingest("demand", bent)
-    train(lake, registry, Recipe(), None, trained, recipes=Recipes.read(home / "recipes.toml"))
+    train(Home(registry.settings), Recipe(), TrainRequest(as_of=trained))
     for days in PUBLISHED:
         origin = SPEC.start + timedelta(days=days)
         ingest("demand", demand.filter(day < origin))
-        publish(lake, registry, origin)
+        publish(Home(registry.settings), origin)
     ingest("demand", demand)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daypart.flows.governance.promotion import promote
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.registry import registry
 from tests.flows.conftest import House, World
 
@@ -65,7 +66,7 @@ def one_line(result: Any, status: int, *texts: str) -> None:
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_registry_that_is_none_is_one_line_with_the_remedy(house: House, daypart: Any, harm: str) -> None:
     house.add(tier="top", count=2)
-    promote(*house.places, "orders", 1, "automation", NOW)
+    promote(house.as_home, "orders", 1, Signoff("automation", NOW))
     apply, message = HARMS[harm]
     apply(house.home / "mlflow.db")
     size = (house.home / "mlflow.db").stat().st_size
@@ -96,7 +97,7 @@ def test_a_registry_that_another_process_holds_is_waited_for_once(
     house: House, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house.add(count=1)
-    promote(*house.places, "orders", 1, "lead", NOW)
+    promote(house.as_home, "orders", 1, Signoff("lead", NOW))
     monkeypatch.setattr(registry, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(house.home / "mlflow.db")) as other:
         other.execute("begin exclusive")
@@ -115,7 +116,7 @@ def test_a_file_of_settings_that_cannot_be_read_hides_nothing_else(
     house: House, daypart: Any, name: str, text: bytes
 ) -> None:
     house.add(tier="top", count=2)
-    promote(*house.places, "orders", 1, "automation", NOW)
+    promote(house.as_home, "orders", 1, Signoff("automation", NOW))
     (house.home / name).write_bytes(text)
     report = daypart(house.home, "status", "--json").json
     assert len(report["notices"]) == 1

@@ -27,6 +27,7 @@ from daypart.flows.deployment.login import read_login
 from daypart.flows.deployment.registration import deploy
 from daypart.flows.deployment.schedule import deployments
 from daypart.flows.deployment.server import ENDED, connected
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.retrain_event import EVENT
@@ -112,7 +113,7 @@ def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) 
     assert running.champions() == {"orders": 2, "sales": 2}
     records = Audit(Lake(running.home / "lake"), running.registry).records().filter(pl.col("activity") == "retrain")
     assert [json.loads(details).get("asked") for details in records["details"].tail(2)] == ["; ".join(reasons)] * 2
-    assert publish(Lake(running.home / "lake"), running.registry) == SPEC.end
+    assert publish(Home(running.registry.settings)) == SPEC.end
     forecasts = Lake(running.home / "lake").scan("forecasts").filter(pl.col("origin_date") == SPEC.end).collect()
     assert set(forecasts["model_version"]) == {"orders-v2", "sales-v2"}
 

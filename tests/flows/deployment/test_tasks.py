@@ -10,8 +10,7 @@ import pytest
 
 from daypart.features.errors import DamagedError, DaypartError, InputError, NotKnownError
 from daypart.features.simulator import ChainSpec
-from daypart.flows.config.settings import Settings
-from daypart.flows.jobs.tune import Budget
+from daypart.flows.jobs.tune import Budget, TuneRequest
 from daypart.forecasting.models.recipe import Recipe
 
 SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
@@ -43,18 +42,18 @@ def flows(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_flows_do_what_the_jobs_do(flows: Any, world: Any, untrained: Any) -> None:
-    settings = Settings(home=untrained.home)
-    trained = flows.train(settings, SMALL)
+    home = untrained.as_home
+    trained = flows.train(home, SMALL)
     assert [(outcome.target, outcome.version, outcome.promoted) for outcome in trained] == [
         ("orders", 1, True),
         ("sales", 1, True),
     ]
-    assert flows.forecast(settings) == world.origin
+    assert flows.forecast(home) == world.origin
     assert untrained.forecasts().equals(world.forecasts())
-    flows.ingest(settings, {"demand": [untrained.files / "later.parquet"]})
-    tuned = flows.tune(settings, SMALL, Budget(trials=1), datetime(2024, 3, 6), None)
+    flows.ingest(home, {"demand": [untrained.files / "later.parquet"]})
+    tuned = flows.tune(home, SMALL, TuneRequest(Budget(trials=1)), datetime(2024, 3, 6))
     assert [(unit.target, unit.trials, unit.settings) for unit in tuned.tuned] == [("orders", 1, {}), ("sales", 1, {})]
-    watch = flows.monitor(settings)
+    watch = flows.monitor(home)
     assert set(watch.decisions) == {"orders", "sales"}
     assert watch.scores.height == 6
 
@@ -81,7 +80,7 @@ def test_a_damaged_file_is_named_by_the_run_that_meets_it(flows: Any, world: Any
     file = next((world.home / "lake" / "forecasts").rglob("origin_date=*/*.parquet"))
     os.truncate(file, file.stat().st_size // 2)
     with pytest.raises(DamagedError, match=f"{file.name} .*: restore it from a copy"):
-        flows.monitor(Settings(home=world.home))
+        flows.monitor(world.as_home)
 
 
 def test_what_fails_in_passing_is_tried_again(flows: Any, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +95,7 @@ def test_what_fails_in_passing_is_tried_again(flows: Any, world: Any, monkeypatc
 
     monkeypatch.setattr(flows.forecasts, "publish", once)
     before = world.versions()
-    assert flows.forecast(Settings(home=world.home)) == world.origin
+    assert flows.forecast(world.as_home) == world.origin
     assert len(calls) == 2
     assert world.versions() == before
 
@@ -111,10 +110,10 @@ def test_wrong_input_is_not_tried_again(flows: Any, world: Any, monkeypatch: pyt
 
     monkeypatch.setattr(flows.forecasts, "publish", counted)
     with pytest.raises(NotKnownError, match="past"):
-        flows.forecast(Settings(home=world.home), world.origin.replace(month=1))
+        flows.forecast(world.as_home, world.origin.replace(month=1))
     assert len(calls) == 1
     with pytest.raises(InputError, match="no such file"):
-        flows.ingest(Settings(home=world.home), {"demand": ["nowhere.csv"]})
+        flows.ingest(world.as_home, {"demand": ["nowhere.csv"]})
 
 
 def test_a_retrain_does_what_it_can_and_says_what_failed(
@@ -128,7 +127,7 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
 
     @functools.wraps(train)
     def once(*arguments: Any, **named: Any) -> Any:
-        calls.append(inspect.signature(train).bind(*arguments, **named).arguments["names"])
+        calls.append(inspect.signature(train).bind(*arguments, **named).arguments["request"].units)
         if calls == [("sales",)]:
             raise OSError("the disk was away")
         return train(*arguments, **named)

@@ -19,6 +19,7 @@ from daypart.flows.files import exports, table_files
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import write_out
 from daypart.flows.lake.lake import Lake
+from tests.flows.conftest import home_of
 
 TRIGGERS = ("=", "+", "-", "@", "\t", "\r")
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -119,11 +120,11 @@ def test_what_is_refused_is_listed_without_a_formula_and_known_again_when_correc
     lake, file = Lake(tmp_path / "home" / "lake"), tmp_path / "stores.csv"
     file.write_text("store_id,timezone,country\n=S1,Nowhere,US\n@S2,+Nowhere,US\n")
     with pytest.raises(ValueRefused):
-        ingest_table(lake, "stores", [file])
+        ingest_table(home_of(lake), "stores", [file])
     (listed,) = (tmp_path / "home" / "refused").iterdir()
     with listed.open(newline="") as opened:
         assert [row["value"] for row in csv.DictReader(opened)] == ["Nowhere", "'+Nowhere"]
     # As a spreadsheet that took over an export would hand it in.
     file.write_text("store_id,timezone,country\n'=S1,America/New_York,US\n@S2,America/New_York,US\n")
-    ingest_table(lake, "stores", [file])
+    ingest_table(home_of(lake), "stores", [file])
     assert sorted(lake.scan("stores").collect()["store_id"]) == ["=S1", "@S2"]

@@ -13,6 +13,7 @@ from daypart.flows.governance.approval import approve, reject
 from daypart.flows.governance.audit_repair import repair
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.settings_audit import declare
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.status import status
@@ -31,7 +32,7 @@ CUT = "the audit is not as it was written, so nothing more is recorded: records 
 def cut(house: House) -> House:
     house.add(count=3)
     for version in (1, 2):
-        promote(*house.places, "orders", version, "engineer", NOW)
+        promote(house.as_home, "orders", version, Signoff("engineer", NOW))
     cut_end(house.home / "lake", 2)
     return house
 
@@ -39,18 +40,18 @@ def cut(house: House) -> House:
 def test_nothing_is_promoted_rolled_back_or_declared_and_the_champion_serves(cut: House) -> None:
     (cut.home / "policy.toml").write_text("[policy]\n")
     works: list[Callable[[], object]] = [
-        lambda: promote(*cut.places, "orders", 3, "lead", NOW),
-        lambda: rollback(*cut.places, "orders", "lead", NOW),
-        lambda: approve(*cut.places, "orders", "lead", NOW),
-        lambda: reject(*cut.places, "orders", "lead", NOW),
-        lambda: declare(*cut.places, "lead", NOW),
+        lambda: promote(cut.as_home, "orders", 3, Signoff("lead", NOW)),
+        lambda: rollback(cut.as_home, "orders", Signoff("lead", NOW)),
+        lambda: approve(cut.as_home, "orders", Signoff("lead", NOW)),
+        lambda: reject(cut.as_home, "orders", Signoff("lead", NOW)),
+        lambda: declare(cut.as_home, Signoff("lead", NOW)),
     ]
     for work in works:
         with pytest.raises(DamagedError, match=CUT):
             work()
         assert cut.champion() == 2
         assert cut.audit.verify().faults == ["records 3 to 4 are gone from the end: the registry knows of 4"]
-    assert status(*cut.places, NOW).notices[0].startswith(CUT)
+    assert status(cut.as_home, NOW).notices[0].startswith(CUT)
 
 
 def test_the_command_says_what_is_cut_until_who_is_accountable_records_it(cut: House, daypart: Any) -> None:
@@ -107,10 +108,10 @@ def test_who_repairs_is_who_is_accountable_for_settings_or_as_a_table_has_it(cut
     ):
         file.write_text(text)
         with pytest.raises(InputError, match=f"that is for {allowed}"):
-            repair(*cut.places, "lead", NOW, "why")
+            repair(cut.as_home, Signoff("lead", NOW, "why"))
     with pytest.raises(InputError, match="analyst may not repair the audit alone: that is for planner"):
-        repair(*cut.places, "analyst", NOW, "why")
-    assert repair(*cut.places, "planner", NOW, "why") is not None
+        repair(cut.as_home, Signoff("analyst", NOW, "why"))
+    assert repair(cut.as_home, Signoff("planner", NOW, "why")) is not None
 
 
 def test_a_log_that_cannot_be_read_is_told_by_status_and_moved_away_for_a_repair(cut: House, daypart: Any) -> None:
@@ -123,24 +124,24 @@ def test_a_log_that_cannot_be_read_is_told_by_status_and_moved_away_for_a_repair
     refused = daypart(cut.home, "promote", "orders", "--version", 3, "--role", "lead")
     assert (refused.status, refused.err.count("\n")) == (1, 1)
     with pytest.raises(DamagedError, match="without a copy, move it out of the lake and repair again"):
-        repair(*cut.places, "lead", NOW, "why")
+        repair(cut.as_home, Signoff("lead", NOW, "why"))
     (cut.home / "lake" / "audit").rename(cut.home / "audit.damaged")
-    repair_record = repair(*cut.places, "lead", NOW, "why")
+    repair_record = repair(cut.as_home, Signoff("lead", NOW, "why"))
     assert repair_record is not None
     assert repair_record.sequence == 5
     assert cut.audit.verify().faults == []
 
 
 def test_a_move_of_which_the_beginning_is_missing_did_happen(cut: House) -> None:
-    repair(*cut.places, "lead", NOW, "why")
-    promote(*cut.places, "orders", 3, "lead", NOW)
+    repair(cut.as_home, Signoff("lead", NOW, "why"))
+    promote(cut.as_home, "orders", 3, Signoff("lead", NOW))
     lose_file(cut.home / "lake", 4)
-    repair(*cut.places, "lead", NOW, "why")
+    repair(cut.as_home, Signoff("lead", NOW, "why"))
     trail = Trail.of(cut.audit.records(), "orders")
     assert [(move.version, move.state, move.reason) for move in trail.moves] == [
         (1, "done", ""), (3, "done", "the record of why is missing"),
     ]  # fmt: skip
-    assert status(*cut.places, NOW).notices == []
+    assert status(cut.as_home, NOW).notices == []
 
 
 class State:
@@ -167,16 +168,16 @@ def test_forecasts_and_scores_go_on_while_nothing_is_decided_or_trained(
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "record", None)
         with pytest.raises(DamagedError, match=fault):
-            train(world.lake, world.registry, Recipe(**SMALL))
-    ingest_table(world.lake, "demand", [world.files / "later.parquet"])
+            train(world.as_home, Recipe(**SMALL))
+    ingest_table(world.as_home, "demand", [world.files / "later.parquet"])
     with pytest.raises(DamagedError, match=fault):
-        monitor(world.lake, world.registry)
+        monitor(world.as_home)
     assert world.lake.exists("scores")
     assert not world.lake.exists("decisions")
-    assert publish(world.lake, world.registry) == world.origin + timedelta(days=14)
+    assert publish(world.as_home) == world.origin + timedelta(days=14)
     assert {name: world.versions()[name] for name in ("orders", "sales", "audit")} == {
         **{name: registered[name] for name in ("orders", "sales")}, "audit": registered["audit"],
     }  # fmt: skip
-    repair(world.lake, world.registry, "lead", NOW, "why")
-    assert monitor(world.lake, world.registry).decisions
+    repair(world.as_home, Signoff("lead", NOW, "why"))
+    assert monitor(world.as_home).decisions
     assert world.lake.exists("decisions")

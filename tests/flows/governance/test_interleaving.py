@@ -21,23 +21,24 @@ from daypart.flows.files import process
 from daypart.flows.governance.approval import approve, pending, reject
 from daypart.flows.governance.champion_switch import Outcome
 from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.jobs.status import status
-from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
 from tests.flows.conftest import House
 
 ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime(2025, 3, 1, 4)
 RULE = "[raci.top.promote]\nresponsible = ['engineer']\naccountable = 'lead'\napproval = true\nseparate = false\n"
-Command = Callable[[Lake, Registry], Outcome]
+Command = Callable[[Home], Outcome]
 COMMANDS: dict[str, Command] = {
-    "approve": lambda lake, registry: approve(lake, registry, "5", "lead", NOW),
-    "reject": lambda lake, registry: reject(lake, registry, "5", "lead", NOW),
-    "ask": lambda lake, registry: promote(lake, registry, "orders", 3, "engineer", NOW),
-    "ask again": lambda lake, registry: promote(lake, registry, "orders", 2, "engineer", NOW),
-    "promote": lambda lake, registry: promote(lake, registry, "orders", 3, "lead", NOW),
-    "promote what waits": lambda lake, registry: promote(lake, registry, "orders", 2, "lead", NOW),
-    "rollback": lambda lake, registry: rollback(lake, registry, "orders", "analyst", NOW),
+    "approve": lambda home: approve(home, "5", Signoff("lead", NOW)),
+    "reject": lambda home: reject(home, "5", Signoff("lead", NOW)),
+    "ask": lambda home: promote(home, "orders", 3, Signoff("engineer", NOW)),
+    "ask again": lambda home: promote(home, "orders", 2, Signoff("engineer", NOW)),
+    "promote": lambda home: promote(home, "orders", 3, Signoff("lead", NOW)),
+    "promote what waits": lambda home: promote(home, "orders", 2, Signoff("lead", NOW)),
+    "rollback": lambda home: rollback(home, "orders", Signoff("analyst", NOW)),
 }
 STEPS = ((Audit, "extend"), (Registry, "set_alias"))
 QUICK = [("approve", "reject"), ("reject", "approve"), ("approve", "rollback")]
@@ -48,7 +49,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Home:
+class Template:
     """Copies of a home in which v4 serves after v1, and request 5 asks for v2."""
 
     def __init__(self, database: Path, folder: Path) -> None:
@@ -59,14 +60,14 @@ class Home:
         (house.home / "governance.toml").write_text(RULE)
         house.add(tier="top", count=4)
         for version in (1, 4):
-            promote(*house.places, "orders", version, "lead", NOW)
-        assert promote(*house.places, "orders", 2, "engineer", NOW).request == 5
+            promote(house.as_home, "orders", version, Signoff("lead", NOW))
+        assert promote(house.as_home, "orders", 2, Signoff("engineer", NOW)).request == 5
         self.in_turn = cache(self._in_turn)
 
     def _in_turn(self, *commands: str) -> Result:
         """What commands come to that run one after the other."""
         house = self.copy()
-        outcomes = [attempted(command, house.places) for command in commands]
+        outcomes = [attempted(command, house.as_home) for command in commands]
         return (state(house), *outcomes)
 
     def copy(self) -> House:
@@ -76,13 +77,13 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def home(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    return Home(database, tmp_path_factory.mktemp("copies"))
+def template(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return Template(database, tmp_path_factory.mktemp("copies"))
 
 
-def attempted(command: str, places: tuple[Lake, Registry]) -> object:
+def attempted(command: str, home: Home) -> object:
     try:
-        outcome = COMMANDS[command](*places)
+        outcome = COMMANDS[command](home)
     except DaypartError:
         return "refused"
     return outcome.state, outcome.version
@@ -130,21 +131,21 @@ def at_step(monkeypatch: pytest.MonkeyPatch, number: int, event: Callable[[], No
     ],
 )
 def test_commands_at_once_are_as_one_after_the_other(
-    home: Home, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+    template: Template, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    allowed = [home.in_turn(first, second)]
-    after, other, one = home.in_turn(second, first)
+    allowed = [template.in_turn(first, second)]
+    after, other, one = template.in_turn(second, first)
     allowed.append((after, one, other))
     for alone, outcomes in ((first, lambda it: (it, "refused")), (second, lambda it: ("refused", it))):
-        after, it = home.in_turn(alone)
+        after, it = template.in_turn(alone)
         allowed.append((after, *outcomes(it)))
     for number in count():
-        house, seconds = home.copy(), []
-        places = house.places
+        house, seconds = template.copy(), []
+        home = house.as_home
         with monkeypatch.context() as patch:
             # Another process has its own connections.
-            steps = at_step(patch, number, lambda: seconds.append(attempted(second, house.places)))  # noqa: B023
-            outcome = attempted(first, places)
+            steps = at_step(patch, number, lambda: seconds.append(attempted(second, house.as_home)))  # noqa: B023
+            outcome = attempted(first, home)
         if not seconds:
             assert steps[0] >= 2 or first == "ask again"
             break
@@ -154,9 +155,9 @@ def test_commands_at_once_are_as_one_after_the_other(
 @pytest.mark.faults
 @pytest.mark.parametrize(("first", "second"), list(product(COMMANDS, repeat=2)))
 def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never_begun(
-    home: Home, monkeypatch: pytest.MonkeyPatch, first: str, second: str
+    template: Template, monkeypatch: pytest.MonkeyPatch, first: str, second: str
 ) -> None:
-    allowed = [home.in_turn(first, second)[::2], home.in_turn(second)]
+    allowed = [template.in_turn(first, second)[::2], template.in_turn(second)]
 
     def die() -> None:
         for owner, name in STEPS:
@@ -164,16 +165,16 @@ def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never
         raise Killed
 
     for number in count():
-        house, died = home.copy(), True
+        house, died = template.copy(), True
         with monkeypatch.context() as patch:
             at_step(patch, number, die)
             with suppress(Killed):
-                attempted(first, house.places)
+                attempted(first, house.as_home)
                 died = False
         if not died:
             break
         monkeypatch.setattr(process, "lives", lambda _: False)
-        outcome = attempted(second, house.places)
+        outcome = attempted(second, house.as_home)
         if Trail.of(house.audit.records(), "orders").under_way is None:
             assert (state(house), outcome) in allowed, number
         else:
@@ -181,22 +182,24 @@ def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never
             assert outcome == "refused", number
 
 
-def test_who_comes_while_an_approval_moves_the_champion_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    house, messages = home.copy(), []
+def test_who_comes_while_an_approval_moves_the_champion_is_told(
+    template: Template, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, messages = template.copy(), []
 
     def others() -> None:
         for command in ("reject", "approve", "ask", "promote", "rollback"):
             with pytest.raises(DaypartError) as refused:
-                COMMANDS[command](*house.places)
+                COMMANDS[command](house.as_home)
             messages.append(str(refused.value))
 
     with monkeypatch.context() as patch:
         at_step(patch, 2, others)
-        assert COMMANDS["approve"](*house.places).state == "serves"
+        assert COMMANDS["approve"](house.as_home).state == "serves"
     assert len(set(messages)) == 1
     assert "is just moving orders to v2, as request 5 asked for (record 6): run again when it has ended" in messages[0]
     with pytest.raises(NotKnownError, match=r"no request 5 waits for an approval; it was approved \(record 7\)"):
-        COMMANDS["reject"](*house.places)
+        COMMANDS["reject"](house.as_home)
     assert house.champion() == 2
 
 
@@ -207,17 +210,17 @@ from tests.flows.governance.test_interleaving import COMMANDS, Path, Registry
 def struck(*given):
     os.kill(os.getpid(), signal.SIGKILL)
 Registry.set_alias = struck
-COMMANDS["approve"](*House(Path(sys.argv[1])).places)
+COMMANDS["approve"](House(Path(sys.argv[1])).as_home)
 """
 
 
-def test_the_request_of_an_approval_killed_before_the_move_waits_again(home: Home) -> None:
-    house = home.copy()
+def test_the_request_of_an_approval_killed_before_the_move_waits_again(template: Template) -> None:
+    house = template.copy()
     killed = subprocess.run([sys.executable, "-c", KILL, str(house.home)], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    (notice,) = status(*house.places, NOW).notices
+    (notice,) = status(house.as_home, NOW).notices
     assert "to promote v2 was begun (record 6)" in notice
     assert "do it again (`daypart approve 5`), which ends it" in notice
-    assert COMMANDS["reject"](*house.places).told == "request 5 is rejected: v4 keeps serving"
+    assert COMMANDS["reject"](house.as_home).told == "request 5 is rejected: v4 keeps serving"
     assert (house.champion(), pending(house.audit.records())) == (4, [])
     assert [state for *_, state in house.states()][-3:] == ["begun", "undone", "rejected"]

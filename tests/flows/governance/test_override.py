@@ -10,6 +10,7 @@ from daypart.features.errors import InputError
 from daypart.flows.audit.audit_history import Trail
 from daypart.flows.governance.approval import approve, pending
 from daypart.flows.governance.promotion import promote
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.jobs.status import status
 from tests.flows.conftest import House
 
@@ -34,12 +35,12 @@ def test_a_unit_that_was_moved_to_the_top_waits_for_its_approver(house: House) -
     house.add("orders.West")
     house.add("orders.East", tier="top")
     (house.home / "portfolio.toml").write_text(TOP)
-    outcome = promote(*house.places, "orders.West", 1, "automation", NOW)
+    outcome = promote(house.as_home, "orders.West", 1, Signoff("automation", NOW))
     assert (outcome.state, "waits for lead" in outcome.told) == ("pending", True)
-    assert promote(*house.places, "orders.East", 1, "automation", NOW).state == "serves"
+    assert promote(house.as_home, "orders.East", 1, Signoff("automation", NOW)).state == "serves"
     (house.home / "portfolio.toml").write_text("[[assign]]\ntier = 'tpo'\n")
     with pytest.raises(InputError, match="portfolio.toml line 2: tier is 'tpo'"):
-        promote(*house.places, "orders.East", 1, "automation", NOW)
+        promote(house.as_home, "orders.East", 1, Signoff("automation", NOW))
 
 
 def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
@@ -49,16 +50,16 @@ def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
     judged(house, 3, True, "better")
     text = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
     with pytest.raises(InputError, match=text):
-        promote(*house.places, "orders", 2, "engineer", NOW)
+        promote(house.as_home, "orders", 2, Signoff("engineer", NOW))
     assert said(house) == []
-    assert promote(*house.places, "orders", 1, "engineer", NOW).state == "serves"
-    assert promote(*house.places, "orders", 2, "analyst", NOW, "the sale is over").state == "serves"
+    assert promote(house.as_home, "orders", 1, Signoff("engineer", NOW)).state == "serves"
+    assert promote(house.as_home, "orders", 2, Signoff("analyst", NOW, "the sale is over")).state == "serves"
     begun = said(house)[2]
     assert (begun["override"], begun["gate"], begun["reason"]) == (True, "worse by 40 bps", "the sale is over")
     assert all("override" not in details for details in said(house)[:2])
-    promote(*house.places, "orders", 1, "engineer", NOW)
+    promote(house.as_home, "orders", 1, Signoff("engineer", NOW))
     judged(house, 2, True, "better by 40 bps")
-    assert promote(*house.places, "orders", 2, "engineer", NOW).state == "serves"
+    assert promote(house.as_home, "orders", 2, Signoff("engineer", NOW)).state == "serves"
     assert "override" not in said(house)[-2]
 
 
@@ -66,14 +67,14 @@ def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
     house.add(count=2)
     judged(house, 2, False, "too little to judge on")
     (house.home / "governance.toml").write_text(RULE.format("override_policy", "engineer", "true"))
-    assert promote(*house.places, "orders", 1, "lead", NOW).state == "serves"
+    assert promote(house.as_home, "orders", 1, Signoff("lead", NOW)).state == "serves"
     with pytest.raises(InputError, match="engineer must approve .* may not ask for it too: let analyst ask"):
-        promote(*house.places, "orders", 2, "engineer", NOW)
-    outcome = promote(*house.places, "orders", 2, "analyst", NOW)
+        promote(house.as_home, "orders", 2, Signoff("engineer", NOW))
+    outcome = promote(house.as_home, "orders", 2, Signoff("analyst", NOW))
     assert outcome.told.startswith("v2 of orders is asked for (request 4) and waits for engineer; v1")
     with pytest.raises(InputError, match="lead may not approve request 4"):
-        approve(*house.places, "orders", "lead", NOW)
-    assert approve(*house.places, "orders", "engineer", NOW).state == "serves"
+        approve(house.as_home, "orders", Signoff("lead", NOW))
+    assert approve(house.as_home, "orders", Signoff("engineer", NOW)).state == "serves"
     assert [details["gate"] for details in said(house)[2:4]] == ["too little to judge on"] * 2
 
 
@@ -82,16 +83,16 @@ def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house:
     judged(house, 2, False, "worse")
     both = RULE.format("override_policy", "engineer", "true") + RULE.format("promote", "lead", "true")
     (house.home / "governance.toml").write_text(both)
-    outcome = promote(*house.places, "orders", 2, "analyst", NOW)
+    outcome = promote(house.as_home, "orders", 2, Signoff("analyst", NOW))
     assert "waits for lead and engineer; nothing serves" in outcome.told
-    first = approve(*house.places, "orders", "lead", NOW + HOUR)
+    first = approve(house.as_home, "orders", Signoff("lead", NOW + HOUR))
     assert first.told == "lead agrees to request 2, which waits for engineer; nothing serves until then"
-    (waits,) = status(*house.places, NOW + HOUR).pending
+    (waits,) = status(house.as_home, NOW + HOUR).pending
     assert waits["waits_for"] == "engineer"
     with pytest.raises(InputError, match="lead may not approve request 2 .*: that is for engineer"):
-        approve(*house.places, "orders", "lead", NOW + HOUR)
-    assert (house.champion(), promote(*house.places, "orders", 2, "analyst", NOW).changed) == (None, False)
-    assert approve(*house.places, "orders", "engineer", NOW + 2 * HOUR).state == "serves"
+        approve(house.as_home, "orders", Signoff("lead", NOW + HOUR))
+    assert (house.champion(), promote(house.as_home, "orders", 2, Signoff("analyst", NOW)).changed) == (None, False)
+    assert approve(house.as_home, "orders", Signoff("engineer", NOW + 2 * HOUR)).state == "serves"
     assert pending(house.audit.records()) == []
     (spell,) = Trail.of(house.audit.records(), "orders").spells
     assert (spell.agreed, spell.since) == ("lead, engineer, asked by analyst", NOW + 2 * HOUR)

@@ -10,6 +10,7 @@ import pytest
 from daypart.features.errors import DaypartError, InputError
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.settings_audit import declare, undeclared
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.jobs.status import status
 from daypart.flows.monitoring.monitor import monitor
 from tests.flows.conftest import House
@@ -28,7 +29,7 @@ def digest(text: str) -> str:
 
 
 def differing(house: House) -> list[tuple[str, str]]:
-    return [(change.file, change.kind) for change in undeclared(*house.places)]
+    return [(change.file, change.kind) for change in undeclared(house.as_home)]
 
 
 def test_who_may_not_is_refused_and_nothing_is_declared(house: House) -> None:
@@ -39,12 +40,12 @@ def test_who_may_not_is_refused_and_nothing_is_declared(house: House) -> None:
         ("engineer", "engineer may not change tier portfolio.toml .*: that is for analyst, lead"),
     ):
         with pytest.raises(InputError, match=message):
-            declare(*house.places, role, NOW)
+            declare(house.as_home, Signoff(role, NOW))
     with pytest.raises(InputError, match="'secrets.toml' is no file to declare: expected settings.toml, policy.toml"):
-        declare(*house.places, "lead", NOW, files=["secrets.toml"])
+        declare(house.as_home, Signoff("lead", NOW), files=["secrets.toml"])
     (house.home / "recipes.toml").write_text("[recipe.standard]\nround = 3\n")
     with pytest.raises(InputError, match="recipes.toml line 2"):
-        declare(*house.places, "lead", NOW)
+        declare(house.as_home, Signoff("lead", NOW))
     assert house.audit.records().is_empty()
     assert differing(house) == [("policy.toml", "new"), ("portfolio.toml", "new"), ("recipes.toml", "new")]
 
@@ -52,13 +53,13 @@ def test_who_may_not_is_refused_and_nothing_is_declared(house: House) -> None:
 def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, daypart: Any) -> None:
     file = house.home / "policy.toml"
     file.write_text(BEFORE)
-    declare(*house.places, "engineer", NOW, "a quiet month")
+    declare(house.as_home, Signoff("engineer", NOW, "a quiet month"))
     (first,) = said(house)
     fields = first["role"], first["activity"], first["unit"], first["at_utc"]
     assert fields == ("engineer", "change_settings", "", NOW)
     assert (first["file"], first["text"], first["reason"]) == ("policy.toml", BEFORE, "a quiet month")
     assert (first["sha256"], first["before"]) == (digest(BEFORE), None)
-    assert (declare(*house.places, "engineer", NOW), len(said(house))) == ([], 1)
+    assert (declare(house.as_home, Signoff("engineer", NOW)), len(said(house))) == ([], 1)
     file.write_text(AFTER)
     assert differing(house) == [("policy.toml", "changed")]
     printed = daypart(house.home, "declare", "policy.toml", "--role", "engineer").out.splitlines()
@@ -68,7 +69,7 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
     assert [(row["sha256"], row["before"]) for row in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
     file.unlink()
     assert differing(house) == [("policy.toml", "removed")]
-    declare(*house.places, "lead", NOW)
+    declare(house.as_home, Signoff("lead", NOW))
     assert (said(house)[-1]["text"], said(house)[-1]["before"]) == (None, digest(AFTER))
     assert differing(house) == []
     assert house.audit.verify().faults == []
@@ -77,9 +78,9 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
 def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> None:
     for name, text in (("policy.toml", BEFORE), ("portfolio.toml", "[tiers.top]\n"), ("settings.toml", "seed = 3\n")):
         (house.home / name).write_text(text)
-    declare(*house.places, "analyst", NOW, files=["portfolio.toml"])
+    declare(house.as_home, Signoff("analyst", NOW), files=["portfolio.toml"])
     assert differing(house) == [("policy.toml", "new"), ("settings.toml", "new")]
-    declare(*house.places, "lead", NOW)
+    declare(house.as_home, Signoff("lead", NOW))
     assert differing(house) == []
     assert [row["activity"] for row in said(house)] == ["change_tier", "change_settings", "change_settings"]
     assert house.lake.version("audit") == 1
@@ -88,20 +89,20 @@ def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> No
 def test_no_text_of_the_rules_lets_itself_be_declared(house: House) -> None:
     file = house.home / "governance.toml"
     file.write_text(RULE.format("false"))
-    declare(*house.places, "engineer", NOW)
+    declare(house.as_home, Signoff("engineer", NOW))
     file.write_text(RULE.format("false").replace("planner", "analyst"))
     with pytest.raises(InputError, match="analyst may not change settings governance.toml"):
-        declare(*house.places, "analyst", NOW)
-    assert declare(*house.places, "planner", NOW)
-    assert declare(*house.places, "analyst", NOW) == []
+        declare(house.as_home, Signoff("analyst", NOW))
+    assert declare(house.as_home, Signoff("planner", NOW))
+    assert declare(house.as_home, Signoff("analyst", NOW)) == []
 
 
 def test_where_the_rule_wants_an_approval_only_who_is_accountable_declares(house: House) -> None:
     (house.home / "governance.toml").write_text(RULE.format("true"))
     with pytest.raises(InputError, match="planner may not declare governance.toml alone: that is for engineer"):
-        declare(*house.places, "planner", NOW)
-    assert status(*house.places, NOW).undeclared[0]["may_declare"] == "engineer"
-    assert declare(*house.places, "engineer", NOW)
+        declare(house.as_home, Signoff("planner", NOW))
+    assert status(house.as_home, NOW).undeclared[0]["may_declare"] == "engineer"
+    assert declare(house.as_home, Signoff("engineer", NOW))
 
 
 def test_two_who_declare_at_once_do_not_both(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,12 +111,12 @@ def test_two_who_declare_at_once_do_not_both(house: House, monkeypatch: pytest.M
 
     def after_another(*arguments: Any) -> Any:
         monkeypatch.setattr(Audit, "extend", extend)
-        declare(*house.places, "engineer", NOW)
+        declare(house.as_home, Signoff("engineer", NOW))
         return extend(*arguments)
 
     monkeypatch.setattr(Audit, "extend", after_another)
     with pytest.raises(DaypartError, match="another has declared files just now"):
-        declare(*house.places, "lead", NOW)
+        declare(house.as_home, Signoff("lead", NOW))
     assert [row["role"] for row in said(house)] == ["engineer"]
 
 
@@ -124,7 +125,7 @@ def test_status_names_what_is_not_declared_and_who_may(house: House, daypart: An
     files = daypart(house.home, "status", "--json").json["undeclared"]
     assert files == [{"file": "portfolio.toml", "change": "new", "may_declare": "analyst or lead"}]
     assert "portfolio.toml  new     analyst or lead" in daypart(house.home, "status").out
-    declare(*house.places, "analyst", NOW)
+    declare(house.as_home, Signoff("analyst", NOW))
     assert "portfolio.toml" not in daypart(house.home, "status").out
 
 
@@ -132,8 +133,8 @@ def test_jobs_go_on_and_their_records_name_what_is_not_declared(world: Any, dayp
     (world.home / "policy.toml").write_text(BEFORE)
     assert daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-20").status == 0
     assert daypart(world.home, "ingest", "demand", world.files / "later.parquet").status == 0
-    monitor(world.lake, world.registry)
-    declare(world.lake, world.registry, "engineer", NOW)
+    monitor(world.as_home)
+    declare(world.as_home, Signoff("engineer", NOW))
     assert daypart(world.home, "train", "--targets", "orders", "--as-of", "2024-02-21").status == 0
     rows = Audit(world.lake).records().to_dicts()
     flags = [(row["activity"], json.loads(row["details"]).get("undeclared")) for row in rows]

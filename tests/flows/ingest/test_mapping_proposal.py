@@ -19,6 +19,7 @@ from daypart.flows.files.pos_files import read_export
 from daypart.flows.ingest.ingest import ingest_pos, ingest_table, read_mapping
 from daypart.flows.ingest.mapping_proposal import guess_pos
 from daypart.flows.lake.lake import Lake
+from tests.flows.conftest import home_of
 
 ZONE = "America/New_York"
 
@@ -27,7 +28,7 @@ def guess(folder: Path, content: str | bytes, name: str = "export.csv") -> tuple
     """The mapping proposed, as read back from its TOML, its doubts, and the file."""
     path = folder / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    proposal = guess_pos(Lake(folder / "home" / "lake"), [path])
+    proposal = guess_pos(home_of(Lake(folder / "home" / "lake")), [path])
     assert not (folder / "home").exists(), "nothing is written"
     return Mapping.of(tomllib.loads(proposal.toml)), proposal.doubts, path
 
@@ -95,7 +96,7 @@ def test_known_shapes_are_read_as_they_are_meant(tmp_path: Path, shape: str) -> 
     for name, value in parts.items():
         assert mapping.model_dump(exclude_none=True)[name] == value
     assert demand(path, mapping) == expected
-    text = guess_pos(Lake(tmp_path / "lake"), [path]).toml
+    text = guess_pos(home_of(Lake(tmp_path / "lake")), [path]).toml
     assert text.startswith(f"# mapping of export.csv, a {shape} export\n")
 
 
@@ -137,7 +138,7 @@ def test_what_is_unsure_is_said(tmp_path: Path) -> None:
 def test_an_export_without_times_has_a_proposal_that_says_so(tmp_path: Path, content: str) -> None:
     path = tmp_path / "export.csv"
     path.write_text(content)
-    proposal = guess_pos(Lake(tmp_path / "lake"), [path])
+    proposal = guess_pos(home_of(Lake(tmp_path / "lake")), [path])
     assert any("no column holds times" in doubt for doubt in proposal.doubts)
     assert proposal.lines == []
     assert tomllib.loads(proposal.toml)
@@ -179,17 +180,17 @@ def test_a_proposal_is_written_where_nothing_is_yet_and_can_be_ingested(tmp_path
     lake, out = Lake(tmp_path / "home" / "lake"), tmp_path / "square.toml"
     stores = tmp_path / "stores.csv"
     stores.write_text("store_id,timezone,country\nLake,America/Chicago,US\n")
-    ingest_table(lake, "stores", [stores])
-    proposal = guess_pos(lake, [tmp_path / "a"], out)
+    ingest_table(home_of(lake), "stores", [stores])
+    proposal = guess_pos(home_of(lake), [tmp_path / "a"], out)
     assert (proposal.doubts, proposal.path) == ([], str(out))
     assert proposal.lines[0] == {
         "store_id": "Lake", "ticket": "a2", "at_local": "2026-07-18 11:59:30", "amount": 8.0
     }  # fmt: skip
     assert read_mapping(out).columns.timezone == "Time Zone"
     with pytest.raises(InputError, match=r"square\.toml: is there already; give --mapping another file"):
-        guess_pos(lake, [tmp_path / "a"], out)
+        guess_pos(home_of(lake), [tmp_path / "a"], out)
     assert not lake.exists("demand")
-    assert ingest_pos(lake, [tmp_path / "a"], out).pos["tickets_kept"] == 2  # type: ignore[index]
+    assert ingest_pos(home_of(lake), [tmp_path / "a"], out).pos["tickets_kept"] == 2  # type: ignore[index]
 
 
 def test_without_a_file_the_mapping_alone_goes_to_standard_output(daypart: Any, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from daypart.features.errors import InputError, ValueRefused
 from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines, pos_sources
-from daypart.flows.ingest.ingest import IngestReport, ingest_pos, ingest_table
+from daypart.flows.ingest.ingest import IngestOptions, IngestReport, ingest_pos, ingest_table
 from daypart.flows.ingest.pos_sources import listed, take_back
-from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import maintain
 from daypart.flows.registry.registry import Registry
 
@@ -31,10 +31,11 @@ class Till:
     """A home, and files that are written and ingested by name."""
 
     def __init__(self, folder: Path, mapping: str = MAPPING) -> None:
-        self.folder, self.lake = folder, Lake(folder / "home" / "lake")
+        self.folder, self.as_home = folder, Home(Settings(home=folder / "home"))
+        self.lake = self.as_home.lake
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "stores.csv").write_text(STORES)
-        ingest_table(self.lake, "stores", [folder / "stores.csv"])
+        ingest_table(self.as_home, "stores", [folder / "stores.csv"])
         self.mapping = folder / "pos.toml"
         self.mapping.write_text(mapping)
 
@@ -48,7 +49,9 @@ class Till:
         return self.again(self.write(name, *lines), replace_hours=replace_hours)
 
     def again(self, *paths: Path, replace_hours: bool = False) -> IngestReport:
-        return ingest_pos(self.lake, paths, self.mapping, replace_hours=replace_hours, now=NOW)
+        return ingest_pos(
+            self.as_home, paths, self.mapping, options=IngestOptions(replace_hours=replace_hours), now=NOW
+        )
 
     def demand(self) -> Rows:
         rows = self.lake.scan("demand").sort("store_id", "hour_utc").collect()
@@ -152,7 +155,7 @@ def test_a_refund_in_a_file_of_its_own_finds_its_ticket(till: Till) -> None:
     till.ingest("sales.csv", "NY,2024-01-05 23:50:00,1,3", "NY,2024-01-05 23:55:00,2,2")
     till.ingest("refunds.csv", "NY,2024-01-06 00:20:00,1,-3")
     assert till.demand() == [("NY", "05 23", 1.0, 5.0), ("NY", "06 00", 0.0, 0.0)]
-    take_back(till.lake, "refunds.csv", NOW)
+    take_back(till.as_home, "refunds.csv", NOW)
     assert till.demand() == [("NY", "05 23", 2.0, 5.0)]
 
 
@@ -163,17 +166,17 @@ def test_replace_hours_takes_the_place_of_all_lines_of_its_hours(till: Till) -> 
     assert till.demand() == [("NY", "05 08", 1.0, 1.0), ("NY", "05 09", 1.0, 3.0)]
     assert report.pos is not None
     assert report.pos["lines_replaced"] == 2
-    assert {Path(row["name"]).name: row["lines_kept"] for row in listed(till.lake)} == {"a.csv": 1, "c.csv": 1}
+    assert {Path(row["name"]).name: row["lines_kept"] for row in listed(till.as_home)} == {"a.csv": 1, "c.csv": 1}
 
 
 def test_a_row_of_an_hourly_table_is_replaced_and_it_is_said(till: Till) -> None:
     hourly = till.folder / "demand.csv"
     hourly.write_text("store_id,hour_local,orders\nNY,2024-01-05 08:00:00,9\nNY,2024-01-05 09:00:00,8\n")
-    ingest_table(till.lake, "demand", [hourly])
+    ingest_table(till.as_home, "demand", [hourly])
     report = till.ingest("a.csv", COFFEE)
     assert till.demand() == [("NY", "05 08", 1.0, 3.0), ("NY", "05 09", 8.0, None)]
     assert any(line.startswith("1 store-hours had demand of no stored line") for line in report.summary)
-    ingest_table(till.lake, "demand", [hourly])
+    ingest_table(till.as_home, "demand", [hourly])
     assert till.demand()[0][2] == 9.0, "a later row of the table takes the place of the sum"
     till.again(till.folder / "a.csv")
     assert till.demand()[0][2] == 1.0, "until lines of the hour come again"
@@ -184,7 +187,7 @@ def test_lines_with_and_without_prices_in_one_hour(till: Till) -> None:
     till.mapping.write_text(MAPPING.replace('line_total = "Total"\n', ""))
     till.ingest("bare.csv", ROLL)
     assert till.demand() == [("NY", "05 08", 2.0, 3.0)]
-    take_back(till.lake, "priced.csv", NOW)
+    take_back(till.as_home, "priced.csv", NOW)
     assert till.demand() == [("NY", "05 08", 1.0, None)]
 
 
@@ -216,8 +219,8 @@ def test_a_name_of_two_sources_wants_a_hash(till: Till) -> None:
     till.ingest("1/day.csv", COFFEE)
     till.ingest("2/day.csv", ROLL)
     with pytest.raises(InputError, match="'day.csv' names 2 sources; give the hash of one: "):
-        take_back(till.lake, "day.csv", NOW)
-    take_back(till.lake, str(till.folder / "2" / "day.csv"), NOW)
+        take_back(till.as_home, "day.csv", NOW)
+    take_back(till.as_home, str(till.folder / "2" / "day.csv"), NOW)
     assert till.demand() == [("NY", "05 08", 1.0, 3.0)]
 
 
@@ -301,21 +304,21 @@ def test_files_of_one_call_are_sources_and_their_cut_ticket_counts_whole(till: T
 
 def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> None:
     till = Till(house.home / "files")
-    till.lake = house.lake
-    ingest_table(till.lake, "stores", [till.folder / "stores.csv"])
+    till.as_home, till.lake = house.as_home, house.lake
+    ingest_table(till.as_home, "stores", [till.folder / "stores.csv"])
     till.ingest("old.csv", "NY,2023-01-05 08:05:00,1,3")
     till.ingest("both.csv", "NY,2023-01-06 08:05:00,1,3", COFFEE)
     # From before lines of hours to come were refused.
-    ingest_pos(till.lake, [till.write("ahead.csv", "NY,2031-01-06 08:05:00,1,3")], till.mapping)
+    ingest_pos(till.as_home, [till.write("ahead.csv", "NY,2031-01-06 08:05:00,1,3")], till.mapping)
     registry = Registry(Settings(home=house.home, lines_days=300))
-    removed = maintain(house.lake, registry, NOW).removed
+    removed = maintain(Home(registry.settings), NOW).removed
     assert [(table.table, table.origins) for table in removed.tables if table.table == "pos_lines"] == [
         ("pos_lines", 2)
     ]
     assert [day for _, day, *_ in till.demand()] == ["05 08", "06 08", "05 08", "06 08"]
     with pytest.raises(InputError, match=r"old\.csv cannot be taken back: its lines are gone"):
-        take_back(till.lake, "old.csv", NOW)
-    result = take_back(till.lake, "both.csv", NOW)
+        take_back(till.as_home, "old.csv", NOW)
+    result = take_back(till.as_home, "both.csv", NOW)
     assert (result.lines, result.kept_before) == (1, "2024-01-05")
     assert [day for _, day, *_ in till.demand()] == ["05 08", "06 08", "06 08"]
     assert date(2023, 1, 5) not in house.lake.scan("pos_lines").collect()["date"].to_list()
@@ -324,9 +327,9 @@ def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> Non
 def test_a_file_of_which_no_line_counts_is_a_source_too(till: Till) -> None:
     till.mapping.write_text(MAPPING + '[[drop]]\ncolumn = "No"\nequals = ["VOID"]\n')
     till.again(till.write("a.csv", COFFEE), till.write("void.csv", ROLL.replace(",2,", ",VOID,")))
-    rows = {Path(row["name"]).name: row for row in listed(till.lake)}
+    rows = {Path(row["name"]).name: row for row in listed(till.as_home)}
     assert (rows["void.csv"]["lines_read"], rows["void.csv"]["lines_kept"], rows["void.csv"]["stores"]) == (1, 0, [])
-    result = take_back(till.lake, "void.csv", NOW)
+    result = take_back(till.as_home, "void.csv", NOW)
     assert (result.lines, result.demand.emptied, result.kept_before) == (0, 0, None)
     assert till.demand() == [("NY", "05 08", 1.0, 3.0)]
 

@@ -14,9 +14,10 @@ from polars.testing import assert_frame_equal
 
 from daypart.features.clock import ClockChanges
 from daypart.features.errors import InputError
+from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest import time_zone_correction as moves
-from daypart.flows.ingest.ingest import ingest_pos, ingest_table
-from daypart.flows.lake.lake import Lake
+from daypart.flows.ingest.ingest import IngestOptions, ingest_pos, ingest_table
 
 OLD, NEW = "America/Los_Angeles", "America/New_York"
 START, NOW = datetime(2024, 1, 5), datetime(2025, 1, 5)
@@ -28,7 +29,8 @@ class Shop:
     """A home with store S, whose zone may be corrected, and T, which stays."""
 
     def __init__(self, folder: Path, zone: str = OLD) -> None:
-        self.folder, self.lake = folder, Lake(folder / "home" / "lake")
+        self.folder, self.as_home = folder, Home(Settings(home=folder / "home"))
+        self.lake = self.as_home.lake
         self.numbers = count()
         self.zone(zone)
 
@@ -36,11 +38,12 @@ class Shop:
         path = self.folder / f"{next(self.numbers)}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        more = options.pop("more", "")
         if table != "pos":
-            return ingest_table(self.lake, table, [path], **options)
+            return ingest_table(self.as_home, table, [path], IngestOptions(**options))
         mapping = self.folder / "m.toml"
-        mapping.write_text(MAPPING + options.pop("more", ""))
-        return ingest_pos(self.lake, [path], mapping, now=NOW, **options)
+        mapping.write_text(MAPPING + more)
+        return ingest_pos(self.as_home, [path], mapping, IngestOptions(**options), NOW)
 
     def zone(self, zone: str, **options: Any) -> Any:
         return self.ingest("stores", f"store_id,timezone,country\nS,{zone},US\nT,{OLD},US\n", **options)

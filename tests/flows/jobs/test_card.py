@@ -25,7 +25,7 @@ def table(section: str) -> list[dict[str, str]]:
 
 def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(published_world: World) -> None:
     world = published_world
-    card = cards.card(world.lake, world.registry, "orders")
+    card = cards.card(world.as_home, "orders")
     assert (card.unit, card.version) == ("orders", 1)
     parts, about = sections(card.text), world.registry.describe("orders", 1)
     assert card.text.startswith(f"# Model card: orders, trained as of {ORIGIN}\n")
@@ -52,7 +52,7 @@ def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> N
     about = published_world.registry.describe("orders", 1)
     assert "card.md" not in published_world.registry.load("orders", 1)
     file = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
-    card = cards.card(published_world.lake, published_world.registry, "orders", 1)
+    card = cards.card(published_world.as_home, "orders", 1)
     assert card.text.startswith(file.read_text(encoding="utf-8"))
 
 
@@ -65,7 +65,7 @@ def test_approvals_of_this_version_are_on_the_card(world: World) -> None:
         (4, "lead", "approve", "sales", {"version": 1}),
     ):
         audit.append(datetime(2026, 1, 1, hour), role, activity, unit, details)
-    approvals = table(sections(cards.card(world.lake, world.registry, "orders", 1).text)["Version and approvals"])
+    approvals = table(sections(cards.card(world.as_home, "orders", 1).text)["Version and approvals"])
     # First, what the home's training did by itself.
     assert {row["role"] for row in approvals[:-2]} == {"automation"}
     assert [(row["role"], row["activity"]) for row in approvals[-2:]] == [("analyst", "promote"), ("lead", "approve")]
@@ -101,4 +101,4 @@ def test_a_card_that_is_not_there_is_refused(
 def test_a_version_of_before_there_were_cards_says_so(published_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards.card_files, "kept", lambda *_: None)
     with pytest.raises(NotKnownError, match="version 1 of orders has no card"):
-        cards.card(published_world.lake, published_world.registry, "orders")
+        cards.card(published_world.as_home, "orders")

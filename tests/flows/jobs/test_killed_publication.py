@@ -50,9 +50,9 @@ def check_lineage(world: World) -> None:
     origin = world.origin + timedelta(days=1)
     version, publication = next(publications(world.lake))
     assert (version, publication.origin) == (world.lake.version("forecasts"), origin)
-    rebuilt = rebuild(world.lake, world.registry, origin)
+    rebuilt = rebuild(world.as_home, origin)
     assert (rebuilt.same, rebuilt.reads, rebuilt.models) == (True, publication.reads, ["orders-v1", "sales-v1"])
-    assert explain(world.lake, world.registry, Asked("S0001", origin, origin=origin)).notices == []
+    assert explain(world.as_home, Asked("S0001", origin, origin=origin)).notices == []
 
 
 def check_repaired(world: World) -> None:
@@ -82,9 +82,9 @@ def test_a_publication_without_runs_has_its_lineage_and_the_next_job_records_the
     day = str(world.origin + timedelta(days=1))
     shown = daypart(world.home, "status", "--at", day, "--json").json
     assert (shown["rebuilt"]["origin"], shown["rebuilt"]["same"], shown["fault"]) == (day, True, "")
-    monitor(world.lake, world.registry)
+    monitor(world.as_home)
     check_repaired(world)
-    lineage.repair(world.lake, world.registry)
+    lineage.repair(world.as_home)
     check_repaired(world)
 
 
@@ -107,8 +107,8 @@ def test_a_publication_of_before_lineage_was_committed_is_known_by_its_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lineage, "publications", lambda lake: iter(()))
-    lineage.repair(world.lake, world.registry)
-    rebuilt = rebuild(world.lake, world.registry, world.origin)
+    lineage.repair(world.as_home)
+    rebuilt = rebuild(world.as_home, world.origin)
     assert rebuilt.same
     assert rebuilt.reads["demand"] == world.lake.version("demand")
 

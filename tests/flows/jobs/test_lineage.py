@@ -22,18 +22,18 @@ from daypart.features.tables.schemas import TABLES, TARGETS
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.config.governance import ROLES
-from daypart.flows.config.recipes import Recipes
 from daypart.flows.files.process import SESSION
 from daypart.flows.governance.approval import approve, reject
 from daypart.flows.governance.audit_repair import repair
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.settings_audit import declare
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.lineage import publications
 from daypart.flows.jobs.rebuild import rebuild
-from daypart.flows.jobs.train import train
-from daypart.flows.jobs.tune import Budget, tune
+from daypart.flows.jobs.train import TrainRequest, train
+from daypart.flows.jobs.tune import Budget, TuneRequest, tune
 from daypart.flows.monitoring.monitor import monitor
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import MADE_BY, SMALL, World
@@ -53,31 +53,30 @@ def home(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> Wo
     """A home in which every job ran and every kind of record was written."""
     world = World(tmp_path_factory.mktemp("lineage") / "home", published_world.files, published_world.chain)
     shutil.copytree(published_world.home, world.home)
-    place, now = (world.lake, world.registry), iter(NOW + timedelta(hours=n) for n in range(20))
+    place, now = world.as_home, iter(NOW + timedelta(hours=n) for n in range(20))
     (world.home / "policy.toml").write_text('[policy]\nretrain = "triggered"\n')
-    declare(*place, "engineer", next(now), "first")
+    declare(place, Signoff("engineer", next(now), "first"))
     (world.home / "recipes.toml").write_text("[recipe.top]\n")
-    recipes = Recipes.read(world.home / "recipes.toml")
-    ingest_table(world.lake, "demand", [world.files / "later.parquet"])
-    train(*place, Recipe(**SMALL), ("orders",), now=next(now), asked="slipped")
-    monitor(*place, now=next(now))
-    promote(*place, "orders", 2, "lead", next(now), "seen")
+    ingest_table(world.as_home, "demand", [world.files / "later.parquet"])
+    train(place, Recipe(**SMALL), TrainRequest(("orders",), reason="slipped"), now=next(now))
+    monitor(place, now=next(now))
+    promote(place, "orders", 2, Signoff("lead", next(now), "seen"))
     (world.home / "portfolio.toml").write_text(PORTFOLIO)
-    declare(*place, "analyst", next(now), files=["portfolio.toml"])
-    train(*place, Recipe(**SMALL), ("sales",), recipes=recipes, now=next(now))
-    reject(*place, "sales.volume-2", "lead", next(now), "not yet")
-    promote(*place, "sales.volume-2", 1, "engineer", next(now), "ready")
-    approve(*place, "sales.volume-2", "lead", next(now), "agreed")
-    origin = publish(*place)
-    tune(*place, Recipe(**SMALL), Budget(1), next(now), targets=("orders",))
+    declare(place, Signoff("analyst", next(now)), ["portfolio.toml"])
+    train(place, Recipe(**SMALL), TrainRequest(("sales",)), now=next(now))
+    reject(place, "sales.volume-2", Signoff("lead", next(now), "not yet"))
+    promote(place, "sales.volume-2", 1, Signoff("engineer", next(now), "ready"))
+    approve(place, "sales.volume-2", Signoff("lead", next(now), "agreed"))
+    origin = publish(place)
+    tune(place, Recipe(**SMALL), TuneRequest(Budget(1), targets=("orders",)), next(now))
     damage(world, "orders", 2)
-    publish(*place, origin + timedelta(days=1))
+    publish(place, origin + timedelta(days=1))
     file = folder(world, "orders", 2) / "model.json"
     file.write_bytes(file.read_bytes()[:-1])
-    rollback(*place, "orders", "analyst", next(now), "too high at lunch")
-    declare(*place, "engineer", next(now), "lost", ["recipes.toml"])
+    rollback(place, "orders", Signoff("analyst", next(now), "too high at lunch"))
+    declare(place, Signoff("engineer", next(now), "lost"), ["recipes.toml"])
     Ledger(world.lake, "audit").files()[-1].path.unlink()
-    repair(*place, "lead", next(now), "the disk broke")
+    repair(place, Signoff("lead", next(now), "the disk broke"))
     return world
 
 
@@ -449,7 +448,7 @@ def test_every_value_is_what_it_claims(home: World) -> None:
     }
     assert checked == expected
     for origin in Walk(home).forecasts["origin_date"].unique():
-        assert rebuild(home.lake, home.registry, origin).same
+        assert rebuild(home.as_home, origin).same
 
 
 LIES = {

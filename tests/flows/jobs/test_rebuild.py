@@ -8,6 +8,8 @@ import pytest
 from daypart.features.errors import NotKnownError
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.jobs.explain import Asked, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import differing, rebuild
@@ -28,11 +30,11 @@ def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any
     registry = world.registry
     run = registry.record("train", "orders", {}, {}, {"demand": 0}, registry.load("orders", 1))
     registry.register("orders", run, {})
-    promote(world.lake, registry, "orders", 2, "engineer", NOW)
-    publish(world.lake, registry)
+    promote(Home(registry.settings), "orders", 2, Signoff("engineer", NOW))
+    publish(Home(registry.settings))
     assert set(world.forecasts()["model_version"]) == {"orders-v2", "sales-v1"}
-    rollback(world.lake, registry, "orders", "engineer", NOW + timedelta(hours=2), "a try")
-    publish(world.lake, registry)
+    rollback(Home(registry.settings), "orders", Signoff("engineer", NOW + timedelta(hours=2), "a try"))
+    publish(Home(registry.settings))
     demand = world.lake.scan("demand").filter(pl.col("orders") > 0).collect()
     world.lake.upsert("demand", demand.with_columns(pl.col("orders", "sales") * 3).drop("month", strict=False))
     return world
@@ -44,12 +46,12 @@ def test_after_a_rollback_the_next_forecast_is_the_older_models(lived: Any) -> N
 
 def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) -> None:
     before = lived.versions()
-    rebuilt = rebuild(lived.lake, lived.registry, lived.origin)
+    rebuilt = rebuild(lived.as_home, lived.origin)
     assert (rebuilt.same, rebuilt.differing, rebuilt.rows) == (True, 0, lived.forecasts().height)
     assert rebuilt.models == ["orders-v1", "sales-v1"]
     assert rebuilt.reads["demand"] == lived.lake.version("demand") - 1
     assert lived.versions() == before
-    day_status = at(lived.lake, lived.registry, NOW.date())
+    day_status = at(lived.as_home, NOW.date())
     assert [(row["unit"], row["version"], row["until"]) for row in day_status.served] == [
         ("orders", 1, NOW), ("orders", 2, NOW + timedelta(hours=2)), ("orders", 1, None), ("sales", 1, None),
     ]  # fmt: skip
@@ -72,10 +74,10 @@ def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
     rows = lived.forecasts()
     one = pl.int_range(pl.len()) == rows.height // 2
     lived.lake.replace("forecasts", rows.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
-    assert rebuild(lived.lake, lived.registry, lived.origin).differing == 1
+    assert rebuild(lived.as_home, lived.origin).differing == 1
     lived.lake.replace("forecasts", rows, lived.origin)
     with pytest.raises(NotKnownError, match="no forecast of origin 2020-01-01"):
-        rebuild(lived.lake, lived.registry, date(2020, 1, 1))
+        rebuild(lived.as_home, date(2020, 1, 1))
 
 
 def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(
@@ -90,9 +92,9 @@ def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(
     assert daypart(world.home, "forecast", "--refresh", "--json").status == 0
     other_stores = pl.col("store_id") != "S0001"
     assert differing(world.forecasts().filter(other_stores), before.filter(other_stores)) == 0
-    rebuilt = rebuild(world.lake, world.registry, world.origin)
+    rebuilt = rebuild(world.as_home, world.origin)
     assert (rebuilt.same, rebuilt.reads["events"]) == (True, world.lake.version("events"))
-    assert explain(world.lake, world.registry, Asked("S0001", world.origin)).notices == []
+    assert explain(world.as_home, Asked("S0001", world.origin)).notices == []
 
 
 def test_rows_differ_by_bits() -> None:

@@ -15,7 +15,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from daypart.flows.jobs.snapshot import read_records
-from daypart.flows.jobs.tune import Budget, Tunings, tune
+from daypart.flows.jobs.tune import Budget, TuneRequest, Tunings, tune
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.serving.backtest import backtest
 from tests.flows.conftest import SMALL, World
@@ -66,7 +66,7 @@ def whole(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> t
     shutil.copytree(published_world.home, home, ignore=shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts"))
     place = World(home, published_world.files, published_world.chain)
     now, budget = datetime(2024, 3, 6), Budget(TRIALS)
-    return home, tune(place.lake, place.registry, Recipe(**SMALL), budget, now, targets=("orders",))
+    return home, tune(place.as_home, Recipe(**SMALL), TuneRequest(budget, targets=("orders",)), now)
 
 
 def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, daypart: Any, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_a_search_that_was_killed_goes_on_where_it_was(
 
 def test_what_came_after_as_of_changes_nothing(whole: tuple[Path, Tunings], untrained: Any, daypart: Any) -> None:
     assert daypart(untrained.home, "ingest", "demand", untrained.files / "later.parquet").status == 0
-    place, recipe, budget = (untrained.lake, untrained.registry), Recipe(**SMALL), Budget(TRIALS)
-    later = tune(*place, recipe, budget, datetime(2024, 6, 1), targets=("orders",), as_of=untrained.origin)
+    request = TuneRequest(Budget(TRIALS), targets=("orders",), as_of=untrained.origin)
+    later = tune(untrained.as_home, Recipe(**SMALL), request, datetime(2024, 6, 1))
     assert later.tuned == whole[1].tuned
 
 

@@ -19,6 +19,8 @@ from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance.promotion import promote, rollback
+from daypart.flows.governance.signoff import Signoff
+from daypart.flows.home import Home
 from daypart.flows.jobs.explain import Asked, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
@@ -37,7 +39,7 @@ from datetime import datetime, UTC
 from pathlib import Path
 from daypart.flows.lake import table_upkeep as upkeep
 from daypart.flows.audit.audit_log import Audit
-from daypart.flows.lake.lake import Lake
+from daypart.flows.home import Home
 from daypart.flows.registry.registry import Registry
 from daypart.flows.config.settings import Settings
 from daypart.flows.maintenance.maintain import maintain
@@ -59,7 +61,7 @@ for place, name in ((Audit, "append"), (upkeep, "delete"), (upkeep, "compact"), 
                     (Path, "unlink"), (Path, "rmdir")):
     setattr(place, name, killing(getattr(place, name)))
 settings = Settings(home=home, forecasts_days=90, scores_days=90)
-maintain(Lake(settings.lake), Registry(settings), datetime.now(UTC))
+maintain(Home(settings), datetime.now(UTC))
 print(calls)
 """
 
@@ -74,8 +76,8 @@ def by_day(world: Any, first: int, last: int) -> Iterator[date]:
     for number in range(first, last):
         on = world.origin + timedelta(days=number)
         world.lake.upsert("demand", later.filter(day == on))
-        publish(world.lake, world.registry)
-        monitor(world.lake, world.registry)
+        publish(world.as_home)
+        monitor(world.as_home)
         yield on + timedelta(days=1)
 
 
@@ -105,16 +107,16 @@ def test_nights_after_maintenance_are_those_without_it_and_those_inside_the_rete
         list(by_day(home, 4, 5))
     assert contents(world.home) == contents(plain.home)
     for origin in (*late, late[-1] + timedelta(days=1)):
-        assert rebuild(world.lake, world.registry, origin).same
+        assert rebuild(world.as_home, origin).same
     with pytest.raises(NotKnownError, match="demand has no version 1: choose one from 2 to"):
-        rebuild(world.lake, world.registry, early[0])
+        rebuild(world.as_home, early[0])
     since = rebuildable_since(world.lake)
     assert since is not None
     assert since.date() == (now() - AGO).date()
-    day_status = at(world.lake, world.registry, early[0])
+    day_status = at(world.as_home, early[0])
     assert (day_status.rebuildable_since, day_status.rebuilt) == (since, None)
     assert f"published since {since:%Y-%m-%d %H:%M} UTC" in daypart(world.home, "status", "--at", early[0]).out
-    notices = explain(world.lake, world.registry, Asked("S0001", early[0], origin=early[0])).notices
+    notices = explain(world.as_home, Asked("S0001", early[0], origin=early[0])).notices
     assert any("maintain" in notice for notice in notices)
     # The audit's commits are the same, and one record more says what went.
     assert {
@@ -144,8 +146,8 @@ def test_an_origin_that_is_published_anew_is_scored_though_its_home_was_maintain
     list(by_day(world, 0, 3))
     forecasts = world.forecasts().filter(pl.col("origin_date") == world.origin).with_columns(pl.col("forecast") * 2)
     world.lake.replace("forecasts", forecasts, world.origin)
-    assert maintain(world.lake, world.registry, now()).compacted["scores"] > 1
-    monitor(world.lake, world.registry)
+    assert maintain(world.as_home, now()).compacted["scores"] > 1
+    monitor(world.as_home)
     rows = world.lake.scan("scores").filter(pl.col("origin_date") == world.origin).collect()
     key = ["store_id", "target", "origin_date", "hour_utc"]
     both = rows.join(forecasts, on=key, suffix="_published")
@@ -156,7 +158,7 @@ def test_an_origin_that_is_published_anew_is_scored_though_its_home_was_maintain
 def test_young_state_stays_whatever_the_settings(world: Any) -> None:
     list(by_day(world, 0, 2))
     before = {path for path in (world.home / "lake").rglob("*") if path.is_file()}
-    maintenance = maintain(world.lake, world.registry, now())
+    maintenance = maintain(world.as_home, now())
     assert (maintenance.record, maintenance.rebuildable_since) == (None, None)
     assert before <= {path for path in (world.home / "lake").rglob("*") if path.is_file()}
 
@@ -171,13 +173,13 @@ def test_old_origins_go_with_their_scores_and_are_not_scored_again(world: Any) -
             pl.lit(origin).alias("origin_date"), pl.col("hour_local", "hour_utc").dt.offset_by(f"{days}d")
         )
         world.lake.replace("forecasts", moved, origin)
-    monitor(world.lake, registry)
-    removed = {table.table: table.origins for table in maintain(world.lake, registry, now()).removed.tables}
+    monitor(Home(registry.settings))
+    removed = {table.table: table.origins for table in maintain(Home(registry.settings), now()).removed.tables}
     assert removed == {"forecasts": 2, "scores": 1, "tallies": 1}
     origins = world.lake.scan("scores").select(pl.col("origin_date").unique()).collect().to_series().sort()
     assert origins[0] == world.origin - timedelta(days=100)
     before = world.versions()
-    monitor(world.lake, registry)
+    monitor(Home(registry.settings))
     assert world.versions() == before
 
 
@@ -185,8 +187,8 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     house.add(count=5)
     folders = {n: house.registry.run_folder(house.registry.describe("orders", n)["run_id"]) for n in range(1, 6)}
     for version in (2, 4):
-        promote(*house.places, "orders", version, "engineer", now())
-    rollback(*house.places, "orders", "engineer", now())
+        promote(house.as_home, "orders", version, Signoff("engineer", now()))
+    rollback(house.as_home, "orders", Signoff("engineer", now()))
     house.registry.record("forecast", "orders", {"origin": "2024-01-01"}, {}, {"demand": 0}, {})
     age(house.home, YEAR)
     orphan = house.registry.settings.artifacts / "0123"
@@ -194,7 +196,7 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     os.utime(orphan, (time.time() - 3 * 86_400,) * 2)
     house.registry.record("forecast", "orders", {"origin": "2025-01-01"}, {}, {"demand": 0}, {})
     settings = Settings(home=house.home, runs_days=365)
-    removed = maintain(house.lake, Registry(settings), now()).removed
+    removed = maintain(Home(settings), now()).removed
     # Versions 2 and 4 served, 5 is the challenger; the first run is the fixture's, of no version.
     assert (removed.versions, removed.leftovers) == (["orders-v1", "orders-v3"], 1)
     assert house.registry.versions("orders")["version"].to_list() == [2, 4, 5]
@@ -204,14 +206,14 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     assert len(house.registry.runs_before(None)) == 4
     assert house.registry.load("orders", 4)
     assert house.audit.verify().faults == []
-    assert maintain(house.lake, Registry(settings), now()).record is None
+    assert maintain(Home(settings), now()).record is None
 
 
 def test_a_version_that_waits_for_an_approval_stays(house: Any) -> None:
     house.add(tier="top", count=3)
-    promote(*house.places, "orders", 1, "analyst", now(), "please")
+    promote(house.as_home, "orders", 1, Signoff("analyst", now(), "please"))
     age(house.home, timedelta(days=500))
-    removed = maintain(house.lake, house.registry, now()).removed
+    removed = maintain(house.as_home, now()).removed
     assert removed.versions == ["orders-v2"]
 
 
@@ -221,7 +223,7 @@ def test_old_lists_of_refused_rows_and_drafts_of_dead_processes_go(world: Any) -
     for name, ago in days.items():
         (folder / name).write_text("x")
         os.utime(folder / name, (time.time() - ago * 86_400,) * 2)
-    removed = maintain(world.lake, world.registry, now()).removed
+    removed = maintain(world.as_home, now()).removed
     assert (removed.refusals, removed.leftovers) == (1, 1)
     assert {path.name for path in folder.iterdir()} == {"new.csv", "live.tmp"}
 
@@ -256,13 +258,13 @@ def check_killed(aged: Any, folder: Path, call: int) -> None:
     before = world.forecasts().filter(pl.col("origin_date") >= world.origin)
     assert killed(world.home, call).returncode == -signal.SIGKILL
     origin = before["origin_date"].max()
-    assert rebuild(world.lake, world.registry, origin).same
+    assert rebuild(world.as_home, origin).same
     registry = Registry(Settings(home=world.home, forecasts_days=90, scores_days=90))
-    maintain(world.lake, registry, now())
-    assert maintain(world.lake, registry, now()).record is None
+    maintain(Home(registry.settings), now())
+    assert maintain(Home(registry.settings), now()).record is None
     assert world.forecasts().equals(before)
     assert world.registry.versions("orders")["version"].to_list() == [1]
-    assert rebuild(world.lake, world.registry, origin).same
+    assert rebuild(world.as_home, origin).same
     assert Audit(world.lake, world.registry).verify().faults == []
     shutil.rmtree(world.home)
 
@@ -283,7 +285,7 @@ def test_maintenance_that_is_killed_anywhere_is_completed_by_the_next(aged: Any,
 def test_two_at_once_do_the_work_once(aged: Any, tmp_path: Path) -> None:
     world = replace(aged, home=shutil.copytree(aged.home, tmp_path / "home"))
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: maintain(world.lake, Registry(world.registry.settings), now()), range(2)))
+        results = list(pool.map(lambda _: maintain(Home(world.registry.settings), now()), range(2)))
     assert sorted(result.record is None for result in results) == [False, True]
     records = Audit(world.lake, world.registry).records()
     assert records.filter(pl.col("activity") == "maintain").height == 1

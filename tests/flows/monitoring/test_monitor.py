@@ -12,9 +12,10 @@ from daypart.features.money import Money, with_unit
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
-from daypart.flows.jobs.train import train
+from daypart.flows.jobs.train import TrainRequest, train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
 from daypart.flows.registry.registry import Registry
@@ -121,7 +122,7 @@ def decided(world: Any) -> list[dict[str, Any]]:
 
 def test_every_decision_is_audited_once_in_one_commit(watched: Any) -> None:
     before, now = watched.lake.version("audit"), datetime(2024, 3, 20, 12, tzinfo=UTC)
-    first = monitor(watched.lake, watched.registry, now=now).decisions
+    first = monitor(watched.as_home, now=now).decisions
     rows = decided(watched)
     on = str(watched.origin + timedelta(days=14))
     assert {row["unit"]: Decision(row["retrain"], row["reason"], row["cause"], row["figures"]) for row in rows} == first
@@ -129,20 +130,20 @@ def test_every_decision_is_audited_once_in_one_commit(watched: Any) -> None:
         fields = row["role"], row["at_utc"], row["decided_on"], row["model_version"]
         assert fields == ("automation", datetime(2024, 3, 20, 12), on, f"{row['unit']}-v1")
     assert watched.lake.version("audit") == before + 1
-    assert monitor(watched.lake, watched.registry).decisions == first
+    assert monitor(watched.as_home).decisions == first
     assert watched.lake.version("audit") == before + 1
     assert Audit(watched.lake, watched.registry).verify().faults == []
 
 
 def test_a_late_correction_that_changes_a_decision_is_audited_too(watched: Any, tmp_path: Any) -> None:
-    monitor(watched.lake, watched.registry)
+    monitor(watched.as_home)
     before = decided(watched)
     assert [(row["unit"], row["retrain"]) for row in before][0] == ("orders", False)
     assert {row["at_utc"] for row in before} == {datetime.combine(watched.origin + timedelta(days=14), time())}
     rows = watched.forecasts().filter(pl.col("target") == "orders", pl.col("incumbent") > 0)
     moved = rows.select("store_id", "hour_local", "hour_utc", orders=pl.col("incumbent").round(0) + 0.0)
     watched.lake.upsert("demand", moved.filter(pl.col("orders") > 0))
-    decisions = monitor(watched.lake, watched.registry).decisions
+    decisions = monitor(watched.as_home).decisions
     later = decided(watched)[len(before) :]
     assert [(row["unit"], row["reason"]) for row in later] == [("orders", decisions["orders"].reason)]
     assert later[0]["reason"] != before[0]["reason"]
@@ -235,10 +236,10 @@ def test_after_missed_nights_what_was_published_last_is_the_evidence(tmp_path: P
     lake, registry = Lake(tmp_path / "lake"), Registry(Settings(home=tmp_path))
     lake.upsert("stores", chain["stores"])
     lake.upsert("demand", chain["demand"].filter(pl.col("hour_local") < origin))
-    train(lake, registry, Recipe(weather="none", **SMALL), ("orders",))
-    publish(lake, registry)
+    train(Home(registry.settings), Recipe(weather="none", **SMALL), TrainRequest(targets=("orders",)))
+    publish(Home(registry.settings))
     lake.upsert("demand", chain["demand"])
-    decision = monitor(lake, registry).decisions["orders"]
+    decision = monitor(Home(registry.settings)).decisions["orders"]
     assert decision.figures["store_weeks"] == 12, decision.reason
 
 
@@ -370,12 +371,12 @@ def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path
     for part in (early, later.with_columns(pl.col("orders") + 1)):
         world.lake.upsert("demand", part)
         before = world.versions()
-        monitor(world.lake, world.registry)
+        monitor(world.as_home)
         assert {name: world.versions()[name] - before.get(name, -1) for name in ("scores", "tallies")} == {
             "scores": 1, "tallies": 1,
         }  # fmt: skip
     once.lake.upsert("demand", later.with_columns(pl.col("orders") + 1))
-    monitor(once.lake, once.registry)
+    monitor(once.as_home)
     assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
     assert kept(world)[0]["origin_date"].n_unique() == 3
 

@@ -10,7 +10,6 @@ import pytest
 
 from daypart.features.money import Money, with_unit
 from daypart.flows.config.portfolio import Unit
-from daypart.flows.config.recipes import Recipes
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.jobs.train import train
@@ -54,12 +53,12 @@ def parted(home: Path, world: World) -> World:
 def trained(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """Beside the models of the whole chain each unit has its own; not to be changed."""
     world = parted(tmp_path_factory.mktemp("parted") / "home", published_world)
-    models = train(world.lake, world.registry, Recipe(**SMALL), recipes=Recipes.read(world.registry.settings.recipes))
+    models = train(world.as_home, Recipe(**SMALL))
     assert {model.unit: model.tier for model in models} == TIERS
     for model in models:
         assert model.version == 1
         world.registry.set_alias(model.unit, "champion", 1)
-    publish(world.lake, world.registry)
+    publish(world.as_home)
     return world
 
 
@@ -110,7 +109,7 @@ def test_retraining_one_unit_changes_no_bit_of_the_others(world: World, daypart:
 def test_units_without_a_champion_are_served_by_the_whole_chains(published_world: World, tmp_path: Path) -> None:
     world = parted(tmp_path / "home", published_world)
     world.lake.upsert("stores", published_world.lake.scan("stores").collect())
-    publish(world.lake, world.registry)
+    publish(world.as_home)
     columns = pl.exclude("tier")
     assert world.forecasts().select(columns).equals(published_world.forecasts().select(columns))
 
@@ -136,7 +135,7 @@ def test_a_portfolio_of_whole_chains_is_what_there_is_without_one(
     (world.home / "portfolio.toml").write_text('[segments]\nby = "chain"\n')
     trained_models = daypart(world.home, "train", "--json").json["trained"]
     assert {row["reason"] for row in trained_models} == {"the champion is this very model"}
-    publish(world.lake, world.registry)
+    publish(world.as_home)
     assert world.lake.version("forecasts") == published_world.lake.version("forecasts"), "the very rows were there"
 
 

@@ -11,7 +11,7 @@ YES, NO = Decision(True, "retrain: slipped by 700 bps"), Decision(False, "no ret
 
 def test_one_announcement_tells_of_every_unit_to_be_retrained(world: Any) -> None:
     queue: list[Announcement] = []
-    announcement = announce(world.lake, str(world.home), {"sales": YES, "orders": YES, "orders.west": NO}, queue.append)
+    announcement = announce(world.as_home, {"sales": YES, "orders": YES, "orders.west": NO}, queue.append)
     assert queue == [announcement]
     assert announcement is not None
     assert announcement.payload == {
@@ -25,13 +25,13 @@ def test_one_announcement_tells_of_every_unit_to_be_retrained(world: Any) -> Non
 
 
 def test_nothing_to_retrain_is_not_announced(world: Any) -> None:
-    assert announce(world.lake, str(world.home), {"orders": NO, "sales": NO}, pytest.fail) is None
+    assert announce(world.as_home, {"orders": NO, "sales": NO}, pytest.fail) is None
     assert not world.lake.exists("announced")
 
 
 def test_of_many_units_a_few_reasons_are_told_and_all_names(world: Any) -> None:
     decisions = {f"orders.s{k:03}": YES for k in range(160)}
-    announcement = announce(world.lake, str(world.home), decisions, lambda event: None)
+    announcement = announce(world.as_home, decisions, lambda event: None)
     assert announcement is not None
     assert announcement.units == tuple(decisions)
     assert announcement.reason.endswith("and 157 more units")
@@ -42,7 +42,7 @@ def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -
     queue: list[Announcement] = []
 
     def decided(**decisions: Decision) -> tuple[str, ...]:
-        announcement = announce(world.lake, str(world.home), decisions, queue.append)
+        announcement = announce(world.as_home, decisions, queue.append)
         return announcement.units if announcement else ()
 
     assert decided(orders=YES) == ("orders",)
@@ -63,5 +63,5 @@ def test_what_could_not_be_sent_is_sent_by_the_next_run_under_the_same_id(world:
         raise OSError("the server was away")
 
     with pytest.raises(OSError, match="away"):
-        announce(world.lake, str(world.home), {"orders": YES}, away)
-    assert announce(world.lake, str(world.home), {"orders": YES}, lambda event: None) == unsent[0]
+        announce(world.as_home, {"orders": YES}, away)
+    assert announce(world.as_home, {"orders": YES}, lambda event: None) == unsent[0]
