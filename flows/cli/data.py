@@ -12,16 +12,16 @@ from daypart.flows.cli.options import Json, app, open_home
 
 
 @app.command()
-def demo(context: typer.Context, json: Json = False) -> None:
+def demo(json: Json = False) -> None:
     """Simulate a chain, then ingest, train, backtest, forecast, monitor and report on it."""
     from daypart.flows.deployment.demo import demo as run
     from daypart.flows.display import data as display
 
     started = time.monotonic()
-    home = open_home(context.obj).must_be_writable()
+    home = open_home().must_be_writable()
     summary = run(home, datetime.now(UTC), options.say)
     options.say("")
-    display.show_demo(summary, context.obj, time.monotonic() - started, as_json=json)
+    display.show_demo(summary, home.path, time.monotonic() - started, as_json=json)
 
 
 @app.command()
@@ -52,7 +52,6 @@ def simulate(
 
 @app.command()
 def ingest(
-    context: typer.Context,
     table: Annotated[str, typer.Argument(help="A canonical table, or pos for point-of-sale lines.")],
     paths: Annotated[list[Path], typer.Argument(help="CSV, Parquet or Excel files, or folders of them.")],
     mapping: Annotated[Path | None, typer.Option(help="TOML that says what the columns of pos lines are.")] = None,
@@ -108,12 +107,12 @@ def ingest(
 
         if table != "pos":
             raise InputError(f"--guess is for pos lines, not for {table}: leave it out")
-        display.show_guess(guess_pos(open_home(context.obj), paths, mapping), as_json=json)
+        display.show_guess(guess_pos(open_home(), paths, mapping), as_json=json)
         return
     changes = options.clock_changes(repeated_hour, missing_hour)
     if resettle and table != "stores":
         raise InputError(f"--resettle is for stores, not for {table}: leave it out")
-    home = open_home(context.obj).must_be_writable()
+    home = open_home().must_be_writable()
     handling = ingests.IngestOptions(skip_bad, changes, resettle, replace_hours)
     if table == "pos":
         if mapping is None:
@@ -130,7 +129,6 @@ def ingest(
 
 @app.command()
 def sources(
-    context: typer.Context,
     take_back: Annotated[
         str | None, typer.Option(metavar="NAME|HASH", help="Remove this file's lines and count its hours again.")
     ] = None,
@@ -140,7 +138,7 @@ def sources(
     from daypart.flows.display import sources as display
     from daypart.flows.ingest import pos_sources
 
-    home = open_home(context.obj).must_exist()
+    home = open_home().must_exist()
     if take_back is None:
         display.show_sources(pos_sources.listed(home), as_json=json)
         return

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 @app.command()
 def deploy(
-    context: typer.Context,
     local: Annotated[bool, typer.Option("--local", help="Start a server and a worker here, until stopped.")] = False,
     api_url: Annotated[str | None, typer.Option(help="The server's API; default PREFECT_API_URL or profile.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Where the local server answers.")] = 4200,
@@ -32,7 +31,7 @@ def deploy(
 
     if local and api_url:
         raise InputError(f"--api-url {api_url} and --local are given: expected one server, leave one of them out")
-    home = open_home(context.obj, timezone=timezone)
+    home = open_home(timezone=timezone)
     declared = deployments(str(home.path), zone(home.settings, home.lake), pool)
     if local:
         home.must_be_writable()
@@ -63,12 +62,12 @@ def _run_here(home: "Home", port: int, pool: str, declared: list[dict[str, Any]]
 
 
 @app.command()
-def maintain(context: typer.Context, json: Json = False) -> None:
+def maintain(json: Json = False) -> None:
     """Compact tables and remove old versions, origins, runs and files, by the days in settings.toml."""
     from datetime import UTC, datetime
 
     from daypart.flows.display import upkeep as display
     from daypart.flows.maintenance import maintain as maintenance
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     display.show_maintained(maintenance.maintain(home, datetime.now(UTC)), as_json=json)

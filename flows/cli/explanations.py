@@ -11,7 +11,6 @@ from daypart.flows.cli.options import Json, app, open_home
 
 @app.command()
 def explain(
-    context: typer.Context,
     store: Annotated[str, typer.Option(help="The store.")],
     date: Annotated[str, typer.Option(help="Local date in the forecast's 14 days.")],
     hour: Annotated[int | None, typer.Option(min=0, max=23, help="Only this clock hour.")] = None,
@@ -24,7 +23,7 @@ def explain(
     from daypart.flows.display import explanations as display
     from daypart.flows.jobs import explain as explains
 
-    home = open_home(context.obj).must_exist()
+    home = open_home().must_exist()
     origin_day = options.optional_day(origin, "--origin")
     question = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, origin_day)
     display.show_explained(explains.explain(home, question), as_json=json)
@@ -32,7 +31,6 @@ def explain(
 
 @app.command()
 def card(
-    context: typer.Context,
     unit: Annotated[str, typer.Argument(help="A model's name, such as orders.")],
     version: Annotated[
         int | None, typer.Option(min=1, max=options.MOST, help="Default the champion, else the newest.")
@@ -44,6 +42,6 @@ def card(
     from daypart.flows.display import explanations as display
     from daypart.flows.jobs import card as cards
 
-    home = open_home(context.obj).must_exist()
+    home = open_home().must_exist()
     model_card = cards.card(home, unit, version, out)
     display.show_card(model_card, out, as_json=json)

@@ -13,7 +13,6 @@ LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or c
 
 @app.command()
 def forecast(
-    context: typer.Context,
     origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
     level: Annotated[str, typer.Option(help=LEVELS)] = "hour",
@@ -32,7 +31,7 @@ def forecast(
     from daypart.flows.files.atomic_files import check_out
     from daypart.flows.jobs import forecast as forecasts
 
-    home = open_home(context.obj, engine, scheduler).must_exist()
+    home = open_home(engine, scheduler).must_exist()
     if out is not None:
         check_out(out, exports.ENDINGS)
     day, stores = options.optional_day(origin, "--origin"), store or []
@@ -53,4 +52,4 @@ def forecast(
     level_rows = forecasts.at_level(home, rows, level)
     if out is not None:
         forecasts.write_out(level_rows, out)
-    display.show_forecast(level_rows, level, out, meter, notices, as_json=json)
+    display.show_forecast(display.ForecastView(level_rows, level, out), meter, notices, as_json=json)

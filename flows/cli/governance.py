@@ -19,60 +19,55 @@ Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
 
 
 @app.command()
-def promote(
-    context: typer.Context, unit: Unit, role: Role, version: Version = None, reason: Reason = "", json: Json = False
-) -> None:
+def promote(unit: Unit, role: Role, version: Version = None, reason: Reason = "", json: Json = False) -> None:
     """Let a version serve from the next forecast on, or ask for it where somebody else must agree."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import promotion as promotions
     from daypart.flows.governance.signoff import Signoff
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     outcome = promotions.promote(home, unit, version, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
-def rollback(
-    context: typer.Context, unit: Unit, role: Role, version: Earlier = None, reason: Reason = "", json: Json = False
-) -> None:
+def rollback(unit: Unit, role: Role, version: Earlier = None, reason: Reason = "", json: Json = False) -> None:
     """Let the version that served before serve again from the next forecast on."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import promotion as promotions
     from daypart.flows.governance.signoff import Signoff
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     outcome = promotions.rollback(home, unit, Signoff(role, datetime.now(UTC), reason), version)
     display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
-def approve(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
+def approve(request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Agree to what a request asks for, which is then done."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import approval as approvals
     from daypart.flows.governance.signoff import Signoff
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     outcome = approvals.approve(home, request, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
-def reject(context: typer.Context, request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
+def reject(request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Refuse what a request asks for."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import approval as approvals
     from daypart.flows.governance.signoff import Signoff
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     outcome = approvals.reject(home, request, Signoff(role, datetime.now(UTC), reason))
     display.show_outcome(outcome, as_json=json)
 
 
 @app.command()
 def declare(
-    context: typer.Context,
     role: Role,
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE", help="Such as policy.toml; default all that differ.")
@@ -85,14 +80,13 @@ def declare(
     from daypart.flows.governance import settings_audit
     from daypart.flows.governance.signoff import Signoff
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     changes = settings_audit.declare(home, Signoff(role, datetime.now(UTC), reason), files or ())
     display.show_declared(changes, role, as_json=json)
 
 
 @app.command()
 def audit(
-    context: typer.Context,
     verify: Annotated[
         bool, typer.Option("--verify", help="Recompute every hash; status 1 where one, or a champion, is another.")
     ] = False,
@@ -111,7 +105,7 @@ def audit(
     from daypart.flows.display import governance as display
     from daypart.flows.governance.alias_reconciliation import verified
 
-    home = open_home(context.obj, tolerant=not repair).must_exist()
+    home = open_home(tolerant=not repair).must_exist()
     day = options.optional_day(since, "--since")
     if repair:
         from daypart.flows.governance import audit_repair as repairs

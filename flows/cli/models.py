@@ -15,7 +15,6 @@ TRIALS = "Trials a target, those of earlier calls included; default the tier's, 
 
 @app.command()
 def train(
-    context: typer.Context,
     targets: Targets = None,
     units: Units = None,
     as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
@@ -31,7 +30,7 @@ def train(
     from daypart.flows.jobs.train import Engines, TrainRequest
     from daypart.flows.jobs.train import train as run
 
-    home = open_home(context.obj, engine, scheduler).must_exist().must_be_writable()
+    home = open_home(engine, scheduler).must_exist().must_be_writable()
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     tier_engines = [] if engine else home.portfolio.engines()
@@ -43,7 +42,6 @@ def train(
 
 @app.command()
 def tune(
-    context: typer.Context,
     targets: Targets = None,
     trials: Annotated[int | None, typer.Option(min=1, max=100_000, help=TRIALS)] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
@@ -58,7 +56,7 @@ def tune(
     from daypart.flows.display import models as display
     from daypart.flows.jobs import tune as tunes
 
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     if minutes is not None and not math.isfinite(minutes):
         raise InputError(f"--minutes is {minutes}: expected a number of minutes, such as 30")
@@ -72,7 +70,6 @@ def tune(
 
 @app.command()
 def backtest(
-    context: typer.Context,
     start: Annotated[str, typer.Option(help="First origin.")],
     end: Annotated[str, typer.Option(help="Last day of the last horizon.")],
     out: Annotated[Path, typer.Option(help="File for the rows: .parquet, .csv or .xlsx.")],
@@ -87,7 +84,7 @@ def backtest(
     from daypart.flows.display import models as display
     from daypart.flows.jobs import backtest as backtests
 
-    home = open_home(context.obj).must_exist()
+    home = open_home().must_exist()
     first, last = options.day(start, "--start"), options.day(end, "--end")
     recipe = options.recipe(weather, home.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)

@@ -1,6 +1,7 @@
 """What commands share: the app, the home that they work on, and how their options are read."""
 
 import sys
+from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,20 +25,21 @@ Units = Annotated[
 Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
 Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
 HOME = "Folder that holds everything; default the nearest .daypart, here or in a folder above, else one made here."
+HOME_PATH: ContextVar[Path] = ContextVar("HOME_PATH")
+"""The folder that the command works on, as its caller named it or as it was found."""
 MOST, MOST_DAYS = 2**31 - 1, 3_660
 """The greatest version, and the longest span of days that an option takes."""
 Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
 
 
 def open_home(
-    path: Path, engine: str | None = None, scheduler: str | None = None, *, timezone: str | None = None,
-    tolerant: bool = False,
-) -> "Home":  # fmt: skip
+    engine: str | None = None, scheduler: str | None = None, *, timezone: str | None = None, tolerant: bool = False
+) -> "Home":
     """Return the home that a command works on, with the settings that its options override (see `Home.open`)."""
     from daypart.features.errors import InputError
     from daypart.flows.home import Home
 
-    home = Home.open(path, tolerant=tolerant, engine=engine, scheduler=scheduler, timezone=timezone)
+    home = Home.open(HOME_PATH.get(), tolerant=tolerant, engine=engine, scheduler=scheduler, timezone=timezone)
     if scheduler is not None and home.settings.engine == "local":
         raise InputError(f"--scheduler is {scheduler!r}, but the engine is local: add --engine dask")
     return home
@@ -51,8 +53,8 @@ def choose_home(
     from daypart.flows.config.home_access import absolute, nearest_home
     from daypart.flows.failures import readable
 
-    context.obj = nearest_home() if home is None else home
-    context.with_resource(readable(absolute(context.obj)))
+    HOME_PATH.set(nearest_home() if home is None else home)
+    context.with_resource(readable(absolute(HOME_PATH.get())))
 
 
 def day(text: str, option: str) -> date:

@@ -13,7 +13,6 @@ POLICY = "never, weekly, triggered, or a policy.toml; more of them may follow. D
 
 @app.command()
 def replay(
-    context: typer.Context,
     start: Annotated[str, typer.Option(help="First night.")],
     end: Annotated[str, typer.Option(help="Last night; demand through it is scored.")],
     policy: Annotated[list[str] | None, typer.Option(help=POLICY)] = None,
@@ -28,7 +27,7 @@ def replay(
     from daypart.flows.display import replay as display
     from daypart.flows.jobs import replay as replays
 
-    home = open_home(context.obj).must_exist()
+    home = open_home().must_exist()
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     policies = replays.named([*(policy or []), *(more or [])])

@@ -17,7 +17,6 @@ GROUPS = {
 
 @app.command()
 def monitor(
-    context: typer.Context,
     by: Annotated[
         list[str] | None, typer.Option(help=f"Show accuracy by {', '.join(GROUPS)}; may be repeated.")
     ] = None,
@@ -31,7 +30,7 @@ def monitor(
     wrong = [name for name in by or () if name not in GROUPS]
     if wrong:
         raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
-    home = open_home(context.obj).must_exist().must_be_writable()
+    home = open_home().must_exist().must_be_writable()
     watch = monitors.monitor(home, datetime.now(UTC))
     if by and not watch.scores.is_empty():
         watch = replace(watch, scores=monitors.accuracy(home, [GROUPS[name] for name in dict.fromkeys(by)]))
@@ -40,7 +39,6 @@ def monitor(
 
 @app.command()
 def status(
-    context: typer.Context,
     at: Annotated[str | None, typer.Option(help="Who served on this date (UTC), its forecast made again.")] = None,
     rebuild: Annotated[bool, typer.Option(help="With --at: make the published forecast again and compare.")] = True,
     verify: Annotated[
@@ -52,7 +50,7 @@ def status(
     from daypart.flows.display import governance, watch
     from daypart.flows.jobs import status as statuses
 
-    home = open_home(context.obj, tolerant=True).must_exist()
+    home = open_home(tolerant=True).must_exist()
     if verify:
         from daypart.features.errors import DaypartError
         from daypart.flows.jobs import verify as verifying

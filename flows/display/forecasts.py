@@ -1,6 +1,7 @@
 """What is printed of forecasts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,23 @@ if TYPE_CHECKING:
 MOST_ROWS = 60
 
 
+@dataclass(frozen=True)
+class ForecastView:
+    """The rows of a level, and the file that has them where they were written."""
+
+    rows: pl.DataFrame
+    level: str
+    out: Path | None
+
+
 def show_forecast(
-    rows: pl.DataFrame, level: str, out: Path | None, meter: "Meter | None" = None, notices: Sequence[str] = (), *,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """Rows of a level as JSON, or a table: of hours, dayparts of stores by day, or the chain's days where many.
+    view: ForecastView, meter: "Meter | None" = None, notices: Sequence[str] = (), *, as_json: bool
+) -> None:
+    """Print rows of a level as JSON, or a table: of hours, dayparts of stores by day, or the chain's days where many.
 
     And what it took and what to know of it, where they were made just now.
     """
+    rows, level, out = view.rows, view.level, view.out
     if as_json:
         took = {"usage": usage_rows(meter.usage()), "cost_dollars": meter.dollars()} if meter else {}
         took |= {"notices": list(notices)} if notices else {}

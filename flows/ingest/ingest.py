@@ -1,6 +1,7 @@
 """Files become rows of the lake: read, conformed or refused, and upserted in one commit."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from daypart.features.pos.duplicates import LINE, repeated_lines
 from daypart.features.pos.lines import read_lines
 from daypart.features.pos.mapping import Mapping
 from daypart.features.pos.store_hours import count_lines, without_prices
-from daypart.features.tables.conform import Conformed, conform, says_zone
+from daypart.features.tables.conform import conform, says_zone
 from daypart.features.tables.parsing import clean
 from daypart.features.tables.schemas import DEMAND, STORES, TABLES, Table
 from daypart.features.tables.spellings import notices
@@ -97,7 +98,8 @@ def ingest_table(
     with Staging(table, home.lake.root.parent) as staged:
         for path in files:
             frame = table_files.read(path)
-            conformed = _conform(path, frame, spec, zones, options.changes, now if spec is DEMAND else None)
+            with _named(path):
+                conformed = conform(frame, spec, zones, options.changes, now if spec is DEMAND else None)
             if spec.clocks:
                 stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
             staged.add(conformed.rows.select(conformed.given))
@@ -110,7 +112,7 @@ def ingest_table(
         for clock, stores in stores_by_clock.items():
             if stores:
                 moves.note_clocks(home.lake, table, sorted(stores), clock)
-        report = _upsert(home.lake, table, files, staged, cells, listed)
+        report = _report(table, files, home.lake.upsert(table, staged), cells, listed)
     derived = _derived(home.lake) if spec is STORES else []
     starts = settle(home.lake, home.settings.day_starts) if table in ("stores", "hours", "demand") else []
     return replace(report, rows_collapsed=collapsed, summary=[*messages, *derived, *starts])
@@ -173,7 +175,7 @@ def _keep(
         change = pos_sources.arrival(lake, described, kept_lines, replace_hours)
         demand = pos_lines.apply(lake, change)
     names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
-    report = PosReport.of(described, change, demand, names, finished, mapping)
+    report = replace(PosReport.from_changes(described, change, demand, names, mapping), finished=finished)
     return Upserted(demand.taken, demand.replaced, demand.unchanged, demand.version), report
 
 
@@ -198,12 +200,11 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
     return lake.scan("stores").select("store_id", "timezone").collect() if lake.exists("stores") else None
 
 
-def _conform(
-    path: Path, frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None, changes: ClockChanges,
-    now: datetime | None,
-) -> Conformed:  # fmt: skip
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in the error of what is wrong with its columns."""
     try:
-        return conform(frame, table, zones, changes, now)
+        yield
     except SchemaError as error:
         raise SchemaError(f"{path}: {error}") from None
 
@@ -258,12 +259,6 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
     if not skip_bad:
         raise refused_rows.error(name, cells, listed)
     return listed
-
-
-def _upsert(
-    lake: Lake, table: str, files: list[Path], rows: pl.DataFrame | Staging, cells: pl.DataFrame, listed: Path | None
-) -> IngestReport:
-    return _report(table, files, lake.upsert(table, rows), cells, listed)
 
 
 def _report(table: str, files: list[Path], upsert: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:

@@ -29,13 +29,14 @@ class PosReport:
     lines_replaced: int
     hours_removed: int
     hours_unexplained: int
-    finished: int
     numbered: bool
+    finished: int = 0
 
     @classmethod
-    def of(cls, files: pl.DataFrame, change: LineChange, demand: DemandChange, names: dict[str, str], finished: int,
-           mapping: Mapping) -> Self:  # fmt: skip
-        """The report of one call, whose files are `described`; `names` are of all sources."""
+    def from_changes(
+        cls, files: pl.DataFrame, change: LineChange, demand: DemandChange, names: dict[str, str], mapping: Mapping
+    ) -> Self:
+        """Return the report of one call's files; `names` are those of all sources."""
         other_sources = set(demand.shared["source"]) - set(files["source"])
         return cls(
             sources=files["source"].to_list(),
@@ -44,7 +45,6 @@ class PosReport:
             lines_replaced=change.removed.height,
             hours_removed=demand.emptied,
             hours_unexplained=demand.unexplained,
-            finished=finished,
             numbered=_numbers_tickets(mapping),
         )
 

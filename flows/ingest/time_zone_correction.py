@@ -71,10 +71,9 @@ def resettle(lake: Lake, moved: pl.DataFrame) -> list[str]:
     zones, ids = moved.select("store_id", "timezone"), pl.col("store_id").is_in(moved["store_id"].to_list())
     counted_hours = _counted_hours(lake, moved, ids)
     counts = {"pos_lines": _move_lines(lake, zones, ids)}
-    for table, stem in MOVED.items():
+    for table in MOVED:
         if lake.exists(table):
-            instants = _instants(lake, table, ids)
-            counts[table] = _move(lake, table, stem, zones, ids, instants, counted_hours)
+            counts[table] = _move(lake, table, zones, ids, counted_hours)
     names = ", ".join(f"{store} from {old} to {new}" for store, new, old in moved.head(5).iter_rows())
     more = f" and {moved.height - 5} more" if moved.height > 5 else ""
     rows = ", ".join(f"{count:,} rows of {table}" for table, count in counts.items() if count) or "no row"
@@ -110,11 +109,9 @@ def _move_lines(lake: Lake, zones: pl.DataFrame, ids: pl.Expr) -> int:
     return count[0]
 
 
-def _move(
-    lake: Lake, table: str, stem: str, zones: pl.DataFrame, ids: pl.Expr, instants: pl.DataFrame, counted: pl.DataFrame
-) -> int:
+def _move(lake: Lake, table: str, zones: pl.DataFrame, ids: pl.Expr, counted: pl.DataFrame) -> int:
     """Moves the stores' rows of a table in one commit; how many. Demand of hours with lines is their sum."""
-    spec, count = LAKE[table], [0]
+    spec, instants, count = LAKE[table], _instants(lake, table, ids), [0]
     lines = pos_lines.stored_lines(lake, ids) if table == "demand" else LAKE["pos_lines"].empty()
 
     def plan(stored: pl.LazyFrame) -> Edit:
@@ -123,7 +120,7 @@ def _move(
         placed = placed.with_columns(pl.col("instant").fill_null(value=False), counted=pl.lit(value=False))
         if table == "demand":
             placed = _of_lines(placed, counted)
-        moved = resettled_hours(placed, stem, list(spec.key))
+        moved = resettled_hours(placed, MOVED[table], list(spec.key))
         if table == "demand":
             moved = _summed(moved, lines)
         moved = moved.select(rows.columns)

@@ -15,7 +15,6 @@ from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import card_files
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.explain import model_card as made
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import Workshop
@@ -35,11 +34,11 @@ class Card:
     text: str
 
 
-def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> None:
-    """Writes the card of a model that was just trained, gated and recorded as a run."""
+def new_card(unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> str:
+    """Return the card of a model that was just trained and gated, as Markdown."""
     backtest_rows = workshop.judged(model)
     origin = made.Origin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
-    card_files.keep(registry.settings, run, made.card(unit, model, origin))
+    return made.card(unit, model, origin)
 
 
 def card(home: Home, unit: str, version: int | None = None, out: Path | None = None) -> Card:

@@ -24,6 +24,7 @@ from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
 from daypart.flows.jobs import card
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
+from daypart.flows.registry import card_files
 from daypart.flows.registry.registry import digest
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
@@ -204,7 +205,8 @@ class _Job:
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
         figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
         run = self.home.registry.record("train", name, params, figures, reads, challenger.files())
-        card.keep(self.home.registry, run, name, challenger, workshop, self.chain, verdict.reason)
+        text = card.new_card(name, challenger, workshop, self.chain, verdict.reason)
+        card_files.keep(self.home.settings, run, text)
         tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}
         return self.home.registry.register(name, run, tags)

@@ -162,7 +162,8 @@ class _Search:
             # Whoever else would record it has to wait for the study.
             identifying = {"study": study.study_name, "tried": str(len(tried))}
             if self.registry.runs("tune", self.target, identifying).is_empty():
-                self._record(identifying, present, tuned, _file([tuned], proposed, self.now), tried, meter)
+                params = {**identifying, **present.model_dump(mode="json")}
+                self._record(params, tuned, _file([tuned], proposed, self.now), tried, meter)
         return tuned, proposed
 
     def _name(self, present: Recipe) -> str:
@@ -193,20 +194,14 @@ class _Search:
         )
 
     def _record(
-        self,
-        identifying: Mapping[str, str],
-        present: Recipe,
-        tuned: Tuned,
-        file: bytes,
-        tried: "Sequence[FrozenTrial]",
-        meter: Meter,
+        self, params: Mapping[str, object], tuned: Tuned, file: bytes, tried: "Sequence[FrozenTrial]", meter: Meter
     ) -> None:
         from daypart.forecasting.models.tuning import table
 
         params = {
-            **{"as_of": self.as_of.isoformat(), "tier": self.tier, **identifying, "reason": tuned.reason},
+            **{"as_of": self.as_of.isoformat(), "tier": self.tier, "reason": tuned.reason},
             **{"first_origin": str(tuned.origins[0]), "last_origin": str(tuned.origins[-1])},
-            **{"proposed": tuned.settings, **present.model_dump(mode="json")},
+            **{"proposed": tuned.settings, **params},
         }
         wapes = {"before": tuned.before_bps, "best": tuned.best_bps}
         figures = {f"{level}_{name}_wape_bps": bps for name, errors in wapes.items() for level, bps in errors.items()}

@@ -24,7 +24,7 @@ from daypart.flows.lake.table_log import TableLog
 from daypart.flows.lake.tables import LAKE
 from daypart.flows.maintenance import leftovers
 from daypart.flows.maintenance.lake_cleanup import TableCleanup, remove_empty_folders
-from daypart.flows.maintenance.run_cleanup import RunCleanup
+from daypart.flows.maintenance.run_cleanup import RunAge, RunCleanup
 from daypart.flows.registry.registry import Registry, StoredRun, table_versions
 
 TABLES_CLEANED = tuple(name for name in LAKE if name != "audit")
@@ -169,7 +169,7 @@ def _planned(home: Home, moment: datetime) -> _Plan:
     return _Plan(
         tables,
         old,
-        RunCleanup.plan(home.registry, moment, days, _needed(home, waiting), untouched_since, is_rebuilt),
+        RunCleanup.plan(home.registry, RunAge(moment, days, untouched_since), _needed(home, waiting), is_rebuilt),
         leftovers.refusals(settings.home, moment - timedelta(days=settings.refusals_days)),
         leftovers.drafts(settings.home, untouched_since),
         untouched_since,

@@ -15,6 +15,15 @@ VERSION_DAYS = 366
 
 
 @dataclass(frozen=True)
+class RunAge:
+    """How old a run must be to go: `days` before `now`. Folders that no run has go if `untouched_since` a moment."""
+
+    now: datetime
+    days: int
+    untouched_since: datetime
+
+
+@dataclass(frozen=True)
 class RunCleanup:
     """Runs to be deleted, model versions whose runs are among them, and folders of files that no run has."""
 
@@ -26,31 +35,29 @@ class RunCleanup:
     def plan(
         cls,
         registry: Registry,
-        now: datetime,
-        days: int,
+        age: RunAge,
         needed: Mapping[str, Collection[int]],
-        untouched_since: datetime,
         is_needed: Callable[[StoredRun], bool],
     ) -> "RunCleanup":
-        """Old are runs begun more than `days` before `now`, and versions VERSION_DAYS too.
+        """Return what is old and not needed: runs begun `age.days` before `age.now`, and versions VERSION_DAYS too.
 
         A version stays if it is `needed`, or an alias names it; a run stays if it `is_needed`, or as long as a version
         of it does.
         """
-        since = now - timedelta(days=days)
+        since = age.now - timedelta(days=age.days)
         old = [run.id for run in registry.runs_before(since) if not is_needed(run)]
         removable: dict[str, tuple[str, int]] = {}
         kept_runs: set[str] = set()
         for unit, aliases in registry.aliases().items():
             unit_versions = registry.versions(unit)
             stays = {*needed.get(unit, ()), *aliases.values()}
-            young = pl.col("created_utc") >= min(since, now - timedelta(days=VERSION_DAYS))
+            young = pl.col("created_utc") >= min(since, age.now - timedelta(days=VERSION_DAYS))
             chosen = unit_versions.filter(~young, ~pl.col("version").is_in(list(stays)))
             removable |= {run: (unit, version) for run, version in chosen.select("run_id", "version").iter_rows()}
             kept_runs |= set(unit_versions["run_id"]) - set(chosen["run_id"])
         runs = tuple(run for run in old if run not in kept_runs)
         versions = tuple(removable[run] for run in runs if run in removable)
-        return cls(runs, versions, _orphans(registry, untouched_since))
+        return cls(runs, versions, _orphans(registry, age.untouched_since))
 
     def __bool__(self) -> bool:
         """Whether anything is to be removed."""

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from daypart.features.errors import NotKnownError
-from daypart.features.money import UNIT, WINDOW_DAYS, Money, has_several, in_units, units_of, with_unit
+from daypart.features.money import WINDOW_DAYS, Money, has_several, in_units
 from daypart.features.quality.data_health import Fault, stores_at_fault
 from daypart.features.quality.input_drift import Drift, moved
 from daypart.flows.config.governance import AUTOMATION
@@ -21,12 +21,10 @@ from daypart.flows.jobs import lineage
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring import data_health, scoring
+from daypart.flows.monitoring.evidence import Evidence, Serving, version_money
 from daypart.flows.monitoring.input_drift import drifted
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
-    LEADS_DAYS,
-    LEAST_STORE_WEEKS,
-    MOST_WEEKS,
     Decision,
     decide,
 )
@@ -57,14 +55,18 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Serving:
-    """A unit that published: its target, tier and stores, and the version that serves now."""
+class _Findings:
+    """What the data look like on the day decided on: by target its faults, and how its inputs moved in a year."""
 
-    unit: str
-    target: str
-    tier: str
-    ids: frozenset[str]
-    version: int | None
+    on: date
+    faults: dict[str, list[Fault]]
+    inputs: dict[str, list[Drift]]
+
+    @classmethod
+    def read(cls, lake: Lake, on: date, targets: Sequence[str]) -> "_Findings":
+        """Return the findings of targets on a day."""
+        inputs = {target: drifted(lake, on, target) for target in targets}
+        return cls(on, data_health.faults(lake, on, targets), inputs)
 
 
 def monitor(home: Home, now: datetime | None = None) -> Watch:
@@ -89,20 +91,19 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
         return Watch(pl.DataFrame(), {unit.unit: nothing for unit in units})
     on = last + timedelta(days=1)
     targets = sorted({unit.target for unit in units})
-    faults = data_health.faults(home.lake, on, targets)
-    inputs = {target: drifted(home.lake, on, target) for target in targets}
-    decided = _decided(home, policies, units, on, faults)
-    decided = {unit.unit: _supported(decided[unit.unit], inputs[unit.target]) for unit in units}
+    findings = _Findings.read(home.lake, on, targets)
+    decided = _decided(home, policies, units, findings)
+    decided = {unit.unit: _supported(decided[unit.unit], findings.inputs[unit.target]) for unit in units}
     stood = _standing(home.lake, on)
     fresh = {unit: decision for unit, decision in decided.items() if unit not in stood}
-    rows = _rows(units, fresh, policies, on, faults, inputs)
+    rows = _rows(units, fresh, policies, findings)
     if rows:
         # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
         _audit(home, rows, on, now or datetime.combine(on, time()))
         home.lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
     left_out = score_tallies.left_out(_recent(home.lake, RECENT_ORIGINS_DAYS))
-    return Watch(accuracy(home), {**decided, **stood}, faults, inputs, news, left_out)
+    return Watch(accuracy(home), {**decided, **stood}, findings.faults, findings.inputs, news, left_out)
 
 
 def accuracy(home: Home, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
@@ -154,23 +155,22 @@ def _serving(home: Home) -> list[Serving]:
 
 
 def _decided(
-    home: Home, policies: Policies, units: Sequence[Serving], on: date,
-    faults: Mapping[str, Sequence[Fault]],
+    home: Home, policies: Policies, units: Sequence[Serving], findings: _Findings
 ) -> dict[str, Decision]:  # fmt: skip
+    on, faults = findings.on, findings.faults
     policy = {unit.unit: policies.of(unit.tier) for unit in units}
     at_fault = {target: stores_at_fault(target_faults, on) for target, target_faults in faults.items()}
     versions = {unit.unit: unit.version for unit in units if unit.version is not None}
     figures = {unit: about["metrics"] for unit, about in home.registry.describe_all(versions).items()}
-    priced = _priced(home.lake, units, figures)
-    weeks = _weeks(home.lake, on, units, max(entry.window_days for entry in policy.values()), at_fault, priced)
-    lasting = persistent_error.week_errors(
-        _rows_of(home.lake, on, LASTING_WEEKS * persistent_error.WEEK_DAYS, at_fault, priced), on
-    )
+    priced = version_money(home.lake, units, figures)
+    evidence = Evidence(home.lake, on, at_fault, priced)
+    weeks = evidence.store_weeks(units, max(entry.window_days for entry in policy.values()))
+    lasting = persistent_error.week_errors(evidence.rows(LASTING_WEEKS * persistent_error.WEEK_DAYS), on)
     promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
     tags = home.registry.tags_all(versions)
     decisions = {}
     for unit in units:
-        rows, longer = (frame.filter(pl.col("unit") == _published(unit)) for frame in (weeks, lasting))
+        rows, longer = (frame.filter(pl.col("unit") == unit.published_name) for frame in (weeks, lasting))
         column_lost = any(fault.kind == "lost column" for fault in faults[unit.target])
         trained = [date.fromisoformat(entry["as_of"]) for entry in tags.get(unit.unit, []) if "as_of" in entry]
         faulty = len(at_fault[unit.target] & unit.ids)
@@ -192,66 +192,6 @@ def _lost(faults: Sequence[Fault]) -> Decision:
     return Decision(False, f"no retrain: data fault: {reason}", "data fault")
 
 
-def _weeks(
-    lake: Lake, on: date, units: Sequence[Serving], window_days: int, at_fault: Mapping[str, set[str]],
-    priced: pl.DataFrame,
-) -> pl.DataFrame:  # fmt: skip
-    """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
-    small = [_published(unit) for unit in units if len(unit.ids) < LEAST_STORE_WEEKS]
-    large = [_published(unit) for unit in units if len(unit.ids) >= LEAST_STORE_WEEKS]
-    last = max(lake.written("scores", "origin_date"))
-    # After nights that were missed the evidence is older.
-    missed = max((on - last).days - 1, 0)
-    spans = (small, MOST_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
-    rows = (
-        (_rows_of(lake, on, days, at_fault, priced), pl.Series(names, dtype=pl.String).implode())
-        for names, days in spans
-    )
-    return pl.concat(persistent_error.store_weeks(part.filter(pl.col("unit").is_in(names)), on) for part, names in rows)
-
-
-def _priced(lake: Lake, units: Sequence[Serving], figures: Mapping[str, Mapping[str, float]]) -> pl.DataFrame:
-    """By version and store what counts as one of its money; none of versions that know one currency."""
-    stores = lake.scan("stores").select("store_id", "country", "currency").collect()
-    frames = [
-        with_unit(stores.with_columns(unit=pl.lit(_published(unit))), stores, rates).select("unit", "store_id", UNIT)
-        for unit in units
-        if (rates := units_of(figures.get(unit.unit, {})))
-    ]
-    schema = {"unit": pl.String, "store_id": pl.String, UNIT: pl.Float64}
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
-
-
-def _rows_of(
-    lake: Lake, on: date, days: int, at_fault: Mapping[str, set[str]], priced: pl.DataFrame
-) -> pl.LazyFrame:  # fmt: skip
-    """Scored hours of the last days, of stores whose data are sound; `unit` is the published name of the version.
-
-    Money is in the units of the version, where `priced` has any.
-    """
-    since = on - timedelta(days=days)
-    rows = lake.scan("scores").filter(
-        pl.col("origin_date") > since - timedelta(days=LEADS_DAYS),
-        pl.col("lead_days") < LEADS_DAYS,
-        pl.col("business_date") >= since,
-        # A day that counts as 0 says that its store stood idle or that its rows are lost, not how good the model is.
-        ~pl.col("idle").fill_null(value=False),
-    )
-    for target, ids in at_fault.items():
-        faulty = pl.col("store_id").is_in(pl.Series(sorted(ids), dtype=pl.String).implode())
-        rows = rows.filter(~((pl.col("target") == target) & faulty))
-    amounts = ("forecast", "incumbent", "actual")
-    rows = rows.select("store_id", "origin_date", "hour_local", "business_date", *amounts, unit="model_version")
-    if priced.is_empty():
-        return rows
-    joined = rows.join(priced.lazy(), on=["unit", "store_id"], how="left").with_columns(pl.col(UNIT).fill_null(1.0))
-    return joined.with_columns(pl.col(name) / pl.col(UNIT) for name in amounts).drop(UNIT)
-
-
-def _published(unit: Serving) -> str:
-    return f"{unit.unit}-v{unit.version}"
-
-
 def _standing(lake: Lake, on: date) -> dict[str, Decision]:
     """Retrains that were decided earlier for the same day."""
     if not lake.exists("decisions"):
@@ -263,18 +203,17 @@ def _standing(lake: Lake, on: date) -> dict[str, Decision]:
 
 
 def _rows(
-    units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, on: date,
-    faults: Mapping[str, Sequence[Fault]], inputs: Mapping[str, Sequence[Drift]],
-) -> list[dict[str, Any]]:  # fmt: skip
+    units: Sequence[Serving], decided: Mapping[str, Decision], policies: Policies, findings: _Findings
+) -> list[dict[str, Any]]:
     """The decisions as the table has them."""
     return [
         {
-            "unit": unit.unit, "decided_on": on, "model_version": f"{unit.unit}-v{unit.version}",
+            "unit": unit.unit, "decided_on": findings.on, "model_version": f"{unit.unit}-v{unit.version}",
             "retrain": decided[unit.unit].retrain, "cause": decided[unit.unit].cause,
             "reason": decided[unit.unit].reason, "figures": json.dumps(decided[unit.unit].figures, sort_keys=True),
             "policy": policies.of(unit.tier).model_dump_json(),
-            "faults": json.dumps([asdict(fault) for fault in faults[unit.target]], default=str),
-            "inputs": json.dumps([asdict(drift) for drift in inputs[unit.target]]),
+            "faults": json.dumps([asdict(fault) for fault in findings.faults[unit.target]], default=str),
+            "inputs": json.dumps([asdict(drift) for drift in findings.inputs[unit.target]]),
         }
         for unit in units if unit.unit in decided
     ]  # fmt: skip

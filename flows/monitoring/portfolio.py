@@ -78,7 +78,8 @@ def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> Listed:
         if served is not None and served not in versions:
             served = unit.target if unit.target in versions else None
         due = last and last + timedelta(days=declared.tier(unit.tier).retrain_days)
-        state = health(unit, served, last, due, days[unit.target], decided.get(unit.name))
+        overdue = due if due is not None and days[unit.target] >= due else None
+        state = health(unit, served, last, overdue, decided.get(unit.name))
         version = f"{served}-v{versions[served]}" if served else None
         figures: dict[str, Any] = {name: scores.get(unit.name, {}).get(name) for name in FIGURES}
         cost = about.get("metrics", {}).get("cost_dollars")
@@ -89,9 +90,8 @@ def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> Listed:
 
 
 def health(
-    unit: Unit, served: str | None, trained_on: date | None, due: date | None, today: date,
-    decided: Mapping[str, Any] | None,
-) -> str:  # fmt: skip
+    unit: Unit, served: str | None, trained_on: date | None, due_since: date | None, decided: Mapping[str, Any] | None
+) -> str:
     """A unit's health in a few words: whose champion serves it, its latest decision, when it is due by its tier."""
     if served is None:
         return "no champion"
@@ -101,8 +101,8 @@ def health(
         return f"no champion: served by {served}"
     if decided and decided["retrain"] and (trained_on is None or trained_on < decided["decided_on"]):
         return f"retrain decided on {decided['decided_on']}: {decided['cause']}"
-    if due is not None and today >= due:
-        return f"retrain due since {due}"
+    if due_since is not None:
+        return f"retrain due since {due_since}"
     return "ok"
 
 

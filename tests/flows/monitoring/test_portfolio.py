@@ -203,14 +203,14 @@ def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any)
 
 def test_health_says_what_is_most_pressing() -> None:
     unit, day = Unit("orders.West", "orders", "West", "top", ""), date(2025, 5, 1)
-    before, due = day - timedelta(days=7), day + timedelta(days=1)
+    before = day - timedelta(days=7)
 
     def decided(cause: str, retrain: bool) -> dict[str, object]:
         return {"decided_on": day, "cause": cause, "retrain": retrain}
 
-    assert health(unit, None, None, None, day, None) == "no champion"
-    assert health(unit, "orders", day, due, day, None) == "no champion: served by orders"
-    assert health(unit, "orders", day, due, day, decided("data fault", False)) == "data fault on 2025-05-01"
-    assert health(unit, unit.name, before, due, day, decided("slip", True)) == "retrain decided on 2025-05-01: slip"
-    assert health(unit, unit.name, before, day, day, decided("slip", False)) == "retrain due since 2025-05-01"
-    assert health(unit, unit.name, day, due, day, decided("slip", True)) == "ok"
+    assert health(unit, None, None, None, None) == "no champion"
+    assert health(unit, "orders", day, None, None) == "no champion: served by orders"
+    assert health(unit, "orders", day, None, decided("data fault", False)) == "data fault on 2025-05-01"
+    assert health(unit, unit.name, before, None, decided("slip", True)) == "retrain decided on 2025-05-01: slip"
+    assert health(unit, unit.name, before, day, decided("slip", False)) == "retrain due since 2025-05-01"
+    assert health(unit, unit.name, day, None, decided("slip", True)) == "ok"
