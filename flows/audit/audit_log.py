@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -23,7 +23,16 @@ REMEDY = "restore the table from a copy, or record what is missing with `daypart
 
 Check = Callable[[pl.DataFrame], None]
 """Is given the records that are there and raises where the new one may not follow on them."""
-Entry = tuple[str, str, Mapping[str, Any]]
+
+
+class Entry(NamedTuple):
+    """What one record is to say: the activity, the unit it concerns (empty: none), and the details."""
+
+    activity: str
+    unit: str
+    details: Mapping[str, Any]
+
+
 """Activity, unit and details of a record to add."""
 
 
@@ -50,16 +59,14 @@ class Audit:
     def __init__(self, lake: Lake, registry: Registry | None = None) -> None:
         self.lake, self._registry, self._ledger = lake, registry, Ledger(lake, "audit")
 
-    def append(
-        self, now: datetime, role: str, activity: str, unit: str, details: Mapping[str, Any], check: Check | None = None
-    ) -> Record:
+    def append(self, now: datetime, role: str, entry: Entry, check: Check | None = None) -> Record:
         """Adds one record after the last one. Writers are safe from one another: there is one chain, without gaps.
 
         A writer that is killed leaves the record or nothing. `check` sees the records that this one follows on,
         and what it raises is raised. Raises DamagedError, and adds nothing, where records that were written are
         missing, are parted from one another, or are others than were noted.
         """
-        return self.extend(now, role, [(activity, unit, details)], check)[0]
+        return self.extend(now, role, [entry], check)[0]
 
     def extend(
         self, now: datetime, role: str, entries: Sequence[Entry], check: Check | None = None
@@ -108,7 +115,7 @@ class Audit:
                 **{"missing": verified.missing, "faults": verified.faults, "noted": noted_heads, "reason": reason},
                 **{"content": content.digest(last.number + 1), "champions": champions or {}},
             }
-            return _chained(now, role, [(REPAIR, "", details)], last.number, last.hash)
+            return _chained(now, role, [Entry(REPAIR, "", details)], last.number, last.hash)
 
         return next(iter(self._added(follow)), None)
 

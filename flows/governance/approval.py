@@ -8,6 +8,7 @@ import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import Request, Trail, units
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import Activity, Governance, Rule, worded
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.promotion import activities, overridden, tier_of
@@ -60,7 +61,7 @@ def reject(home: Home, request: str, signoff: Signoff) -> Outcome:
         basis, _ = mended(home, UnitRecords(entry.unit, records), signoff.now)
         _check_waits(basis.trail.request(entry.number))
         details = {"state": "rejected", "request": entry.number, "version": entry.version, "reason": signoff.reason}
-        home.audit.append(signoff.now, signoff.role, "reject", entry.unit, details, basis.check)
+        home.audit.append(signoff.now, signoff.role, Entry("reject", entry.unit, details), basis.check)
         message = f"request {entry.number} is rejected: {still(home.registry, entry.unit)}"
         return Outcome(entry.unit, entry.version, "rejected", True, message, entry.number)
 
@@ -103,7 +104,7 @@ def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) 
 def _record_agreement(home: Home, act: Act, basis: UnitRecords, request: Request, rules: Sequence[Rule]) -> Outcome:
     """Records that one agrees, where others must as well."""
     details = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
-    home.audit.append(act.now, act.role, "approve", act.unit, details | act.override, basis.check)
+    home.audit.append(act.now, act.role, Entry("approve", act.unit, details | act.override), basis.check)
     text = (
         f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still(home.registry, act.unit)}"
     )

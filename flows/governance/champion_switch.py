@@ -19,6 +19,7 @@ import polars as pl
 from daypart.features.clock import utc_moment
 from daypart.features.errors import DaypartError
 from daypart.flows.audit.audit_history import Move, Request, Trail
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import Activity
 from daypart.flows.files import process
 from daypart.flows.governance.model_versions import ModelStore
@@ -112,7 +113,7 @@ def moved(home: Home, act: Act, basis: UnitRecords, request: Request | None = No
     details |= {"reason": act.reason, "request": request.number if request else None, "process": process.identity()}
     details |= act.override
     activity = "approve" if request else act.does
-    begun = home.audit.append(act.now, act.role, activity, act.unit, details, basis.check)
+    begun = home.audit.append(act.now, act.role, Entry(activity, act.unit, details), basis.check)
     try:
         home.registry.set_alias(act.unit, "champion", act.version)
     finally:
@@ -138,7 +139,7 @@ def _settle(home: Home, number: int, act: Act) -> str:
     state = "done" if home.registry.version_of(act.unit, "champion") == act.version else "undone"
     details = {"state": state, "begun": number, "version": act.version}
     try:
-        home.audit.append(act.now, act.role, act.does, act.unit, details, is_open)
+        home.audit.append(act.now, act.role, Entry(act.does, act.unit, details), is_open)
     except _Settled:
         moves = Trail.of(home.audit.records(), act.unit).moves
         return next(move.state for move in moves if move.number == number)

@@ -7,6 +7,7 @@ import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import refusal
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION, Activity, Governance, Rule
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD
@@ -134,6 +135,6 @@ def _filed(home: Home, who: str, act: Act, basis: UnitRecords) -> Outcome:
         return Outcome(act.unit, act.version, "pending", False, message, pending.number)
     details: dict[str, Any] = {"state": "asked", "does": act.does, "version": act.version, "reason": act.reason}
     details |= {"waits_for": who, **act.override}
-    number = home.audit.append(act.now, act.role, act.does, act.unit, details, basis.check).sequence
+    number = home.audit.append(act.now, act.role, Entry(act.does, act.unit, details), basis.check).sequence
     message = f"v{act.version} of {act.unit} is asked for (request {number}) and {waits}"
     return Outcome(act.unit, act.version, "pending", True, message, number)

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features.errors import DaypartError, InputError
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import DEFAULT, Activity, Governance
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.portfolio import Portfolio
@@ -113,7 +114,7 @@ def declare(home: Home, signoff: Signoff, files: Sequence[str] = ()) -> list[Cha
             raise DaypartError("another has declared files just now: run again")
 
     if changes:
-        entries = [(FILES[change.file], "", change.details(signoff.reason)) for change in changes]
+        entries = [Entry(FILES[change.file], "", change.details(signoff.reason)) for change in changes]
         home.audit.extend(signoff.now, signoff.role, entries, is_last)
     return changes
 

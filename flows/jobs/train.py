@@ -11,6 +11,7 @@ import polars as pl
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit import hash_chain as chains
 from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.compute.meter import Meter, Usage
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.portfolio import Unit
@@ -225,7 +226,7 @@ class _Job:
             details["asked"] = self.signoff.reason
         retrainings = audit.records().filter(pl.col("unit") == name, pl.col("activity") == "retrain")
         if chains.canonical(details) not in retrainings["details"].tail(1):
-            audit.append(self.signoff.now, self.signoff.role, "retrain", name, details)
+            audit.append(self.signoff.now, self.signoff.role, Entry("retrain", name, details))
 
     def promoted(self, version: int, verdict: "Verdict") -> tuple[bool, str]:
         """Whether the version serves now, and why or what it waits for."""

@@ -12,6 +12,7 @@ from daypart.features.clock import utc_moment
 from daypart.features.errors import NotKnownError
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.audit.audit_history import Trail, units
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.settings import LEAST_DAYS, RETENTIONS
 from daypart.flows.files.lock import held
@@ -245,7 +246,7 @@ def _recorded(home: Home, now: datetime, removed: Removed) -> int:
     """Audits what is about to be removed, and by which settings; the record's number."""
     settings = {name: getattr(home.settings, name) for name in RETENTIONS}
     details = {"removed": asdict(removed), "settings": settings, **mark(home)}
-    return home.audit.append(now, AUTOMATION, "maintain", "", details).sequence
+    return home.audit.append(now, AUTOMATION, Entry("maintain", "", details)).sequence
 
 
 def _size(path: Path) -> int:

@@ -12,6 +12,7 @@ from daypart.features.errors import NotKnownError
 from daypart.features.money import WINDOW_DAYS, Money, has_several, in_units
 from daypart.features.quality.data_health import Fault, stores_at_fault
 from daypart.features.quality.input_drift import Drift, moved
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.policies import Policies
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
@@ -228,6 +229,7 @@ def _audit(home: Home, rows: Sequence[dict[str, Any]], on: date, now: datetime) 
     for row in rows:
         decision = {name: row[name] for name in AUDITED}
         if decision != {name: stored_rows.get(row["unit"], {}).get(name) for name in AUDITED}:
-            entries.append(("decide", row["unit"], {**decision, "figures": json.loads(row["figures"]), **marked}))
+            details = {**decision, "figures": json.loads(row["figures"]), **marked}
+            entries.append(Entry("decide", row["unit"], details))
     if entries:
         home.audit.extend(now, AUTOMATION, entries)

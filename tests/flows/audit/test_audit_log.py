@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import InputError
-from daypart.flows.audit.audit_log import ANCHOR, Audit
+from daypart.flows.audit.audit_log import ANCHOR, Audit, Entry
 from daypart.flows.audit.hash_chain import FIRST, canonical
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.config.settings import Settings
@@ -40,7 +40,7 @@ def told(number: int) -> dict[str, Any]:
 def filled(folder: Path, registry: Registry | None = None, records: int = RECORDS) -> Audit:
     audit = Audit(Lake(folder), registry)
     for number in range(1, records + 1):
-        audit.append(START + timedelta(days=number), "lead", "promote", "orders", told(number))
+        audit.append(START + timedelta(days=number), "lead", Entry("promote", "orders", told(number)))
     return audit
 
 
@@ -116,7 +116,7 @@ def test_nothing_recorded_is_nothing_wrong_and_asking_leaves_nothing(tmp_path: P
 def test_moments_are_kept_in_utc_and_values_in_one_way(tmp_path: Path) -> None:
     audit, east = Audit(Lake(tmp_path)), timezone(timedelta(hours=5))
     for now in (datetime(2025, 1, 1, 5, tzinfo=east), datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 1)):
-        audit.append(now, "lead", "promote", "orders", {"b": float("nan"), "a": now.date()})
+        audit.append(now, "lead", Entry("promote", "orders", {"b": float("nan"), "a": now.date()}))
     assert audit.records()["at_utc"].unique().to_list() == [datetime(2025, 1, 1)]
     assert audit.records()["details"].unique().to_list() == ['{"a":"2025-01-01","b":"NaN"}']
     assert canonical({"b": [1, 2], "a": "é"}) == '{"a":"\\u00e9","b":[1,2]}'
@@ -239,7 +239,7 @@ def append(lake: str, role: str, count: str) -> None:
     audit, number = Audit(Lake(lake)), 0
     while number < (float(count)):
         number += 1
-        audit.append(START, role, "retrain", "orders", {"number": number})
+        audit.append(START, role, Entry("retrain", "orders", {"number": number}))
 
 
 def start(folder: Path, role: str, count: object) -> subprocess.Popen[bytes]:
@@ -273,7 +273,7 @@ def test_a_killed_writer_leaves_whole_records(tmp_path: Path) -> None:
         writer.communicate()
         assert audit.verify().faults == []
     last = audit.records().height
-    assert audit.append(START, "lead", "promote", "orders", {}).sequence == last + 1
+    assert audit.append(START, "lead", Entry("promote", "orders", {})).sequence == last + 1
     assert audit.verify().faults == []
 
 

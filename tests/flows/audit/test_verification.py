@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daypart.features.errors import DamagedError
-from daypart.flows.audit.audit_log import ANCHOR, Audit
+from daypart.flows.audit.audit_log import ANCHOR, Audit, Entry
 from daypart.flows.audit.hash_chain import hash_of
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.audit.verification import gaps, spans
@@ -33,7 +33,7 @@ class Home:
         shutil.copy(database, folder / "mlflow.db")
         self.registry, self._kept = Registry(Settings(home=folder)), folder / "kept"
         for number in range(1, RECORDS + 1):
-            Audit(Lake(self._kept), self.registry).append(NOW, "lead", "promote", "orders", {"version": number})
+            Audit(Lake(self._kept), self.registry).append(NOW, "lead", Entry("promote", "orders", {"version": number}))
         self.head = str(self.registry.noted(ANCHOR))
         self.lake, self._runs = folder, 0
 
@@ -50,7 +50,7 @@ class Home:
         return Audit(Lake(self.lake), self.registry)
 
     def append(self) -> int:
-        return self.audit.append(NOW, "engineer", "retrain", "orders", {}).sequence
+        return self.audit.append(NOW, "engineer", Entry("retrain", "orders", {})).sequence
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_an_end_that_was_made_anew_is_not_appended_to(home: Home) -> None:
     cut_end(home.lake, 2)
     alone = Audit(Lake(home.lake))
     for number in (8, 9):
-        alone.append(NOW, "lead", "promote", "orders", {"version": number})
+        alone.append(NOW, "lead", Entry("promote", "orders", {"version": number}))
     assert alone.verify().faults == []
     with pytest.raises(DamagedError, match="record 6 is another than the registry knows of"):
         home.append()
@@ -238,7 +238,7 @@ def test_a_head_that_is_noted_late_takes_no_later_one_back(home: Home) -> None:
             home.append()
             super()._note(*arguments)  # type: ignore[arg-type]
 
-    assert Late(Lake(home.lake), home.registry).append(NOW, "lead", "promote", "orders", {}).sequence == 7
+    assert Late(Lake(home.lake), home.registry).append(NOW, "lead", Entry("promote", "orders", {})).sequence == 7
     assert str(home.registry.noted(ANCHOR)).startswith("8:")
     assert home.audit.verify().faults == []
 
@@ -249,7 +249,7 @@ def test_a_writer_that_was_killed_before_it_noted_the_head_does_no_harm(home: Ho
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Killed(Lake(home.lake), home.registry).append(NOW, "lead", "promote", "orders", {})
+        Killed(Lake(home.lake), home.registry).append(NOW, "lead", Entry("promote", "orders", {}))
     assert home.registry.noted(ANCHOR) == home.head
     assert home.audit.verify().faults == []
     lose_file(home.lake, 7)

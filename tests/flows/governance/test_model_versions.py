@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import DamagedError
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.signoff import Signoff
@@ -100,7 +101,7 @@ def test_files_and_database_that_were_both_changed_show_by_the_audit(house: Hous
     house.add(count=2)
     for version in (1, 2):
         trained = {"version": version, "sha256": sha256(house.registry.load("orders", version))}
-        house.audit.append(NOW, "automation", "retrain", "orders", {**trained, "promote": True})
+        house.audit.append(NOW, "automation", Entry("retrain", "orders", {**trained, "promote": True}))
         promote(house.as_home, "orders", version, Signoff("lead", NOW))
     forge(house, "orders", 2)
     assert house.registry.load("orders", 2) == {"model.json": b"{} "}

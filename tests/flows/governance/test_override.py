@@ -8,6 +8,7 @@ import pytest
 
 from daypart.features.errors import InputError
 from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.governance.approval import approve, pending
 from daypart.flows.governance.promotion import promote
 from daypart.flows.governance.signoff import Signoff
@@ -22,7 +23,7 @@ RULE = "[raci.default.{}]\nresponsible = ['analyst']\naccountable = '{}'\napprov
 
 def judged(house: House, version: int, promotes: bool, reason: str) -> None:
     details = {"version": version, "promote": promotes, "reason": reason}
-    house.audit.append(NOW, "automation", "retrain", "orders", details)
+    house.audit.append(NOW, "automation", Entry("retrain", "orders", details))
 
 
 def said(house: House, unit: str = "orders") -> list[dict[str, Any]]:

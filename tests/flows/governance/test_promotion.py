@@ -11,6 +11,7 @@ import pytest
 
 from daypart.features.errors import DaypartError, InputError, NotKnownError
 from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_log import Entry
 from daypart.flows.files.process import identity
 from daypart.flows.governance.approval import approve, pending, reject
 from daypart.flows.governance.champion_switch import LONGEST, mend
@@ -222,7 +223,7 @@ def begun(house: House, version: int, process: dict[str, str]) -> None:
         "reason": "",
         "request": None,
     }
-    house.audit.append(NOW, "engineer", "promote", "orders", {**details, "process": process})
+    house.audit.append(NOW, "engineer", Entry("promote", "orders", {**details, "process": process}))
 
 
 def test_a_move_that_another_process_has_begun_is_waited_for_unless_it_died(house: House) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daypart.features.errors import NotKnownError
-from daypart.flows.audit.audit_log import Audit
+from daypart.flows.audit.audit_log import Audit, Entry
 from daypart.flows.jobs import card as cards
 from tests.flows.conftest import ORIGIN, SMALL, Daypart, World
 
@@ -64,7 +64,7 @@ def test_approvals_of_this_version_are_on_the_card(world: World) -> None:
         (3, "lead", "approve", "orders", {"version": 2}),
         (4, "lead", "approve", "sales", {"version": 1}),
     ):
-        audit.append(datetime(2026, 1, 1, hour), role, activity, unit, details)
+        audit.append(datetime(2026, 1, 1, hour), role, Entry(activity, unit, details))
     approvals = table(sections(cards.card(world.as_home, "orders", 1).text)["Version and approvals"])
     # First, what the home's training did by itself.
     assert {row["role"] for row in approvals[:-2]} == {"automation"}

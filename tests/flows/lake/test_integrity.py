@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from daypart.features.errors import DamagedError
-from daypart.flows.audit.audit_log import Audit
+from daypart.flows.audit.audit_log import Audit, Entry
 from daypart.flows.lake import commits, integrity
 from daypart.flows.lake.delta_log import HINT
 from daypart.flows.lake.lake import Lake
@@ -235,7 +235,7 @@ def test_a_file_of_before_checksums_counts_as_unverified(lake: Lake) -> None:
 
 def test_audit_records_are_verified_too(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")
-    Audit(lake).append(START, "lead", "retrain", "orders", {})
+    Audit(lake).append(START, "lead", Entry("retrain", "orders", {}))
     assert integrity.verify(lake).files == 1
     flip(data_file(lake, "audit"))
     assert len(integrity.verify(lake).damages) == 1
