@@ -55,6 +55,9 @@ soak: install ## Live 400 nights of a small chain with weekly maintenance: time,
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header
 
+hooks: install ## Check format, lint, types and imports before each commit
+	git config core.hooksPath infra/hooks
+
 lock: install ## Choose the newest versions that install together, with the hashes of their files
 	$(LOCK) pyproject.toml --extra dev -o requirements.lock
 	echo mlforecast | $(LOCK) - --no-deps --constraint requirements.lock -o requirements-bench.lock
