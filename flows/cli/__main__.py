@@ -1,3 +1,5 @@
+"""Run the command line as a module."""
+
 from daypart.flows.cli.entry import main
 
 main()

@@ -50,6 +50,7 @@ def choose_home(
     context: typer.Context,
     home: Annotated[Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, help=HOME)] = None,
 ) -> None:
+    """Choose the home; every failure of the command is then told in one line."""
     from daypart.flows.config.home_access import absolute, nearest_home
     from daypart.flows.failures import readable
 
@@ -58,7 +59,7 @@ def choose_home(
 
 
 def day(text: str, option: str) -> date:
-    """The date of an option. Raises InputError for what is none, or lies outside the years that tables take."""
+    """Return the date of an option. Raises InputError for text that is no date, or a year that tables do not take."""
     from daypart.features.errors import InputError
     from daypart.features.tables.parsing import EARLIEST_YEAR, LATEST_YEAR
 
@@ -72,11 +73,12 @@ def day(text: str, option: str) -> date:
 
 
 def optional_day(text: str | None, option: str) -> date | None:
-    """The date of an option, null where it is not given. Raises as `day`."""
+    """Return the date of an option, null where it is not given. Raises as `day`."""
     return None if text is None else day(text, option)
 
 
 def targets(text: str | None) -> tuple[str, ...] | None:
+    """Return the targets of an option, null where it is not given. Raises InputError for a name that is none."""
     from daypart.features.errors import InputError
     from daypart.features.tables.schemas import TARGETS
 
@@ -87,11 +89,12 @@ def targets(text: str | None) -> tuple[str, ...] | None:
 
 
 def units(texts: list[str] | None) -> list[str] | None:
-    """The names in what may be given several times, with commas in it."""
+    """Return the units of an option that may be repeated and may hold commas; null where it is not given."""
     return list(dict.fromkeys(part.strip() for text in texts for part in text.split(","))) if texts else None
 
 
 def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
+    """Return how to read local times that a clock shows twice or never. Raises InputError for an unknown choice."""
     from typing import get_args
 
     from daypart.features.clock import ClockChanges, MissingHour, RepeatedHour
@@ -105,6 +108,7 @@ def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
 
 
 def recipe(weather: str, seed: int) -> Any:
+    """Return the recipe with that view of future weather. Raises InputError for a view that is none."""
     from daypart.features.errors import InputError
     from daypart.forecasting.models.recipe import Recipe
 
@@ -114,6 +118,6 @@ def recipe(weather: str, seed: int) -> Any:
 
 
 def say(text: str) -> None:
-    """Progress goes to stderr, and only to a person."""
+    """Show progress on stderr, where a person looks at it."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ MOST_BY_STAGE = 4
 
 
 def usage_rows(usage: Iterable["Usage"]) -> list[dict[str, Any]]:
+    """Return one row per stage of a job: seconds, processor seconds and peak memory in GiB."""
     return [{**asdict(stage), "peak_gib": round(stage.peak_gib, 2)} for stage in usage]
 
 

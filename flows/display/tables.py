@@ -13,6 +13,8 @@ LEVEL_COLUMNS = ("accuracy_bps", "incumbent_bps", "floor_accuracy_bps", "oracle_
 
 
 def print_json(value: object) -> None:
+    """Print one JSON object on one line; dates in ISO 8601."""
+
     def plain(item: object) -> object:
         if isinstance(item, date | datetime):
             return item.isoformat()
@@ -31,6 +33,7 @@ def _cell(value: object) -> str:
 
 
 def print_table(rows: Sequence[Mapping[str, object]], title: str = "") -> None:
+    """Print rows as a table under a title; nothing where there are none. Columns are those of the first row."""
     if not rows:
         return
     grid = Table(title=title or None, title_justify="left", box=None, pad_edge=False)

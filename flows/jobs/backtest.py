@@ -31,8 +31,11 @@ from daypart.forecasting.serving.publication import ORDER
 
 @dataclass(frozen=True)
 class Backtested:
-    """A backtest's rows as the contract has them, its scores by target and level, where its report is, and by target
-    how many store-days are left out of the scores (`actuals.left_out`)."""
+    """What a backtest came to.
+
+    `rows` are as the contract has them; `scores` has one row per target and level. `left_out` says by target how many
+    store-days are left out of the scores (`actuals.left_out`).
+    """
 
     rows: pl.DataFrame
     scores: pl.DataFrame

@@ -37,6 +37,7 @@ class Rebuilt:
 
     @property
     def same(self) -> bool:
+        """Whether every value equals the published one to the last bit."""
         return self.differing == 0
 
 

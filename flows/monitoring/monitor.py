@@ -43,9 +43,13 @@ AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
 
 @dataclass(frozen=True)
 class Watch:
-    """What monitoring found: accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, a decision by
-    unit, by target data faults and how its inputs are beside the season a year ago, `news`, the units whose retrain
-    was decided just now, and by target how many store-days of those origins are left out of the scores."""
+    """What monitoring came to.
+
+    `scores` has the accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, `decisions` the
+    decision by unit, `faults` the data faults by target, and `inputs` how each target's inputs differ from the same
+    season a year ago. `news` names the units whose retrain was decided just now. `left_out` says by target how many
+    store-days of those origins are left out of the scores.
+    """
 
     scores: pl.DataFrame
     decisions: dict[str, Decision]
