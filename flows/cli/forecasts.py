@@ -25,7 +25,7 @@ def forecast(
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
     from daypart.features.errors import NotKnownError
-    from daypart.flows.compute.engine import opened
+    from daypart.flows.compute.engine import open_engine
     from daypart.flows.compute.meter import Meter
     from daypart.flows.display import forecasts as display
     from daypart.flows.files import exports
@@ -34,7 +34,7 @@ def forecast(
 
     place = Place(context.obj, engine, scheduler).existing()
     if out is not None:
-        check_out(out, exports.ENDINGS)
+        check_out(out, exports.EXPORT_ENDINGS)
     day, lake, stores = options.optional_day(origin, "--origin"), place.lake, store or []
     forecasts.check_level(level, stores)
     forecasts.check_stores(lake, stores)
@@ -43,7 +43,7 @@ def forecast(
     notices: list[str] = []
     if meter is not None:
         place.writable()
-        with opened(place.settings) as make_engine:
+        with open_engine(place.settings) as make_engine:
             published = forecasts.publish(lake, place.registry, day, meter, make_engine, notices.append)
         rows = forecasts.published(lake, published, stores)
     if rows is None:

@@ -26,7 +26,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a challenger for each unit of the portfolio, register it and gate it."""
-    from daypart.flows.compute.engine import by_name, opened
+    from daypart.flows.compute.engine import open_engine, open_engines
     from daypart.flows.display import models as display
     from daypart.flows.jobs.train import train as run
 
@@ -34,7 +34,7 @@ def train(
     recipe, chosen = options.recipe(weather, place.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     tier_engines = [] if engine else place.portfolio.engines()
-    with opened(place.settings) as make_engine, by_name(place.settings, tier_engines) as makers:
+    with open_engine(place.settings) as make_engine, open_engines(place.settings, tier_engines) as makers:
         trained_models = run(
             place.lake, place.registry, recipe, chosen, day, make_engine, place.recipes, options.units(units), makers,
             datetime.now(UTC), role,

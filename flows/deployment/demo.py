@@ -14,7 +14,7 @@ from daypart.flows.config.recipes import Recipes
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import new_login
 from daypart.flows.deployment.server import protected, quiet
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.jobs.backtest import Backtested, Span, backtest
 from daypart.flows.jobs.train import Trained
 from daypart.flows.lake.lake import Lake
@@ -91,7 +91,7 @@ def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[P
     before: dict[str, list[Path]] = {}
     for name, frame in {**frames, "demand": demand.filter(is_past), "later": demand.filter(~is_past)}.items():
         path = folder / f"{name}.parquet"
-        with drafted(path) as draft:
+        with atomic_write(path) as draft:
             frame.write_parquet(draft)
         before[name] = [path]
     return before, {"demand": before.pop("later")}

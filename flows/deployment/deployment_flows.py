@@ -7,7 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from daypart.features.errors import DaypartError
-from daypart.flows.compute.engine import by_name, opened
+from daypart.flows.compute.engine import open_engine, open_engines
 from daypart.flows.config.home_access import check_exists, check_writable
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.portfolio import Portfolio
@@ -15,7 +15,7 @@ from daypart.flows.config.recipes import STANDARD, Recipes
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment import server
 from daypart.flows.deployment.tasks import job, places
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
@@ -32,7 +32,7 @@ MOST_TASKS = 20
 def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
     settings = _settings(home)
-    with opened(settings) as engine:
+    with open_engine(settings) as engine:
         warn = get_run_logger().warning
         origin = job("forecast", forecasts.publish)(*places(settings), engine=engine, notice=warn)
     get_run_logger().info("published the forecast of %s", origin)
@@ -56,7 +56,11 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
     tier_engines = Portfolio.read(settings.portfolio).engines()
-    with held(settings.home / "retrain.lock"), opened(settings) as engine, by_name(settings, tier_engines) as engines:
+    with (
+        file_lock(settings.home / "retrain.lock"),
+        open_engine(settings) as engine,
+        open_engines(settings, tier_engines) as engines,
+    ):
         failed = [text for share in _shares(units) if (text := _train(settings, share, reason, engine, engines))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")

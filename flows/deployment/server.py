@@ -21,7 +21,7 @@ import daypart
 from daypart.features.errors import DaypartError, InputError
 from daypart.flows.deployment.login import ensure_login, private_folder, read_login
 from daypart.flows.deployment.orphan_processes import check_none_runs
-from daypart.flows.files.lock import held, is_held
+from daypart.flows.files.lock import file_lock, is_held
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -253,7 +253,7 @@ def local(store: Path, port: int) -> Iterator[Local]:
     """
     check_none_runs(store)
     # The server inherits both: no other program can answer in its place, and the lock is held while either lives.
-    with _listening(port) as listener, held(private_folder(store) / LOCK, wait=False) as lock:
+    with _listening(port) as listener, file_lock(private_folder(store) / LOCK, wait=False) as lock:
         local_server = Local(store, port)
         try:
             local_server._serve(listener, lock)

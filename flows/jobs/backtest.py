@@ -10,8 +10,8 @@ import polars as pl
 from daypart.features.chain_data import Records
 from daypart.features.errors import InputError
 from daypart.features.money import Money, with_unit
-from daypart.flows.config.portfolio import ONE, Portfolio, Unit
-from daypart.flows.config.recipes import USUAL, Recipes
+from daypart.flows.config.portfolio import DEFAULT_PORTFOLIO, Portfolio, Unit
+from daypart.flows.config.recipes import DEFAULT_RECIPES, Recipes
 from daypart.flows.files import exports
 from daypart.flows.files.atomic_files import check_out
 from daypart.flows.governance import units
@@ -61,9 +61,9 @@ def backtest(
     targets: tuple[str, ...] | None = None,
     out: Path | None = None,
     oracle: pl.DataFrame | None = None,
-    recipes: Recipes = USUAL,
+    recipes: Recipes = DEFAULT_RECIPES,
     progress: Callable[[str], None] = lambda text: None,
-    portfolio: Portfolio = ONE,
+    portfolio: Portfolio = DEFAULT_PORTFOLIO,
 ) -> Backtested:
     """Runs the backtest, writes its rows to `out` and the report beside it; nothing is published.
 
@@ -73,7 +73,7 @@ def backtest(
     """
     check_out(report_path, (".html",))
     if out is not None:
-        check_out(out, exports.ENDINGS)
+        check_out(out, exports.EXPORT_ENDINGS)
     records, reads = read_records(lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, targets)

@@ -10,7 +10,7 @@ import polars as pl
 
 from daypart.features.errors import NotKnownError
 from daypart.flows.audit.audit_log import Audit
-from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.files.atomic_files import atomic_write, check_out
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import card_files
@@ -38,7 +38,7 @@ def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Worksh
     """Writes the card of a model that was just trained, gated and recorded as a run."""
     backtest_rows = workshop.judged(model)
     origin = made.Origin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
-    card_files.keep(registry.settings, run, made.card(unit, model, origin))
+    card_files.write(registry.settings, run, made.card(unit, model, origin))
 
 
 def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, out: Path | None = None) -> Card:
@@ -51,7 +51,7 @@ def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, 
     chosen = version if version is not None else registry.version_of(unit, "champion") or "challenger"
     about = registry.describe(unit, chosen)
     number = int(about["version"])
-    text = card_files.kept(registry.settings, about["run_id"])
+    text = card_files.read(registry.settings, about["run_id"])
     if text is None:
         raise NotKnownError(
             f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
@@ -59,7 +59,7 @@ def card(lake: Lake, registry: Registry, unit: str, version: int | None = None, 
         )
     model_card = Card(unit, number, f"{text}\n{_since(lake, registry, unit, about)}")
     if out is not None:
-        with drafted(out) as draft:
+        with atomic_write(out) as draft:
             draft.write_text(_page(model_card) if out.suffix.lower() == ".html" else model_card.text, encoding="utf-8")
     return model_card
 

@@ -59,7 +59,7 @@ def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Mete
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
-    again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(ORDER)
+    again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 

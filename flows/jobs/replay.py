@@ -11,7 +11,7 @@ from daypart.features.chain_data import Records
 from daypart.features.errors import InputError
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.prices import Prices
-from daypart.flows.config.recipes import STANDARD, USUAL, Recipes
+from daypart.flows.config.recipes import DEFAULT_RECIPES, STANDARD, Recipes
 from daypart.flows.files.atomic_files import check_out
 from daypart.flows.jobs.hindsight import OBSERVED_WEATHER
 from daypart.flows.jobs.snapshot import read_records, with_demand
@@ -47,7 +47,7 @@ def named(names: Sequence[str]) -> dict[str, Policy]:
         short = name if name in BUILT_IN else path.stem
         if short in policies:
             raise InputError(f"--policy has two policies named {short!r}: give each file a name of its own")
-        policies[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).of(STANDARD)
+        policies[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).policy(STANDARD)
     return policies
 
 
@@ -59,7 +59,7 @@ def replay(
     prices: Prices,
     targets: tuple[str, ...] | None = None,
     out: Path | None = None,
-    recipes: Recipes = USUAL,
+    recipes: Recipes = DEFAULT_RECIPES,
     progress: Callable[[str], None] = lambda text: None,
 ) -> replays.Replays:
     """Replays every target under every policy, and tells of it in `out` where that is given (.html or .md).

@@ -16,8 +16,8 @@ from daypart.flows.compute.meter import Meter, Usage
 from daypart.flows.config.governance import AUTOMATION, Governance
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.portfolio import Portfolio, Unit
-from daypart.flows.config.recipes import USUAL, Recipes
-from daypart.flows.files.lock import held
+from daypart.flows.config.recipes import DEFAULT_RECIPES, Recipes
+from daypart.flows.files.lock import file_lock
 from daypart.flows.governance import units
 from daypart.flows.governance.champion_switch import mend
 from daypart.flows.governance.model_versions import ModelStore
@@ -26,7 +26,9 @@ from daypart.flows.governance.settings_audit import mark
 from daypart.flows.jobs import card
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
 from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry, digest
+from daypart.flows.registry.model_files import digest
+from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
@@ -66,7 +68,7 @@ def train(
     targets: tuple[str, ...] | None = None,
     as_of: date | None = None,
     engine: Maker = Local,
-    recipes: Recipes = USUAL,
+    recipes: Recipes = DEFAULT_RECIPES,
     names: Sequence[str] | None = None,
     engines: Mapping[str, Maker] | None = None,
     now: datetime | None = None,
@@ -107,7 +109,7 @@ def train(
         for unit in target_units:
             unit_engine = (engines or {}).get(portfolio.tier(unit.tier).engine or "", engine)
             at = now or datetime.combine(day, time())
-            policy = policies.of(unit.tier)
+            policy = policies.policy(unit.tier)
             by = at, role, asked, marked
             job = _Job(chain, registry, unit, members[unit], unit_recipes[unit], policy, day, unit_engine, sums, *by)
             outcomes.append(job.run())
@@ -167,7 +169,7 @@ class _Job:
             return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
-        with meter("register"), held(registry.settings.home / "register.lock"):
+        with meter("register"), file_lock(registry.settings.home / "register.lock"):
             same_version = store.identical(unit.name, self.as_of, files)
             version = same_version or self.registered(challenger, workshop, verdict, meter)
             if registry.version_of(unit.name, "challenger") != version:
@@ -183,7 +185,7 @@ class _Job:
         name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
         figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
-        run = self.registry.record("train", name, params, figures, reads, challenger.files())
+        run = self.registry.record(RunRecord("train", name, params, figures, reads, challenger.files()))
         card.keep(self.registry, run, name, challenger, workshop, self.chain, verdict.reason)
         tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}

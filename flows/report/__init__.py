@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features.errors import InputError
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 
 IMPORTANCE: dict[str, type[pl.DataType]] = {
     "target": pl.String,
@@ -51,5 +51,5 @@ def write_report(path: Path, report: Report) -> None:
 
     page = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(page, encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.report.page import MINUS, bundle, count, environment
 from daypart.flows.report.palette import CONFIG
 
@@ -168,5 +168,5 @@ def _page(replays: Replays) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(content)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daypart.flows.governance.promotion import promote
-from daypart.flows.registry import registry
+from daypart.flows.registry import mlflow_connection
 from tests.flows.conftest import House, World
 
 NOW = datetime(2025, 3, 1, 4)
@@ -97,7 +97,7 @@ def test_a_registry_that_another_process_holds_is_waited_for_once(
 ) -> None:
     house.add(count=1)
     promote(*house.places, "orders", 1, "lead", NOW)
-    monkeypatch.setattr(registry, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(mlflow_connection, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(house.home / "mlflow.db")) as other:
         other.execute("begin exclusive")
         one_line(daypart(house.home, "promote", "orders", "--role", "lead"), 1, "is held by another process: end it")

@@ -8,7 +8,7 @@ from daypart.forecasting.lifecycle.policy import Policy
 
 
 def test_without_a_file_the_usual_holds(tmp_path: Path) -> None:
-    assert Policies.read(tmp_path / "policy.toml").of("standard") == Policy()
+    assert Policies.read(tmp_path / "policy.toml").policy("standard") == Policy()
     with pytest.raises(InputError, match=r"no policy file .*policy.toml; expected a table"):
         Policies.read(tmp_path / "policy.toml", needed=True)
 
@@ -17,8 +17,8 @@ def test_a_tier_goes_over_what_holds_for_all(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text("[policy]\nslip_bps = 30\ncooldown_days = 7\n[policy.top]\nslip_bps = 10\n")
     policies = Policies.read(path)
-    assert policies.of("standard") == Policy(slip_bps=30, cooldown_days=7)
-    assert policies.of("top") == Policy(slip_bps=10, cooldown_days=7)
+    assert policies.policy("standard") == Policy(slip_bps=30, cooldown_days=7)
+    assert policies.policy("top") == Policy(slip_bps=10, cooldown_days=7)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.status import at, status
 from daypart.flows.jobs.train import train
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL, House, World
 
@@ -164,7 +165,7 @@ def test_a_version_whose_run_was_deleted_is_refused(house: House) -> None:
 
 
 def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World, daypart: Any) -> None:
-    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    run = world.registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
     version = world.registry.register("orders", run, {})
     world.registry.set_alias("orders", "challenger", version)
     promote(world.lake, world.registry, "orders", version, "lead", NOW)
@@ -183,7 +184,7 @@ def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World
 
 
 def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any) -> None:
-    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    run = world.registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
     version = world.registry.register("orders", run, {})
     promote(world.lake, world.registry, "orders", version, "lead", NOW)
     forge(world, "orders", 1)
@@ -223,7 +224,7 @@ def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> 
 def test_a_unit_of_which_no_version_is_whole_is_served_by_its_targets_champion(world: World) -> None:
     (world.home / "portfolio.toml").write_text('segments = { orders = { by = "volume", classes = 2 } }\n')
     for unit in ("orders.volume-1", "orders.volume-2"):
-        run = world.registry.record("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+        run = world.registry.record(RunRecord("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
         promote(world.lake, world.registry, unit, world.registry.register(unit, run, {}), "lead", NOW)
     damage(world, "orders.volume-2", 1)
     notices: list[str] = []

@@ -19,7 +19,7 @@ from polars.testing import assert_frame_equal
 
 from daypart.features.errors import DaypartError
 from daypart.flows.lake import lake as module
-from daypart.flows.lake.lake import Lake, Upserted
+from daypart.flows.lake.lake import Lake, UpsertResult
 
 BATCHES = 12
 HALF = 20
@@ -100,7 +100,7 @@ def test_a_key_that_two_writers_bring_at_once_is_there_once(root: Path, begun: b
     if begun:
         Lake(root).upsert("demand", batch("B", 0))
     upserted = Overtaken(root, [batch("A", 0)]).upsert("demand", batch("A", 1))
-    assert upserted == Upserted(taken=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
+    assert upserted == UpsertResult(inserted=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
     assert_frame_equal(found(root, "A"), after("A", 2))
 
 
