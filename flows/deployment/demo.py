@@ -13,7 +13,7 @@ from daypart.features.tables.schemas import TARGETS
 from daypart.flows.config.recipes import Recipes
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import new_login
-from daypart.flows.deployment.server import protected, quiet
+from daypart.flows.deployment.server import login_environment, store_environment
 from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.jobs.backtest import Backtested, Span, backtest
 from daypart.flows.jobs.train import Trained
@@ -72,13 +72,13 @@ def _quiet_prefect(store: Path) -> None:
     Where no other server is named, the one that Prefect starts for the demo serves the demo alone.
     """
     if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"}:
-        os.environ |= protected(new_login())
+        os.environ |= login_environment(new_login())
     silent = {
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }
-    for name, value in {**quiet(store), **silent}.items():
+    for name, value in {**store_environment(store), **silent}.items():
         os.environ.setdefault(name, value)
 
 

@@ -67,7 +67,7 @@ def replay(
     Models are made as in training: by the recipe, with what `recipes` has for a target over it.
     """
     if out is not None:
-        check_out(out, replays.ENDINGS)
+        check_out(out, replays.REPORT_ENDINGS)
     records, _ = read_records(lake)
     chosen = with_demand(records, targets)
     for target in chosen:
