@@ -145,8 +145,8 @@ class Governance(BaseModel):
             raise InputError(f"{path} cannot be read: {toml_files.NESTED}; expected {GOVERNANCE_TABLES}") from None
         except ValueError as wrong:
             raise InputError(f"{path} cannot be read: {wrong}; expected {GOVERNANCE_TABLES}") from None
-        for place, fault in governance._undeclared_roles():
-            raise InputError(f"{path}{toml_files.line_of(text, place)}: {fault}")
+        for key_path, fault in governance._undeclared_roles():
+            raise InputError(f"{path}{toml_files.line_of(text, key_path)}: {fault}")
         return governance
 
     def rule(self, activity: Activity, tier: str) -> Rule:
@@ -201,7 +201,7 @@ def _error_message(error: ErrorDetails) -> str:
     loc = [str(part) for part in error["loc"] if part != "[key]"]
     name = next((part for part in reversed(loc) if not part.isdecimal()), "")
     if error["type"] == "missing":
-        return f"[{'.'.join(loc[:-1])}] has no {loc[-1]}; expected {_expected(loc[-1])}"
+        return f"[{'.'.join(loc[:-1])}] has no {loc[-1]}; expected {_expected_value(loc[-1])}"
     if error["type"] == "extra_forbidden":
         expected = list(Rule.model_fields) if len(loc) > 1 else ["[roles]", "tables such as [raci.default.promote]"]
         return f"{name!r} is not known here; expected {', '.join(expected)}"
@@ -212,5 +212,5 @@ def _error_message(error: ErrorDetails) -> str:
     return f"{name} is {error['input']!r}: {error['msg']}"
 
 
-def _expected(field: str) -> str:
+def _expected_value(field: str) -> str:
     return 'a role, such as accountable = "lead"' if field == "accountable" else 'roles, such as ["automation"]'

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from daypart.features.errors import InputError
 
-Place = tuple[int | str, ...]
+KeyPath = tuple[int | str, ...]
 Name = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
 """The name of a tier or role, which can stand in the header of a table without quotes."""
 NESTED = "its tables or lists are nested too deeply"
@@ -68,16 +68,16 @@ def read(
     return document
 
 
-def line_of(text: str, place: Place) -> str:
+def line_of(text: str, key_path: KeyPath) -> str:
     """Return the line of a key, or else of the table that it is in, as ` line 3`; rows of tables count from 0."""
-    lines: dict[Place, int] = {}
-    header: Place = ()
+    lines: dict[KeyPath, int] = {}
+    header: KeyPath = ()
     rows: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         match = re.match(r"\s*(?:\[\[([^\]]+)\]\]|\[([^\]]+)\]|([\w.\"'-]+)\s*=)", line)
         if not match:
             continue
-        keys: Place = tuple(part.strip(" \"'") for part in (match[1] or match[2] or match[3]).split("."))
+        keys: KeyPath = tuple(part.strip(" \"'") for part in (match[1] or match[2] or match[3]).split("."))
         if match[1]:
             name = match[1].strip()
             rows[name] = rows.get(name, -1) + 1
@@ -86,4 +86,6 @@ def line_of(text: str, place: Place) -> str:
         path = (*header, *keys) if match[3] else keys
         for depth in range(1, len(path) + 1):
             lines.setdefault(path[:depth], number)
-    return next((f" line {lines[place[:depth]]}" for depth in range(len(place), 0, -1) if place[:depth] in lines), "")
+    return next(
+        (f" line {lines[key_path[:depth]]}" for depth in range(len(key_path), 0, -1) if key_path[:depth] in lines), ""
+    )

@@ -24,8 +24,8 @@ def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
     absent = [name for name in mapping.named if name not in frame.columns]
     if absent:
         names = {name.strip().lower(): name for name in frame.columns}
-        near = get_close_matches(absent[0].strip().lower(), names, n=1)
-        hint = f"did you mean {names[near[0]]!r}? " if near else ""
+        similar = get_close_matches(absent[0].strip().lower(), names, n=1)
+        hint = f"did you mean {names[similar[0]]!r}? " if similar else ""
         raise SchemaError(
             f"{path}: no column {', '.join(absent)}, which the mapping names; {hint}it has "
             f"{', '.join(frame.columns)} on line {mapping.skip_lines + 1}"

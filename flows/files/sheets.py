@@ -45,9 +45,9 @@ def read(path: Path, sheet: str | None = None, skip_lines: int = 0) -> pl.DataFr
     if first is None:
         raise InputError(f"{path}: sheet {name} is empty; expected a header and rows")
     header = [text and text.strip() for text in top.row(first)]
-    twice = next((text for text in header if text and header.count(text) > 1), None)
-    if twice:
-        raise InputError(f"{path}: column {twice!r} is there twice; keep one of them, or rename the other")
+    repeated = next((text for text in header if text and header.count(text) > 1), None)
+    if repeated:
+        raise InputError(f"{path}: column {repeated!r} is there twice; keep one of them, or rename the other")
     cells = _load(path, book, name, header_row=first, schema_sample_rows=None)
     return cells.select(
         _as_time_of_day(column).alias(text) for text, column in zip(header, cells, strict=False) if text

@@ -79,14 +79,14 @@ def head(path: Path, delimiter: str, encoding: str, lines: int) -> list[tuple[in
 
     The result ends where the file cannot be read.
     """
-    rows, at = [], 1
+    rows, line = [], 1
     try:
         with open_binary(path) as file, io.TextIOWrapper(file, _without_mark(encoding), "strict", newline="") as text:
             reader = csv.reader(text, delimiter=delimiter)
             for row in reader:
-                rows.append((at, row))
-                at = reader.line_num + 1
-                if at > lines:
+                rows.append((line, row))
+                line = reader.line_num + 1
+                if line > lines:
                     break
     except (csv.Error, ValueError, LookupError, OSError, EOFError, zlib.error):
         return rows  # `read` says what is wrong
@@ -191,11 +191,11 @@ def _encoding_error(path: Path, encoding: str) -> InputError:
 def _refuse_other_delimiter(path: Path, columns: Sequence[str], delimiter: str) -> None:
     if len(columns) > 1:
         return
-    for other in DELIMITERS.replace(delimiter, ""):
-        if other in columns[0]:
+    for candidate in DELIMITERS.replace(delimiter, ""):
+        if candidate in columns[0]:
             raise InputError(
                 f"{path}: found one column {columns[0]!r}, expected columns divided by {delimiter!r}; "
-                f"it is divided by {other!r}: save it anew, or set delimiter in the mapping"
+                f"it is divided by {candidate!r}: save it anew, or set delimiter in the mapping"
             )
 
 

@@ -140,10 +140,10 @@ def _add_columns(delta: "DeltaTable", schema: Any) -> None:
     from deltalake import CommitProperties
 
     present = {field.name for field in delta.schema().fields}
-    if lacking := [field for field in schema.fields if field.name not in present]:
+    if new_fields := [field for field in schema.fields if field.name not in present]:
         metadata = {"change": "columns", "files": {"added": 0, "removed": 0}}
         delta.alter.add_columns(
-            lacking, commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0)
+            new_fields, commit_properties=CommitProperties(custom_metadata=metadata, max_commit_retries=0)
         )
 
 

@@ -42,25 +42,32 @@ def edit(lake: Lake, table: str, plan: Plan, metadata: Mapping[str, str]) -> int
         change = plan(stored)
         if change.removed.is_empty() and change.added.is_empty():
             return None if delta is None else int(delta.version())
-        added = spec.conform(change.added)
-        if delta is None:
-            files = commits.write_files(lake.root, spec, [added])
-            return commits.commit(TableVersion(lake.root, spec, None), FileChanges(files), metadata)
-        if spec.partition is None:
-            removals = commits.removals(delta, None) if change.removed.height else []
-            rest = iter([_rest(spec, stored, change.removed)] if removals else [])
-        else:
-            rewritten = _partitions_to_rewrite(spec.partition, delta, change.removed, added)
-            removals = commits.removals(delta, rewritten)
-            within = (stored.filter(pl.col(spec.partition) == value) for value in rewritten)
-            rest = (_rest(spec, rows, change.removed) for rows in within)
-        files = commits.write_files(lake.root, spec, (rows for rows in chain(rest, [added]) if rows.height))
-        return commits.commit(TableVersion(lake.root, spec, delta), FileChanges(files, removals), metadata)
+        change = Edit(change.removed, spec.conform(change.added))
+        version = TableVersion(lake.root, spec, delta)
+        return commits.commit(version, _file_changes(version, stored, change), metadata)
 
     return lake.commit_with_retries(table, attempt)
 
 
-def _rest(spec: LakeTable, stored: pl.LazyFrame, removed: pl.DataFrame) -> pl.DataFrame:
+def _file_changes(version: TableVersion, stored: pl.LazyFrame, change: Edit) -> FileChanges:
+    """Write the files of an edit, and return them with the files that they replace."""
+    spec, delta = version.spec, version.delta
+    if delta is None:
+        return FileChanges(commits.write_files(version.root, spec, [change.added]))
+    if spec.partition is None:
+        removals = commits.removals(delta, None) if change.removed.height else []
+        remaining = iter([_remaining_rows(spec, stored, change.removed)] if removals else [])
+    else:
+        rewritten = _partitions_to_rewrite(spec.partition, delta, change.removed, change.added)
+        removals = commits.removals(delta, rewritten)
+        within = (stored.filter(pl.col(spec.partition) == value) for value in rewritten)
+        remaining = (_remaining_rows(spec, rows, change.removed) for rows in within)
+    files = commits.write_files(version.root, spec, (rows for rows in chain(remaining, [change.added]) if rows.height))
+    return FileChanges(files, removals)
+
+
+def _remaining_rows(spec: LakeTable, stored: pl.LazyFrame, removed: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored rows that are not removed."""
     return stored.join(removed.lazy(), on=spec.key, how="anti", nulls_equal=True).collect()
 
 

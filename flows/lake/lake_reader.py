@@ -10,7 +10,7 @@ import polars as pl
 from daypart.features.errors import DamagedError, NotKnownError
 from daypart.flows.lake.delta_log import DeltaLog
 from daypart.flows.lake.table_log import LogState, TableLog, log_state
-from daypart.flows.lake.tables import LAKE, MOMENT, lake_table
+from daypart.flows.lake.tables import LAKE, TIMESTAMP, lake_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -57,7 +57,7 @@ class LakeReader:
         """
         rows = [(e["version"], e["timestamp"], e.get("change", e["operation"])) for e in self.commits(table)]
         names = {"version": pl.Int64, "milliseconds": pl.Int64, "change": pl.String}
-        moment = pl.from_epoch("milliseconds", "ms").cast(MOMENT).alias("written_utc")
+        moment = pl.from_epoch("milliseconds", "ms").cast(TIMESTAMP).alias("written_utc")
         return pl.DataFrame(rows, names, orient="row").select("version", moment, "change")
 
     def commits(self, table: str) -> Iterator[dict[str, Any]]:
@@ -113,7 +113,7 @@ class LakeReader:
             return {}
         files = pl.DataFrame(delta.get_add_actions(flatten=True))
         dates = pl.col(f"partition.{partition}").cast(pl.Date)
-        moments = pl.col("modification_time").cast(MOMENT)
+        moments = pl.col("modification_time").cast(TIMESTAMP)
         return dict(files.group_by(dates).agg(moments.max()).iter_rows())
 
     def open(self, table: str) -> "DeltaTable | None":

@@ -36,8 +36,8 @@ def merge_rows(table: LakeTable, stored: pl.LazyFrame, rows: pl.DataFrame) -> pl
     A null replaces a stored value too. A column that a row's source lacks keeps the stored value.
     """
     partition_rows = table.within(stored, rows).collect().select(rows.drop(GIVEN_COLUMNS).columns)
-    rest = partition_rows.join(rows, on=table.key, how="anti", nulls_equal=True)
-    return pl.concat([rest, table.fill_from_stored(rows, _stored_matches(table, partition_rows.lazy(), rows))])
+    untouched = partition_rows.join(rows, on=table.key, how="anti", nulls_equal=True)
+    return pl.concat([untouched, table.fill_from_stored(rows, _stored_matches(table, partition_rows.lazy(), rows))])
 
 
 def new_rows(table: LakeTable, stored: pl.LazyFrame, rows: pl.DataFrame) -> pl.DataFrame:

@@ -71,20 +71,20 @@ class TableLog:
     def version_at(self, moment: datetime) -> int:
         """Return the version that was the newest at a time (UTC); the oldest readable one if that version is gone."""
         version = max(self.commits, default=self.oldest)
-        while version > self.oldest and self.written(version) > moment:
+        while version > self.oldest and self.committed_at(version) > moment:
             version -= 1
         return version
 
-    def written(self, version: int) -> datetime:
+    def committed_at(self, version: int) -> datetime:
         """Return when the version was committed, in naive UTC. Raises DamagedError if its entry does not say."""
         info: dict[str, Any] = next(
             (action["commitInfo"] for action in self._actions(version) if "commitInfo" in action), {}
         )
         if "timestamp" not in info:
-            raise self._damaged(version, "it does not say when it was written")
+            raise self._damaged_error(version, "it does not say when it was written")
         return datetime.fromtimestamp(info["timestamp"] / 1000, UTC).replace(tzinfo=None)
 
-    def added(self, version: int) -> set[str]:
+    def added_files(self, version: int) -> set[str]:
         """Return the data files that the version added, as paths relative to the table."""
         return {unquote(action["add"]["path"]) for action in self._actions(version) if "add" in action}
 
@@ -92,8 +92,8 @@ class TableLog:
         try:
             return [json.loads(line) for line in self.commits[version].read_bytes().splitlines()]
         except (KeyError, ValueError, OSError) as failed:
-            raise self._damaged(version, str(failed)) from failed
+            raise self._damaged_error(version, str(failed)) from failed
 
-    def _damaged(self, version: int, cause: str) -> DamagedError:
+    def _damaged_error(self, version: int, cause: str) -> DamagedError:
         entry = f"the log entry of version {version} in {self.table / LOG_FOLDER}"
         return DamagedError(f"{self.table.name}: {entry} cannot be read ({cause}): restore {self.table} from a copy")

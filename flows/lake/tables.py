@@ -11,7 +11,7 @@ from daypart.features.tables.schemas import TABLES
 
 GIVEN_COLUMNS = "given_columns"
 """Column of rows before they are stored: bit n is set where the row's source has column n of the table."""
-TEXT, NUMBER, DATE, MOMENT = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("us")
+TEXT, NUMBER, DATE, TIMESTAMP = pl.String(), pl.Float64(), pl.Date(), pl.Datetime("us")
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class LakeTable:
         Raises SchemaError for columns that are unknown, missing or of another type, ValueRefused (with the rows) for
         a key that occurs twice or has a null in a required column.
         """
-        shaped = self._shaped(rows)
+        cast_rows = self._cast(rows)
         needed = [name for name in self.key if name not in self.optional]
-        lacking = shaped.filter(pl.any_horizontal(pl.col(needed).is_null()))
-        if lacking.height:
-            message = f"{self.name}: {lacking.height} rows lack {' or '.join(needed)}; fill them in"
-            raise ValueRefused(message, lacking)
-        if not keys.are_unique(shaped, self.key):
-            twice = shaped.filter(shaped.select(self.key).is_duplicated())
-            example = ", ".join(map(str, twice.select(self.key).row(0)))
-            message = f"{self.name}: {twice.height} rows share a key, such as {example}; keep one of each"
-            raise ValueRefused(message, twice)
-        return shaped
+        incomplete = cast_rows.filter(pl.any_horizontal(pl.col(needed).is_null()))
+        if incomplete.height:
+            message = f"{self.name}: {incomplete.height} rows lack {' or '.join(needed)}; fill them in"
+            raise ValueRefused(message, incomplete)
+        if not keys.are_unique(cast_rows, self.key):
+            duplicates = cast_rows.filter(cast_rows.select(self.key).is_duplicated())
+            example = ", ".join(map(str, duplicates.select(self.key).row(0)))
+            message = f"{self.name}: {duplicates.height} rows share a key, such as {example}; keep one of each"
+            raise ValueRefused(message, duplicates)
+        return cast_rows
 
     def mark_given(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of `conform` with GIVEN_COLUMNS, which says which columns `rows` has. Raises as `conform`."""
@@ -63,12 +63,14 @@ class LakeTable:
         """Return rows of `mark_given` as they are stored: columns that a row's source lacks get the stored value."""
         columns = [name for name in rows.columns if name != GIVEN_COLUMNS]
         common = rows.select(pl.col(GIVEN_COLUMNS).bitwise_and()).item() or 0
-        lacking = [name for n, name in enumerate(self.schema) if not common & 1 << n and name not in self.key]
-        if not lacking:
+        absent_columns = [name for n, name in enumerate(self.schema) if not common & 1 << n and name not in self.key]
+        if not absent_columns:
             return rows.select(columns)
-        renamed = stored.select(*self.key, *(pl.col(name).alias(f"{name}_stored") for name in lacking))
+        renamed = stored.select(*self.key, *(pl.col(name).alias(f"{name}_stored") for name in absent_columns))
         paired = rows.join(renamed, on=self.key, how="left", nulls_equal=True, validate="1:1")
-        values = (pl.when(self.is_given(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in lacking)
+        values = (
+            pl.when(self.is_given(name)).then(name).otherwise(f"{name}_stored").alias(name) for name in absent_columns
+        )
         return paired.with_columns(values).select(columns)
 
     def split_by_partition(self, stored: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -108,9 +110,9 @@ class LakeTable:
 
     def empty(self) -> pl.DataFrame:
         """Return a frame without rows, with the schema in which rows are stored."""
-        return self._shaped(pl.DataFrame(schema=self.schema))
+        return self._cast(pl.DataFrame(schema=self.schema))
 
-    def _shaped(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _cast(self, rows: pl.DataFrame) -> pl.DataFrame:
         expected = ", ".join(self.schema)
         unknown = [name for name in rows.columns if name not in self.schema]
         if unknown:
@@ -121,12 +123,12 @@ class LakeTable:
             raise SchemaError(f"{self.name}: missing column {', '.join(missing)}; expected {expected}")
         nulls = [pl.lit(None, self.schema[name]).alias(name) for name in absent]
         try:
-            shaped = rows.with_columns(nulls).select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
+            cast_rows = rows.with_columns(nulls).select(pl.col(n).cast(dtype) for n, dtype in self.schema.items())
         except pl.exceptions.PolarsError as failed:
             raise SchemaError(f"{self.name}: a column is of another type: {failed}; cast it first") from None
         if self.month_of is None:
-            return shaped
-        return shaped.with_columns(month=pl.col(self.month_of).dt.strftime("%Y-%m"))
+            return cast_rows
+        return cast_rows.with_columns(month=pl.col(self.month_of).dt.strftime("%Y-%m"))
 
 
 def _canonical(name: str) -> LakeTable:
@@ -163,7 +165,7 @@ def _by_origin(name: str, columns: Mapping[str, pl.DataType], maker: str) -> Lak
 
 FORECAST_COLUMNS = {
     **{"store_id": TEXT, "target": TEXT, "origin_date": DATE, "lead_days": pl.Int16()},
-    **{"hour_local": MOMENT, "hour_utc": MOMENT, "business_date": DATE, "daypart": TEXT},
+    **{"hour_local": TIMESTAMP, "hour_utc": TIMESTAMP, "business_date": DATE, "daypart": TEXT},
     **dict.fromkeys(("forecast", "q10", "q50", "q90", "incumbent"), NUMBER),
     **{"model_version": TEXT, "tier": TEXT, "basis": TEXT, "scale": NUMBER, "youth": NUMBER},
 }
@@ -171,23 +173,30 @@ SCORE_COLUMNS = {
     name: dtype for name, dtype in FORECAST_COLUMNS.items() if name not in ("q50", "tier", "basis", "scale", "youth")
 }
 RUN_COLUMNS = {
-    **{"run_id": TEXT, "job": TEXT, "started_utc": MOMENT, "finished_utc": MOMENT},
+    **{"run_id": TEXT, "job": TEXT, "started_utc": TIMESTAMP, "finished_utc": TIMESTAMP},
     **dict.fromkeys(("reads", "writes", "outcome"), TEXT),
 }
 AUDIT_COLUMNS = {
-    **{"sequence": pl.Int64(), "at_utc": MOMENT},
+    **{"sequence": pl.Int64(), "at_utc": TIMESTAMP},
     **dict.fromkeys(("role", "activity", "unit", "details", "previous", "hash"), TEXT),
 }
 POS_LINE_COLUMNS = {
     **{"store_id": TEXT, "date": DATE, "source": TEXT, "row": pl.Int64(), "occurrence": pl.Int64()},
-    **{"ticket": TEXT, "item": TEXT, "at_local": MOMENT, "at_utc": MOMENT, "hour_local": MOMENT, "hour_utc": MOMENT},
+    **{
+        "ticket": TEXT,
+        "item": TEXT,
+        "at_local": TIMESTAMP,
+        "at_utc": TIMESTAMP,
+        "hour_local": TIMESTAMP,
+        "hour_utc": TIMESTAMP,
+    },
     **{"millionths": pl.Int64(), "instant": pl.Boolean()},
 }
 POS_SOURCE_COLUMNS = {
     **dict.fromkeys(("source", "sha256", "name", "mapping_sha256"), TEXT),
-    **{"ingested_utc": MOMENT, "lines_read": pl.Int64(), "lines_kept": pl.Int64()},
-    **{"first_hour_local": MOMENT, "last_hour_local": MOMENT, "stores": TEXT, "lines_version": pl.Int64()},
-    **{"taken_back_utc": MOMENT},
+    **{"ingested_utc": TIMESTAMP, "lines_read": pl.Int64(), "lines_kept": pl.Int64()},
+    **{"first_hour_local": TIMESTAMP, "last_hour_local": TIMESTAMP, "stores": TEXT, "lines_version": pl.Int64()},
+    **{"taken_back_utc": TIMESTAMP},
 }
 INGEST_POS = "daypart ingest pos FILE --mapping FILE.toml"
 CLOCK_COLUMNS = {"table": TEXT, "store_id": TEXT, "clock": TEXT}

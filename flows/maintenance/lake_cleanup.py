@@ -50,7 +50,7 @@ class TableCleanup:
         # What a killed writer left beside the log, under a name that no version has.
         entries += [path for path in (log.table / LOG_FOLDER).glob("*#*") if written_before(path, untouched_since)]
         in_use = {file for version in (*readable, keep_from) for file in _files_of(lake, table, version)}
-        in_use |= {file for version in log.commits if version > keep_from for file in log.added(version)}
+        in_use |= {file for version in log.commits if version > keep_from for file in log.added_files(version)}
         unnamed = (path for path in _data_files(log.table) if path.relative_to(log.table).as_posix() not in in_use)
         files = [path for path in unnamed if written_before(path, untouched_since)]
         return cls(table, keep_from, readable, tuple(entries), tuple(files))

@@ -144,7 +144,7 @@ def maintain(lake: Lake, registry: Registry, now: datetime) -> Maintained:
 def rebuildable_since(lake: Lake) -> datetime | None:
     """The moment (UTC) since which every publication can be made again; null where no version was ever removed."""
     logs = [TableLog.read(lake.root / name) for name in REBUILT if lake.exists(name)]
-    return max((log.written(log.oldest) for log in logs if log.oldest > 0), default=None)
+    return max((log.committed_at(log.oldest) for log in logs if log.oldest > 0), default=None)
 
 
 def _planned(lake: Lake, registry: Registry, moment: datetime) -> _Plan:

@@ -135,7 +135,7 @@ class Registry(RunRegistry):
         listed = [] if model is None else self._call("search_model_versions", f"name = '{_name(target)}'")
         rows = [
             {
-                **{"version": int(version.version), "created_utc": _created(version), "run_id": version.run_id},
+                **{"version": int(version.version), "created_utc": _created_utc(version), "run_id": version.run_id},
                 **{"aliases": sorted(a for a, v in model.aliases.items() if int(v) == int(version.version))},
                 **{"tags": json.dumps(version.tags, sort_keys=True)},
             }
@@ -213,10 +213,10 @@ def _description(version: Any, run: Any) -> dict[str, Any]:
     params, metrics, run_tags = (run.data.params, run.data.metrics, run.data.tags) if run else ({}, {}, {})
     tags = {name: text for name, text in run_tags.items() if not name.startswith("mlflow.")}
     return {
-        **{"version": int(version.version), "run_id": version.run_id, "created_utc": _created(version)},
+        **{"version": int(version.version), "run_id": version.run_id, "created_utc": _created_utc(version)},
         **{"params": params, "metrics": metrics, "tags": {**tags, **version.tags}},
     }
 
 
-def _created(version: Any) -> datetime:
+def _created_utc(version: Any) -> datetime:
     return datetime.fromtimestamp(version.creation_timestamp / 1000, UTC).replace(tzinfo=None)

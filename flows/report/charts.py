@@ -166,7 +166,7 @@ def quantiles(table: pl.DataFrame, target: str) -> Chart:
     `table` is `figures.reliability` of one target.
     """
     base = alt.Chart(table.with_columns(pl.col("below", "reached", "nominal").round(4)))
-    share = alt.Axis(format=".0%", values=list(figures.QUANTILES.values()))
+    share = alt.Axis(format=".0%", values=list(figures.BAND_QUANTILES.values()))
     across = alt.Scale(domain=[0, 1])
     # Sales hardly ever tie with their quantile: the stroke keeps a bar without length visible.
     blue = COLOUR["Forecast"]

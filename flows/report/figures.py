@@ -8,7 +8,7 @@ import polars as pl
 from daypart.features.money import UNIT
 from daypart.forecasting.metrics.accuracy import CELL, Level, score
 
-QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
+BAND_QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 RANKED_STORES = 5
 """Number of stores at each end of a ranking."""
 WEEK_STORES = 5
@@ -74,7 +74,7 @@ def reliability(scored: pl.DataFrame) -> pl.DataFrame:
     with their quantiles, so a calibrated one has `nominal` between the two.
     """
     long = _with_band(scored).unpivot(
-        on=list(QUANTILES), index=["target", "actual"], variable_name="quantile", value_name="level"
+        on=list(BAND_QUANTILES), index=["target", "actual"], variable_name="quantile", value_name="level"
     )
     return (
         long.group_by("target", "quantile")
@@ -82,7 +82,7 @@ def reliability(scored: pl.DataFrame) -> pl.DataFrame:
             below=(pl.col("actual") < pl.col("level")).mean(),
             reached=(pl.col("actual") <= pl.col("level")).mean(),
         )
-        .with_columns(nominal=pl.col("quantile").replace_strict(QUANTILES, return_dtype=pl.Float64))
+        .with_columns(nominal=pl.col("quantile").replace_strict(BAND_QUANTILES, return_dtype=pl.Float64))
         .sort("target", "quantile")
     )
 

@@ -26,9 +26,9 @@ def demand(number: int) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Versions 0 to 4 of demand, the last of which puts one store's rows in the place of older ones."""
-    lake = Lake(tmp_path_factory.mktemp("whole") / "lake")
+    lake = Lake(tmp_path_factory.mktemp("original") / "lake")
     for number in (0, 1, 2, 3):
         lake.upsert("demand", demand(number))
     lake.upsert("demand", demand(3).with_columns(orders=9.0))
@@ -36,8 +36,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(whole: Path, tmp_path: Path) -> Lake:
-    return Lake(shutil.copytree(whole, tmp_path / "lake"))
+def lake(original: Path, tmp_path: Path) -> Lake:
+    return Lake(shutil.copytree(original, tmp_path / "lake"))
 
 
 def entry(lake: Lake, version: int) -> Path:
