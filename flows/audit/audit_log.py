@@ -12,9 +12,9 @@ from daypart.features.errors import DamagedError, InputError
 from daypart.flows.audit import hash_chain
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.audit.verification import REPAIR, Content, Head, Verified, is_whole
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.lake.lake import Lake
-from daypart.flows.lake.tables import AUDIT
+from daypart.flows.lake.tables import AUDIT_COLUMNS
 from daypart.flows.registry.registry import Registry
 
 ANCHOR = "audit.head"
@@ -122,7 +122,7 @@ class Audit:
     @staticmethod
     def empty() -> pl.DataFrame:
         """No records, with the columns that `records` has."""
-        return pl.DataFrame(schema=AUDIT)
+        return pl.DataFrame(schema=AUDIT_COLUMNS)
 
     def records(self) -> pl.DataFrame:
         """All records in order, with the columns of `Record`; none where nothing was ever recorded.
@@ -152,7 +152,7 @@ class Audit:
         """All there is to verify. Heads are read before the records, as `extend` does."""
         noted, commits = self._noted_heads(), list(self._ledger.commits())
         files = self._ledger.files()
-        read = [(file, file.rows(AUDIT)) for file in files]
+        read = [(file, file.rows(AUDIT_COLUMNS)) for file in files]
         rows = [row for _, frame in read if frame is not None for row in frame.to_dicts()]
         damaged = [file for file, frame in read if frame is None]
         return Content(rows, damaged, commits, [*_logged(commits), *noted, *extra_heads])
@@ -167,7 +167,7 @@ class Audit:
 
     def _noted(self) -> Head:
         """The registry's note; number 0 without a hash where there is none."""
-        return Head.parse((self._registry.noted(ANCHOR) if self._registry else None) or "", "the registry")
+        return Head.parse((self._registry.read_note(ANCHOR) if self._registry else None) or "", "the registry")
 
     def _added(self, follow: Callable[[pl.DataFrame], tuple[pl.DataFrame, dict[str, str]]]) -> list[Record]:
         added = [Record(**row) for row in self._ledger.extend(follow).to_dicts()]
@@ -177,9 +177,9 @@ class Audit:
 
     def _note(self, registry: Registry, record: Record) -> None:
         """Notes a record in the registry as the last one, unless a later one is noted: a note never goes back."""
-        with held(registry.settings.home / "audit.lock"):
+        with file_lock(registry.settings.home / "audit.lock"):
             if self._noted().number < record.sequence:
-                registry.note(ANCHOR, f"{record.sequence}:{record.hash}")
+                registry.write_note(ANCHOR, f"{record.sequence}:{record.hash}")
 
 
 def _chained(
@@ -193,12 +193,12 @@ def _chained(
         record = Record(number, at, role, activity, unit, hash_chain.canonical(details), previous)
         previous = hash_chain.hash_of(asdict(record))
         rows.append({**asdict(record), "hash": previous})
-    return pl.DataFrame(rows, AUDIT), {"head": f"{number}:{previous}"}
+    return pl.DataFrame(rows, AUDIT_COLUMNS), {"head": f"{number}:{previous}"}
 
 
 def _last(stored: pl.DataFrame) -> tuple[int, str]:
     """Number and hash of the last of sorted records."""
-    return (0, hash_chain.FIRST) if stored.is_empty() else stored.select("sequence", "hash").row(-1)
+    return (0, hash_chain.GENESIS_HASH) if stored.is_empty() else stored.select("sequence", "hash").row(-1)
 
 
 def _logged(commits: Iterable[tuple[int, str, Mapping[str, Any]]]) -> list[Head]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import polars as pl
 
 from daypart.flows.audit import hash_chain
-from daypart.flows.audit.ledger import HARMLESS, Stored
+from daypart.flows.audit.ledger import ROW_KEEPING_OPERATIONS, LedgerFile
 
 REPAIR = "repair_audit"
 """The activity of a record that acknowledges a damaged table."""
@@ -80,7 +80,7 @@ class Content:
     """What is there to verify: rows, files that cannot be read, commits of the table's log, and heads."""
 
     rows: Sequence[Mapping[str, Any]]
-    damaged: Sequence[Stored]
+    damaged: Sequence[LedgerFile]
     commits: Sequence[tuple[int, str, Mapping[str, Any]]]
     heads: Sequence[Head]
 
@@ -110,7 +110,7 @@ class Content:
         """The last record that was ever known of: a record that is there, else as the heads have it."""
         rows = [Head(hash_chain.number_of(row), row["hash"], "the table") for row in self.rows]
         # Of equals the first is taken.
-        return max([*rows, *self.heads, Head(0, hash_chain.FIRST, "")], key=lambda head: head.number)
+        return max([*rows, *self.heads, Head(0, hash_chain.GENESIS_HASH, "")], key=lambda head: head.number)
 
     def digest(self, before: int) -> str:
         """One hash over all that the records before a number say now."""
@@ -138,7 +138,7 @@ class Content:
             if number + 1 not in hashes:
                 yield f"record {number} is there, which a repair has as missing, and nothing follows on it"
         for version, operation, metadata in self.commits:
-            if "head" not in metadata and operation not in HARMLESS:
+            if "head" not in metadata and operation not in ROW_KEEPING_OPERATIONS:
                 yield f"version {version} of the table was not written by daypart: {operation}"
         yield from _of_heads(self.heads, hashes, absent)
 
@@ -171,11 +171,11 @@ def spans(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return [(run[0], run[-1]) for run in runs]
 
 
-def _numbers(file: Stored) -> range:
+def _numbers(file: LedgerFile) -> range:
     return range(0) if file.first is None else range(file.first, (file.last or file.first) + 1)
 
 
-def _span(file: Stored) -> str:
+def _span(file: LedgerFile) -> str:
     if file.first is None or file.last is None:
         return "some record"
     return _records(file.first, file.last)

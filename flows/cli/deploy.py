@@ -37,28 +37,28 @@ def deploy(
         home.must_be_writable()
         _run_here(home, port, pool, declared, json)
         return
-    url = server.named_url(api_url)
-    if server.readable_on_the_way(url):
+    url = server.resolve_url(api_url)
+    if server.is_unencrypted(url):
         display.warn_plain_http(url)
-    with server.connected(url, home.settings.prefect) as client:
+    with server.connect(url, home.settings.prefect) as client:
         deployed = run(client, declared)
     display.show_deploy(deployed, pool, as_json=json)
 
 
 def _run_here(home: "Home", port: int, pool: str, declared: list[dict[str, Any]], json: bool) -> None:
     """Deploys to a server of the home's own, and stays until it is stopped or a child ends."""
-    from daypart.flows.deployment import server
+    from daypart.flows.deployment import local_server, server
     from daypart.flows.deployment.registration import deploy as run
     from daypart.flows.display import deploy as display
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(KeyboardInterrupt), server.local(home.settings.prefect, port) as local_server:
-        with server.connected(local_server.api_url, local_server.store) as client:
+    with suppress(KeyboardInterrupt), local_server.run_local_server(home.settings.prefect, port) as own_server:
+        with server.connect(own_server.api_url, own_server.store) as client:
             deployed = run(client, declared)
-        local_server.work(pool)
-        display.show_deploy(deployed, pool, local_server.ui, local_server.login, as_json=json)
+        own_server.start_worker(pool)
+        display.show_deploy(deployed, pool, own_server.ui, own_server.login, as_json=json)
         sys.stdout.flush()
-        local_server.watch()
+        own_server.watch()
 
 
 @app.command()

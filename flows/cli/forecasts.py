@@ -24,7 +24,7 @@ def forecast(
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
     from daypart.features.errors import NotKnownError
-    from daypart.flows.compute.engine import opened
+    from daypart.flows.compute.engine import open_engine
     from daypart.flows.compute.meter import Meter
     from daypart.flows.display import forecasts as display
     from daypart.flows.files import exports
@@ -33,7 +33,7 @@ def forecast(
 
     home = open_home(engine, scheduler).must_exist()
     if out is not None:
-        check_out(out, exports.ENDINGS)
+        check_out(out, exports.EXPORT_ENDINGS)
     day, stores = options.optional_day(origin, "--origin"), store or []
     forecasts.check_level(level, stores)
     forecasts.check_stores(home, stores)
@@ -42,7 +42,7 @@ def forecast(
     notices: list[str] = []
     if meter is not None:
         home.must_be_writable()
-        with opened(home.settings) as make_engine:
+        with open_engine(home.settings) as make_engine:
             published = forecasts.publish(home, day, meter, make_engine, notices.append)
         rows = forecasts.published(home, published, stores)
     if rows is None:

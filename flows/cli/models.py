@@ -25,7 +25,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a challenger for each unit of the portfolio, register it and gate it."""
-    from daypart.flows.compute.engine import by_name, opened
+    from daypart.flows.compute.engine import open_engine, open_engines
     from daypart.flows.display import models as display
     from daypart.flows.jobs.train import Engines, TrainRequest
     from daypart.flows.jobs.train import train as run
@@ -34,7 +34,7 @@ def train(
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     tier_engines = [] if engine else home.portfolio.engines()
-    with opened(home.settings) as make_engine, by_name(home.settings, tier_engines) as makers:
+    with open_engine(home.settings) as make_engine, open_engines(home.settings, tier_engines) as makers:
         request = TrainRequest(chosen, options.units(units), day, role)
         trained_models = run(home, recipe, request, Engines(make_engine, makers), datetime.now(UTC))
     display.show_train(trained_models, as_json=json)

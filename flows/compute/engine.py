@@ -1,4 +1,4 @@
-"""The engine that settings ask for: this process or a Dask cluster."""
+"""Opens the engine that the settings choose: this process or a Dask cluster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,10 +10,10 @@ from daypart.forecasting.models.engine import Engine, Local
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
-    """What makes an engine for a job's meter, while a cluster is there if one was asked for.
+def open_engine(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
+    """Yield a function that makes the engine for a job's meter. A Dask cluster lives as long as the block.
 
-    Raises InputError where Dask is not installed, and for a cluster that could not do the work.
+    Raises InputError if Dask is not installed, and for a cluster that cannot do the work.
     """
     if settings.engine == "local":
         yield Local
@@ -26,13 +26,13 @@ def opened(settings: Settings) -> Iterator[Callable[[Meter], Engine]]:
         raise InputError(
             f"the engine dask needs the package {missing.name}: run pip install 'daypart[cluster]'"
         ) from None
-    with cluster.opened(settings) as make_engine:
+    with cluster.open_cluster(settings) as make_engine:
         yield make_engine
 
 
 @contextmanager
-def by_name(settings: Settings, names: Sequence[str]) -> Iterator[dict[str, Callable[[Meter], Engine]]]:
-    """The named engines that are not the settings' own, as `opened` has them."""
+def open_engines(settings: Settings, names: Sequence[str]) -> Iterator[dict[str, Callable[[Meter], Engine]]]:
+    """Yield the named engines that differ from the engine of the settings, each as `open_engine` yields it."""
     with ExitStack() as stack:
         variants = {name: settings.model_copy(update={"engine": name}) for name in names if name != settings.engine}
-        yield {name: stack.enter_context(opened(other)) for name, other in variants.items()}
+        yield {name: stack.enter_context(open_engine(variant)) for name, variant in variants.items()}

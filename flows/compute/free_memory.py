@@ -1,4 +1,4 @@
-"""Memory: how much of it this process may still take."""
+"""Free memory: how much memory this process may still use."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_gib(cgroup: Path = CGROUP) -> float:
-    """GiB that are left on the machine, or in the container where that has less; what is only cached counts as left."""
+    """Return the free GiB of the machine, or of the container if that is less. Cached memory counts as free."""
     import psutil
 
     free_bytes = [psutil.virtual_memory().available]

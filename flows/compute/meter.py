@@ -1,4 +1,4 @@
-"""Meter: what a job takes by stage, in time, processor, memory and money."""
+"""Measures a job by stage: time, processor time, memory, rows, and the cost in dollars."""
 
 import resource
 import sys
@@ -12,12 +12,12 @@ from daypart.flows.config.prices import Prices
 from daypart.forecasting.stages import Count
 
 GIB_UNITS = 2**30 if sys.platform == "darwin" else 2**20
-"""In which the system tells the most memory that a process has held: bytes there, KiB elsewhere."""
+"""Units per GiB of the system's peak memory of a process: bytes on macOS, KiB elsewhere."""
 
 
 @dataclass
 class Usage:
-    """One stage: seconds by the clock and of processors, the most memory held until it ended, rows dealt with."""
+    """One stage: seconds by the clock and of processors, peak memory until it ended, rows processed."""
 
     stage: str
     wall_seconds: float = 0.0
@@ -27,24 +27,24 @@ class Usage:
 
 
 class Meter:
-    """Measures the stages of one job in this process, from when it is made; others' are added.
+    """Measures the stages of one job in this process, from its creation on; `add` adds other processes.
 
-    Where stages run at once in threads, each moment's time is shared evenly among them: stages add up to no
-    more than the whole. The system remembers the most memory of a process, not of a stage.
+    If stages run in parallel threads, time is shared evenly among the running stages, so that stages never add up to
+    more than the total. The system reports the peak memory of a process, not of a stage.
     """
 
     def __init__(self, prices: Prices | None = None) -> None:
         self._prices = prices or Prices()
         self._stages: dict[str, Usage] = {}
         self._running: list[Usage] = []
-        self._away_seconds = 0.0
+        self._other_seconds = 0.0
         self._peaks: dict[str, float] = {}
         self._lock = threading.Lock()
         self._began = self._last = _clocks()
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[Count]:
-        """Measures a stage; what it yields counts rows."""
+        """Measure a stage within the block; yields a function that counts rows."""
         with self._lock:
             self._share()
             usage = self._stages.setdefault(name, Usage(name))
@@ -62,16 +62,16 @@ class Meter:
                 self._running.remove(usage)
                 usage.peak_gib = max(_peak_gib(), usage.peak_gib)
 
-    def add(self, process: str, took: Sequence[Usage], wall_seconds: float) -> None:
-        """Adds what another process took for the job, as its own meter's `usage` has it.
+    def add(self, process: str, usages: Sequence[Usage], wall_seconds: float) -> None:
+        """Add the usage of another process for the job, as `usage` of its own meter returns it.
 
-        The seconds for which this process waited are shared among its stages, unless a stage that runs here has
-        them already.
+        `wall_seconds`, the time that this process waited for it, is shared among its stages, unless a stage that runs
+        in this process includes that time already.
         """
-        *stages, total = took
+        *stages, total = usages
         stage_seconds = sum(stage_usage.wall_seconds for stage_usage in stages)
         with self._lock:
-            self._away_seconds += total.cpu_seconds
+            self._other_seconds += total.cpu_seconds
             self._peaks[process] = max(total.peak_gib, self._peaks.get(process, 0.0))
             for stage_usage in stages:
                 usage = self._stages.setdefault(stage_usage.stage, Usage(stage_usage.stage))
@@ -82,25 +82,25 @@ class Meter:
                     usage.wall_seconds += wall_seconds * stage_usage.wall_seconds / stage_seconds
 
     def usage(self) -> list[Usage]:
-        """The stages in the order they began, and last `total`, which has what lies between them too.
+        """Return the stages in the order in which they began, and last `total`, which includes time between stages.
 
-        The memory of `total` is what all processes have held at their most, that of a stage what one has.
+        The memory of `total` is the sum of the peaks of all processes; that of a stage is the peak of one process.
         """
         (began_wall, began_cpu), (wall, cpu) = self._began, _clocks()
         memory = _peak_gib() + sum(self._peaks.values())
-        total = Usage("total", wall - began_wall, cpu - began_cpu + self._away_seconds, memory)
+        total = Usage("total", wall - began_wall, cpu - began_cpu + self._other_seconds, memory)
         return [*self._stages.values(), total]
 
     def dollars(self) -> float:
-        """What processors cost for the time that they worked, and memory at its most for the whole time."""
+        """Return the cost in dollars: of processors for their working time, and of peak memory for the total time."""
         total = self.usage()[-1]
         hours = total.cpu_seconds * self._prices.cpu_hour + total.wall_seconds * total.peak_gib * self._prices.gib_hour
         return hours / 3600
 
     def figures(self) -> dict[str, float]:
-        """All figures by name, as a run keeps them: `read_wall_seconds`, ..., `total_cpu_seconds`, `cost_dollars`.
+        """Return all figures by name, as a run stores them: `read_wall_seconds`, ..., `cost_dollars`.
 
-        A stage that has not ended has none.
+        A stage that has not ended is left out.
         """
         ended = [usage for usage in self.usage() if usage not in self._running]
         figures = {f"{usage.stage}_{name}": value for usage in ended for name, value in _numbers(usage).items()}

@@ -1,62 +1,64 @@
-"""Governance: who may do what with which tier's models, and who must agree, in a file that people read and commit."""
+"""Governance: who may do what with the models of a tier, and who must approve, in a file that people commit."""
 
 import json
-import tomllib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from daypart.features.errors import InputError
 from daypart.flows.config import portfolio, toml_files
+from daypart.flows.config.toml_files import Name
 
 Activity = Literal[
     "retrain", "promote", "rollback", "override_policy", "change_tier", "change_settings", "repair_audit"
 ]
 ACTIVITIES: tuple[str, ...] = get_args(Activity)
 DEFAULT = "default"
-"""The table for all tiers that have none of their own."""
+"""The table for all tiers without a table of their own."""
 AUTOMATION = "automation"
-"""The role of scheduled jobs, which needs no declaring."""
-EXPECTED = "expected tables such as [raci.default.promote]"
-
-NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
+"""The role of scheduled jobs, which is always declared."""
+GOVERNANCE_TABLES = "tables such as [raci.default.promote]"
 
 
 class Rule(BaseModel):
-    """The RACI of one activity: who may do it, who answers for it, who is asked before and who is told after.
+    """The RACI of one activity: who may do it, who is accountable, who is consulted before and informed after.
 
-    With `approval` it waits until the accountable role agrees, which with `separate` may not be the one who asked.
+    With `approval` the activity waits until the accountable role approves. With `separate` the role that requested it
+    cannot approve it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    responsible: tuple[NAME, ...] = Field(min_length=1)
-    accountable: NAME
-    consulted: tuple[NAME, ...] = ()
-    informed: tuple[NAME, ...] = ()
+    responsible: tuple[Name, ...] = Field(min_length=1)
+    accountable: Name
+    consulted: tuple[Name, ...] = ()
+    informed: tuple[Name, ...] = ()
     approval: bool = False
     separate: bool = True
 
     @property
     def may(self) -> tuple[str, ...]:
-        """The roles that may do it, or ask for it."""
+        """Return the roles that may do it, or request it."""
         return tuple(dict.fromkeys((*self.responsible, self.accountable)))
 
     @property
     def may_alone(self) -> tuple[str, ...]:
-        """The roles that may do it without anybody else: with `approval` the accountable one only."""
+        """Return the roles that may do it without approval of another: with `approval` only the accountable one."""
         return (self.accountable,) if self.approval else self.may
 
     def awaits(self, asker: str, agreed: Collection[str] = ()) -> bool:
-        """Whether the accountable role must yet agree. Who asks agrees by that, unless the two are to be `separate`."""
+        """Return whether the accountable role must still approve.
+
+        A role that requests the activity approves it by that, unless the two must be `separate`.
+        """
         agreed_roles = {*agreed} if self.separate else {*agreed, asker}
         return self.approval and self.accountable not in agreed_roles
 
-    def named(self) -> Iterator[tuple[str, str]]:
-        """Every role that it names, and as what."""
+    def assignments(self) -> Iterator[tuple[str, str]]:
+        """Yield every assignment: the field of the rule, and the role in it."""
         yield from (("responsible", role) for role in self.responsible)
         yield "accountable", self.accountable
         yield from (("consulted", role) for role in self.consulted)
@@ -89,20 +91,20 @@ RACI: dict[str, dict[Activity, Rule]] = {
     },
     "top": {"promote": _rule(AUTOMATION, "analyst", "engineer", approval=True)},
 }
-"""What holds without a file. That for `repair_audit` follows from the one for `change_settings`: `Governance.rule`."""
+"""The rules that apply without a file. `Governance.rule` derives `repair_audit` from `change_settings`."""
 
 
 class Governance(BaseModel):
-    """The roles, by name what they do, and the rules by tier and activity.
+    """The roles, each with what it does, and the rules by tier and activity.
 
-    In the file `[roles]` and `[raci.TIER.ACTIVITY]`, TIER `default` for all tiers without a table of their own for
-    that activity. A table stands for itself: it inherits nothing. What the file has no table for is as built in.
+    In the file these are `[roles]` and `[raci.TIER.ACTIVITY]`; TIER `default` applies to all tiers without a table of
+    their own for that activity. A table inherits nothing. The built-in rule applies where the file has no table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    roles: dict[NAME, str] = Field(default_factory=lambda: dict(ROLES))
-    raci: dict[NAME, dict[Activity, Rule]] = {}
+    roles: dict[Name, str] = Field(default_factory=lambda: dict(ROLES))
+    raci: dict[Name, dict[Activity, Rule]] = {}
 
     @field_validator("roles", mode="after")
     @classmethod
@@ -111,16 +113,16 @@ class Governance(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What the file says; as built in where there is none. InputError names line, found, expected.
+        """Return the governance of the file; the built-in one where there is no file.
 
-        Beside a portfolio.toml a tier must be built in or one that the home declares. Without one, versions know
-        their tiers by themselves.
+        If the folder has a portfolio.toml, a tier must be built in or declared by the home. Without one, model versions
+        record their tiers. Raises InputError that names the line, what the file says, and what is expected.
         """
-        loaded = toml_files.load(path, EXPECTED.removeprefix("expected "))
+        loaded = toml_files.load(path, GOVERNANCE_TABLES)
         if loaded is None:
             return cls()
         text, _ = loaded
-        governance = cls.of(path, text)
+        governance = cls.from_text(path, text)
         if (path.parent / "portfolio.toml").exists():
             allowed_tiers = list(dict.fromkeys((*RACI, *portfolio.tiers(path.parent))))
             unknown = next((tier for tier in governance.raci if tier not in allowed_tiers), None)
@@ -130,28 +132,29 @@ class Governance(BaseModel):
         return governance
 
     @classmethod
-    def of(cls, path: Path, text: str) -> Self:
-        """What a text of the file says. Raises as `read`."""
+    def from_text(cls, path: Path, text: str) -> Self:
+        """Return the governance of a text of the file. Raises as `read`."""
+        document = toml_files.parse(path, text, GOVERNANCE_TABLES)
         try:
-            governance = cls.model_validate_json(json.dumps(tomllib.loads(text), default=str))
+            governance = cls.model_validate_json(json.dumps(document, default=str))
         except ValidationError as wrong:
-            # A name that is misspelt is missed as well: it is what to tell.
+            # A misspelt name is also reported as missing; the misspelt name is the better message.
             error = min(wrong.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-            raise InputError(f"{path}{toml_files.line_of(text, error['loc'])}: {_worded(error)}") from None
+            raise InputError(f"{path}{toml_files.line_of(text, error['loc'])}: {_error_message(error)}") from None
         except RecursionError:
-            raise InputError(f"{path} cannot be read: {toml_files.NESTED}; {EXPECTED}") from None
+            raise InputError(f"{path} cannot be read: {toml_files.NESTED}; expected {GOVERNANCE_TABLES}") from None
         except ValueError as wrong:
-            raise InputError(f"{path} cannot be read: {wrong}; {EXPECTED}") from None
-        for place, fault in governance._strangers():
-            raise InputError(f"{path}{toml_files.line_of(text, place)}: {fault}")
+            raise InputError(f"{path} cannot be read: {wrong}; expected {GOVERNANCE_TABLES}") from None
+        for key_path, fault in governance._undeclared_roles():
+            raise InputError(f"{path}{toml_files.line_of(text, key_path)}: {fault}")
         return governance
 
     def rule(self, activity: Activity, tier: str) -> Rule:
-        """The rule for an activity with a tier's models: the tier's own table, or the one for all, or as built in.
+        """Return the rule for an activity with a tier's models: of the tier's table, of the default one, or built in.
 
-        Where no table says who may `repair_audit`, only the role may that is accountable for `change_settings`.
+        Without a table for `repair_audit`, only the role that is accountable for `change_settings` may do it.
         """
-        tables = [of.get(name, {}) for name in (tier, DEFAULT) for of in (self.raci, RACI)]
+        tables = [raci.get(name, {}) for name in (tier, DEFAULT) for raci in (self.raci, RACI)]
         rule = next((table[activity] for table in tables if activity in table), None)
         if rule is not None:
             return rule
@@ -159,7 +162,7 @@ class Governance(BaseModel):
         return Rule(responsible=(accountable,), accountable=accountable)
 
     def check(self, activity: Activity, tier: str, unit: str, role: str) -> Rule:
-        """The rule, if the role may do that. Raises InputError that names the role, the activity and who may."""
+        """Return the rule if the role may do that. Raises InputError that names the role, the activity and who may."""
         rule = self.rule(activity, tier)
         if role not in self.roles:
             raise InputError(
@@ -167,38 +170,38 @@ class Governance(BaseModel):
             )
         if role not in rule.may:
             raise InputError(
-                f"{role} may not {worded(activity)} {unit} (tier {tier}): that is for {', '.join(rule.may)}"
+                f"{role} may not {activity_verb(activity)} {unit} (tier {tier}): that is for {', '.join(rule.may)}"
             )
         return rule
 
-    def _strangers(self) -> Iterator[tuple[tuple[str, ...], str]]:
-        """Where a rule names a role that is not declared, and what to do about it."""
+    def _undeclared_roles(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield each place where a rule names a role that is not declared, and the message with the remedy."""
         message = f"is no role; expected one of {', '.join(self.roles)}, or declare it in [roles]"
         declared = {(tier, activity): rule for tier, rules in self.raci.items() for activity, rule in rules.items()}
         for (tier, activity), rule in declared.items():
-            for field, role in rule.named():
+            for field, role in rule.assignments():
                 if role not in self.roles:
                     yield ("raci", tier, activity, field), f"{field} {role!r} {message}"
         for tier, rules in RACI.items():
             for activity, rule in rules.items():
-                absent = dict.fromkeys(role for _, role in rule.named() if role not in self.roles)
+                absent = dict.fromkeys(role for _, role in rule.assignments() if role not in self.roles)
                 if absent and (tier, activity) not in declared:
                     flaw = f"is not given, and as built in it names {', '.join(absent)}"
                     yield ("roles",), f"[raci.{tier}.{activity}] {flaw}, which [roles] does not declare; add that table"
 
 
-def worded(activity: str) -> str:
-    """The activity as a verb."""
+def activity_verb(activity: str) -> str:
+    """Return the activity as a verb."""
     verbs = {"rollback": "roll back", "override_policy": "override the policy for", "repair_audit": "repair"}
     return verbs.get(activity, activity.replace("_", " "))
 
 
-def _worded(error: ErrorDetails) -> str:
-    """What was found and expected."""
+def _error_message(error: ErrorDetails) -> str:
+    """Return what the file says and what is expected."""
     loc = [str(part) for part in error["loc"] if part != "[key]"]
     name = next((part for part in reversed(loc) if not part.isdecimal()), "")
     if error["type"] == "missing":
-        return f"[{'.'.join(loc[:-1])}] has no {loc[-1]}; expected {_expected(loc[-1])}"
+        return f"[{'.'.join(loc[:-1])}] has no {loc[-1]}; expected {_expected_value(loc[-1])}"
     if error["type"] == "extra_forbidden":
         expected = list(Rule.model_fields) if len(loc) > 1 else ["[roles]", "tables such as [raci.default.promote]"]
         return f"{name!r} is not known here; expected {', '.join(expected)}"
@@ -209,5 +212,5 @@ def _worded(error: ErrorDetails) -> str:
     return f"{name} is {error['input']!r}: {error['msg']}"
 
 
-def _expected(field: str) -> str:
+def _expected_value(field: str) -> str:
     return 'a role, such as accountable = "lead"' if field == "accountable" else 'roles, such as ["automation"]'

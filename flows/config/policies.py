@@ -1,4 +1,4 @@
-"""Policies: the figures that the loop acts on, by tier, in a file that people read and commit."""
+"""Policies: the thresholds of retraining and promotion by tier, in a file that people commit."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from daypart.forecasting.lifecycle.policy import Policy
 
 @dataclass(frozen=True)
 class Policies:
-    """What differs from the usual policy: for all tiers, and in a table of its own for one.
+    """The settings that differ from the default policy, for all tiers and by tier.
 
     In the file: `[policy]`, `[policy.top]`.
     """
@@ -24,9 +24,10 @@ class Policies:
 
     @classmethod
     def read(cls, path: Path, needed: bool = False, tiers: Collection[str] | None = None) -> Self:
-        """What the file says; nothing where there is none, unless it is needed.
+        """Return the policies of the file; the default ones where there is no file, unless it is `needed`.
 
-        Raises InputError for what cannot be, and for a tier that is none of `tiers`, where those are given.
+        Raises InputError for an invalid key or value, for a missing file that is needed, and for a tier that is not
+        one of `tiers`, where these are given.
         """
         expected = "expected a table [policy] with lines such as slip_bps = 20, and [policy.TIER] for a tier"
         loaded = toml_files.load(path, expected.removeprefix("expected "))
@@ -52,11 +53,11 @@ class Policies:
 
     @classmethod
     def of_home(cls, path: Path) -> Self:
-        """The policies of the home that the file is in, where each tier must be one that the home declares."""
+        """Return the policies of the home that the file is in. Its tiers must be those that the home declares."""
         return cls.read(path, tiers=portfolio.tiers(path.parent))
 
-    def of(self, tier: str) -> Policy:
-        """The tier's policy."""
+    def policy(self, tier: str) -> Policy:
+        """Return the policy of a tier."""
         return Policy.model_validate({**self.common, **self.tiers.get(tier, {})})
 
     def _check(self, tier: str | None, path: Path, text: str) -> None:

@@ -1,13 +1,13 @@
-"""What a processor and memory cost by the hour."""
+"""Prices of processors and memory."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Prices:
-    """What a processor and memory cost by the hour, in dollars.
+    """The price of one processor and of one GiB of memory, in dollars per hour.
 
-    The defaults are about what a small cloud machine costs on demand; they are no provider's list prices.
+    The defaults are about the cost of a small cloud machine on demand; they are no provider's list prices.
     """
 
     cpu_hour: float = 0.0218

@@ -11,8 +11,8 @@ import polars as pl
 from daypart.features.simulator import Chain, ChainSpec, simulate
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.deployment.login import new_login
-from daypart.flows.deployment.server import protected, quiet
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.deployment.server import login_environment, store_environment
+from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.home import Home
 from daypart.flows.jobs.backtest import Backtested, BacktestRequest, Span, backtest
 from daypart.flows.jobs.train import Trained, TrainRequest
@@ -68,13 +68,13 @@ def _quiet_prefect(store: Path) -> None:
     Where no other server is named, the one that Prefect starts for the demo serves the demo alone.
     """
     if not os.environ.keys() & {"PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE"}:
-        os.environ |= protected(new_login())
+        os.environ |= login_environment(new_login())
     silent = {
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_LOGGING_LEVEL": "ERROR",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
     }
-    for name, value in {**quiet(store), **silent}.items():
+    for name, value in {**store_environment(store), **silent}.items():
         os.environ.setdefault(name, value)
 
 
@@ -87,7 +87,7 @@ def _write(chain: Chain, folder: Path, origin: object) -> tuple[dict[str, list[P
     before: dict[str, list[Path]] = {}
     for name, frame in {**frames, "demand": demand.filter(is_past), "later": demand.filter(~is_past)}.items():
         path = folder / f"{name}.parquet"
-        with drafted(path) as draft:
+        with atomic_write(path) as draft:
             frame.write_parquet(draft)
         before[name] = [path]
     return before, {"demand": before.pop("later")}

@@ -7,11 +7,11 @@ from prefect import flow, get_run_logger
 from prefect.runtime import flow_run
 
 from daypart.features.errors import DaypartError
-from daypart.flows.compute.engine import by_name, opened
+from daypart.flows.compute.engine import open_engine, open_engines
 from daypart.flows.config.recipes import STANDARD
 from daypart.flows.deployment import server
 from daypart.flows.deployment.tasks import job
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.home import Home
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
@@ -29,7 +29,7 @@ MOST_TASKS = 20
 def nightly(home: str) -> None:
     """Publishes every unit's forecast, scores what is known of earlier ones, and announces decisions to retrain."""
     place = _open(home)
-    with opened(place.settings) as engine:
+    with open_engine(place.settings) as engine:
         warn = get_run_logger().warning
         origin = job("forecast", forecasts.publish)(place, engine=engine, notice=warn)
     get_run_logger().info("published the forecast of %s", origin)
@@ -53,7 +53,11 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
     logger = get_run_logger()
     logger.info("retrain %s: %s", ", ".join(units or ["every unit"]), reason)
     settings, tier_engines = place.settings, place.portfolio.engines()
-    with held(place.path / "retrain.lock"), opened(settings) as default, by_name(settings, tier_engines) as makers:
+    with (
+        file_lock(place.path / "retrain.lock"),
+        open_engine(settings) as default,
+        open_engines(settings, tier_engines) as makers,
+    ):
         engines = trainings.Engines(default, makers)
         failed = [message for share in _shares(units) if (message := _train(place, share, reason, engines))]
     if failed:

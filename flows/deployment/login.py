@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daypart.features.errors import InputError
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 
 USER = "daypart"
 FORM = re.compile(rf"{USER}:[\w-]{{43}}", re.ASCII)
@@ -56,6 +56,6 @@ def ensure_login(path: Path) -> str:
     with suppress(InputError):
         return read_login(path)
     text = new_login()
-    with drafted(path, mode=0o600) as draft:
+    with atomic_write(path, mode=0o600) as draft:
         draft.write_text(f"{text}\n", encoding="utf-8")
     return text

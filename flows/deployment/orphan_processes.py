@@ -1,4 +1,4 @@
-"""Orphans: the server and worker that a killed `daypart deploy --local` could not take along."""
+"""Orphans: the server and worker that a killed `daypart deploy --local` left running."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,12 +9,12 @@ from daypart.features.errors import DaypartError
 if TYPE_CHECKING:
     import psutil
 
-MODULES = ("daypart.flows.deployment.prefect_app", "worker")
-"""What tells a server and a worker in their command lines; runs of a worker end with it."""
+PROCESS_MODULES = ("daypart.flows.deployment.prefect_app", "worker")
+"""Arguments that identify a server and a worker by their command lines; runs of a worker end with it."""
 
 
 def check_none_runs(store: Path) -> None:
-    """Raises DaypartError, with process ids and how to end them, where a server or worker of the store runs."""
+    """Raise DaypartError, with process ids and how to end them, if a server or worker of the store runs."""
     import psutil
 
     processes = _running(store)
@@ -40,23 +40,23 @@ def check_none_runs(store: Path) -> None:
 
 
 def _running(store: Path) -> "list[psutil.Process]":
-    """The store's servers, then its workers."""
+    """Return the servers of the store, then its workers."""
     import psutil
 
     processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if set(MODULES) & set(process.cmdline()) and process.environ().get("PREFECT_HOME") == str(store):
+            if set(PROCESS_MODULES) & set(process.cmdline()) and process.environ().get("PREFECT_HOME") == str(store):
                 processes.append(process)
     return sorted(processes, key=lambda process: (_kind(process), process.pid))
 
 
 def _kind(process: "psutil.Process") -> str:
-    return "server" if MODULES[0] in process.cmdline() else "worker"
+    return "server" if PROCESS_MODULES[0] in process.cmdline() else "worker"
 
 
 def _starter(pid: int) -> "psutil.Process | None":
-    """The `daypart deploy --local` of that id; null where it is another process, to which orphans are given."""
+    """Return the `daypart deploy --local` with that id; null for another process that has adopted the orphans."""
     import psutil
 
     with suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""Deploy: tells a Prefect server what is to run when."""
+"""Registers deployments with a Prefect server: what runs when."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ Change = Literal["made", "changed", "unchanged"]
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """One deployment as it now stands, and whether that is new."""
+class DeploymentStatus:
+    """One deployment on the server, whether it changed, and its schedule."""
 
     name: str
     change: Change
@@ -22,18 +22,18 @@ class Deployed:
     timezone: str | None
 
 
-def deploy(client: "SyncPrefectClient", declared: Sequence[dict[str, Any]]) -> list[Deployed]:
-    """Makes the server's deployments, their triggers and their work pool be as declared.
+def deploy(client: "SyncPrefectClient", declared: Sequence[dict[str, Any]]) -> list[DeploymentStatus]:
+    """Create or update the server's deployments, their triggers and their work pools as declared.
 
-    What was declared so before is left alone, with what people changed in it since, such as a schedule that they
-    paused; a pool that is there is left as it is.
+    A deployment whose declaration has not changed is left alone, with what people changed in it since, such as a
+    paused schedule. An existing pool is left as it is.
     """
     for pool in dict.fromkeys(deployment["work_pool"]["name"] for deployment in declared):
-        _pool(client, pool)
+        _ensure_pool(client, pool)
     return [_deploy_one(client, deployment) for deployment in declared]
 
 
-def _pool(client: "SyncPrefectClient", name: str) -> None:
+def _ensure_pool(client: "SyncPrefectClient", name: str) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 
@@ -43,23 +43,27 @@ def _pool(client: "SyncPrefectClient", name: str) -> None:
         client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
-def _deploy_one(client: "SyncPrefectClient", declared: dict[str, Any]) -> Deployed:
+def _deploy_one(client: "SyncPrefectClient", declared: dict[str, Any]) -> DeploymentStatus:
     from daypart.flows.deployment import deployment_flows
 
     flow = getattr(deployment_flows, declared["entrypoint"].rpartition(".")[2])
     name = f"{flow.name}/{declared['name']}"
     version = hashlib.sha256(json.dumps(declared, sort_keys=True).encode()).hexdigest()[:12]
-    before = _found(client, name)
-    change: Change = "changed" if before else "made"
-    if before and before.version == version and _triggers(client, before.id) == len(declared.get("triggers", ())):
+    current = _read_deployment(client, name)
+    change: Change = "changed" if current else "made"
+    if (
+        current
+        and current.version == version
+        and _count_triggers(client, current.id) == len(declared.get("triggers", ()))
+    ):
         change = "unchanged"
     else:
         _apply(flow, declared, version)
-    when = declared["schedules"][0] if declared["schedules"] else {}
-    return Deployed(name, change, when.get("cron"), when.get("timezone"))
+    schedule = declared["schedules"][0] if declared["schedules"] else {}
+    return DeploymentStatus(name, change, schedule.get("cron"), schedule.get("timezone"))
 
 
-def _found(client: "SyncPrefectClient", name: str) -> Any:
+def _read_deployment(client: "SyncPrefectClient", name: str) -> Any:
     from prefect.exceptions import ObjectNotFound
 
     try:
@@ -68,12 +72,12 @@ def _found(client: "SyncPrefectClient", name: str) -> Any:
         return None
 
 
-def _triggers(client: "SyncPrefectClient", deployment_id: object) -> int:
+def _count_triggers(client: "SyncPrefectClient", deployment_id: object) -> int:
     return len(client.read_resource_related_automations(f"prefect.deployment.{deployment_id}"))
 
 
 def _apply(flow: Any, declared: dict[str, Any], version: str) -> None:
-    """Writes the deployment, then its triggers in place of those it had."""
+    """Write the deployment, then its triggers, which replace those it had."""
     from prefect.client.schemas.objects import ConcurrencyLimitConfig
     from prefect.events import DeploymentEventTrigger
     from prefect.schedules import Cron

@@ -10,11 +10,16 @@ from urllib.parse import urlsplit
 from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from daypart.flows.deployment.registration import Deployed
+    from daypart.flows.deployment.registration import DeploymentStatus
 
 
 def show_deploy(
-    deployments: "Sequence[Deployed]", pool: str, ui: str | None = None, login: Path | None = None, *, as_json: bool
+    deployments: "Sequence[DeploymentStatus]",
+    pool: str,
+    ui: str | None = None,
+    login: Path | None = None,
+    *,
+    as_json: bool,
 ) -> None:
     """One row per deployment; where its runs are seen and which file has the login, or which worker they wait for."""
     rows = [asdict(deployment) for deployment in deployments]

@@ -1,4 +1,4 @@
-"""Files outside the lake: what people hand in and take away, written whole or not at all.
+"""Files outside the lake: the files that people provide and export, each written completely or not at all.
 
-Start with `atomic_files` and `table_files`; `lock` lets one process at a time do a thing in a home.
+Start with `atomic_files` and `table_files`; `lock` keeps a task in a home to one process at a time.
 """

@@ -1,4 +1,4 @@
-"""Files outside the lake: checked before the work that fills them, and written whole or not at all."""
+"""Atomic files: a path is checked before the work that fills it, and written completely or not at all."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,12 +9,15 @@ from pathlib import Path
 from daypart.features.errors import InputError
 from daypart.flows.files import process
 
-PREFIX = ".daypart-draft~"
+DRAFT_PREFIX = ".daypart-draft~"
 _NUMBERS = count()
 
 
 def check_out(path: Path, endings: Sequence[str]) -> None:
-    """Raises InputError for a file that could not be written or has another ending, before anything is computed."""
+    """Raise InputError for a file that cannot be written or has an ending that is not among `endings`.
+
+    Call it before anything is computed.
+    """
     if path.suffix.lower() not in endings:
         ending = path.suffix or "missing"
         raise InputError(f"cannot write {path.name}: its ending is {ending}, expected {', '.join(endings)}")
@@ -31,15 +34,15 @@ def check_out(path: Path, endings: Sequence[str]) -> None:
 
 
 @contextmanager
-def drafted(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """A hidden file beside `path`, with its ending, to be written: it takes its place at the end, or is removed.
+def atomic_write(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a hidden draft file beside `path`, with the same ending; at the end it replaces `path`.
 
-    Every writer has a file of its own, so that of two writers to one path the later wins and neither tears the other.
-    It has the permissions `mode`, less the umask, from the first moment. What a killed writer leaves, the next writer
-    to the same folder removes.
+    If the block raises, the draft is removed and `path` stays as it was. Each writer has its own draft: of two writers
+    to one path the later wins, and a reader never sees a mixture. The draft has the permissions `mode`, less the
+    umask, from the moment it exists. The next writer to the same folder removes the draft of a killed writer.
     """
     _remove_abandoned(path.parent)
-    draft = path.with_name(f"{PREFIX}{'~'.join(process.identity().values())}~{next(_NUMBERS)}{path.suffix}")
+    draft = path.with_name(f"{DRAFT_PREFIX}{'~'.join(process.identity().values())}~{next(_NUMBERS)}{path.suffix}")
     os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
     try:
         yield draft
@@ -49,11 +52,11 @@ def drafted(path: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes the drafts of processes that are no more; those of living ones are theirs."""
-    for draft in folder.glob(f"{PREFIX}*"):
-        names = draft.name.removeprefix(PREFIX).split("~")
+    """Remove the drafts of processes that no longer run."""
+    for draft in folder.glob(f"{DRAFT_PREFIX}*"):
+        names = draft.name.removeprefix(DRAFT_PREFIX).split("~")
         identity = dict(zip(process.identity(), names, strict=False))
         if len(names) == len(identity) + 1 and names[0].isdecimal() and not process.lives(identity):
-            # Another writer may have removed it, and another user's cannot be.
+            # Another writer may have removed it, and this user may not remove another user's file.
             with suppress(OSError):
                 draft.unlink()

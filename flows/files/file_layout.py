@@ -1,4 +1,4 @@
-"""How a file of unknown make is laid out: its encoding, its delimiter, the line of its header, its sheet."""
+"""Detects the layout of a file: its encoding, its delimiter, the line of its header, its sheet."""
 
 import re
 from collections import Counter
@@ -10,41 +10,41 @@ from daypart.features.errors import InputError
 from daypart.flows.files import sheets, table_files
 
 ENCODINGS = ("utf-8", "utf-16", "windows-1252")
-HEAD = 100
-"""Lines from which the layout is told."""
+LAYOUT_LINES = 100
+"""Number of lines from which the layout is detected."""
 
-NO_NAME = re.compile(r"^[\s\d.,:/$€£%+-]*$")
-"""What names no column: numbers, dates and times."""
+NOT_A_NAME = re.compile(r"^[\s\d.,:/$€£%+-]*$")
+"""Cells that cannot be the name of a column: numbers, dates and times."""
 
 
 def sniff(path: Path) -> dict[str, Any]:
-    """The settings of a mapping that say how the file is laid out, but for those that are the default.
+    """Return the settings of a mapping that describe the layout of the file, without those at their default.
 
     Raises InputError for a file that cannot be read.
     """
     name = path.name.lower()
     if name.endswith(".parquet"):
         return {}
-    if name.endswith(sheets.ENDING):
+    if name.endswith(sheets.EXCEL_ENDING):
         return _sniff_sheet(path)
     encoding = next((candidate for candidate in ENCODINGS if _decodes(path, candidate)), ENCODINGS[-1])
-    rows = {mark: _cells(table_files.head(path, mark, encoding, HEAD)) for mark in table_files.DELIMITERS}
+    rows = {mark: _cells(table_files.head(path, mark, encoding, LAYOUT_LINES)) for mark in table_files.DELIMITERS}
     delimiter = max(rows, key=lambda mark: _width(rows[mark]))
     layout: dict[str, Any] = {"encoding": encoding} if encoding != "utf-8" else {}
     layout |= {"delimiter": delimiter} if delimiter != "," and _width(rows[delimiter]) > 1 else {}
-    return {**_skipped(table_files.head(path, delimiter, encoding, HEAD)), **layout}
+    return {**_skip_lines(table_files.head(path, delimiter, encoding, LAYOUT_LINES)), **layout}
 
 
 def _sniff_sheet(path: Path) -> dict[str, Any]:
-    """The sheet with the most cells in its first lines, where there are several."""
+    """Return the settings of an Excel file; of several sheets, the one with the most cells in its first lines."""
     names = sheets.names(path)
-    heads = {name: list(enumerate(sheets.head(path, name, HEAD), 1)) for name in names}
+    heads = {name: list(enumerate(sheets.head(path, name, LAYOUT_LINES), 1)) for name in names}
     best = max(names, key=lambda name: sum(len(row) for row in _cells(heads[name])))
-    return {**_skipped(heads[best]), **({"sheet": best} if len(names) > 1 else {})}
+    return {**_skip_lines(heads[best]), **({"sheet": best} if len(names) > 1 else {})}
 
 
 def _decodes(path: Path, encoding: str) -> bool:
-    """Whether the file is text of that encoding; UTF-16 only with its mark, as nearly all bytes are some of it."""
+    """Return whether the file is text in that encoding; UTF-16 needs its mark, as it decodes nearly all bytes."""
     try:
         with table_files.open_binary(path) as file:
             data = file.read()
@@ -59,11 +59,11 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 
 def _cells(rows: Sequence[tuple[int, Sequence[str]]]) -> list[list[str]]:
-    """The rows that are not blank, without empty cells at their ends."""
-    return [cells for cells in (_trimmed(row) for _, row in rows) if cells]
+    """Return the rows that are not blank, without empty cells at their ends."""
+    return [cells for cells in (_trim(row) for _, row in rows) if cells]
 
 
-def _trimmed(row: Sequence[str]) -> list[str]:
+def _trim(row: Sequence[str]) -> list[str]:
     cells = [cell.strip() for cell in row]
     while cells and not cells[-1]:
         cells.pop()
@@ -71,17 +71,17 @@ def _trimmed(row: Sequence[str]) -> list[str]:
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:
-    """The number of cells that most rows have; of equally many the greater."""
+    """Return the number of cells that most rows have; if two numbers are equally frequent, the greater."""
     counts = Counter(len(row) for row in rows)
     return max(counts, key=lambda width: (counts[width], width), default=0)
 
 
-def _skipped(rows: Sequence[tuple[int, Sequence[str]]]) -> dict[str, int]:
-    """The lines above the first row that is as wide as most, and names columns."""
+def _skip_lines(rows: Sequence[tuple[int, Sequence[str]]]) -> dict[str, int]:
+    """Return `skip_lines`: the lines above the first row that is as wide as most rows and names columns."""
     width = _width(_cells(rows))
     for line, row in rows:
-        cells = _trimmed(row)
-        names = [cell for cell in cells if cell and not NO_NAME.match(cell)]
+        cells = _trim(row)
+        names = [cell for cell in cells if cell and not NOT_A_NAME.match(cell)]
         if len(cells) >= width and len(names) >= max(1, width - width // 4) and len(set(names)) == len(names):
             return {"skip_lines": line - 1} if line > 1 else {}
     return {}

@@ -1,4 +1,4 @@
-"""The lock: one process at a time does a thing in a home."""
+"""File locks: one process at a time does a task in a home."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,17 +10,19 @@ from daypart.features.errors import DaypartError
 
 
 @contextmanager
-def held(path: Path, wait: bool = True) -> Iterator[IO[str]]:
-    """Holds the file's lock, once no other process of this machine does; however a process ends, it lets go.
+def file_lock(path: Path, wait: bool = True, busy: str = "") -> Iterator[IO[str]]:
+    """Hold the lock of a file within the block, and yield the open file. Creates the file and its folder.
 
-    A child that inherits the file holds on too. Without `wait`, raises DaypartError where another holds it.
+    The lock excludes other processes of this machine. The system releases it when the process ends, however it ends,
+    but a child process that inherits the file holds it too. Without `wait`, raises DaypartError if another process
+    holds the lock, with the message `busy` where one is given.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise DaypartError(f"{path} is held by another process: end that one first") from None
+            raise DaypartError(busy or f"{path} is held by another process: end that one first") from None
         yield file
 
 

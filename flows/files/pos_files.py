@@ -1,4 +1,4 @@
-"""Exports of points of sale as their mappings say: where the header is, and which columns are named."""
+"""Reads exports of points of sale as their mappings say: where the header is, and which columns are used."""
 
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,23 +9,23 @@ from daypart.features.errors import SchemaError
 from daypart.features.pos.mapping import Mapping
 from daypart.flows.files import sheets, table_files
 
-MOST_ABOVE = 100
-"""Lines among which a header is looked for."""
+HEADER_LINES = 100
+"""Number of lines among which the header is searched."""
 
 
 def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
-    """The columns that the mapping names, of a file with at least one line.
+    """Return the columns that the mapping names, from a file with at least one line.
 
-    Raises InputError naming the file for one that cannot be read; SchemaError, with the line and the key of the mapping
-    that helps, where the header is on another line, where it lacks a column, and where no line follows.
+    Raises InputError for a file that cannot be read. Raises SchemaError if the header is on another line or lacks a
+    column, or if no line follows it; the error names the line and the key of the mapping to correct.
     """
     _refuse_other_line(path, mapping)
     frame = table_files.read(path, mapping.delimiter, mapping.encoding, mapping.skip_lines, mapping.sheet)
     absent = [name for name in mapping.named if name not in frame.columns]
     if absent:
         names = {name.strip().lower(): name for name in frame.columns}
-        near = get_close_matches(absent[0].strip().lower(), names, n=1)
-        hint = f"did you mean {names[near[0]]!r}? " if near else ""
+        similar = get_close_matches(absent[0].strip().lower(), names, n=1)
+        hint = f"did you mean {names[similar[0]]!r}? " if similar else ""
         raise SchemaError(
             f"{path}: no column {', '.join(absent)}, which the mapping names; {hint}it has "
             f"{', '.join(frame.columns)} on line {mapping.skip_lines + 1}"
@@ -36,7 +36,7 @@ def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
 
 
 def _refuse_other_line(path: Path, mapping: Mapping) -> None:
-    """Raises SchemaError where the columns that the mapping names are on another line than it says."""
+    """Raise SchemaError if the columns that the mapping names are on another line than it says."""
     expected, columns = mapping.skip_lines + 1, set(mapping.named)
     rows = [(line, {cell.strip() for cell in cells}) for line, cells in head(path, mapping)]
     lines = [line for line, cells in rows if columns <= cells]
@@ -51,9 +51,9 @@ def _refuse_other_line(path: Path, mapping: Mapping) -> None:
 
 
 def head(path: Path, mapping: Mapping) -> list[tuple[int, list[str]]]:
-    """The first rows of a file and the numbers of their lines, counted from 1; none of a Parquet file."""
+    """Return the first rows of a file with their line numbers, counted from 1; none for a Parquet file."""
     if path.name.lower().endswith(".parquet"):
         return []
-    if path.name.lower().endswith(sheets.ENDING):
-        return list(enumerate(sheets.head(path, mapping.sheet, MOST_ABOVE), 1))
-    return table_files.head(path, mapping.delimiter, mapping.encoding, MOST_ABOVE)
+    if path.name.lower().endswith(sheets.EXCEL_ENDING):
+        return list(enumerate(sheets.head(path, mapping.sheet, HEADER_LINES), 1))
+    return table_files.head(path, mapping.delimiter, mapping.encoding, HEADER_LINES)

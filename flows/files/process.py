@@ -1,4 +1,4 @@
-"""Process: which one did a thing, and whether it lives."""
+"""Identity of processes: which process wrote something, and whether it still runs."""
 
 import os
 import socket
@@ -6,16 +6,16 @@ import uuid
 from collections.abc import Mapping
 
 SESSION = uuid.uuid4().hex
-"""Tells this process from an earlier one with the same id, as containers have."""
+"""Distinguishes this process from an earlier one with the same id, which is common in containers."""
 
 
 def identity() -> dict[str, str]:
-    """What tells this process from all others: pid, host, session."""
+    """Return what distinguishes this process from all others: pid, host, session."""
     return {"pid": str(os.getpid()), "host": socket.gethostname(), "session": SESSION}
 
 
 def lives(identifiers: Mapping[str, str]) -> bool:
-    """Whether the process of that identity may still run; of another host's that is always so."""
+    """Return whether the process of that identity may still run; always true for another host."""
     pid = int(identifiers["pid"])
     if identifiers["host"] != socket.gethostname():
         return True

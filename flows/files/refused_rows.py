@@ -1,4 +1,4 @@
-"""The home's `refused/` folder: what was refused, listed for those who correct it."""
+"""Lists of refused rows: files for the people who correct them."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,25 +7,25 @@ import polars as pl
 
 from daypart.features.errors import ValueRefused
 from daypart.flows.files import exports
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 
 
 def write(folder: Path, name: str, cells: pl.DataFrame) -> Path:
-    """Writes cells at fault as CSV and gives its path; the same faults give the same file.
+    """Write faulty cells as CSV and return the path; the same cells give the same file.
 
-    One row per cell: file, row (of data, the header not counted), column, value, reason. Text is `neutralised`. A
-    reader sees the whole file or none.
+    One row per cell: file, row (of data, without the header), column, value, reason. `exports.neutralise` is applied
+    to text. A reader sees the complete file or none.
     """
-    text = exports.neutralised(cells).write_csv().encode()
+    text = exports.neutralise(cells).write_csv().encode()
     target = folder / f"{name}-{sha256(text).hexdigest()[:12]}.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    with drafted(target) as draft:
+    with atomic_write(target) as draft:
         draft.write_bytes(text)
     return target
 
 
 def error(name: str, cells: pl.DataFrame, listed: Path) -> ValueRefused:
-    """The one line that says how many rows were refused, shows the first and says what to do."""
+    """Return an error of one line: how many rows were refused, the first of them, and what to do."""
     count = count_rows(cells)
     first = cells.row(0, named=True)
     return ValueRefused(
@@ -37,12 +37,12 @@ def error(name: str, cells: pl.DataFrame, listed: Path) -> ValueRefused:
 
 
 def count_rows(cells: pl.DataFrame) -> int:
-    """How many rows hold the cells."""
+    """Return the number of rows that the cells are in."""
     return cells.select("file", "row").unique().height
 
 
 def count_reasons(cells: pl.DataFrame) -> dict[str, int]:
-    """Cells at fault by column and reason, the most frequent first."""
+    """Return the number of faulty cells by column and reason, the most frequent first."""
     label = pl.concat_str("column", "reason", separator=" ").alias("reason")
     counts = cells.group_by(label).len().sort("len", "reason", descending=[True, False])
     return dict(counts.iter_rows())

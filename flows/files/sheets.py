@@ -1,4 +1,4 @@
-"""Sheets of Excel files, read as tables."""
+"""Reads sheets of Excel files as tables."""
 
 import logging
 from datetime import date
@@ -12,31 +12,31 @@ from daypart.features.errors import InputError
 if TYPE_CHECKING:
     from fastexcel import ExcelReader
 
-ENDING = ".xlsx"
-EPOCH = date(1900, 1, 1)
-"""Excel holds a time of day as a part of the day before, or of the last one of 1899."""
+EXCEL_ENDING = ".xlsx"
+EXCEL_EPOCH = date(1900, 1, 1)
+"""Excel stores a time of day as a time on the day before this one, or on the last day of 1899."""
 
 TIME_OF_DAY = r"^1899-12-3[01] (\d\d:\d\d:\d\d)"
 
 
 def names(path: Path) -> list[str]:
-    """The sheets of a file, in order. Raises InputError for one that cannot be read."""
+    """Return the sheets of a file, in order. Raises InputError for a file that cannot be read."""
     return list(_open(path).sheet_names)
 
 
 def head(path: Path, sheet: str | None, rows: int) -> list[list[str]]:
-    """The first rows of a sheet as text, blank ones without cells. Raises InputError as `read`."""
+    """Return the first rows of a sheet as text; a blank row has no cells. Raises InputError as `read`."""
     book = _open(path)
     top = _load(path, book, _name(path, book, sheet), header_row=None, skip_rows=0, n_rows=rows, dtypes="string")
     return [[cell or "" for cell in row] if any(row) else [] for row in top.rows()]
 
 
 def read(path: Path, sheet: str | None = None, skip_lines: int = 0) -> pl.DataFrame:
-    """The cells of a sheet under its header, which is the first row that is not blank after `skip_lines` rows.
+    """Return the cells of a sheet below its header, the first row that is not blank after `skip_lines` rows.
 
-    Numbers, dates, times and stamps are typed where a column holds nothing else; a column of several kinds is text, in
-    which dates and stamps are written in ISO 8601. Columns without a name are left out. Raises InputError for a file
-    that cannot be read, for a sheet that is not there, and where there are several and none is named.
+    A column that holds only numbers, dates, times or timestamps has that type. A column of several types is text, with
+    dates and timestamps in ISO 8601. Columns without a name are left out. Raises InputError for a file that cannot be
+    read, for a sheet that is not there, and if there are several sheets and `sheet` is null.
     """
     book = _open(path)
     name = _name(path, book, sheet)
@@ -45,17 +45,19 @@ def read(path: Path, sheet: str | None = None, skip_lines: int = 0) -> pl.DataFr
     if first is None:
         raise InputError(f"{path}: sheet {name} is empty; expected a header and rows")
     header = [text and text.strip() for text in top.row(first)]
-    twice = next((text for text in header if text and header.count(text) > 1), None)
-    if twice:
-        raise InputError(f"{path}: column {twice!r} is there twice; keep one of them, or rename the other")
+    repeated = next((text for text in header if text and header.count(text) > 1), None)
+    if repeated:
+        raise InputError(f"{path}: column {repeated!r} is there twice; keep one of them, or rename the other")
     cells = _load(path, book, name, header_row=first, schema_sample_rows=None)
-    return cells.select(_timed(column).alias(text) for text, column in zip(header, cells, strict=False) if text)
+    return cells.select(
+        _as_time_of_day(column).alias(text) for text, column in zip(header, cells, strict=False) if text
+    )
 
 
 def _open(path: Path) -> "ExcelReader":
     import fastexcel
 
-    # It warns of columns without cells, which say nothing.
+    # It warns of columns without cells, which are harmless.
     logging.getLogger("fastexcel").setLevel(logging.ERROR)
     try:
         return fastexcel.read_excel(path)
@@ -86,9 +88,9 @@ def _unreadable(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: cannot be read as Excel ({cause}); export it anew")
 
 
-def _timed(column: pl.Series) -> pl.Series:
-    """The column with times of day as such."""
-    if isinstance(column.dtype, pl.Datetime) and column.drop_nulls().dt.date().lt(EPOCH).all():
+def _as_time_of_day(column: pl.Series) -> pl.Series:
+    """Return the column with the type of a time of day, if it holds times of day."""
+    if isinstance(column.dtype, pl.Datetime) and column.drop_nulls().dt.date().lt(EXCEL_EPOCH).all():
         return column.dt.time()
     if column.dtype == pl.String:
         return column.str.replace(TIME_OF_DAY, "${1}")

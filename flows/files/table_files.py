@@ -1,4 +1,4 @@
-"""Files that people hand in: CSV (plain or gzipped), Parquet and Excel, alone or in folders."""
+"""Reads the files that people provide: CSV (plain or gzipped), Parquet and Excel, single or in folders."""
 
 import csv
 import gzip
@@ -13,30 +13,30 @@ import polars as pl
 from daypart.features.errors import InputError
 from daypart.flows.files import exports, sheets
 
-ENDINGS = (".csv", ".csv.gz", ".parquet", sheets.ENDING)
-PER_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+INPUT_ENDINGS = (".csv", ".csv.gz", ".parquet", sheets.EXCEL_ENDING)
+UNITS_PER_DAY = {"d": 1, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 CALENDAR_DAYS = (date.min - date(1970, 1, 1)).days, (date.max - date(1970, 1, 1)).days
 DELIMITERS = ",;\t|"
-MOST_EXTRA = 256
-"""Cells of a line beyond those of the header that are looked at."""
+MAX_EXTRA_CELLS = 256
+"""Number of cells of a line beyond those of the header that are checked."""
 
 
 def find(paths: Sequence[Path | str]) -> list[Path]:
-    """The files themselves and those in the folders, sorted by name within each, every file once.
+    """Return the given files and those in the given folders, sorted by name within each folder, every file once.
 
-    Raises InputError for a path that is not there, a folder without data and a file of another kind.
+    Raises InputError for a path that does not exist, a folder without data and a file of another type.
     """
     files: list[Path] = []
     for path in map(Path, paths):
         if _is_folder(path):
             inside = sorted(entry for entry in path.iterdir() if entry.is_file() and _is_data(entry))
             if not inside:
-                raise InputError(f"{path}: holds no {', '.join(ENDINGS)} file; name a folder that does")
+                raise InputError(f"{path}: holds no {', '.join(INPUT_ENDINGS)} file; name a folder that does")
             files += inside
         elif not path.exists():
             raise InputError(f"{path}: no such file or folder; check the path")
         elif not _is_data(path):
-            raise InputError(f"{path}: is of no known kind; expected {', '.join(ENDINGS)}")
+            raise InputError(f"{path}: is of no known kind; expected {', '.join(INPUT_ENDINGS)}")
         else:
             files.append(path)
     return list({path.resolve(): path for path in files}.values())
@@ -45,20 +45,20 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
 def read(
     path: Path, delimiter: str = ",", encoding: str = "utf-8", skip_lines: int = 0, sheet: str | None = None
 ) -> pl.DataFrame:
-    """The file's cells: all text from CSV, as they are from Parquet and Excel. Raises InputError naming the file.
+    """Return the cells of the file: all text from CSV, typed from Parquet and Excel.
 
-    The header of CSV and Excel comes after `skip_lines` lines; `sheet` is that of an Excel file with several. Text that
-    an export has `neutralised` is as it was before, so that a store's id comes back as itself. A line of CSV may end in
-    more delimiters than the header.
+    The header of CSV and Excel comes after `skip_lines` lines; `sheet` names a sheet of an Excel file with several.
+    `exports.restore` undoes what an export did to text, so that a store id is read as it was. A line of CSV may end
+    in more delimiters than the header. Raises InputError that names the file.
     """
     ending, kind = path.name.lower(), "CSV"
-    if ending.endswith(sheets.ENDING):
-        return exports.restored(sheets.read(path, sheet, skip_lines))
+    if ending.endswith(sheets.EXCEL_ENDING):
+        return exports.restore(sheets.read(path, sheet, skip_lines))
     try:
         if ending.endswith(".parquet"):
             kind = "Parquet"
-            return _of_calendar(path, pl.read_parquet(path.absolute(), glob=False))
-        frame = _read_csv(path, _source(path, encoding), delimiter, skip_lines)
+            return _check_calendar(path, pl.read_parquet(path.absolute(), glob=False))
+        frame = _read_csv(path, _csv_source(path, encoding), delimiter, skip_lines)
     except pl.exceptions.NoDataError:
         below = f" below line {skip_lines}" if skip_lines else ""
         raise InputError(f"{path}: is empty{below}; expected a header and rows") from None
@@ -71,22 +71,25 @@ def read(
         raise _encoding_error(path, encoding)
     _refuse_other_delimiter(path, frame.columns, delimiter)
     _refuse_repeated(path, frame.columns)
-    return exports.restored(frame)
+    return exports.restore(frame)
 
 
 def head(path: Path, delimiter: str, encoding: str, lines: int) -> list[tuple[int, list[str]]]:
-    """The first rows of a CSV file, as far as it can be read, and the lines on which they begin, counted from 1."""
-    rows, at = [], 1
+    """Return the first rows of a CSV file and the lines on which they begin, counted from 1.
+
+    The result ends where the file cannot be read.
+    """
+    rows, line = [], 1
     try:
-        with open_binary(path) as file, io.TextIOWrapper(file, _with_mark(encoding), "strict", newline="") as text:
+        with open_binary(path) as file, io.TextIOWrapper(file, _without_mark(encoding), "strict", newline="") as text:
             reader = csv.reader(text, delimiter=delimiter)
             for row in reader:
-                rows.append((at, row))
-                at = reader.line_num + 1
-                if at > lines:
+                rows.append((line, row))
+                line = reader.line_num + 1
+                if line > lines:
                     break
     except (csv.Error, ValueError, LookupError, OSError, EOFError, zlib.error):
-        return rows  # to read it as a table says what is wrong
+        return rows  # `read` says what is wrong
     return rows
 
 
@@ -99,7 +102,7 @@ def _read_csv(path: Path, source: Path | bytes, delimiter: str, skip_lines: int)
     columns = pl.read_csv(
         source, separator=delimiter, infer_schema=False, glob=False, skip_lines=skip_lines, n_rows=0
     ).columns
-    extra = [f"\0{n}" for n in range(MOST_EXTRA)]
+    extra = [f"\0{n}" for n in range(MAX_EXTRA_CELLS)]
     frame = pl.read_csv(
         source,
         separator=delimiter,
@@ -121,7 +124,7 @@ def _read_csv(path: Path, source: Path | bytes, delimiter: str, skip_lines: int)
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether the path is a folder. Raises InputError for one that no file can have, or that is closed to us."""
+    """Return whether the path is a folder. Raises InputError for a path that is invalid or not readable."""
     try:
         inside = [str(entry) for entry in path.iterdir()] if path.is_dir() else []
     except OSError as error:
@@ -132,28 +135,28 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_data(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS) and not path.name.startswith(".")
+    return path.name.lower().endswith(INPUT_ENDINGS) and not path.name.startswith(".")
 
 
-def _of_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
-    """The same frame. Raises InputError for a date or moment that no calendar has, which polars cannot even show."""
+def _check_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame. Raises InputError for a date or time beyond the calendar, which polars cannot even show."""
     for column in frame.iter_columns():
         unit = getattr(column.dtype, "time_unit", None) if isinstance(column.dtype, pl.Datetime) else "d"
         if not isinstance(column.dtype, pl.Date | pl.Datetime) or unit is None:
             continue
-        days = column.to_physical().cast(pl.Int64) // PER_DAY[unit]
+        days = column.to_physical().cast(pl.Int64) // UNITS_PER_DAY[unit]
         if days.is_between(*CALENDAR_DAYS).not_().any():
             raise InputError(f"{path}: column {column.name} holds times that no calendar has; export it anew")
     return frame
 
 
 def open_binary(path: Path) -> gzip.GzipFile | io.BufferedReader:
-    """The bytes of a file, unpacked where it ends in .gz."""
+    """Open a file for reading bytes, decompressed if its name ends in .gz."""
     return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
 
 
-def _with_mark(encoding: str) -> str:
-    """The encoding that takes a byte order mark off."""
+def _without_mark(encoding: str) -> str:
+    """Return the encoding that drops a byte order mark."""
     return "utf-8-sig" if _is_utf8(encoding) else encoding
 
 
@@ -161,7 +164,7 @@ def _is_utf8(encoding: str) -> bool:
     return encoding.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig")
 
 
-def _source(path: Path, encoding: str) -> Path | bytes:
+def _csv_source(path: Path, encoding: str) -> Path | bytes:
     if _is_utf8(encoding):
         return path.absolute()
     with open_binary(path) as file:
@@ -188,18 +191,18 @@ def _encoding_error(path: Path, encoding: str) -> InputError:
 def _refuse_other_delimiter(path: Path, columns: Sequence[str], delimiter: str) -> None:
     if len(columns) > 1:
         return
-    for other in DELIMITERS.replace(delimiter, ""):
-        if other in columns[0]:
+    for candidate in DELIMITERS.replace(delimiter, ""):
+        if candidate in columns[0]:
             raise InputError(
                 f"{path}: found one column {columns[0]!r}, expected columns divided by {delimiter!r}; "
-                f"it is divided by {other!r}: save it anew, or set delimiter in the mapping"
+                f"it is divided by {candidate!r}: save it anew, or set delimiter in the mapping"
             )
 
 
 def _refuse_repeated(path: Path, columns: Sequence[str]) -> None:
-    """Raises InputError for a name that two columns have, the second of which polars has renamed."""
+    """Raise InputError for a name that two columns have; polars renames the second one."""
     for name in columns:
         first, mark, number = name.rpartition("_duplicated_")
-        # Columns without a name say nothing, and no mapping names them.
+        # Columns without a name do not matter: no mapping can name them.
         if mark and number.isdecimal() and first and first in columns:
             raise InputError(f"{path}: column {first!r} is there twice; keep one of them, or rename the other")

@@ -9,7 +9,7 @@ import polars as pl
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit.audit_history import Request, Trail, units
 from daypart.flows.audit.audit_log import Entry
-from daypart.flows.config.governance import Activity, Governance, Rule, worded
+from daypart.flows.config.governance import Activity, Governance, Rule, activity_verb
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.promotion import activities, overridden, tier_of
 from daypart.flows.governance.signoff import Signoff
@@ -96,7 +96,7 @@ def _accountable(rules: Sequence[Rule], request: Request, role: str, does: str) 
     """Those of the rules that the role is accountable by. Raises InputError where there is none."""
     role_rules = [rule for rule in rules if rule.accountable == role]
     if not role_rules:
-        message = f"{role} may not {does} request {request.number} ({worded(request.does)} {request.unit})"
+        message = f"{role} may not {does} request {request.number} ({activity_verb(request.does)} {request.unit})"
         raise InputError(f"{message}: that is for {who(rules)}, who is accountable")
     return role_rules
 

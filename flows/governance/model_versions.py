@@ -11,7 +11,8 @@ from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import Trail, units
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.home import Home
-from daypart.flows.registry.registry import REMEDY, StoredModel, champions_of, digest
+from daypart.flows.registry.model_files import MODEL_REMEDY, StoredModel, digest
+from daypart.flows.registry.registry import champions_of
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class ModelStore:
 
     def load(self, unit: str, version: int) -> dict[str, bytes]:
         """The files of a version. NotKnownError where there is none, DamagedError where they do not match."""
-        stored = self._registry.stored(unit, version)
+        stored = self._registry.stored_model(unit, version)
         if fault := self._fault(stored):
             raise DamagedError(fault)
         return dict(stored.files)
 
     def holds(self, unit: str, version: int, files: Mapping[str, bytes]) -> bool:
         """Whether a version is there, whole, and has these files."""
-        (stored,) = self._registry.stored_all({unit: version})
+        (stored,) = self._registry.stored_models({unit: version})
         return not self._fault(stored) and stored.files == files
 
     def champions(self) -> dict[str, int]:
@@ -74,7 +75,7 @@ class ModelStore:
 
         Models are read one after the other: together they may be more than memory should hold.
         """
-        for stored in self._registry.stored_all(champions):
+        for stored in self._registry.stored_models(champions):
             yield stored.unit, self._serving(stored)
 
     def serving_one(self, unit: str) -> ServingModel | None:
@@ -109,7 +110,7 @@ class ModelStore:
         yield champion
         before = [version for version in self._trail(champion.unit).standing if version != champion.version]
         for version in dict.fromkeys(reversed(before)):
-            yield from self._registry.stored_all({champion.unit: version})
+            yield from self._registry.stored_models({champion.unit: version})
 
     def _trail(self, unit: str) -> Trail:
         return Trail.of(self._records, unit).seen(self._aliases.get(unit))
@@ -133,7 +134,7 @@ class ModelStore:
             return ""
         return (
             f"version {stored.version} of {stored.unit} is damaged, its files and the registry are others than record "
-            f"{number} of the audit has: restore them, {REMEDY}"
+            f"{number} of the audit has: restore them, {MODEL_REMEDY}"
         )
 
     @cached_property

@@ -89,7 +89,7 @@ def tier_of(registry: Registry, unit: str, version: int) -> str:
     """The unit's tier as the home's portfolio has it now; without one, that which the version was made in."""
     path = registry.settings.portfolio
     if path.exists():
-        return Portfolio.read(path).named(unit).tier
+        return Portfolio.read(path).parse_unit(unit).tier
     return str(registry.describe(unit, version)["tags"].get("tier", STANDARD))
 
 

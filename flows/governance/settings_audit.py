@@ -140,7 +140,7 @@ def _declared(records: pl.DataFrame) -> dict[str, str | None]:
 
 def _governance(declared: Mapping[str, str | None], path: Path) -> Governance:
     """The rules as declared last; as they are where they never were."""
-    return Governance.of(path, declared[path.name] or "") if path.name in declared else Governance.read(path)
+    return Governance.from_text(path, declared[path.name] or "") if path.name in declared else Governance.read(path)
 
 
 def _text(path: Path) -> str | None:

@@ -27,7 +27,7 @@ from daypart.flows.ingest import pos_lines, pos_sources
 from daypart.flows.ingest import time_zone_correction as moves
 from daypart.flows.ingest.day_starts import settle
 from daypart.flows.ingest.pos_report import PosReport, summary_lines
-from daypart.flows.lake.lake import Lake, Upserted
+from daypart.flows.lake.lake import Lake, UpsertResult
 from daypart.flows.lake.staging import Staging
 
 
@@ -169,14 +169,14 @@ def ingest_pos(
 
 def _keep(
     lake: Lake, described: pl.DataFrame, kept_lines: pl.DataFrame, mapping: Mapping, replace_hours: bool
-) -> tuple[Upserted, PosReport]:
+) -> tuple[UpsertResult, PosReport]:
     """Stores the lines of files, and with them demand; what became of its rows, and of the lines of other files."""
     with pos_lines.writing(lake) as finished:
         change = pos_sources.arrival(lake, described, kept_lines, replace_hours)
         demand = pos_lines.apply(lake, change)
     names = dict(pos_lines.stored_sources(lake).select("source", "name").iter_rows())
     report = replace(PosReport.from_changes(described, change, demand, names, mapping), finished=finished)
-    return Upserted(demand.taken, demand.replaced, demand.unchanged, demand.version), report
+    return UpsertResult(demand.taken, demand.replaced, demand.unchanged, demand.version), report
 
 
 def _derived(lake: Lake) -> list[str]:
@@ -261,11 +261,13 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
     return listed
 
 
-def _report(table: str, files: list[Path], upsert: Upserted, cells: pl.DataFrame, listed: Path | None) -> IngestReport:
+def _report(
+    table: str, files: list[Path], upsert: UpsertResult, cells: pl.DataFrame, listed: Path | None
+) -> IngestReport:
     return IngestReport(
         table=table,
         files=[str(path) for path in files],
-        rows_taken=upsert.taken,
+        rows_taken=upsert.inserted,
         rows_replaced=upsert.replaced,
         rows_unchanged=upsert.unchanged,
         rows_collapsed=0,

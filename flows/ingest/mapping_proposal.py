@@ -15,7 +15,7 @@ from daypart.features.pos import time_zones
 from daypart.features.pos.lines import MILLIONTHS, Lines, read_lines
 from daypart.features.pos.mapping import Mapping
 from daypart.flows.files import table_files
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.files.file_layout import sniff
 from daypart.flows.files.pos_files import read_export
 from daypart.flows.home import Home
@@ -63,7 +63,7 @@ def guess_pos(home: Home, paths: Sequence[Path | str], out: Path | None = None) 
         guess.shape, guess.settings, guess.doubts, to_toml(guess, files[0].name), lines, str(out) if out else None
     )
     if out is not None:
-        with drafted(out) as draft:
+        with atomic_write(out) as draft:
             draft.write_text(proposal.toml, "utf-8")
     return proposal
 

@@ -15,10 +15,10 @@ import polars as pl
 
 from daypart.features.errors import NotKnownError
 from daypart.features.pos.recount import Recount, recount
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.lake.edits import Edit, edit
 from daypart.flows.lake.lake import Lake
-from daypart.flows.lake.tables import LAKE, POS_SOURCES
+from daypart.flows.lake.tables import LAKE, POS_SOURCE_COLUMNS
 
 ENTRY = "pos"
 """The name, in a commit of `pos_lines`, of what is to follow on it."""
@@ -76,7 +76,7 @@ class DemandChange:
 @contextmanager
 def writing(lake: Lake) -> Iterator[int]:
     """Hold the lock of those who change lines, after `repair`; how many changes that finished."""
-    with held(lake.root.parent / "pos.lock"):
+    with file_lock(lake.root.parent / "pos.lock"):
         yield repair(lake)
 
 
@@ -194,16 +194,18 @@ def _demand_rows(counted: Recount, present: pl.DataFrame) -> pl.DataFrame:
 
 
 def _write_sources(lake: Lake, entry: Mapping[str, Any], before: int | None, version: int | None) -> None:
-    schema = {name: dtype for name, dtype in POS_SOURCES.items() if name != "lines_version"}
+    schema = {name: dtype for name, dtype in POS_SOURCE_COLUMNS.items() if name != "lines_version"}
     texts = {name: pl.String() if dtype == pl.Datetime else dtype for name, dtype in schema.items()}
     moments = [name for name, dtype in schema.items() if dtype == pl.Datetime]
     rows = pl.DataFrame(entry["sources"], texts).with_columns(pl.col(moments).str.to_datetime(time_unit="us"))
-    rows = rows.with_columns(lines_version=pl.lit(-1 if version is None else version, pl.Int64)).select(*POS_SOURCES)
+    rows = rows.with_columns(lines_version=pl.lit(-1 if version is None else version, pl.Int64)).select(
+        *POS_SOURCE_COLUMNS
+    )
 
     def plan(stored: pl.LazyFrame) -> Edit:
         ids = [*rows["source"], *entry["forgotten"]]
         present = stored.filter(pl.col("source").is_in(ids)).collect()
-        same = [name for name in POS_SOURCES if name not in UNCHANGING]
+        same = [name for name in POS_SOURCE_COLUMNS if name not in UNCHANGING]
         if before == version and rows.join(present, on=same, how="anti", nulls_equal=True).is_empty():
             return Edit(present.clear(), rows.clear())
         return Edit(present, rows)

@@ -19,7 +19,7 @@ from daypart.flows.ingest import pos_lines
 from daypart.flows.ingest.pos_lines import DemandChange, LineChange, stored_lines, stored_sources
 from daypart.flows.lake import table_upkeep
 from daypart.flows.lake.lake import Lake
-from daypart.flows.lake.tables import LAKE, POS_SOURCES
+from daypart.flows.lake.tables import LAKE, POS_SOURCE_COLUMNS
 
 ID_CHARACTERS = 16
 """So many characters of a file's SHA-256 name its source."""
@@ -85,7 +85,7 @@ def arrival(lake: Lake, files: pl.DataFrame, kept_lines: pl.DataFrame, replace_h
     added = lines.join(going, on=lines.columns, how="anti", nulls_equal=True)
     removed = going.join(lines, on=lines.columns, how="anti", nulls_equal=True)
     less, forgotten = _lessened(stored, sources, other_lines)
-    columns = [name for name in POS_SOURCES if name != "lines_version"]
+    columns = [name for name in POS_SOURCE_COLUMNS if name != "lines_version"]
     since = pl.concat([sources.select(columns), less.select(columns)])
     return LineChange(added, removed, since, pl.concat([lines, going]), forgotten)
 

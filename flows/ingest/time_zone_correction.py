@@ -159,7 +159,7 @@ def _difference(spec: LakeTable, stored: pl.DataFrame, moved: pl.DataFrame) -> E
     """The edit that makes the moved rows of the stored ones."""
     columns = stored.columns
     removed_rows = stored.join(moved, on=columns, how="anti", nulls_equal=True)
-    return Edit(spec.conformed(removed_rows), moved.join(stored, on=columns, how="anti", nulls_equal=True))
+    return Edit(spec.conform(removed_rows), moved.join(stored, on=columns, how="anti", nulls_equal=True))
 
 
 def _instants(lake: Lake, table: str, ids: pl.Expr) -> pl.DataFrame:

@@ -82,7 +82,7 @@ def backtest(
     """
     check_out(request.report, (".html",))
     if request.out is not None:
-        check_out(request.out, exports.ENDINGS)
+        check_out(request.out, exports.EXPORT_ENDINGS)
     span, recipes = request.span, home.recipes
     records, reads = read_records(home.lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)

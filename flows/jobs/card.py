@@ -10,7 +10,7 @@ import polars as pl
 
 from daypart.features.errors import NotKnownError
 from daypart.flows.audit.audit_log import Audit
-from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.files.atomic_files import atomic_write, check_out
 from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
@@ -51,7 +51,7 @@ def card(home: Home, unit: str, version: int | None = None, out: Path | None = N
     chosen = version if version is not None else home.registry.version_of(unit, "champion") or "challenger"
     about = home.registry.describe(unit, chosen)
     number = int(about["version"])
-    text = card_files.kept(home.settings, about["run_id"])
+    text = card_files.read(home.settings, about["run_id"])
     if text is None:
         raise NotKnownError(
             f"version {number} of {unit} has no card: it was registered before there were any; `daypart train` writes "
@@ -59,7 +59,7 @@ def card(home: Home, unit: str, version: int | None = None, out: Path | None = N
         )
     model_card = Card(unit, number, f"{text}\n{_since(home, unit, about)}")
     if out is not None:
-        with drafted(out) as draft:
+        with atomic_write(out) as draft:
             draft.write_text(_page(model_card) if out.suffix.lower() == ".html" else model_card.text, encoding="utf-8")
     return model_card
 

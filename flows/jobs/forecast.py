@@ -15,7 +15,7 @@ from daypart.features.history import read_window
 from daypart.features.money import with_currency
 from daypart.flows.compute.meter import Meter
 from daypart.flows.files import exports
-from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.files.atomic_files import atomic_write, check_out
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import Champion, champions, check_knows
 from daypart.flows.governance.model_versions import ModelStore
@@ -215,6 +215,6 @@ def check_stores(home: Home, stores: Sequence[str]) -> None:
 
 def write_out(rows: pl.DataFrame, path: Path) -> None:
     """Writes CSV, Parquet or Excel by the ending, whole or not at all (`exports.write`). Raises as `check_out`."""
-    check_out(path, exports.ENDINGS)
-    with drafted(path) as draft:
+    check_out(path, exports.EXPORT_ENDINGS)
+    with atomic_write(path) as draft:
         exports.write(rows, draft, path.suffix.lower())

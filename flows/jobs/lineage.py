@@ -13,11 +13,12 @@ from typing import IO, Any
 
 import polars as pl
 
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.governance.champions import Champion
 from daypart.flows.home import Home
 from daypart.flows.lake.lake import Lake
-from daypart.flows.registry.registry import Registry, table_versions
+from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord, table_versions
 
 KEY = "lineage"
 """The commit's metadata in which the lineage is kept."""
@@ -97,7 +98,7 @@ def reads_of(home: Home, targets: Sequence[str], origin: date) -> dict[str, int]
 
 def publishing(registry: Registry) -> AbstractContextManager[IO[str]]:
     """Hold off other processes of this machine from a commit of table forecasts until its runs are recorded."""
-    return held(registry.settings.home / "publication.lock")
+    return file_lock(registry.settings.home / "publication.lock")
 
 
 def record(
@@ -109,7 +110,7 @@ def record(
     if part.refused:
         params["refused"] = part.refused
     figures = {"rows": part.rows, **figures}
-    registry.record("forecast", target, params, figures, publication.reads, {}, models=part.models)
+    registry.record(RunRecord("forecast", target, params, figures, publication.reads, models=part.models))
 
 
 def repair(home: Home) -> None:

@@ -60,7 +60,7 @@ def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local)
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(home.lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(home.settings.prices))))
-    again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(ORDER)
+    again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 

@@ -47,7 +47,7 @@ def named(names: Sequence[str]) -> dict[str, Policy]:
         short = name if name in BUILT_IN else path.stem
         if short in policies:
             raise InputError(f"--policy has two policies named {short!r}: give each file a name of its own")
-        policies[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).of(STANDARD)
+        policies[short] = BUILT_IN.get(name) or Policies.read(path, needed=True).policy(STANDARD)
     return policies
 
 
@@ -73,7 +73,7 @@ def replay(
     """
     nights, policies, out, recipes = request.nights, request.policies, request.out, home.recipes
     if out is not None:
-        check_out(out, replays.ENDINGS)
+        check_out(out, replays.REPORT_ENDINGS)
     records, _ = read_records(home.lake)
     chosen = with_demand(records, request.targets)
     for target in chosen:

@@ -20,7 +20,8 @@ from daypart.flows.home import Home
 from daypart.flows.jobs.rebuild import Rebuilt, rebuild
 from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import rebuildable_since
-from daypart.flows.registry.registry import Registry, table_versions
+from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import table_versions
 
 CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc", "ingested_utc")
 """The column that says which time a table spans; stores and declared hours have none."""

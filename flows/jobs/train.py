@@ -15,7 +15,7 @@ from daypart.flows.audit.audit_log import Entry
 from daypart.flows.compute.meter import Meter, Usage
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.portfolio import Unit
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.governance import units
 from daypart.flows.governance.champion_switch import mend
 from daypart.flows.governance.model_versions import ModelStore
@@ -26,7 +26,8 @@ from daypart.flows.home import Home
 from daypart.flows.jobs import card
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
 from daypart.flows.registry import card_files
-from daypart.flows.registry.registry import digest
+from daypart.flows.registry.model_files import digest
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
@@ -127,7 +128,7 @@ def train(
                 unit,
                 store_ids=members[unit],
                 recipe=unit_recipes[unit],
-                policy=policies.of(unit.tier),
+                policy=policies.policy(unit.tier),
                 as_of=day,
                 engine=engines.of_tier(portfolio.tier(unit.tier).engine),
                 sums=sums,
@@ -189,7 +190,7 @@ class _Job:
             return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
-        with meter("register"), held(registry.settings.home / "register.lock"):
+        with meter("register"), file_lock(registry.settings.home / "register.lock"):
             same_version = store.identical(unit.name, self.as_of, files)
             version = same_version or self.registered(challenger, workshop, verdict, meter)
             if registry.version_of(unit.name, "challenger") != version:
@@ -205,9 +206,9 @@ class _Job:
         name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}
         figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
-        run = self.home.registry.record("train", name, params, figures, reads, challenger.files())
+        run = self.home.registry.record(RunRecord("train", name, params, figures, reads, challenger.files()))
         text = card.new_card(name, challenger, workshop, self.chain, verdict.reason)
-        card_files.keep(self.home.settings, run, text)
+        card_files.write(self.home.settings, run, text)
         tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}
         return self.home.registry.register(name, run, tags)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from daypart.flows.compute.meter import Meter
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD, Recipes
-from daypart.flows.files.atomic_files import check_out, drafted
+from daypart.flows.files.atomic_files import atomic_write, check_out
 from daypart.flows.governance import units
 from daypart.flows.home import Home
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
 from daypart.flows.registry import tuning_studies
 from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
 
@@ -114,7 +115,7 @@ def tune(
         outcome, recipes = search.run(recipes, request.budget, progress)
         tuned.append(outcome)
     path = request.out or home.settings.studies / "recipes.toml"
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(_file(tuned, recipes, now))
     return Tunings(tuned, path)
 
@@ -151,7 +152,7 @@ class _Search:
         present = recipes.recipe(self.target, self.usual, self.tier)
         workshop = Workshop(self.chain, self.target, present, self.as_of, Local(meter), self.store_ids)
         judge = tuning.Judge(workshop, self.as_of)
-        with tuning_studies.opened(settings.studies, self._name(present)) as study:
+        with tuning_studies.open_study(settings.studies, self._name(present)) as study:
             while _goes_on(trials := tuning.done(study), budget):
                 progress(f"{self.target} trial {len(trials) + 1} of {budget.trials}")
                 tuning.step(study, judge)
@@ -208,7 +209,9 @@ class _Search:
         figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
         files, tables = {"recipes.toml": file}, {"trials": table(tried)}
         metrics = {**figures, **meter.figures()}
-        self.registry.record("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
+        self.registry.record(
+            RunRecord("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
+        )
 
 
 def _goes_on(trials: "Sequence[FrozenTrial]", budget: Budget) -> bool:

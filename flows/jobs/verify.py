@@ -10,7 +10,7 @@ from daypart.flows.audit.audit_log import Audit
 from daypart.flows.home import Home
 from daypart.flows.jobs.lineage import publications
 from daypart.flows.lake import integrity
-from daypart.flows.lake.delta_log import COPY, Damage
+from daypart.flows.lake.delta_log import RESTORE_REMEDY, Damage
 from daypart.flows.lake.integrity import Verification
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import LAKE, lake_table
@@ -39,7 +39,7 @@ def _missing(lake: Lake, damaged: Collection[str]) -> Iterator[Damage]:
             version, source = latest[table]
             path = lake.root / table / "_delta_log" / f"{version:020}.json"
             fault = f"is missing, {source} read it; the newest version is {'none' if newest is None else newest}"
-            remedy = f"{COPY} with all before it, or run `{lake_table(table).maker}` again"
+            remedy = f"{RESTORE_REMEDY} with all before it, or run `{lake_table(table).maker}` again"
             yield Damage(table, version, str(path), fault, remedy)
 
 

@@ -1,4 +1,4 @@
-"""Integrity: whether the data files of the lake hold the bytes that were written."""
+"""Integrity checks: whether the data files of the lake hold the bytes that were written."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import polars as pl
 
 from daypart.features.errors import DamagedError
 from daypart.flows.lake import checksums
-from daypart.flows.lake.delta_log import COPY, Damage, DeltaLog
+from daypart.flows.lake.delta_log import RESTORE_REMEDY, Damage, DeltaLog
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import LAKE, lake_table
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How many data files were read, how many of them have no checksum to compare with, and all damage."""
+    """Number of data files that were read, number of those without a checksum, and all damage."""
 
     files: int
     unverified: int
@@ -24,10 +24,10 @@ class Verification:
 
 
 def verify(lake: Lake) -> Verification:
-    """Compare every data file of the newest version of every table with its checksum, and look at all logs.
+    """Compare every data file of the newest version of every table with its checksum, and check all logs.
 
-    A file of before checksums counts as unverified; only its size is compared. Files that only older versions need
-    are not looked at: a rebuild does that (`check_versions`).
+    A file without a checksum counts as unverified; only its size is compared. Files that only older versions need are
+    not read: `check_versions` reads them before a rebuild.
     """
     files, unverified = 0, 0
     damages: list[Damage] = []
@@ -39,20 +39,20 @@ def verify(lake: Lake) -> Verification:
         except DamagedError as damaged:
             if not log:
                 folder = str(lake.root / lake_table(table).name)
-                damages.append(Damage(table, None, folder, f"cannot be opened ({damaged})", COPY))
+                damages.append(Damage(table, None, folder, f"cannot be opened ({damaged})", RESTORE_REMEDY))
             continue
         if version is not None:
             stored = lake.files(table, version)
             files += stored.height
-            unverified += sum(checksums.recorded(Path(path).name) is None for path in stored["path"])
+            unverified += sum(checksums.recorded_checksum(Path(path).name) is None for path in stored["path"])
             damages += _damages(lake, table, version, stored)
     return Verification(files, unverified, damages)
 
 
 def check_versions(lake: Lake, versions: Mapping[str, int], partitions: Mapping[str, object] | None = None) -> None:
-    """Raise DamagedError where a data file of the tables' versions is not as it was written.
+    """Raise DamagedError if a data file of the tables' versions differs from what was written.
 
-    Of a table in `partitions` only the files of that partition are looked at. NotKnownError for a version that is
+    Of a table in `partitions` only the files of that partition are read. Raises NotKnownError for a version that is
     not there.
     """
     damages: list[Damage] = []
@@ -77,4 +77,4 @@ def _damages(lake: Lake, table: str, version: int, stored: pl.DataFrame) -> Iter
     for path, size in stored.select("path", "size_bytes").iter_rows():
         file = folder / unquote(path)
         if fault := checksums.fault(file, size):
-            yield Damage(table, version, str(file), fault, COPY)
+            yield Damage(table, version, str(file), fault, RESTORE_REMEDY)

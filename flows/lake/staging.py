@@ -1,4 +1,4 @@
-"""Staging: rows on their way into a table, on the disk, so that memory holds one partition of them at a time."""
+"""Staging: rows wait on disk before they go into a table, so that memory holds one partition of them at a time."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,15 +10,16 @@ import polars as pl
 import pyarrow as pa
 
 from daypart.features.tables import keys
-from daypart.flows.lake.tables import GIVEN, LakeTable, lake_table
+from daypart.flows.lake.tables import GIVEN_COLUMNS, LakeTable, lake_table
 
 
 class Staging:
-    """Rows of one table under `folder`, in files without a name: when the process ends, however, they are gone.
+    """Rows of one table, in unnamed files under `folder` that disappear when the process ends, however it ends.
 
-    Iterating gives the `marked` rows of one partition after the other, one a key: of each column the value, null
-    or not, of the last addition that has the column. It can be repeated, but not added to once begun. Raises
-    NotKnownError for a table that is not one of LAKE.
+    Iteration yields the rows of one partition after the other as `LakeTable.mark_given` returns them, with one row
+    per key: each column has the value, null or not, of the last addition that has the column. You can iterate
+    several times, but cannot add rows once iteration has begun. Raises NotKnownError for a table that is not one of
+    LAKE.
     """
 
     def __init__(self, table: str, folder: Path) -> None:
@@ -35,14 +36,14 @@ class Staging:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row was added."""
+        """Return whether no row was added."""
         return not self._files
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Writes rows to the disk. Raises as `LakeTable.conformed`, and OSError for a full disk."""
-        # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.
-        sorted_rows = keys.in_order(self._table.marked(rows), self._table.key)
-        for partition, part in self._table.apart(sorted_rows).items():
+        """Write rows to disk. Raises as `LakeTable.conform`, and OSError if the disk is full."""
+        # Each addition is sorted while it is small. If stores arrive in order, the result is sorted too.
+        sorted_rows = keys.in_order(self._table.mark_given(rows), self._table.key)
+        for partition, part in self._table.split_by_partition(sorted_rows).items():
             data = part.to_arrow().combine_chunks()
             self._writer(partition, data.schema).write_table(data)
 
@@ -51,13 +52,13 @@ class Staging:
             yield _latest(pl.read_ipc_stream(file), self._table)
 
     def additions(self) -> Iterator[pl.DataFrame]:
-        """The rows as they are stored: one frame an addition and partition, partitions one after the other."""
+        """Yield the rows as they are stored: one frame per addition and partition, partition after partition."""
         for file in self._read():
             for batch in pa.ipc.open_stream(file):
-                yield pl.DataFrame(pl.from_arrow(batch)).drop(GIVEN)
+                yield pl.DataFrame(pl.from_arrow(batch)).drop(GIVEN_COLUMNS)
 
     def _read(self) -> Iterator[IO[bytes]]:
-        # Once: closing again would write an end wherever the file is read just now.
+        # Close each writer once: closing again would write an end mark wherever the file is being read.
         while self._writers:
             self._writers.popitem()[1].close()
         for _, file in sorted(self._files.items()):
@@ -75,10 +76,10 @@ class Staging:
 
 
 def _latest(rows: pl.DataFrame, table: LakeTable) -> pl.DataFrame:
-    """One row per key: of each column the value of the last row whose source has it."""
+    """Return one row per key, with the value of each column from the last row whose source has the column."""
     if keys.are_unique(rows, table.key):
         return rows
-    values = [pl.col(name).filter(table.gives(name)).last() for name in table.schema if name not in table.key]
-    of_key = [pl.col(name).last() for name in rows.columns if name not in (*table.schema, GIVEN)]
-    last = rows.group_by(table.key, maintain_order=True).agg(*values, *of_key, pl.col(GIVEN).bitwise_or())
+    values = [pl.col(name).filter(table.is_given(name)).last() for name in table.schema if name not in table.key]
+    of_key = [pl.col(name).last() for name in rows.columns if name not in (*table.schema, GIVEN_COLUMNS)]
+    last = rows.group_by(table.key, maintain_order=True).agg(*values, *of_key, pl.col(GIVEN_COLUMNS).bitwise_or())
     return last.select(rows.columns)

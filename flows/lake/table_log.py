@@ -1,4 +1,4 @@
-"""The log of a Delta table, read as files: which versions can be read, when they were written, what they name."""
+"""Reads the log of a Delta table as files: which versions are readable, when they were written, what they add."""
 
 import json
 import os
@@ -13,28 +13,28 @@ from urllib.parse import unquote
 
 from daypart.features.errors import DamagedError
 
-FOLDER = "_delta_log"
+LOG_FOLDER = "_delta_log"
 LogState = frozenset[tuple[str, int, int]]
-"""The name, size and time of change (nanoseconds) of every file of a log."""
-ENTRY = re.compile(r"(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.parquet)", re.ASCII)
+"""Name, size and modification time (nanoseconds) of every file of a log."""
+ENTRY_NAME = re.compile(r"(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.parquet)", re.ASCII)
 
 
 def log_state(table: Path) -> LogState:
     """Return the state of the log of the table in that folder: it changes with every commit. Empty without a log."""
     try:
-        with os.scandir(table / FOLDER) as entries:
-            return frozenset((entry.name, (about := entry.stat()).st_size, about.st_mtime_ns) for entry in entries)
+        with os.scandir(table / LOG_FOLDER) as entries:
+            return frozenset((entry.name, (status := entry.stat()).st_size, status.st_mtime_ns) for entry in entries)
     except FileNotFoundError:
         return frozenset()
 
 
 @dataclass(frozen=True)
 class TableLog:
-    """The commits and checkpoints that are there, by version; a version may have several checkpoint files.
+    """The commits and checkpoints of a log, by version; a version may have several checkpoint files.
 
-    A version can be read from a checkpoint at or before it and all commits after that one. Maintenance removes the
-    oldest commits: what it leaves is one unbroken run of versions up to the newest, and single older versions that
-    have a checkpoint.
+    To read a version, a reader needs a checkpoint at or before it and all commits after that checkpoint. Maintenance
+    removes the oldest commits. It leaves one unbroken run of versions up to the newest, and single older versions
+    that have a checkpoint.
     """
 
     table: Path
@@ -43,11 +43,11 @@ class TableLog:
 
     @classmethod
     def read(cls, table: Path) -> Self:
-        """The log of the table in that folder; empty where there is none."""
+        """Return the log of the table in that folder; an empty log where there is none."""
         commits: dict[int, Path] = {}
         checkpoints: dict[int, tuple[Path, ...]] = {}
-        for path in sorted((table / FOLDER).glob("*")):
-            if (match := ENTRY.fullmatch(path.name)) is None:
+        for path in sorted((table / LOG_FOLDER).glob("*")):
+            if (match := ENTRY_NAME.fullmatch(path.name)) is None:
                 continue
             version = int(match[1])
             if match[2] == "json":
@@ -58,44 +58,42 @@ class TableLog:
 
     @cached_property
     def oldest(self) -> int:
-        """The first version of the unbroken run up to the newest."""
+        """Return the first version of the unbroken run up to the newest."""
         first = max(self.commits, default=0)
         while first - 1 in self.commits:
             first -= 1
         return 0 if first == 0 else min((v for v in self.checkpoints if v >= first - 1), default=first)
 
     def is_readable(self, version: int) -> bool:
-        """Whether the version can be read."""
+        """Return whether the version can be read."""
         return version in self.checkpoints or self.oldest <= version <= max(self.commits, default=-1)
 
     def version_at(self, moment: datetime) -> int:
-        """The version that was the newest at a moment (UTC), or the oldest that can be read where that is gone."""
+        """Return the version that was the newest at a time (UTC); the oldest readable one if that version is gone."""
         version = max(self.commits, default=self.oldest)
-        while version > self.oldest and self.written(version) > moment:
+        while version > self.oldest and self.committed_at(version) > moment:
             version -= 1
         return version
 
-    def written(self, version: int) -> datetime:
-        """When the version was committed, in naive UTC. Raises DamagedError where its entry does not say."""
+    def committed_at(self, version: int) -> datetime:
+        """Return when the version was committed, in naive UTC. Raises DamagedError if its entry does not say."""
         info: dict[str, Any] = next(
             (action["commitInfo"] for action in self._actions(version) if "commitInfo" in action), {}
         )
         if "timestamp" not in info:
-            raise self._damaged(version, "it does not say when it was written")
+            raise self._damaged_error(version, "it does not say when it was written")
         return datetime.fromtimestamp(info["timestamp"] / 1000, UTC).replace(tzinfo=None)
 
-    def added(self, version: int) -> set[str]:
-        """The data files that the version added, as paths below the table."""
+    def added_files(self, version: int) -> set[str]:
+        """Return the data files that the version added, as paths relative to the table."""
         return {unquote(action["add"]["path"]) for action in self._actions(version) if "add" in action}
 
     def _actions(self, version: int) -> list[dict[str, Any]]:
         try:
             return [json.loads(line) for line in self.commits[version].read_bytes().splitlines()]
         except (KeyError, ValueError, OSError) as failed:
-            raise self._damaged(version, str(failed)) from failed
+            raise self._damaged_error(version, str(failed)) from failed
 
-    def _damaged(self, version: int, cause: str) -> DamagedError:
-        return DamagedError(
-            f"{self.table.name}: the log entry of version {version} in {self.table / FOLDER} cannot be read ({cause}): "
-            f"restore {self.table} from a copy"
-        )
+    def _damaged_error(self, version: int, cause: str) -> DamagedError:
+        entry = f"the log entry of version {version} in {self.table / LOG_FOLDER}"
+        return DamagedError(f"{self.table.name}: {entry} cannot be read ({cause}): restore {self.table} from a copy")

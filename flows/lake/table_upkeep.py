@@ -1,4 +1,4 @@
-"""Upkeep of the lake's tables: commits and checkpoints that change no row, and the deletion of old partitions."""
+"""Upkeep of tables: compaction, checkpoints, retention of removed files, and deletion of old partitions."""
 
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from deltalake import CommitProperties, DeltaTable
 
 SMALL_FILE_BYTES = 32 * 2**20
-"""Files below this size are put together."""
+"""Files smaller than this are compacted."""
 
 
 def compact(lake: Lake, table: str, only: Collection[object] | None = None) -> int:
-    """Puts the small files of each partition together, sorted by key, in one commit; how many files took part.
+    """Merge the small files of each partition, sorted by key, in one commit; return the number of files merged.
 
-    `only` some partitions are touched, default all, one of them in memory at a time. No row changes; where no partition
-    has two small files there is no new version.
+    `only` restricts this to some partitions (default: all). One partition is in memory at a time. No row changes. If
+    no partition has two small files, there is no new version.
     """
 
     def attempt(delta: "DeltaTable | None") -> int:
@@ -29,18 +29,18 @@ def compact(lake: Lake, table: str, only: Collection[object] | None = None) -> i
         if delta is None or not crowded:
             return 0
         spec = lake_table(table)
-        stored = spec.whole(pl.scan_delta(delta)).select(spec.empty().columns)
+        stored = spec.with_all_columns(pl.scan_delta(delta)).select(spec.empty().columns)
         name = spec.partition
         within = (stored if name is None else stored.filter(pl.col(name) == value) for value in crowded)
         partitions = None if name is None else pl.Series(name, crowded)
         lake.overwrite(table, (part.collect() for part in within), delta, "compact", partitions)
         return sum(len(parts[value]) for value in crowded)
 
-    return lake.committed(table, attempt)
+    return lake.commit_with_retries(table, attempt)
 
 
 def delete(lake: Lake, table: str, before: object) -> int:
-    """Deletes the partitions before a value in one commit; how many there were."""
+    """Delete the partitions before a value, in one commit, and return how many there were."""
 
     def attempt(delta: "DeltaTable | None") -> int:
         spec = lake_table(table)
@@ -49,39 +49,39 @@ def delete(lake: Lake, table: str, before: object) -> int:
             delta.delete(spec.predicate(pl.Series(old)), commit_properties=_commit("delete"))
         return len(old)
 
-    return lake.committed(table, attempt)
+    return lake.commit_with_retries(table, attempt)
 
 
 def partitions(lake: Lake, table: str, before: object = None) -> list[Any]:
-    """The partitions that hold any row, of those before a value or all, sorted; none where there is no table."""
+    """Return the partitions with rows, sorted: all, or those before a value. Empty where there is no table."""
     return list(_file_sizes(table, lake.open(table), before))
 
 
 def write_checkpoint(lake: Lake, table: str, version: int) -> None:
-    """Writes down the state at a version that can be read: from then on reading it needs no earlier log entries."""
+    """Write a checkpoint of a readable version, so that reading the version needs no earlier log entries."""
     lake.at_version(table, version).create_checkpoint()
 
 
 def forget_removals(lake: Lake, table: str, days: int) -> None:
-    """Lets later checkpoints leave out the files that were removed more than so many days ago."""
+    """Let later checkpoints omit the files that were removed more than `days` days ago."""
     properties = {"delta.deletedFileRetentionDuration": f"interval {days} days"}
 
     def attempt(delta: "DeltaTable | None") -> None:
         if delta is not None and not properties.items() <= delta.metadata().configuration.items():
             delta.alter.set_table_properties(properties, commit_properties=_commit("retention"))
 
-    lake.committed(table, attempt)
+    lake.commit_with_retries(table, attempt)
 
 
 def _commit(change: str) -> "CommitProperties":
     from deltalake import CommitProperties
 
-    # Without retries of its own the library never commits on top of a version that was not read here.
+    # The library must not retry: it would commit on top of a version that was not read here.
     return CommitProperties(custom_metadata={"change": change}, max_commit_retries=0)
 
 
 def _file_sizes(table: str, delta: "DeltaTable | None", before: Any) -> dict[Any, list[int]]:
-    """The sizes of the files by partition, of those before a value or all; all under null without partitions."""
+    """Return the file sizes by partition, of all or of those before a value; under null without partitions."""
     if delta is None:
         return {}
     spec, files = lake_table(table), pl.DataFrame(delta.get_add_actions(flatten=True))

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from daypart.flows.lake import table_upkeep
 from daypart.flows.lake.lake import Lake
-from daypart.flows.lake.table_log import FOLDER, TableLog
+from daypart.flows.lake.table_log import LOG_FOLDER, TableLog
 from daypart.flows.maintenance.leftovers import written_before
 
 COMMITS_PER_CHECKPOINT = 10
@@ -48,9 +48,9 @@ class TableCleanup:
             for path in paths
         ]  # fmt: skip
         # What a killed writer left beside the log, under a name that no version has.
-        entries += [path for path in (log.table / FOLDER).glob("*#*") if written_before(path, untouched_since)]
+        entries += [path for path in (log.table / LOG_FOLDER).glob("*#*") if written_before(path, untouched_since)]
         in_use = {file for version in (*readable, keep_from) for file in _files_of(lake, table, version)}
-        in_use |= {file for version in log.commits if version > keep_from for file in log.added(version)}
+        in_use |= {file for version in log.commits if version > keep_from for file in log.added_files(version)}
         unnamed = (path for path in _data_files(log.table) if path.relative_to(log.table).as_posix() not in in_use)
         files = [path for path in unnamed if written_before(path, untouched_since)]
         return cls(table, keep_from, readable, tuple(entries), tuple(files))
@@ -83,7 +83,12 @@ class TableCleanup:
 def remove_empty_folders(folder: Path, untouched_since: datetime) -> None:
     """Removes a table's partition folders that have been empty for long."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and path.name != FOLDER and written_before(path, untouched_since) and not any(path.iterdir()):
+        if (
+            path.is_dir()
+            and path.name != LOG_FOLDER
+            and written_before(path, untouched_since)
+            and not any(path.iterdir())
+        ):
             path.rmdir()
 
 
@@ -92,4 +97,4 @@ def _files_of(lake: Lake, table: str, version: int) -> set[str]:
 
 
 def _data_files(table: Path) -> Iterator[Path]:
-    return (path for path in table.rglob("*") if path.is_file() and FOLDER not in path.relative_to(table).parts)
+    return (path for path in table.rglob("*") if path.is_file() and LOG_FOLDER not in path.relative_to(table).parts)

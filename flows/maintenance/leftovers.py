@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from daypart.flows.files.atomic_files import PREFIX
+from daypart.flows.files.atomic_files import DRAFT_PREFIX
 
 DRAFTS = (
     "refused/*.tmp", "lake/audit/.*.partial", ".mlflow.db.*", "tune/.*.partial.db", "prefect/.login.*",
-    "reports/.*.partial.*", f"**/{PREFIX}*",
+    "reports/.*.partial.*", f"**/{DRAFT_PREFIX}*",
 )  # fmt: skip
 """What a process writes before it takes its place, by pattern below the home."""
 

@@ -14,8 +14,8 @@ from daypart.features.tables.schemas import TABLES
 from daypart.flows.audit.audit_history import Trail, units
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION
-from daypart.flows.config.settings import LEAST_DAYS, RETENTIONS
-from daypart.flows.files.lock import held
+from daypart.flows.config.settings import MIN_RETENTION_DAYS, RETENTIONS
+from daypart.flows.files.lock import file_lock
 from daypart.flows.governance.approval import pending
 from daypart.flows.governance.settings_audit import mark
 from daypart.flows.home import Home
@@ -26,7 +26,8 @@ from daypart.flows.lake.tables import LAKE
 from daypart.flows.maintenance import leftovers
 from daypart.flows.maintenance.lake_cleanup import TableCleanup, remove_empty_folders
 from daypart.flows.maintenance.run_cleanup import RunAge, RunCleanup
-from daypart.flows.registry.registry import Registry, StoredRun, table_versions
+from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import StoredRun, table_versions
 
 TABLES_CLEANED = tuple(name for name in LAKE if name != "audit")
 """The audit's table is never compacted or cut: verification reads every commit and every file of it."""
@@ -114,12 +115,12 @@ def maintain(home: Home, now: datetime) -> Maintained:
     What is to go is audited in one record before anything is removed: a process that is killed leaves the rest to the
     next call. What stays whatever its age: the versions of tables that a champion, a challenger or a version that
     waits for an approval was trained on; every model version that ever served, that an alias names or that waits; the
-    audit. Nothing that was written in the last LEAST_DAYS goes, so readers and writers under way are safe. A second
-    call at the same time waits for the first. Raises DamagedError where the audit or a table's log cannot be read;
-    nothing is removed then.
+    audit. Nothing that was written in the last MIN_RETENTION_DAYS goes, so readers and writers under way are safe. A
+    second call at the same time waits for the first. Raises DamagedError where the audit or a table's log cannot be
+    read; nothing is removed then.
     """
     moment = utc_moment(now)
-    with held(home.settings.home / "maintain.lock"):
+    with file_lock(home.settings.home / "maintain.lock"):
         home.audit.check()
         plan = _planned(home, moment)
         removed = plan.removed(home.registry)
@@ -144,11 +145,11 @@ def maintain(home: Home, now: datetime) -> Maintained:
 def rebuildable_since(lake: Lake) -> datetime | None:
     """The moment (UTC) since which every publication can be made again; null where no version was ever removed."""
     logs = [TableLog.read(lake.root / name) for name in REBUILT if lake.exists(name)]
-    return max((log.written(log.oldest) for log in logs if log.oldest > 0), default=None)
+    return max((log.committed_at(log.oldest) for log in logs if log.oldest > 0), default=None)
 
 
 def _planned(home: Home, moment: datetime) -> _Plan:
-    settings, untouched_since = home.settings, moment - timedelta(days=LEAST_DAYS)
+    settings, untouched_since = home.settings, moment - timedelta(days=MIN_RETENTION_DAYS)
     since = moment - timedelta(days=settings.versions_days)
     waiting = {request.unit: request.version for request in pending(home.audit.records())}
     pinned = _trained_on(home.registry, waiting)

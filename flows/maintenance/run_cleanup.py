@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from daypart.flows.maintenance.leftovers import written_before
-from daypart.flows.registry.registry import Registry, StoredRun
+from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import StoredRun
 
 VERSION_DAYS = 366
 """Model versions stay that long whatever the settings say: a policy counts the trainings of a year."""

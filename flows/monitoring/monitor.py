@@ -163,7 +163,7 @@ def _decided(
     home: Home, policies: Policies, units: Sequence[Serving], findings: _Findings
 ) -> dict[str, Decision]:  # fmt: skip
     on, faults = findings.on, findings.faults
-    policy = {unit.unit: policies.of(unit.tier) for unit in units}
+    policy = {unit.unit: policies.policy(unit.tier) for unit in units}
     at_fault = {target: stores_at_fault(target_faults, on) for target, target_faults in faults.items()}
     versions = {unit.unit: unit.version for unit in units if unit.version is not None}
     figures = {unit: about["metrics"] for unit, about in home.registry.describe_all(versions).items()}
@@ -216,7 +216,7 @@ def _rows(
             "unit": unit.unit, "decided_on": findings.on, "model_version": f"{unit.unit}-v{unit.version}",
             "retrain": decided[unit.unit].retrain, "cause": decided[unit.unit].cause,
             "reason": decided[unit.unit].reason, "figures": json.dumps(decided[unit.unit].figures, sort_keys=True),
-            "policy": policies.of(unit.tier).model_dump_json(),
+            "policy": policies.policy(unit.tier).model_dump_json(),
             "faults": json.dumps([asdict(fault) for fault in findings.faults[unit.target]], default=str),
             "inputs": json.dumps([asdict(drift) for drift in findings.inputs[unit.target]]),
         }

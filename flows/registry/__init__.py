@@ -1,4 +1,5 @@
 """Model versions, runs and aliases, in MLflow on SQLite.
 
-Start with `registry`. `card_files` and `tuning_studies` keep what goes with it; `sqlite` names faults of a database.
+Start with `registry`; `runs` and `model_files` hold its parts, `mlflow_connection` and `sqlite` the database.
+`card_files` and `tuning_studies` store what belongs to a run or a search.
 """

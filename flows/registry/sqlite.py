@@ -1,4 +1,4 @@
-"""SQLite: what is wrong with a database file, in one line that names the remedy."""
+"""Checks of SQLite databases: what is wrong with a file, in one line that names the remedy."""
 
 import sqlite3
 from contextlib import closing
@@ -8,36 +8,36 @@ from daypart.features.errors import DamagedError, DaypartError
 
 MAGIC = b"SQLite format 3\0"
 DAMAGE = ("malformed", "not a database", "no such table", "no such column", "disk I/O error")
-"""What SQLite says of a file that it cannot make sense of."""
+"""Parts of SQLite's messages about a damaged file."""
 
 
 def check(database: Path, query: str, remedy: str) -> None:
-    """Raises DamagedError where the file is no SQLite database in which the query has a row, with the remedy.
+    """Raise DamagedError, with the remedy, if the file is no SQLite database in which the query has a row.
 
-    Raises DaypartError where it cannot be opened, sqlite3's error where another process holds it. Creates nothing.
+    Raises DaypartError if the file cannot be opened, and sqlite3's error if another process holds it. Creates nothing.
     """
     if database.is_dir():
-        raise _damaged(database, "a folder", remedy)
+        raise _damaged_error(database, "a folder", remedy)
     try:
         with database.open("rb") as file:
             header = file.read(len(MAGIC))
         if header != MAGIC:
-            raise _damaged(database, "no SQLite database" if header else "empty", remedy)
+            raise _damaged_error(database, "no SQLite database" if header else "empty", remedy)
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True, timeout=0)) as connection:
             if connection.execute(query).fetchone() is None:
-                raise _damaged(database, "another database than daypart made", remedy)
+                raise _damaged_error(database, "another database than daypart made", remedy)
     except (OSError, sqlite3.Error) as error:
         if is_locked(error):
             raise
-        raise described(database, error, remedy) or DaypartError(
+        raise damage_error(database, error, remedy) or DaypartError(
             f"{database} cannot be opened ({error}): give this user the right to read and write it and its folder"
         ) from None
 
 
-def described(database: Path, error: Exception, remedy: str) -> DamagedError | None:
-    """The error to raise where a library's error says that the database is damaged; else null."""
+def damage_error(database: Path, error: Exception, remedy: str) -> DamagedError | None:
+    """Return the error to raise if a library's error says that the database is damaged; else null."""
     fault = next((text for text in DAMAGE if text in str(error)), None)
-    return None if fault is None else _damaged(database, f"damaged ({fault})", remedy)
+    return None if fault is None else _damaged_error(database, f"damaged ({fault})", remedy)
 
 
 def is_locked(error: Exception) -> bool:
@@ -45,5 +45,5 @@ def is_locked(error: Exception) -> bool:
     return "database is locked" in str(error)
 
 
-def _damaged(database: Path, fault: str, remedy: str) -> DamagedError:
+def _damaged_error(database: Path, fault: str, remedy: str) -> DamagedError:
     return DamagedError(f"{database} is {fault}: {remedy}")

@@ -1,36 +1,31 @@
-"""Studies: where the trials of a search are kept, so that it goes on where it was left."""
+"""Tuning studies: files that hold the trials of a search, so that a later search continues it."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daypart.features.errors import DaypartError
+from daypart.flows.files.atomic_files import atomic_write
+from daypart.flows.files.lock import file_lock
 
 if TYPE_CHECKING:
     from optuna import Study
 
 
 @contextmanager
-def opened(folder: Path, name: str) -> Iterator["Study"]:
-    """The study of that name from its own SQLite file in the folder, which is made if need be.
+def open_study(folder: Path, name: str) -> Iterator["Study"]:
+    """Open the study of that name from its own SQLite file in the folder. Creates both if they are missing.
 
-    It is this process's alone meanwhile, so that a trial found running was cut off. Raises DaypartError where another
-    process has it.
+    Only this process uses the study within the block, so a trial that is marked as running was interrupted. Raises
+    DaypartError if another process uses it.
     """
     from optuna.storages import RDBStorage
 
     from daypart.forecasting.models import tuning
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock:
-        try:
-            # The system lets go of it when the process ends, however that ends.
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DaypartError(f"{folder / name}.db is used by another process: wait for its end, or end it") from None
-        storage = RDBStorage(url(_file(folder, name)))
+    busy = f"{folder / name}.db is used by another process: wait for its end, or end it"
+    with file_lock(folder / f"{name}.lock", wait=False, busy=busy):
+        storage = RDBStorage(url(_database(folder, name)))
         try:
             yield tuning.study(name, storage)
         finally:
@@ -38,17 +33,16 @@ def opened(folder: Path, name: str) -> Iterator["Study"]:
 
 
 def url(database: Path) -> str:
-    """The address of a database file; Optuna fills in what is in braces."""
+    """Return the URL of a database file. Braces are doubled, since Optuna formats the URL."""
     return f"sqlite:///{database}".replace("{", "{{").replace("}", "}}")
 
 
-def _file(folder: Path, name: str) -> Path:
-    """The study's file, which is put in its place once it has its tables."""
+def _database(folder: Path, name: str) -> Path:
+    """Return the path of the study's database. A new file appears only once it has its tables."""
     from optuna.storages import RDBStorage
 
-    path, partial = folder / f"{name}.db", folder / f".{name}.partial.db"
+    path = folder / f"{name}.db"
     if not path.exists():
-        partial.unlink(missing_ok=True)
-        RDBStorage(url(partial)).engine.dispose()
-        partial.replace(path)
+        with atomic_write(path, mode=0o644) as draft:
+            RDBStorage(url(draft)).engine.dispose()
     return path

@@ -1,4 +1,8 @@
-"""The report of a backtest: one file of HTML that opens anywhere, offline."""
+"""Reports: one file of HTML that opens offline, for a backtest and for a replay of policies.
+
+Start with `write_report`; `figures` computes its tables, `charts` and `palette` draw, and `page` renders. `replays`
+reports on a replay.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features.errors import InputError
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 
 IMPORTANCE: dict[str, type[pl.DataType]] = {
     "target": pl.String,
@@ -20,13 +24,13 @@ IMPORTANCE: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells.
+    """The content of a report.
 
     `scored` is a backtest frame: one row per store, target, origin and hour (`forecasting.metrics.accuracy.score`).
     `importance` has one row per target, member and feature; `gain_share` of one member adds up to 1.
     `lineage` says where the figures come from: text, numbers, or mappings and lists of them. `notices` are
-    sentences that must not be overlooked, such as that the weather was observed. `created` is shown as given.
-    `names` has the names of those stores, by id, that are called by more than it.
+    warnings, such as that the weather was observed. `created` is shown unchanged.
+    `names` has the names of stores by id, for those that have one.
     """
 
     title: str
@@ -40,10 +44,10 @@ class Report:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write the report to `path` as one file of HTML that asks the network for nothing.
+    """Write the report to `path` as one file of HTML that loads nothing from the network.
 
-    The file is there whole or not at all; an older one is replaced. The same report gives the same bytes.
-    Raises `InputError` where no row of `scored` has an actual.
+    The file is written completely or not at all, and replaces an older one. The same report gives the same bytes.
+    Raises InputError if no row of `scored` has an actual.
     """
     if report.scored["actual"].null_count() == report.scored.height:
         raise InputError("nothing to report: no forecast hour has an actual yet; choose an earlier backtest period")
@@ -51,5 +55,5 @@ def write_report(path: Path, report: Report) -> None:
 
     page = render(report)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(page, encoding="utf-8")

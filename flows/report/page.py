@@ -1,4 +1,4 @@
-"""The page itself: numbers as people read them, and the template that holds them."""
+"""Renders the page of a report: formats of numbers, and the values of the template."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from daypart.flows.report import Report, charts, figures
 from daypart.flows.report.palette import CONFIG
 from daypart.forecasting.metrics.actuals import left_out
 
-NONE = "\N{EN DASH}"
+NO_VALUE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one target."""
+    """The part of the page about one target."""
 
     name: str
     tiles: list[dict[str, Any]]
@@ -31,7 +31,7 @@ class Section:
 
 
 def render(report: Report) -> str:
-    """The whole page as HTML, scripts, style and data included."""
+    """Return the page as HTML that includes scripts, style and data."""
     scored = report.scored
     stores = figures.by_store(scored, report.names)
     levels = figures.by_level(scored)
@@ -60,7 +60,7 @@ def _section(report: Report, stores: pl.DataFrame, levels: pl.DataFrame, target:
 
 
 def _facts(scored: pl.DataFrame) -> dict[str, str]:
-    """The size of the backtest, in words."""
+    """Return the size of the backtest, as text by label."""
     rows = scored.filter(pl.col("actual").is_not_null())
     origins = rows["origin_date"].unique().sort()
     return {
@@ -68,13 +68,13 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
         "Origins": f"{count(len(origins))}, {' to '.join(map(day, origins[:1].append(origins[1:][-1:])))}",
         "Hours scored": count(rows.height),
         "Store-days left out": ", ".join(f"{count(days)} of {target}" for target, days in left_out(scored).items()),
-        "Model versions": ", ".join(str(one) for one in rows["model_version"].drop_nulls().unique().sort()),
+        "Model versions": ", ".join(str(version) for version in rows["model_version"].drop_nulls().unique().sort()),
     }
 
 
 @cache
 def bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script."""
     from vl_convert import javascript_bundle
 
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
@@ -83,6 +83,7 @@ def bundle() -> str:
 
 @cache
 def environment() -> Environment:
+    """Return the template environment of all reports, with the formats of this module as filters."""
     jinja_env = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -96,20 +97,20 @@ def environment() -> Environment:
 
 
 def count(value: float | None) -> str:
-    """A whole number with thousands separators; a dash where there is none."""
-    return NONE if value is None else f"{round(value):,}".replace("-", MINUS)
+    """Return a whole number with thousands separators; a dash for null."""
+    return NO_VALUE if value is None else f"{round(value):,}".replace("-", MINUS)
 
 
 def signed(value: float | None) -> str:
-    """A whole number with its sign, none for 0; a dash where there is no number."""
+    """Return a whole number with its sign, 0 without one; a dash for null."""
     return count(value) if value is None or round(value) <= 0 else f"+{count(value)}"
 
 
 def percent(value: float | None) -> str:
-    """A share as a percentage with one decimal."""
-    return NONE if value is None else f"{100 * value:.1f}"
+    """Return a share as a percentage with one decimal; a dash for null."""
+    return NO_VALUE if value is None else f"{100 * value:.1f}"
 
 
 def day(value: date) -> str:
-    """A date as 3 Mar 2025, free of the machine's locale."""
+    """Return a date such as 3 Mar 2025, whatever the locale of the machine is."""
     return f"{value.day} {MONTHS[value.month - 1]} {value.year}"

@@ -1,4 +1,4 @@
-"""How every chart looks: one colour, shape and dash for a thing, wherever it is drawn."""
+"""The look of all charts: each series has one colour, shape and dash in every chart."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import altair as alt
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-INK = "currentColor"
-# Okabe and Ito's palette, which colour-blind readers tell apart; shape and dash say it again.
+TEXT_COLOUR = "currentColor"
+# The palette of Okabe and Ito, which colour-blind readers can distinguish; shape and dash differ too.
 COLOUR = {
-    "Actual": INK,
+    "Actual": TEXT_COLOUR,
     "Forecast": "#0072B2",
     "Incumbent": "#E69F00",
     "Floor": "#8A8F98",
@@ -50,17 +50,17 @@ CONFIG: dict[str, Any] = {
 
 
 def colour(names: list[str]) -> Any:
-    """Colour of series that are drawn as areas or marks, with a legend in the order of `names`."""
+    """Return the colour of series that are drawn as areas or marks, with a legend in the order of `names`."""
     return alt.Color("series:N", scale=_scale(COLOUR, names), sort=names)
 
 
 def shape(names: list[str]) -> Any:
-    """Shape of series that are drawn as marks."""
+    """Return the shape of series that are drawn as marks."""
     return alt.Shape("series:N", scale=_scale(SHAPE, names), sort=names)
 
 
 def lines(names: list[str]) -> dict[str, Any]:
-    """Colour and dash of series that are drawn as lines, in one legend."""
+    """Return the colour and dash of series that are drawn as lines, in one legend."""
     legend = alt.Legend(symbolType="stroke", symbolSize=140)
     dash = alt.StrokeDash("series:N", scale=_scale(DASH, names), sort=names, legend=legend)
     return {"color": colour(names).legend(legend), "strokeDash": dash}

@@ -1,4 +1,4 @@
-"""The report of a replay: policies side by side, as one file of HTML, or as Markdown with a picture beside it."""
+"""The report of a replay: a comparison of policies, as one file of HTML, or as Markdown with a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.report.page import MINUS, bundle, count, environment
 from daypart.flows.report.palette import CONFIG
 
-ENDINGS = (".html", ".md")
-# Okabe and Ito's palette, in an order that keeps neighbours apart; dash says it again.
+REPORT_ENDINGS = (".html", ".md")
+# The palette of Okabe and Ito, ordered so that neighbours differ most; the dash differs too.
 COLOURS = ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 DASHES = ([6, 3], [1, 0], [8, 2, 2, 2], [2, 3], [4, 2], [1, 2])
 WIDTH = 860
-LEAST_SHARE = 0.1
+MIN_TRADE_SHARE = 0.1
 """Weeks that sold less than this share of the median week are not drawn."""
-FIGURES = {
+SUMMARY_COLUMNS = {
     "accuracy_hour_bps": "hour", "accuracy_day_bps": "day", "gain_hour_bps": "gain at hour",
     "gain_day_bps": "gain at day", "retrains": "retrains", "promotions": "promotions", "cpu_seconds": "CPU s",
     "cost_dollars": "cost $", "nights": "nights",
@@ -28,7 +28,7 @@ FIGURES = {
 
 @dataclass(frozen=True)
 class Replays:
-    """What is told of a replay: the tables of `replay.Replayed`, the summary with `cost_dollars`."""
+    """The content of the report: the tables of `replay.Replayed`, with `cost_dollars` in the summary."""
 
     title: str
     summary: pl.DataFrame
@@ -38,7 +38,7 @@ class Replays:
 
 
 def write(path: Path, replays: Replays) -> None:
-    """Writes the page, or the Markdown and a .png of the same name; each is there whole or not at all."""
+    """Write the page, or Markdown and a .png of the same name; each file is written completely or not at all."""
     if path.suffix.lower() == ".html":
         _write(path, _page(replays).encode())
         return
@@ -48,7 +48,7 @@ def write(path: Path, replays: Replays) -> None:
 
 
 def png(replays: Replays) -> bytes:
-    """The charts of all targets, one below the other, as a picture."""
+    """Return the charts of all targets, one below the other, as a PNG."""
     from vl_convert import vegalite_to_png
 
     target_charts = [chart(replays, target) for target in _targets(replays)]
@@ -60,11 +60,11 @@ def png(replays: Replays) -> bytes:
 
 
 def chart(replays: Replays, target: str) -> Any:
-    """Three panels on one axis of time: weekly accuracy, bps ahead of the first policy, retrains and promotions."""
+    """Return three panels on one time axis: weekly accuracy, its lead on the first policy in bps, retrains."""
     is_target = pl.col("target") == target
     weekly, nights = replays.weekly.filter(is_target), replays.nights.filter(is_target)
-    # In a week of next to no trade accuracy is no figure, and would squeeze all others.
-    little = pl.col("actual") < LEAST_SHARE * pl.col("actual").median()
+    # Accuracy is meaningless in a week of almost no trade, and would stretch the axis.
+    little = pl.col("actual") < MIN_TRADE_SHARE * pl.col("actual").median()
     weekly = weekly.with_columns(pl.when(~little).then(pl.col("^(accuracy|incumbent)_hour_bps$")))
     names = weekly["policy"].unique(maintain_order=True).to_list()
     first = weekly.filter(pl.col("policy") == names[0]).select("week", base="accuracy_hour_bps")
@@ -76,7 +76,7 @@ def chart(replays: Replays, target: str) -> Any:
         ahead=(pl.col("accuracy_hour_bps") - pl.col("base")).round(1),
     )
     panels = [
-        _lines(rows, names, "accuracy", "Accuracy (bps)", 190) + _by_hand(rows, names[0]),
+        _lines(rows, names, "accuracy", "Accuracy (bps)", 190) + _incumbent_line(rows, names[0]),
         _lines(rows, names, "ahead", f"Ahead of {names[0]} (bps)", 130),
         _events(nights, names),
     ]
@@ -86,9 +86,9 @@ def chart(replays: Replays, target: str) -> Any:
     )
 
 
-def _time(shown: bool = False) -> Any:
-    axis = alt.Axis(format="%b %y", labels=shown, ticks=shown, tickCount="month", labelOverlap=True)
-    # Dates are sent as if they were UTC, so that no reader's time zone moves them.
+def _time(labels: bool = False) -> Any:
+    axis = alt.Axis(format="%b %y", labels=labels, ticks=labels, tickCount="month", labelOverlap=True)
+    # Dates are declared as UTC, so that the time zone of the reader does not shift them.
     return alt.X("week:T", title=None, axis=axis, scale=alt.Scale(type="utc"))
 
 
@@ -105,7 +105,7 @@ def _colour(names: Sequence[str]) -> dict[str, Any]:
 def _lines(rows: pl.DataFrame, names: Sequence[str], column: str, title: str, height: int) -> Any:
     low, high = (rows[column].quantile(share) or 0.0 for share in (0.01, 0.99))
     margin = 0.25 * max(high - low, 20.0)
-    # One week of panic would squeeze all others.
+    # One extreme week would stretch the axis.
     scale = alt.Scale(domain=[low - margin, high + margin], clamp=True, nice=True)
     tips = ["week:T", "policy:N", alt.Tooltip(f"{column}:Q", format=",.0f")]
     return (
@@ -117,13 +117,13 @@ def _lines(rows: pl.DataFrame, names: Sequence[str], column: str, title: str, he
     )  # fmt: skip
 
 
-def _by_hand(rows: pl.DataFrame, name: str) -> Any:
-    of = rows.filter(pl.col("policy") == name)
-    return alt.Chart(of).mark_line(color="#8A8F98", strokeDash=[2, 3]).encode(x=_time(), y="incumbent:Q")
+def _incumbent_line(rows: pl.DataFrame, name: str) -> Any:
+    policy_rows = rows.filter(pl.col("policy") == name)
+    return alt.Chart(policy_rows).mark_line(color="#8A8F98", strokeDash=[2, 3]).encode(x=_time(), y="incumbent:Q")
 
 
 def _events(nights: pl.DataFrame, names: Sequence[str]) -> Any:
-    """A mark for each retrain, filled where the challenger was promoted."""
+    """Return a mark for each retrain, filled if the challenger was promoted."""
     rows = nights.filter("retrained").select(
         pl.col("night").cast(pl.String).alias("week"), "policy", "promoted", "reason", "verdict"
     )
@@ -132,7 +132,7 @@ def _events(nights: pl.DataFrame, names: Sequence[str]) -> Any:
     return (
         alt.Chart(rows)
         .mark_point(size=60, strokeWidth=1.5, filled=False)
-        .encode(x=_time(shown=True), y=alt.Y("policy:N", title=None, scale=alt.Scale(domain=list(names))),
+        .encode(x=_time(labels=True), y=alt.Y("policy:N", title=None, scale=alt.Scale(domain=list(names))),
                 color=colour, fill=colour, fillOpacity=alt.FillOpacity("promoted:N", scale=scale, legend=None),
                 tooltip=["week:T", "policy:N", "promoted:N", "reason:N", "verdict:N"])
         .properties(width=WIDTH, height=alt.Step(26))
@@ -144,14 +144,14 @@ def _targets(replays: Replays) -> list[str]:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """A policy's figures as people read them, in the order of FIGURES."""
-    shown = {"cost_dollars": lambda value: f"{value:.3f}"}
-    return [shown.get(name, count)(row[name]) for name in FIGURES]
+    """Return a policy's figures as text, in the order of SUMMARY_COLUMNS."""
+    formats = {"cost_dollars": lambda value: f"{value:.3f}"}
+    return [formats.get(name, count)(row[name]) for name in SUMMARY_COLUMNS]
 
 
 def _markdown(replays: Replays, picture: str) -> str:
-    head = ["target", "policy", *FIGURES.values()]
-    lines = [head, ["---", "---", *["---:"] * len(FIGURES)]]
+    head = ["target", "policy", *SUMMARY_COLUMNS.values()]
+    lines = [head, ["---", "---", *["---:"] * len(SUMMARY_COLUMNS)]]
     lines += [[row["target"], row["policy"].replace("|", "\\|"), *cells(row)] for row in replays.summary.to_dicts()]
     table = "".join(f"| {' | '.join(line)} |\n" for line in lines).replace(MINUS, "-")
     notices = "".join(f"{notice}\n\n" for notice in replays.notices)
@@ -160,7 +160,8 @@ def _markdown(replays: Replays, picture: str) -> str:
 
 def _page(replays: Replays) -> str:
     return environment().get_template("replay.html.j2").render(
-        told=replays, head=list(FIGURES.values()), rows=[(row, cells(row)) for row in replays.summary.to_dicts()],
+        replays=replays, head=list(SUMMARY_COLUMNS.values()),
+        rows=[(row, cells(row)) for row in replays.summary.to_dicts()],
         trained=replays.nights.filter("retrained").to_dicts(),
         specs={f"replay-{target}": chart(replays, target).to_dict() for target in _targets(replays)},
         config=CONFIG, bundle=bundle(),
@@ -168,5 +169,5 @@ def _page(replays: Replays) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(content)

@@ -76,7 +76,7 @@ def main() -> int:
         )  # fmt: skip
         title = f"{name}, {past.start} to {past.end}"
         report = replays.Replays(title, priced(outcome.summary(), Prices()), outcome.weekly(), outcome.nights)
-        for ending in replays.ENDINGS:
+        for ending in replays.REPORT_ENDINGS:
             replays.write(arguments.out / f"replay-{name}{ending}", report)
         outcome.nights.write_parquet(arguments.out / f"replay-{name}-nights.parquet")
         outcome.errors.write_parquet(arguments.out / f"replay-{name}-errors.parquet")

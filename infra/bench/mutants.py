@@ -49,7 +49,7 @@ MODULES = {
     "forecasting/serving": "levels publication",
     "forecasting/uncertainty": "bands residual_paths",
     "flows/audit": "hash_chain verification",
-    "flows/lake": "lake merge staging tables",
+    "flows/lake": "lake lake_reader merge staging tables",
     "flows/monitoring": "scoring",
 }
 LARGE_TESTS = ("cli", "deployment", "governance", "ingest", "jobs", "maintenance", "monitoring")

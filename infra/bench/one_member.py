@@ -10,6 +10,7 @@ from daypart.features.history.read_window import since
 from daypart.features.matrix import View
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.engine import WORKERS
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
@@ -40,7 +41,7 @@ def _train(out: Path, home: Path, today: date) -> None:
     chain = Chain.of(lake)
     few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
     files = Workshop(few, TARGET, RECIPE, today).train(today).files()
-    version = registry.register(TARGET, registry.record("train", TARGET, {}, {}, chain.versions, files), {})
+    version = registry.register(TARGET, registry.record(RunRecord("train", TARGET, {}, {}, chain.versions, files)), {})
     registry.set_alias(TARGET, "champion", version)
 
 

@@ -37,6 +37,7 @@ from daypart.flows.jobs.train import train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
 from daypart.flows.monitoring.portfolio import portfolio
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.metrics import score_tallies
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.engine import Local
@@ -159,7 +160,7 @@ def _fill(home: Path, segments: int) -> None:
     members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(TARGETS, spec.end))
     for unit in members:
         files, about = registry.load(unit.target, "champion"), registry.describe(unit.target, "champion")
-        run = registry.record("train", unit.name, about["params"], about["metrics"], chain.versions, files)
+        run = registry.record(RunRecord("train", unit.name, about["params"], about["metrics"], chain.versions, files))
         version = registry.register(unit.name, run, {"tier": unit.tier})
         for alias in ("challenger", "champion"):
             registry.set_alias(unit.name, alias, version)
@@ -199,7 +200,7 @@ def _list(home: Path) -> Work:
         aliases = timed("aliases", registry.aliases)
         versions = {unit: unit_aliases["champion"] for unit, unit_aliases in aliases.items() if "." in unit}
         timed("describe all", lambda: registry.describe_all(versions))
-        timed("load all", lambda: list(registry.stored_all(versions)))
+        timed("load all", lambda: list(registry.stored_models(versions)))
         day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
         chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))

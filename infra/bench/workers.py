@@ -14,9 +14,10 @@ from typing import Any
 from daypart.features.chain_data import days
 from daypart.features.matrix import View
 from daypart.features.tables.schemas import TARGETS
-from daypart.flows.compute.cluster import Dask
+from daypart.flows.compute.dask_engine import DaskEngine
+from daypart.flows.compute.engine import open_engine
 from daypart.flows.compute.meter import Meter
-from daypart.flows.config.portfolio import ONE
+from daypart.flows.config.portfolio import DEFAULT_PORTFOLIO
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import champions
@@ -60,15 +61,15 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     assert first is not None
     sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
     sums = holiday_sums(chain, ("orders", "sales"), origin)
-    members = units.members(chain, ONE, dict.fromkeys(TARGETS, origin))
+    members = units.members(chain, DEFAULT_PORTFOLIO, dict.fromkeys(TARGETS, origin))
     serving = [champion.served for champion in champions(opened, members)]
     work = {
         "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
         "forecasting": partial(block_forecast, chain, serving, origin, sums),
     }
-    with opened(Settings(home=home, engine="dask", workers=workers)) as make_engine:
+    with open_engine(Settings(home=home, engine="dask", workers=workers)) as make_engine:
         engine, blocks = make_engine(Meter()), in_blocks(ids)[:BLOCKS]
-        assert isinstance(engine, Dask)
+        assert isinstance(engine, DaskEngine)
         for processor, worker in enumerate(engine.client.ncores()):
             engine.client.run(_hold, processor, workers=[worker])
             for task in work.values():  # imports what the work needs

@@ -21,7 +21,8 @@ from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import LAKE
-from daypart.flows.registry.registry import Registry, digest
+from daypart.flows.registry.model_files import digest
+from daypart.flows.registry.registry import Registry
 from tests.flows.ingest.test_pos_lines import HEADER, MAPPING, STORES
 
 WAIT_SECONDS = 600

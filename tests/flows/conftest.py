@@ -19,13 +19,14 @@ from daypart.flows.audit.audit_log import Audit
 from daypart.flows.cli import main, options
 from daypart.flows.config.settings import Settings
 from daypart.flows.files import process as processes
-from daypart.flows.files.lock import held
+from daypart.flows.files.lock import file_lock
 from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.train import train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.recipe import Recipe
 
 for name, text in {
@@ -135,7 +136,7 @@ class House:
 
     def add(self, unit: str = "orders", tier: str = "standard", count: int = 1) -> None:
         for _ in range(count):
-            run = self.registry.record("train", unit, {}, {}, {"demand": 0}, {"model.json": b"{}"})
+            run = self.registry.record(RunRecord("train", unit, {}, {}, {"demand": 0}, {"model.json": b"{}"}))
             version = self.registry.register(unit, run, {"tier": tier})
             self.registry.set_alias(unit, "challenger", version)
 
@@ -155,7 +156,7 @@ def published_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) ->
         folder = tmp_path_factory.getbasetemp().parent / "chain"
     world = World(folder / "home", folder / "files", simulate(SPEC))
     folder.mkdir(exist_ok=True)
-    with held(folder / "lock"):
+    with file_lock(folder / "lock"):
         if not (folder / MADE_BY).exists():
             _make(world)
             (folder / MADE_BY).write_text(json.dumps(processes.identity()))
@@ -219,7 +220,7 @@ def database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     home = tmp_path_factory.mktemp("first")
     shutil.copy(empty_database, home / "mlflow.db")
     registry = Registry(Settings(home=home))
-    registry.record("train", "orders", {}, {}, {}, {})
+    registry.record(RunRecord("train", "orders", {}, {}, {}, {}))
     return registry.settings.mlflow_database
 
 

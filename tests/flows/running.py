@@ -20,7 +20,7 @@ import pytest
 from daypart.features.simulator import Chain, ChainSpec
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import read_login
-from daypart.flows.deployment.server import connected
+from daypart.flows.deployment.server import connect
 from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
@@ -94,7 +94,7 @@ class Running:
 
     def run(self, deployment: str, **parameters: object) -> Any:
         """Asks for one run, as a schedule or a person does."""
-        with connected(self.api_url, self.store) as client:
+        with connect(self.api_url, self.store) as client:
             record = client.read_deployment_by_name(f"{deployment}/daypart")
             return client.create_flow_run_from_deployment(record.id, parameters=parameters).id
 
@@ -127,7 +127,7 @@ class Running:
         give_up = time.monotonic() + PATIENCE
         runs: list[Any] = []
         while time.monotonic() < give_up:
-            with connected(self.api_url, self.store) as client:
+            with connect(self.api_url, self.store) as client:
                 runs = client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])))
             for run in runs:
                 if (not which or run.id in which) and condition(run):

@@ -18,7 +18,7 @@ import pytest
 
 from daypart.features.errors import InputError
 from daypart.flows.audit.audit_log import ANCHOR, Audit, Entry
-from daypart.flows.audit.hash_chain import FIRST, canonical
+from daypart.flows.audit.hash_chain import GENESIS_HASH, canonical
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
@@ -96,7 +96,7 @@ def test_records_come_back_in_order_as_they_were_told(written: Path) -> None:
     rows = audit.records().to_dicts()
     assert [row["sequence"] for row in rows] == list(range(1, RECORDS + 1))
     assert [json.loads(row["details"]) for row in rows] == [told(number) for number in range(1, RECORDS + 1)]
-    assert [row["previous"] for row in rows] == [FIRST, *(row["hash"] for row in rows[:-1])]
+    assert [row["previous"] for row in rows] == [GENESIS_HASH, *(row["hash"] for row in rows[:-1])]
     for row in rows:
         fields = [row[name] for name in ("activity", "at_utc", "details", "previous", "role", "sequence", "unit")]
         names = '{{"activity":"{}","at_utc":"{}","details":{},"previous":"{}","role":"{}","sequence":{},"unit":"{}"}}'
@@ -205,7 +205,7 @@ def test_a_history_made_anew_shows_by_the_registry_and_else_by_a_head_kept_elsew
 ) -> None:
     lake = tmp_path / "lake"
     head = filled(lake, registry).verify().head
-    assert registry.noted(ANCHOR) == head
+    assert registry.read_note(ANCHOR) == head
     shutil.rmtree(lake)
     filled(lake, None, RECORDS - 2)
     audit = Audit(Lake(lake), registry)

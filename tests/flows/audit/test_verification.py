@@ -34,7 +34,7 @@ class Home:
         self.registry, self._kept = Registry(Settings(home=folder)), folder / "kept"
         for number in range(1, RECORDS + 1):
             Audit(Lake(self._kept), self.registry).append(NOW, "lead", Entry("promote", "orders", {"version": number}))
-        self.head = str(self.registry.noted(ANCHOR))
+        self.head = str(self.registry.read_note(ANCHOR))
         self.lake, self._runs = folder, 0
 
     def restored(self) -> Path:
@@ -42,7 +42,7 @@ class Home:
         self._runs += 1
         self.lake = self._kept.with_name(f"lake-{self._runs}")
         shutil.copytree(self._kept, self.lake)
-        self.registry.note(ANCHOR, self.head)
+        self.registry.write_note(ANCHOR, self.head)
         return self.lake
 
     @property
@@ -124,7 +124,7 @@ def test_whatever_is_cut_is_found_until_it_is_repaired_and_a_cut_repair_is_found
             home.append()
         assert "\n" not in str(refused.value)
         assert home.audit.verify().faults != []
-        assert home.registry.noted(ANCHOR) == home.head
+        assert home.registry.read_note(ANCHOR) == home.head
     assert repair(home) == RECORDS + 1
     assert [home.append() for _ in range(later)] == [*range(RECORDS + 2, RECORDS + 2 + later)]
     verified = home.audit.verify()
@@ -227,7 +227,7 @@ def test_an_end_that_was_made_anew_is_not_appended_to(home: Home) -> None:
     assert alone.verify().faults == []
     with pytest.raises(DamagedError, match="record 6 is another than the registry knows of"):
         home.append()
-    assert home.registry.noted(ANCHOR) == home.head
+    assert home.registry.read_note(ANCHOR) == home.head
 
 
 def test_a_head_that_is_noted_late_takes_no_later_one_back(home: Home) -> None:
@@ -239,7 +239,7 @@ def test_a_head_that_is_noted_late_takes_no_later_one_back(home: Home) -> None:
             super()._note(*arguments)  # type: ignore[arg-type]
 
     assert Late(Lake(home.lake), home.registry).append(NOW, "lead", Entry("promote", "orders", {})).sequence == 7
-    assert str(home.registry.noted(ANCHOR)).startswith("8:")
+    assert str(home.registry.read_note(ANCHOR)).startswith("8:")
     assert home.audit.verify().faults == []
 
 
@@ -250,7 +250,7 @@ def test_a_writer_that_was_killed_before_it_noted_the_head_does_no_harm(home: Ho
 
     with pytest.raises(KeyboardInterrupt):
         Killed(Lake(home.lake), home.registry).append(NOW, "lead", Entry("promote", "orders", {}))
-    assert home.registry.noted(ANCHOR) == home.head
+    assert home.registry.read_note(ANCHOR) == home.head
     assert home.audit.verify().faults == []
     lose_file(home.lake, 7)
     with pytest.raises(DamagedError, match="record 7: the file"):
@@ -262,7 +262,7 @@ def test_a_writer_that_was_killed_before_it_noted_the_head_does_no_harm(home: Ho
 
 
 def test_a_note_that_is_no_head_is_a_fault(home: Home) -> None:
-    home.registry.note(ANCHOR, "nothing")
+    home.registry.write_note(ANCHOR, "nothing")
     fault = "the registry has 'nothing' for a head: expected NUMBER:HASH"
     assert home.audit.verify().faults == [fault]
     with pytest.raises(DamagedError, match=fault):

@@ -15,7 +15,7 @@ from distributed import Client
 from lightgbm import Booster, DaskLGBMRegressor
 
 from daypart.features.errors import DaypartError, InputError
-from daypart.flows.compute.cluster import Dask
+from daypart.flows.compute.dask_engine import DaskEngine
 from daypart.flows.compute.meter import Meter
 from daypart.flows.jobs import forecast
 from daypart.flows.jobs.forecast import publish
@@ -47,7 +47,7 @@ def striking(marker: Path | None = None) -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
-class Struck(Dask):
+class Struck(DaskEngine):
     """The engine, of which a worker is struck when it begins a block."""
 
     strike: Callable[..., None] = print
@@ -119,8 +119,8 @@ def test_one_worker_boosts_to_the_last_bit_and_several_nearly_even_if_one_is_kil
 ) -> None:
     examples, meter = sample(), Meter()
     here = Local().boost(examples, SETTINGS, 30)
-    assert Dask(client, meter).boost(examples, SETTINGS, 30) == here
-    spread = Dask(client, meter, fit_rows=2000)
+    assert DaskEngine(client, meter).boost(examples, SETTINGS, 30) == here
+    spread = DaskEngine(client, meter, fit_rows=2000)
     apart = spread.boost(examples, SETTINGS, 30)
     assert apart != here
     assert "[machines: ]" in apart
@@ -139,22 +139,22 @@ def test_workers_that_are_lost_each_time_end_the_training_in_one_line(
 ) -> None:
     monkeypatch.setattr("lightgbm.DaskLGBMRegressor", boosting(striking()))
     with pytest.raises(DaypartError, match="lost its workers 3 times") as failed:
-        Dask(client, Meter()).boost(sample(), SETTINGS, 5)
+        DaskEngine(client, Meter()).boost(sample(), SETTINGS, 5)
     assert "\n" not in str(failed.value)
 
 
 def test_daily_forecasts_are_the_same_however_many_share_them(
     published_world: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daypart.flows.compute.cluster.SERIES_STORES", 1)
+    monkeypatch.setattr("daypart.flows.compute.dask_engine.SERIES_STORES", 1)
     shop = trainer.Workshop(Chain.of(published_world.lake), "orders", SMALL, published_world.origin)
     origins = [published_world.origin, published_world.origin.replace(day=1)]
     here = Local().daily_forecasts(shop.totals, origins, 14)
     meter = Meter()
     assert here.height
-    assert Dask(client, meter).daily_forecasts(shop.totals, origins, 14).equals(here)
+    assert DaskEngine(client, meter).daily_forecasts(shop.totals, origins, 14).equals(here)
     assert meter.usage()[0].cpu_seconds > 0
-    nobody = Dask(client, meter).daily_forecasts(shop.totals.clear(), origins, 14)
+    nobody = DaskEngine(client, meter).daily_forecasts(shop.totals.clear(), origins, 14)
     assert nobody.schema == here.schema
     assert nobody.is_empty()
 
@@ -169,7 +169,7 @@ def test_blocks_come_in_order_and_what_workers_took_is_added(client: Client) -> 
             return number * number
 
     meter = Meter()
-    assert list(Dask(client, meter).map(square, range(9))) == [k * k for k in range(9)]
+    assert list(DaskEngine(client, meter).map(square, range(9))) == [k * k for k in range(9)]
     stage, total = meter.usage()
     assert (stage.stage, stage.rows) == ("square", sum(range(9)))
     assert stage.cpu_seconds >= 9 * 0.03
@@ -183,4 +183,4 @@ def test_an_error_of_the_work_comes_back_as_it_is(client: Client) -> None:
         raise InputError(f"block {block} is wrong")
 
     with pytest.raises(InputError, match="block 1 is wrong"):
-        list(Dask(client, Meter()).map(refuse, [1]))
+        list(DaskEngine(client, Meter()).map(refuse, [1]))

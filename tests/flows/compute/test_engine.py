@@ -13,8 +13,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from daypart.features.errors import InputError
-from daypart.flows.compute.cluster import Dask
-from daypart.flows.compute.engine import opened
+from daypart.flows.compute.dask_engine import DaskEngine
+from daypart.flows.compute.engine import open_engine
 from daypart.flows.compute.meter import Meter
 from daypart.flows.config.settings import Settings
 from daypart.flows.jobs import forecast
@@ -43,7 +43,7 @@ def test_a_cluster_started_for_the_run_trains_what_this_process_does(
 
 def test_a_cluster_started_for_the_run_answers_on_this_machine_only(tmp_path: Path) -> None:
     before = listening()
-    with opened(Settings(home=tmp_path, engine="dask", workers=1)):
+    with open_engine(Settings(home=tmp_path, engine="dask", workers=1)):
         addresses = listening() - before
     assert len(addresses) >= 3
     assert {address for address, _ in addresses} == {"127.0.0.1"}
@@ -70,7 +70,7 @@ def test_a_cluster_that_is_there_publishes_what_this_process_does(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "message"),
     [
         (("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
         (("--engine", "dask", "--scheduler", "nowhere"), "no Dask scheduler answers at 'nowhere'"),
@@ -79,13 +79,13 @@ def test_a_cluster_that_is_there_publishes_what_this_process_does(
     ],
 )
 def test_an_engine_that_cannot_be_is_refused(
-    untrained: Any, daypart: Any, arguments: tuple[str, ...], wanted: str, monkeypatch: pytest.MonkeyPatch
+    untrained: Any, daypart: Any, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daypart.flows.compute.cluster.ANSWER_SECONDS", 1)
     for command in ("train", "forecast"):
         result = daypart(untrained.home, command, *arguments)
         assert (result.status, result.err.count("\n")) == (2, 1)
-        assert wanted in result.err
+        assert message in result.err
 
 
 def test_without_the_extra_one_line_says_which(untrained: Any, process: Callable[..., subprocess.Popen[str]]) -> None:
@@ -97,7 +97,7 @@ def test_without_the_extra_one_line_says_which(untrained: Any, process: Callable
 
 
 def refused(home: Path, address: str) -> str:
-    with pytest.raises(InputError) as failed, opened(Settings(home=home, engine="dask", scheduler=address)):
+    with pytest.raises(InputError) as failed, open_engine(Settings(home=home, engine="dask", scheduler=address)):
         pass
     return str(failed.value)
 
@@ -141,8 +141,8 @@ def test_workers_that_do_not_see_the_lake_are_refused(
     untrained: Any, cluster: LocalCluster, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Workers look at the path they are told; here the lake is moved away under them, as on a disk of their own."""
-    with opened(Settings(home=untrained.home, engine="dask", scheduler=cluster.scheduler_address)) as engine:
-        assert isinstance(engine(Meter()), Dask)
+    with open_engine(Settings(home=untrained.home, engine="dask", scheduler=cluster.scheduler_address)) as engine:
+        assert isinstance(engine(Meter()), DaskEngine)
     hidden = untrained.home / "elsewhere"
     (untrained.home / "lake").rename(hidden)
     monkeypatch.setattr(Path, "is_dir", lambda path: path == untrained.home / "lake" or os.path.isdir(path))

@@ -62,7 +62,7 @@ def test_without_a_file_every_activity_has_a_rule_and_the_top_tier_waits(tmp_pat
     }
     waiting = [(tier, a) for tier in ("standard", "top") for a in ACTIVITIES if usual.rule(a, tier).approval]
     assert waiting == [("top", "promote")]
-    roles = {role for rules in RACI.values() for rule in rules.values() for _, role in rule.named()}
+    roles = {role for rules in RACI.values() for rule in rules.values() for _, role in rule.assignments()}
     assert roles == set(ROLES)
 
 

@@ -59,7 +59,7 @@ def test_tables_in_a_home_of_any_taken_name_are_written_read_and_checked(name: s
 def test_studies_in_a_home_of_the_worst_name_are_kept(tmp_path: Path) -> None:
     folder = Settings(home=tmp_path / WORST).studies
     for _ in range(2):
-        with tuning_studies.opened(folder, "s") as study:
+        with tuning_studies.open_study(folder, "s") as study:
             assert study.trials == []
     assert {path.name for path in folder.iterdir()} == {"s.db", "s.lock"}
 
@@ -109,12 +109,12 @@ def test_files_of_any_name_are_read_and_written(name: str, tmp_path: Path, monke
     (tmp_path / name).mkdir()
     (tmp_path / "aXb").mkdir(exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    for ending in exports.ENDINGS:
+    for ending in exports.EXPORT_ENDINGS:
         for path in (tmp_path / name / f"{name}{ending}", Path(name) / f"{name}{ending}"):
             exports.write(rows, path, ending)
             assert path.exists()
             assert ending == ".xlsx" or table_files.read(path).height == 2
-    assert len(table_files.find([Path(name)])) == len(exports.ENDINGS)
+    assert len(table_files.find([Path(name)])) == len(exports.EXPORT_ENDINGS)
 
 
 @pytest.mark.parametrize("command", READING, ids=" ".join)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from daypart.features.errors import InputError, NotKnownError
-from daypart.flows.config.recipes import SAID_ELSEWHERE, SETTINGS, Recipes
+from daypart.flows.config.recipes import RECIPE_SETTINGS, SET_ELSEWHERE, Recipes
 from daypart.forecasting.models.recipe import Recipe
 
 BASE = Recipe(seed=3, weather="none", rounds=50)
@@ -46,13 +46,13 @@ def test_what_is_written_reads_the_same(file: Path) -> None:
     recipes = Recipes.read(file)
     file.write_text(recipes.text())
     assert Recipes.read(file) == recipes
-    all_settings = {name: value for name, value in Recipe().model_dump(mode="json").items() if name in SETTINGS}
+    all_settings = {name: value for name, value in Recipe().model_dump(mode="json").items() if name in RECIPE_SETTINGS}
     file.write_text(Recipes({"standard": {"sales": all_settings}}).text())
     assert Recipes.read(file).recipe("sales", Recipe(rounds=1, leaves=2)) == Recipe()
 
 
 def test_every_setting_of_a_recipe_is_either_in_the_file_or_said_elsewhere() -> None:
-    assert {*SETTINGS, *SAID_ELSEWHERE} == set(Recipe.model_fields)
+    assert {*RECIPE_SETTINGS, *SET_ELSEWHERE} == set(Recipe.model_fields)
 
 
 def test_one_targets_recipe_is_told_by_what_differs(file: Path) -> None:

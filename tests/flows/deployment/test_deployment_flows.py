@@ -23,10 +23,11 @@ import pytest
 from daypart.features.errors import InputError
 from daypart.features.simulator import simulate
 from daypart.flows.audit.audit_log import Audit
+from daypart.flows.deployment.local_server import CRASH_MESSAGE
 from daypart.flows.deployment.login import read_login
 from daypart.flows.deployment.registration import deploy
 from daypart.flows.deployment.schedule import deployments
-from daypart.flows.deployment.server import ENDED, connected
+from daypart.flows.deployment.server import connect
 from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.lake.lake import Lake
@@ -122,7 +123,7 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
     """Deploying what is there already leaves even a paused schedule alone."""
     home = str(running.home)
     ours, other_deployments = (deployments(home, zone, "daypart") for zone in (ZONE, "Europe/Paris"))
-    with connected(running.api_url, running.store) as client:
+    with connect(running.api_url, running.store) as client:
         nightly = client.read_deployment_by_name("nightly/daypart")
         client.update_deployment_schedule(nightly.id, nightly.schedules[0].id, active=False)
         assert {outcome.change for outcome in deploy(client, ours)} == {"unchanged"}
@@ -147,7 +148,7 @@ def test_declared_by_command_or_by_file_deployments_are_the_same_and_there_once(
             "PREFECT_API_AUTH_STRING": read_login(running.store / "login"),
         },
     )  # fmt: skip
-    with connected(running.api_url, running.store) as client:
+    with connect(running.api_url, running.store) as client:
         assert declared_on(client) == command
         deploy(client, ours)
         assert declared_on(client) == command
@@ -185,7 +186,7 @@ def test_of_two_retrains_one_waits_and_one_killed_half_way_is_done_over(running:
     running.start()
     assert {deployment["change"] for deployment in running.told["deployments"]} == {"unchanged"}
     crashed = running.until("retrain", ended, [killed])
-    assert (crashed.state.is_crashed(), crashed.state.message) == (True, ENDED)
+    assert (crashed.state.is_crashed(), crashed.state.message) == (True, CRASH_MESSAGE)
     assert running.until("retrain", ended, [waiting]).state.is_completed()
     assert running.versions() == versions + 2
 
@@ -216,7 +217,7 @@ def test_a_login_is_given_to_nobody_but_the_homes_own_server(running: Running) -
         listener = Thread(target=listen)
         listener.start()
         url = f"http://127.0.0.1:{other.getsockname()[1]}/api"
-        with pytest.raises(InputError, match="answers 401"), connected(url, running.store):
+        with pytest.raises(InputError, match="answers 401"), connect(url, running.store):
             pass
         listener.join()
     assert b"GET" in heard[0] or b"POST" in heard[0]

@@ -12,7 +12,7 @@ import yaml
 from daypart.flows.config.settings import Settings
 from daypart.flows.deployment.login import ensure_login
 from daypart.flows.deployment.schedule import deployments, zone
-from daypart.flows.deployment.server import readable_on_the_way
+from daypart.flows.deployment.server import is_unencrypted
 from daypart.flows.display.deploy import show_deploy
 from daypart.flows.lake.lake import Lake
 
@@ -105,7 +105,7 @@ def test_what_cannot_be_deployed_is_told_in_words(
     ],
 )
 def test_what_others_on_the_way_can_read_is_known_by_its_address(url: str, plain: bool) -> None:
-    assert readable_on_the_way(url) is plain
+    assert is_unencrypted(url) is plain
 
 
 def test_a_server_of_another_host_without_encryption_is_warned_of_before_anything_is_sent(

@@ -12,15 +12,15 @@ import pytest
 
 from daypart.features.errors import InputError
 from daypart.flows.files import exports
-from daypart.flows.files.atomic_files import PREFIX, check_out, drafted
+from daypart.flows.files.atomic_files import DRAFT_PREFIX, atomic_write, check_out
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from daypart.flows.files.atomic_files import drafted
+from daypart.flows.files.atomic_files import atomic_write
 path, letter, meet = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-with drafted(path) as draft, draft.open("w") as file:
+with atomic_write(path) as draft, draft.open("w") as file:
     file.write(letter * 1_000_000)
     file.flush()
     (meet / letter).touch()
@@ -54,23 +54,23 @@ def test_a_killed_writer_leaves_the_old_file_and_the_next_one_tidies(tmp_path: P
     meet.mkdir()
     path.write_text("old")
     writer = started(path, "a", meet)
-    with drafted(tmp_path / "other.csv") as draft:
+    with atomic_write(tmp_path / "other.csv") as draft:
         draft.write_text("new")
-    assert len(list(tmp_path.glob(f"{PREFIX}*"))) == 1, "the draft of a living writer stays"
+    assert len(list(tmp_path.glob(f"{DRAFT_PREFIX}*"))) == 1, "the draft of a living writer stays"
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     assert path.read_text() == "old"
-    foreign = tmp_path / f"{PREFIX}notes.csv"
+    foreign = tmp_path / f"{DRAFT_PREFIX}notes.csv"
     foreign.write_text("not a draft of ours")
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text("new")
     assert path.read_text() == "new"
-    assert list(tmp_path.glob(f"{PREFIX}*")) == [foreign]
+    assert list(tmp_path.glob(f"{DRAFT_PREFIX}*")) == [foreign]
 
 
 def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
     def fail() -> None:
-        with drafted(tmp_path / "out.csv") as draft:
+        with atomic_write(tmp_path / "out.csv") as draft:
             draft.write_text("half")
             raise ValueError
 
@@ -83,7 +83,7 @@ def test_a_draft_is_as_private_as_the_file(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         for mode, expected in ((0o666, 0o644), (0o600, 0o600)):
-            with drafted(tmp_path / "out", mode) as draft:
+            with atomic_write(tmp_path / "out", mode) as draft:
                 assert stat.S_IMODE(draft.stat().st_mode) == expected
                 draft.write_text("text")
             assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == expected
@@ -91,10 +91,10 @@ def test_a_draft_is_as_private_as_the_file(tmp_path: Path) -> None:
         os.umask(before)
 
 
-@pytest.mark.parametrize("ending", exports.ENDINGS)
+@pytest.mark.parametrize("ending", exports.EXPORT_ENDINGS)
 def test_every_export_is_written_through_a_draft(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"{'n' * 240}{ending}"
-    with drafted(path) as draft:
+    with atomic_write(path) as draft:
         exports.write(pl.DataFrame({"store_id": ["S1"]}), draft, ending)
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_size

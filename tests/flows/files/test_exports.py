@@ -113,7 +113,7 @@ def test_parquet_and_what_is_no_formula_are_as_they_are(tmp_path: Path) -> None:
     rows = frame([("=1+1", -1.0, -2), ("'", 1.0, 2), ("O'Hare - Gate 2", 0.0, 0)])
     write_out(rows, tmp_path / "out.parquet")
     assert_frame_equal(pl.read_parquet(tmp_path / "out.parquet"), rows)
-    assert exports.neutralised(rows)["store_id"].to_list() == ["'=1+1", "'", "O'Hare - Gate 2"]
+    assert exports.neutralise(rows)["store_id"].to_list() == ["'=1+1", "'", "O'Hare - Gate 2"]
 
 
 def test_what_is_refused_is_listed_without_a_formula_and_known_again_when_corrected(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from daypart.features.errors import DaypartError
-from daypart.flows.files.lock import held, is_held
+from daypart.flows.files.lock import file_lock, is_held
 
-HOLD = "import sys, time; from pathlib import Path; from daypart.flows.files.lock import held\n"
-HOLD += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+HOLD = "import sys, time; from pathlib import Path; from daypart.flows.files.lock import file_lock\n"
+HOLD += "with file_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -19,7 +19,7 @@ def test_another_process_waits_or_is_refused_until_the_holder_ends_however_it_do
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         assert is_held(path)
-        with pytest.raises(DaypartError, match="held by another process"), held(path, wait=False):
+        with pytest.raises(DaypartError, match="held by another process"), file_lock(path, wait=False):
             pass
         waiter = subprocess.Popen([sys.executable, "-c", HOLD, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         time.sleep(1)
@@ -30,5 +30,5 @@ def test_another_process_waits_or_is_refused_until_the_holder_ends_however_it_do
     waiter.kill()
     waiter.wait()
     assert not is_held(path)
-    with held(path, wait=False):
+    with file_lock(path, wait=False):
         pass

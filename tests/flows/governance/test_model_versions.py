@@ -18,6 +18,7 @@ from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.status import at, status
 from daypart.flows.jobs.train import TrainRequest, train
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL, House, World
 
@@ -166,7 +167,7 @@ def test_a_version_whose_run_was_deleted_is_refused(house: House) -> None:
 
 
 def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World, daypart: Any) -> None:
-    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    run = world.registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
     version = world.registry.register("orders", run, {})
     world.registry.set_alias("orders", "challenger", version)
     promote(world.as_home, "orders", version, Signoff("lead", NOW))
@@ -185,7 +186,7 @@ def test_the_forecast_is_made_without_the_champion_that_was_deleted(world: World
 
 
 def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any) -> None:
-    run = world.registry.record("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+    run = world.registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
     version = world.registry.register("orders", run, {})
     promote(world.as_home, "orders", version, Signoff("lead", NOW))
     forge(world, "orders", 1)

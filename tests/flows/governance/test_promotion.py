@@ -327,6 +327,6 @@ def test_what_served_on_every_day_is_what_a_list_of_moves_says(house: House) -> 
 
 
 def test_the_longest_that_a_move_may_take_is_more_than_the_registry_waits() -> None:
-    from daypart.flows.registry.registry import BUSY_SECONDS
+    from daypart.flows.registry.mlflow_connection import BUSY_SECONDS
 
     assert timedelta(seconds=2 * BUSY_SECONDS) < LONGEST

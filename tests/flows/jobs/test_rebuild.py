@@ -14,6 +14,7 @@ from daypart.flows.jobs.explain import Asked, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import differing, rebuild
 from daypart.flows.jobs.status import at
+from daypart.flows.registry.runs import RunRecord
 
 NOW = datetime(2024, 4, 1, 5)
 
@@ -28,7 +29,7 @@ def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any
     shutil.copytree(published_world.home, home)
     world = type(published_world)(home, published_world.files, published_world.chain)
     registry = world.registry
-    run = registry.record("train", "orders", {}, {}, {"demand": 0}, registry.load("orders", 1))
+    run = registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, registry.load("orders", 1)))
     registry.register("orders", run, {})
     promote(Home(registry.settings), "orders", 2, Signoff("engineer", NOW))
     publish(Home(registry.settings))

@@ -12,7 +12,7 @@ import pytest
 from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_log import Audit, Entry
 from daypart.flows.lake import commits, integrity
-from daypart.flows.lake.delta_log import HINT
+from daypart.flows.lake.delta_log import CHECKPOINT_HINT
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import lake_table
 
@@ -26,9 +26,9 @@ def demand(number: int) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Versions 0 to 4 of demand, the last of which puts one store's rows in the place of older ones."""
-    lake = Lake(tmp_path_factory.mktemp("whole") / "lake")
+    lake = Lake(tmp_path_factory.mktemp("original") / "lake")
     for number in (0, 1, 2, 3):
         lake.upsert("demand", demand(number))
     lake.upsert("demand", demand(3).with_columns(orders=9.0))
@@ -36,8 +36,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(whole: Path, tmp_path: Path) -> Lake:
-    return Lake(shutil.copytree(whole, tmp_path / "lake"))
+def lake(original: Path, tmp_path: Path) -> Lake:
+    return Lake(shutil.copytree(original, tmp_path / "lake"))
 
 
 def entry(lake: Lake, version: int) -> Path:
@@ -132,13 +132,13 @@ def test_a_damaged_checkpoint_is_refused_and_moving_it_away_mends_it(
     with pytest.raises(DamagedError, match="move it and _last_checkpoint away|delete it, the entries are all there"):
         lake.open("demand")
     path.unlink(missing_ok=True)
-    path.with_name(HINT).unlink()
+    path.with_name(CHECKPOINT_HINT).unlink()
     assert lake.scan("demand").collect().sort(pl.all()).equals(rows)
 
 
 @pytest.mark.parametrize("damage", [empty, halve, zero])
 def test_a_damaged_hint_at_the_checkpoint_is_refused(lake: Lake, damage: Callable[[Path], None]) -> None:
-    path = checkpointed(lake).with_name(HINT)
+    path = checkpointed(lake).with_name(CHECKPOINT_HINT)
     damage(path)
     refused(lake, f"table demand: {path} cannot be read: delete it, the log is whole without it")
     path.unlink()
@@ -256,6 +256,6 @@ def test_files_rewritten_by_a_commit_have_their_checksums(lake: Lake) -> None:
         stored = [pl.scan_delta(delta).collect()]  # type: ignore[arg-type]
         return lake.overwrite("demand", stored, delta, "compact", None)  # type: ignore[arg-type]
 
-    assert lake.committed("demand", compact) == 5
+    assert lake.commit_with_retries("demand", compact) == 5
     assert lake.scan("demand").collect().sort(pl.all()).equals(rows)
     assert (lake.files("demand").height, integrity.verify(lake).unverified) == (2, 0)

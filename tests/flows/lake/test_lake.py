@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from daypart.features.errors import DamagedError, NotKnownError, SchemaError, ValueRefused
 from daypart.features.tables.schemas import TABLES
 from daypart.flows.lake import lake as module
-from daypart.flows.lake.lake import Lake, Upserted
+from daypart.flows.lake.lake import Lake, UpsertResult
 from daypart.flows.lake.staging import Staging
 from daypart.flows.lake.tables import LAKE
 
@@ -69,14 +69,14 @@ def test_every_column_of_every_table_comes_back_exactly(lake: Lake, table: str) 
     rows = one_of_each(table)
     lake.upsert(table, rows)
     assert_frame_equal(lake.scan(table).collect(), rows)
-    assert lake.upsert(table, rows) == Upserted(0, 0, 1, 0)
+    assert lake.upsert(table, rows) == UpsertResult(0, 0, 1, 0)
 
 
 @pytest.mark.parametrize("table", LAKE)
 def test_a_row_with_only_what_is_needed_is_found_again_by_its_nulls(lake: Lake, table: str) -> None:
     rows = one_of_each(table).drop(LAKE[table].optional)
     lake.upsert(table, rows)
-    assert lake.upsert(table, rows) == Upserted(0, 0, 1, 0)
+    assert lake.upsert(table, rows) == UpsertResult(0, 0, 1, 0)
     stored = lake.scan(table).collect()
     assert stored.height == 1
     assert {name for name in stored.columns if stored[name].is_null().any()} == LAKE[table].optional
@@ -89,21 +89,21 @@ def test_the_canonical_tables_are_in_the_lake_as_they_are() -> None:
 
 
 def test_an_upsert_counts_what_is_new_changed_and_the_same(lake: Lake) -> None:
-    assert lake.upsert("demand", demand(range(10), orders=1.0)) == Upserted(10, 0, 0, 0)
+    assert lake.upsert("demand", demand(range(10), orders=1.0)) == UpsertResult(10, 0, 0, 0)
     changed = pl.concat([demand(range(8, 10), orders=1.0), demand(range(5, 8), orders=2.0)])
     rows = pl.concat([changed, demand(range(10, 14), orders=3.0)])
-    assert lake.upsert("demand", rows) == Upserted(4, 3, 2, 1)
+    assert lake.upsert("demand", rows) == UpsertResult(4, 3, 2, 1)
     assert rows_of(lake, "demand")["orders"].to_list() == [1.0] * 5 + [2.0] * 3 + [1.0] * 2 + [3.0] * 4
-    assert lake.upsert("demand", rows) == Upserted(0, 0, 9, 1)
+    assert lake.upsert("demand", rows) == UpsertResult(0, 0, 9, 1)
     assert lake.history("demand")["change"].to_list() == ["upsert", "upsert"]
 
 
 def test_a_column_that_is_absent_keeps_what_is_stored_and_null_replaces_it(lake: Lake) -> None:
     lake.upsert("demand", demand(range(3), orders=5.0))
     assert lake.upsert("demand", demand(range(2), sales=9.5)).replaced == 2
-    assert lake.upsert("demand", demand(range(1), orders=None, sales=8.0)) == Upserted(0, 1, 0, 2)
+    assert lake.upsert("demand", demand(range(1), orders=None, sales=8.0)) == UpsertResult(0, 1, 0, 2)
     assert rows_of(lake, "demand").select("orders", "sales").rows() == [(None, 8.0), (5.0, 9.5), (5.0, None)]
-    assert lake.upsert("demand", demand(range(1), orders=None)) == Upserted(0, 0, 1, 2)
+    assert lake.upsert("demand", demand(range(1), orders=None)) == UpsertResult(0, 0, 1, 2)
 
 
 def test_null_keys_match_null_keys_and_nothing_else(lake: Lake) -> None:
@@ -111,7 +111,7 @@ def test_null_keys_match_null_keys_and_nothing_else(lake: Lake) -> None:
     issued = one_of_each("weather")
     lake.upsert("weather", pl.concat([observed, issued]))
     upserted = lake.upsert("weather", observed.with_columns(temperature_c=pl.lit(20.0)))
-    assert upserted == Upserted(0, 1, 0, 1)
+    assert upserted == UpsertResult(0, 1, 0, 1)
     stored = lake.scan("weather").collect().sort("issued_utc", nulls_last=True)
     assert stored["temperature_c"].to_list() == [0.1, 20.0]
 
@@ -179,7 +179,7 @@ def test_a_table_is_opened_once_until_somebody_writes_it(lake: Lake, monkeypatch
 def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged: bool) -> None:
     next_day = DAY + timedelta(days=1)
 
-    def put(*parts: pl.DataFrame, day: date = DAY) -> int:
+    def replace_day(*parts: pl.DataFrame, day: date = DAY) -> int:
         if not staged:
             return lake.replace("forecasts", pl.concat(parts), day)
         with Staging("forecasts", lake.root.parent) as waiting:
@@ -190,9 +190,9 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
     def store(name: str, value: float = 1.0, hours: int = 3) -> pl.DataFrame:
         return forecasts(hours=hours, value=value).with_columns(store_id=pl.lit(name))
 
-    assert put(store("A"), store("B")) == 0
-    assert put(forecasts(day=next_day), day=next_day) == 1
-    assert put(store("A"), store("B")) == 1
+    assert replace_day(store("A"), store("B")) == 0
+    assert replace_day(forecasts(day=next_day), day=next_day) == 1
+    assert replace_day(store("A"), store("B")) == 1
     for other in (
         [store("A")],
         [store("A"), store("C")],
@@ -200,12 +200,12 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
         [store("A", hours=2), store("B")],
     ):
         before = lake.version("forecasts")
-        assert put(*other) == before + 1
+        assert replace_day(*other) == before + 1
         stored = lake.scan("forecasts").filter(pl.col("origin_date") == DAY).collect()
         expected = pl.concat(other)
         assert_frame_equal(stored.sort("store_id", "hour_utc").select(expected.columns), expected, check_dtypes=False)
-        assert put(*other) == before + 1
-    assert put(store("A").clear()) == 6
+        assert replace_day(*other) == before + 1
+    assert replace_day(store("A").clear()) == 6
     assert lake.scan("forecasts").collect()["origin_date"].to_list() == [next_day] * 3
 
 
@@ -229,13 +229,13 @@ def test_an_upsert_fills_a_column_that_came_after_the_table(lake: Lake, monkeypa
     with monkeypatch.context() as before:
         before.setitem(LAKE, "forecasts", old)
         lake.upsert("forecasts", forecasts())
-    assert lake.upsert("forecasts", forecasts(hours=1).with_columns(scale=pl.lit(2.0))) == Upserted(0, 1, 0, 2)
+    assert lake.upsert("forecasts", forecasts(hours=1).with_columns(scale=pl.lit(2.0))) == UpsertResult(0, 1, 0, 2)
     assert rows_of(lake, "forecasts")["scale"].to_list() == [2.0, None, None]
 
 
 def test_an_upsert_changes_rows_of_a_publication_and_leaves_the_rest(lake: Lake) -> None:
     lake.upsert("forecasts", pl.concat([forecasts(), forecasts(day=DAY + timedelta(days=1))]))
-    assert lake.upsert("forecasts", forecasts(hours=1, value=7.0)) == Upserted(0, 1, 0, 1)
+    assert lake.upsert("forecasts", forecasts(hours=1, value=7.0)) == UpsertResult(0, 1, 0, 1)
     assert rows_of(lake, "forecasts")["forecast"].to_list() == [7.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 
 
@@ -319,7 +319,7 @@ def test_a_series_of_upserts_equals_a_dictionary(batches: list[tuple[dict, tuple
             upserted = lake.upsert("closures", batch_rows.sample(fraction=1.0, shuffle=True, seed=1))
             changed = not past or counts[0] + counts[1] > 0
             past = [*past, dict(expected)] if changed else past
-            assert upserted == Upserted(*counts, len(past) - 1)
+            assert upserted == UpsertResult(*counts, len(past) - 1)
         for version, rows in enumerate(past):
             stored = lake.scan("closures", version).collect().sort(table.key)
             assert_frame_equal(stored, _closures(rows).sort(table.key))

@@ -71,7 +71,11 @@ def test_each_file_changes_the_columns_that_it_has(calls: list[list[tuple[dict, 
             touched = {(row["store_id"], row["hour_utc"]) for batch in frames for row in batch.to_dicts()}
             same = sum(key in before and before[key] == stored[key] for key in touched)
             fresh = len(touched - set(before))
-            assert (upserted.taken, upserted.replaced, upserted.unchanged) == (fresh, len(touched) - fresh - same, same)
+            assert (upserted.inserted, upserted.replaced, upserted.unchanged) == (
+                fresh,
+                len(touched) - fresh - same,
+                same,
+            )
             rows = lake.scan("demand").collect().to_dicts()
             actual = {(row["store_id"], row["hour_utc"]): [row["orders"], row["sales"]] for row in rows}
             assert actual == stored

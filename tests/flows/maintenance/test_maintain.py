@@ -29,6 +29,7 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import maintain, rebuildable_since
 from daypart.flows.monitoring.monitor import monitor
 from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 from tests.flows.aging import age
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -194,7 +195,7 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     orphan = house.registry.settings.artifacts / "0123"
     (orphan / "artifacts").mkdir(parents=True)
     os.utime(orphan, (time.time() - 3 * 86_400,) * 2)
-    house.registry.record("forecast", "orders", {"origin": "2025-01-01"}, {}, {"demand": 0}, {})
+    house.registry.record(RunRecord("forecast", "orders", {"origin": "2025-01-01"}, {}, {"demand": 0}, {}))
     settings = Settings(home=house.home, runs_days=365)
     removed = maintain(Home(settings), now()).removed
     # Versions 2 and 4 served, 5 is the challenger; the first run is the fixture's, of no version.
@@ -239,7 +240,7 @@ def aged(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     old = world.origin - timedelta(days=100)
     world.lake.replace("forecasts", forecasts.with_columns(origin_date=pl.lit(old)), old)
     registry = world.registry
-    run = registry.record("train", "orders", {}, {}, {"demand": 0}, {"model.json": b"{}"})
+    run = registry.record(RunRecord("train", "orders", {}, {}, {"demand": 0}, {"model.json": b"{}"}))
     registry.register("orders", run, {})
     (home / "refused").mkdir()
     (home / "refused" / "old.csv").write_text("x")

@@ -14,8 +14,9 @@ import pytest
 from daypart.features.errors import DaypartError, InputError, NotKnownError
 from daypart.flows.config.settings import Settings
 from daypart.flows.files.process import identity
-from daypart.flows.registry import registry as module
+from daypart.flows.registry import mlflow_connection
 from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 
 FILES = {"model.json": b'{"a": 1}', "members/one.txt": b"\x00\xff\r\n" * 100, "empty": b""}
 
@@ -29,7 +30,7 @@ def registry(database: Path, tmp_path: Path) -> Registry:
 
 
 def train(registry: Registry, target: str = "orders", files: dict[str, bytes] = FILES) -> int:
-    run = registry.record("train", target, {"as_of": "2025-01-01"}, {"bps": 1}, {"demand": 3}, files)
+    run = registry.record(RunRecord("train", target, {"as_of": "2025-01-01"}, {"bps": 1}, {"demand": 3}, files))
     return registry.register(target, run, {"gate": "first"})
 
 
@@ -41,7 +42,9 @@ def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry
     params = {"as_of": "2025-01-01", "recipe": {"members": ["a", "b"]}, "seed": 7, "none": None}
     metrics = {"wape_bps": 1493, "excess": 0.1, "undefined": None}
     table = pl.DataFrame({"lead_days": [0, 1]})
-    run = registry.record("train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table})
+    run = registry.record(
+        RunRecord("train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table})
+    )
     version = registry.register("orders", run, {"gate": "better", "job": "again"})
     about = registry.describe("orders", version)
     assert about["params"] == {
@@ -58,7 +61,7 @@ def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry
 
 def test_more_params_and_metrics_than_one_call_takes(registry: Registry) -> None:
     many = {f"n{number}": number for number in range(250)}
-    run = registry.record("backtest", "orders", many, many, {}, {})
+    run = registry.record(RunRecord("backtest", "orders", many, many, {}, {}))
     assert len(run_of(registry, run).data.params) == len(run_of(registry, run).data.metrics) == 250
 
 
@@ -137,7 +140,7 @@ def test_a_home_may_be_moved(registry: Registry, tmp_path: Path) -> None:
 
 def test_a_run_that_fails_is_failed_and_registers_nothing(registry: Registry) -> None:
     with pytest.raises(Exception, match="no good name"):
-        registry.record("train", "orders", {"no good name *": 1}, {}, {}, FILES)
+        registry.record(RunRecord("train", "orders", {"no good name *": 1}, {}, {}, FILES))
     runs = registry._call("search_runs", ["1"], "attributes.status = 'FAILED'")
     assert len(runs) == 1
     assert registry.versions("orders").is_empty()
@@ -150,7 +153,7 @@ def test_what_dead_processes_left_running_is_killed_and_what_lives_is_not(regist
     run_tags = [{"pid": str(dead.pid)}, {"session": "another"}, {}, {"host": "elsewhere", "pid": str(dead.pid)}]
     run_tags.append({"pid": str(os.getppid()), "session": "another"})
     runs = [registry._call("create_run", "1", tags={**ours, **tags}).info.run_id for tags in run_tags]
-    registry.record("train", "orders", {}, {}, {}, {})
+    registry.record(RunRecord("train", "orders", {}, {}, {}, {}))
     states = [run_of(registry, run).info.status for run in runs]
     assert states == ["KILLED", "KILLED", "RUNNING", "RUNNING", "RUNNING"]
 
@@ -182,10 +185,10 @@ def test_a_database_that_is_held_for_a_while_is_waited_for(registry: Registry) -
 def test_a_database_that_is_never_let_go_is_told_in_one_line(
     registry: Registry, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(mlflow_connection, "BUSY_SECONDS", 0.1)
     thread = hold(registry.settings.mlflow_database, 3)
     with pytest.raises(DaypartError, match="mlflow.db is held by another process: end it and run again"):
-        registry.record("train", "orders", {}, {}, {}, {})
+        registry.record(RunRecord("train", "orders", {}, {}, {}, {}))
     thread.join()
     assert capfd.readouterr() == ("", "")
 
