@@ -14,7 +14,7 @@ from daypart.features.pos.duplicates import LINE, repeated_lines
 from daypart.features.pos.lines import read_lines
 from daypart.features.pos.mapping import Mapping
 from daypart.features.pos.store_hours import count_lines, without_prices
-from daypart.features.tables.conform import Conformed, conform, says_zone
+from daypart.features.tables.conform import ConformedTable, conform, says_zone
 from daypart.features.tables.parsing import clean
 from daypart.features.tables.schemas import DEMAND, STORES, TABLES, Table
 from daypart.features.tables.spellings import notices
@@ -88,7 +88,7 @@ def ingest_table(
             conformed = _conform(path, frame, spec, zones, changes, now if spec is DEMAND else None)
             if spec.clocks:
                 stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
-            staged.add(conformed.rows.select(conformed.given))
+            staged.add(conformed.rows.select(conformed.present_columns))
             faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
         cells = pl.concat(faults)
@@ -131,9 +131,9 @@ def ingest_pos(
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones, now)
-    kept_lines = _by_file(lines.kept, starts)
+    kept_lines = _by_file(lines.rows, starts)
     _refuse_repeats(kept_lines, files, mapping)
-    counted = count_lines(lines, mapping.priced)
+    counted = count_lines(lines, mapping.has_prices)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
     cells = refused.select(pl.Series("file", list(map(str, files))).gather(refused["file"]), pl.exclude("file"))
@@ -144,7 +144,7 @@ def ingest_pos(
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
     read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
-    kept_lines = kept_lines if mapping.priced else without_prices(kept_lines)
+    kept_lines = kept_lines if mapping.has_prices else without_prices(kept_lines)
     described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
     upserted, line_report = _keep(lake, described, kept_lines, mapping, replace_hours)
     report = _report("demand", files, upserted, cells, listed)
@@ -175,7 +175,7 @@ def read_mapping(path: Path | str) -> Mapping:
     if loaded is None:
         raise InputError(f"{path}: no such mapping file; check the path")
     try:
-        return Mapping.of(loaded[1])
+        return Mapping.from_settings(loaded[1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -188,7 +188,7 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
 def _conform(
     path: Path, frame: pl.DataFrame, table: Table, zones: pl.DataFrame | None, changes: ClockChanges,
     now: datetime | None,
-) -> Conformed:  # fmt: skip
+) -> ConformedTable:  # fmt: skip
     try:
         return conform(frame, table, zones, changes, now)
     except SchemaError as error:

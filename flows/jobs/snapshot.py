@@ -33,7 +33,7 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
     """
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
-    records = Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()})
+    records = Records.of({name: keys.sort_by_key(rows, TABLES[name].key) for name, rows in tables.items()})
     chain = Chain.at(lake, versions)
     records = replace(records, demand=records.demand.filter(chain.last_days.counts(chain.stores)))
     return _with_schedules_dated(records, chain.last_day()), versions

@@ -41,7 +41,7 @@ class Staging:
     def add(self, rows: pl.DataFrame) -> None:
         """Writes rows to the disk. Raises as `LakeTable.conformed`, and OSError for a full disk."""
         # Each addition is sorted while it is small: where stores follow on each other, so is what comes out.
-        sorted_rows = keys.in_order(self._table.marked(rows), self._table.key)
+        sorted_rows = keys.sort_by_key(self._table.marked(rows), self._table.key)
         for partition, part in self._table.apart(sorted_rows).items():
             data = part.to_arrow().combine_chunks()
             self._writer(partition, data.schema).write_table(data)

@@ -19,7 +19,7 @@ Line = tuple[str, str, str, str]
 
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["America/New_York"]})
 COLUMNS = {"ticket": "No", "timestamp": "At", "item": "Item", "line_total": "Total"}
-MAPPING = Mapping.of({"columns": COLUMNS, "store_id": "S"})
+MAPPING = Mapping.from_settings({"columns": COLUMNS, "store_id": "S"})
 
 
 def ticket(number: int, *lines: tuple[str, int]) -> list[Line]:
@@ -39,7 +39,7 @@ def kept(files: Sequence[Sequence[Line]]) -> pl.DataFrame:
     """The lines of all files, read, with the number of their file."""
     read = read_lines(frame([line for lines in files for line in lines]), MAPPING, ZONES)
     assert read.refused.is_empty()
-    return read.kept.with_columns(file=pl.Series([n for n, lines in enumerate(files) for _ in lines]))
+    return read.rows.with_columns(file=pl.Series([n for n, lines in enumerate(files) for _ in lines]))
 
 
 def repeated(*files: Sequence[Line]) -> list[tuple[int, str]]:

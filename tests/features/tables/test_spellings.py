@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from daypart.features import places
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.tables import spellings
-from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.conform import ConformedTable, conform
 from daypart.features.tables.schemas import EVENTS, HOURS, STORES
 from tests.features.tables.test_conform import one_reason
 
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["UTC"]})
 
 
-def store(**cells: str) -> Conformed:
+def store(**cells: str) -> ConformedTable:
     return conform(pl.DataFrame([{"store_id": "S", "timezone": "UTC", "country": "US", **cells}]), STORES)
 
 
