@@ -57,7 +57,7 @@ class Records:
     events: pl.DataFrame
 
     @classmethod
-    def of(cls, tables: Mapping[str, pl.DataFrame]) -> Self:
+    def from_tables(cls, tables: Mapping[str, pl.DataFrame]) -> Self:
         """Records from tables by name; what is missing is empty."""
         return cls(**{field.name: tables.get(field.name, _empty(field.name)) for field in fields(cls)})
 

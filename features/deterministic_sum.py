@@ -6,12 +6,12 @@ from operator import add
 
 import polars as pl
 
-STEPS = 1_000_000
+STEPS_PER_UNIT = 1_000_000
 
 
 def exact_sum(values: pl.Expr) -> pl.Expr:
     """The sum of values rounded to a millionth, added up as whole numbers: addition of floats is not associative."""
-    return _steps(values).cast(pl.Int64).sum() / STEPS
+    return _steps(values).cast(pl.Int64).sum() / STEPS_PER_UNIT
 
 
 def rank(*key: str) -> pl.Expr:
@@ -34,7 +34,7 @@ def last_sum(values: pl.Expr, rows: int) -> pl.Expr:
     """
     sums = _steps(values).cast(pl.Int64).cum_sum()
     before = pl.int_range(pl.len(), dtype=pl.Int64) - pl.min_horizontal(pl.col("rank") + 1, rows)
-    return (sums - sums.gather(pl.when(before >= 0).then(before)).fill_null(0)) / STEPS
+    return (sums - sums.gather(pl.when(before >= 0).then(before)).fill_null(0)) / STEPS_PER_UNIT
 
 
 def last_mean(values: pl.Expr, rows: int) -> pl.Expr:
@@ -43,7 +43,7 @@ def last_mean(values: pl.Expr, rows: int) -> pl.Expr:
 
 
 def _steps(values: pl.Expr) -> pl.Expr:
-    return (values * STEPS).round()
+    return (values * STEPS_PER_UNIT).round()
 
 
 def ordered_sum(values: Iterable[pl.Expr]) -> pl.Expr:

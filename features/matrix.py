@@ -50,7 +50,7 @@ def past(
     `outside` is what `Outside.of` makes of the same records, where another target has had it made; `sums` are the
     chain's `effects.holiday_sums`, by default those of the same records.
     """
-    outside = outside or Outside.of(records, view.weather, last)
+    outside = outside or Outside.from_data(records, view.weather, last)
     codes = horizon.store_codes(records.stores if chain is None else chain)
     if sums is None:
         first = outside.grid.first
@@ -192,7 +192,7 @@ def _with_outside(
     if hindsight and view.weather == "issued" and records.weather.height:
         rows = weather.with_hindsight(rows, records.weather)
     elif view.weather != "none" and records.weather.height:
-        rows = weather.weather_of(rows, records.weather, view.weather)
+        rows = weather.with_weather(rows, records.weather, view.weather)
     if records.labor.height:
         rows = rows.with_columns(past.outside.scheduled_hours(rows))
     if records.events.height:
@@ -214,7 +214,7 @@ def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
         )
         columns.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
     if "event_promotion" in rows.columns:
-        columns += [pl.col(f"{name}_base") for name in events.COLUMNS]
+        columns += [pl.col(f"{name}_base") for name in events.EVENT_COLUMNS]
     return columns
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.features.deterministic_sum import STEPS
+from daypart.features.deterministic_sum import STEPS_PER_UNIT
 from daypart.features.grid import DAY_HOURS, Column, Grid
 from daypart.features.history import day_statistics, outliers
 from daypart.features.history.lookback import Indices, Lookback, millionths, ratio
@@ -93,7 +93,7 @@ class Past:
             "plain_base": plain.mean(self.sold, INCUMBENT_WEEKS),
             "plain_12": last_12,
             "plain_26": last_26,
-            **{f"{name}_base": like.mean(column, INCUMBENT_WEEKS) for name, column in self.outside.seen.items()},
+            **{f"{name}_base": like.mean(column, INCUMBENT_WEEKS) for name, column in self.outside.hourly.items()},
         }
         return _hstack(points, means)
 
@@ -116,7 +116,7 @@ class Past:
             sold += value
             expected += usual
             if back + 1 in LEVEL_DAYS:
-                levels[f"hour_level_{back + 1}"] = ratio(sold / STEPS, expected / STEPS)
+                levels[f"hour_level_{back + 1}"] = ratio(sold / STEPS_PER_UNIT, expected / STEPS_PER_UNIT)
         (levels["hour_mean_28"],) = lately.exact_means(self._steps, LEVEL_DAYS[-1])
         return _hstack(points, levels)
 
@@ -138,7 +138,9 @@ class Past:
         first = day - day % max(self.grid.dates, 1)
         low, high = np.maximum(day - back, first), np.minimum(day + ahead + 1, first + self.grid.dates)
         amounts, opened = (running_sum[high] - running_sum[low] for running_sum in self._whole)
-        return pl.Series(on, ratio(amounts / STEPS, np.where(valid & (opened >= least), opened, 0)), nan_to_null=True)
+        return pl.Series(
+            on, ratio(amounts / STEPS_PER_UNIT, np.where(valid & (opened >= least), opened, 0)), nan_to_null=True
+        )
 
     def departure(self, rows: pl.DataFrame, on: str) -> pl.Series:
         """Total over usual on each row's date `on`; null where the store was closed or nothing was usual."""
@@ -209,7 +211,7 @@ def _open_days(outside: Outside, sold: Column) -> pl.DataFrame:
     return pl.DataFrame({
         "store_id": grid.store_ids.gather(store), "store": store, "day": day,
         "date": pl.select(pl.lit(grid.first) + pl.duration(days=1) * pl.lit(pl.Series(step))).to_series(),
-        "total": amounts[day] / STEPS, "hours_traded": (by_day[day] > 0).sum(axis=1),
+        "total": amounts[day] / STEPS_PER_UNIT, "hours_traded": (by_day[day] > 0).sum(axis=1),
         "plain": outside.plain[day], "holiday": outside.holiday[day],
     })  # fmt: skip
 

@@ -10,7 +10,7 @@ import polars as pl
 from daypart.features.business_day import business_clock, business_date
 from daypart.features.errors import some_stores
 
-WINDOW_DAYS = 70
+END_WINDOW_DAYS = 70
 """So many of the last days are looked at."""
 GAP_DAYS = 3
 """Days after a longer gap without any demand count only where more than half of the chain's stores trade on them."""
@@ -35,7 +35,7 @@ class LastDays:
 
     @classmethod
     def from_demand(cls, demand: pl.DataFrame, stores: pl.DataFrame) -> Self:
-        """Return the end of recent demand, the rows of WINDOW_DAYS or more, of all stores.
+        """Return the end of recent demand, the rows of END_WINDOW_DAYS or more, of all stores.
 
         Rows have store_id, hour_local, orders and sales; `stores` says when business days start. An open store's last
         day is compared with days before it, so nothing that comes later changes what an earlier day is.

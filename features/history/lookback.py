@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from daypart.features.deterministic_sum import STEPS
+from daypart.features.deterministic_sum import STEPS_PER_UNIT
 from daypart.features.grid import DAY_HOURS, Column
 
 Indices = NDArray[np.int64]
@@ -46,7 +46,7 @@ class Lookback:
         for back in range(spans[-1]):
             total += np.where(self.known(back), steps[self.place(back)], 0)
             if back + 1 in spans:
-                means.append(ratio(total / STEPS, np.minimum(self.rank + 1, back + 1)))
+                means.append(ratio(total / STEPS_PER_UNIT, np.minimum(self.rank + 1, back + 1)))
         return means
 
 
@@ -58,4 +58,4 @@ def ratio(values: Column, base: Column | Indices) -> Column:
 
 def millionths(values: Column) -> Indices:
     """Values as whole millionths, which add up to the same in any order."""
-    return np.rint(values * STEPS).astype(np.int64)
+    return np.rint(values * STEPS_PER_UNIT).astype(np.int64)

@@ -93,7 +93,7 @@ def backtest(
     if out is not None:
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
-    scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
+    scored = with_unit(scored, records.stores, Money.from_demand(records, "sales").units(span.end + timedelta(days=1)))
     hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
     lineage = _lineage(unit_recipes, span, origins, reads)

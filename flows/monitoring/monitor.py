@@ -9,9 +9,17 @@ from typing import Any
 import polars as pl
 
 from daypart.features.errors import NotKnownError
-from daypart.features.money import UNIT, WINDOW_DAYS, Money, has_several, in_units, units_of, with_unit
+from daypart.features.money import (
+    UNIT,
+    UNIT_DAYS,
+    Money,
+    currency_units,
+    has_several_currencies,
+    in_units,
+    with_unit,
+)
 from daypart.features.quality.data_health import Fault, stores_at_fault
-from daypart.features.quality.input_drift import Drift, moved
+from daypart.features.quality.input_drift import Drift, significant_drifts
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.policies import Policies
@@ -125,9 +133,9 @@ def accuracy(lake: Lake, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
 def counted(lake: Lake, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Tallies with money in units as known of late, where the chain sells in several currencies."""
     chain = Chain.of(lake)
-    if not has_several(chain.stores) or (last := chain.last_day()) is None:
+    if not has_several_currencies(chain.stores) or (last := chain.last_day()) is None:
         return rows
-    units = Money.of(chain, "sales", last - timedelta(days=2 * WINDOW_DAYS)).units(last + timedelta(days=1))
+    units = Money.from_demand(chain, "sales", last - timedelta(days=2 * UNIT_DAYS)).units(last + timedelta(days=1))
     return in_units(rows, chain.stores, units, MONEY)
 
 
@@ -184,7 +192,8 @@ def _supported(decision: Decision, inputs: Sequence[Drift]) -> Decision:
     """A decision to retrain with what its inputs say to it; they decide nothing by themselves."""
     if not decision.retrain or not inputs:
         return decision
-    changes = "; ".join(drift.told for drift in moved(inputs)) or "none has moved since the season a year ago"
+    messages = [drift.told for drift in significant_drifts(inputs)]
+    changes = "; ".join(messages) or "none has moved since the season a year ago"
     return replace(decision, reason=f"{decision.reason}; inputs: {changes}")
 
 
@@ -217,7 +226,7 @@ def _priced(lake: Lake, units: Sequence[Serving], figures: Mapping[str, Mapping[
     frames = [
         with_unit(stores.with_columns(unit=pl.lit(_published(unit))), stores, rates).select("unit", "store_id", UNIT)
         for unit in units
-        if (rates := units_of(figures.get(unit.unit, {})))
+        if (rates := currency_units(figures.get(unit.unit, {})))
     ]
     schema = {"unit": pl.String, "store_id": pl.String, UNIT: pl.Float64}
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -72,8 +72,8 @@ def explain(
     The forecasts are made anew as they were for publication; whoever has published ones compares.
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-    world = Outside.of(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
+    window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
+    world = Outside.from_data(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
     states = publication.night_states(window, world, read, chain, view, origin, serving=[publication.Served(model, "")])
     block, past = next((block, past) for block, past in states if block.stores.height)
     return of_block(block, past, model, origin, day)

@@ -81,9 +81,9 @@ def of_night(
     for served in serving:
         views.setdefault(served.view, []).append(served)
     with stages("matrix"):
-        window = replace(window, weather=weather.before(window.weather, window.stores, origin))
+        window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
-        world = {name: Outside.of(window, name, last) for name in {view.weather for view in views}}
+        world = {name: Outside.from_data(window, name, last) for name in {view.weather for view in views}}
     sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
     rows = []
     for view, group in views.items():

@@ -48,7 +48,7 @@ def records(home: Path, stores: int, until: date) -> Records:
     chain = Chain.of(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
-    return Records.of({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
+    return Records.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
 
 
 def in_polars(home: Path, stores: int, origins: Sequence[date]) -> Work:

@@ -42,7 +42,7 @@ def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | 
             passed = conform(rows, table, places)
             assert passed.refused.is_empty(), passed.refused
             tables[table.name] = passed.rows
-    return Records.of(tables)
+    return Records.from_tables(tables)
 
 
 def french(folder: Path) -> Records:

@@ -30,7 +30,7 @@ targets = st.sampled_from(["orders", "sales"])
 @cache
 def chain(seed: int) -> Records:
     """Three stores: the first declares no hours and learns them, the others declare them."""
-    records = Records.of(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = Records.from_tables(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
     return replace(records, hours=records.hours.filter(pl.col("store_id") != "S0001"))
 
 
@@ -342,7 +342,7 @@ def test_an_event_on_one_of_the_incumbents_days_is_told(known_on: date | None) -
 
 
 def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
-    schema = Records.of({}).events.schema
+    schema = Records.from_tables({}).events.schema
     starts = datetime.combine(on, time())
     row = (name, "local event", starts, starts + timedelta(hours=20), None, None, known_on)
     return pl.DataFrame([row], schema=schema, orient="row")
@@ -362,7 +362,7 @@ def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Re
         pl.lit("A").alias("store_id"), "hour_local", hour_utc=zoned.dt.replace_time_zone(None),
         orders=pl.col("hour_local").dt.hour().cast(pl.Float64), sales=pl.col("hour_local").dt.hour() * 10.0,
     )  # fmt: skip
-    empty = Records.of({})
+    empty = Records.from_tables({})
     store = {"store_id": "A", "timezone": "America/New_York", "country": "US", "subdivision": "NY"}
     stores = pl.DataFrame({**store}).select(
         pl.col(name).cast(kind) if name in store else pl.lit(None, dtype=kind).alias(name)

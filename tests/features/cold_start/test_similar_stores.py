@@ -46,8 +46,8 @@ def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_e
     ]  # fmt: skip
     schema = {"opened_on": pl.Date, "closed_on": pl.Date}
     frames = (pl.DataFrame(rows, schema_overrides=schema) for rows in ([young], [young, *candidates]))
-    like_ids = similar_stores.like_stores(*frames)["like_id"].to_list()
-    assert like_ids == ["near", "far", "other region", "other format", "grown"]
+    donor_ids = similar_stores.like_stores(*frames)["donor_id"].to_list()
+    assert donor_ids == ["near", "far", "other region", "other format", "grown"]
 
 
 def sold(store: int, step: int, hour: int) -> float:
@@ -62,7 +62,7 @@ def hours() -> pl.DataFrame:
         (f"L{store}", day(step), hour, sold(store, step, hour))
         for store in range(3) for step in range(70) for hour in HOURS if sold(store, step, hour)
     ]  # fmt: skip
-    schema = {"like_id": pl.String, "date": pl.Date, "hour": pl.Int64, "sold": pl.Float64}
+    schema = {"donor_id": pl.String, "date": pl.Date, "hour": pl.Int64, "sold": pl.Float64}
     return pl.DataFrame(hour_rows, schema=schema, orient="row")
 
 
@@ -74,7 +74,7 @@ def level(store: int, step: int) -> float | None:
 
 
 def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
-    like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
+    like = pl.DataFrame({"store_id": "A", "donor_id": ["L0", "L1", "L2"]})
     days = similar_stores.lending_days(hours())
     levels = similar_stores.like_levels(like, days)
     lent = similar_stores.borrowed(like, hours(), days, levels, like)
@@ -93,7 +93,7 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
 
 
 def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
-    like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
+    like = pl.DataFrame({"store_id": "A", "donor_id": ["L0", "L1", "L2"]})
     levels = similar_stores.like_levels(like, similar_stores.lending_days(hours())).filter(pl.col("date") == day(60))
     logs = [log(at) for store in range(3) if (at := level(store, 60)) is not None]
     scatter = sum((value - mean(logs)) ** 2 for value in logs) + 4 * 0.25**2
@@ -103,7 +103,9 @@ def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
 @cache
 def chain(seed: int) -> Records:
     """Six stores with events and labor. One opens on the hundredth day; one says so and has not traded yet."""
-    records = Records.of(simulate(ChainSpec(stores=6, start=START, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = Records.from_tables(
+        simulate(ChainSpec(stores=6, start=START, days=DAYS, seed=seed, issues_days=DAYS)).tables
+    )
     old = pl.col("opened_on").dt.offset_by("-4y")
     opens = pl.when(pl.col("store_id").is_in([YOUNG, NEW])).then(pl.lit(day(OPENS))).otherwise(old)
     before = pl.col("hour_local").dt.date() < day(OPENS)
@@ -185,7 +187,7 @@ def test_hours_are_declared_or_those_of_the_like() -> None:
     declared = records.hours.filter(pl.col("store_id") == YOUNG).row(0, named=True)
     opens, closes = (int(declared[name][:2]) for name in ("opens", "closes"))
     assert set(hours[YOUNG]) >= set(range(opens, max(closes, opens + 1)))
-    like = similar_stores.like_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["like_id"]
+    like = similar_stores.like_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["donor_id"]
     assert set(hours[NEW]) <= {hour for store in like if store in hours for hour in hours[store]}
     assert len(hours[NEW]) >= 10
 

@@ -52,7 +52,7 @@ def past(
     ]  # fmt: skip
     schema = EVENTS.schema
     event_table = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
-    records = Records.of({"stores": stores(*names), "demand": rows, "events": event_table})
+    records = Records.from_tables({"stores": stores(*names), "demand": rows, "events": event_table})
     return matrix.past(records, matrix.View("orders"), FIRST + timedelta(days=last))
 
 

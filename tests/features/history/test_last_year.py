@@ -41,7 +41,7 @@ def records() -> Records:
     ]  # fmt: skip
     stores = [{"store_id": store, "timezone": "Europe/Paris", "country": "XX"} for store in STORES]
     rows = pl.concat(demand(days, store) for store, days in STORES.items())
-    return Records.of({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
+    return Records.from_tables({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
 
 
 def table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:

@@ -43,7 +43,7 @@ FUTURE: dict[str, Callable[[pl.DataFrame, date], pl.DataFrame]] = {
 
 @cache
 def chain() -> Records:
-    return Records.of(simulate(SPEC).tables)
+    return Records.from_tables(simulate(SPEC).tables)
 
 
 @cache

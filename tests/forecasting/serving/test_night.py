@@ -32,7 +32,7 @@ def chain(seed: int) -> Records:
 
     And one that never traded.
     """
-    records = Records.of(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
+    records = Records.from_tables(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
     end = records.last_demand_on("orders")
     assert end is not None
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
