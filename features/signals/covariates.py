@@ -21,14 +21,16 @@ Marks = NDArray[np.bool_]
 class Outside:
     """Covariates of a block of stores on its grid of hours.
 
-    `hourly` has by name the weather observed, the labor scheduled and the events active at every hour of the grid; NaN
-    where unknown. `holidays`, `event_days` and `event_codes` are as `calendar` and `events` return them. By number of
-    the grid's day, `holiday` says whether it is a holiday, `plain` that neither a holiday nor a temporary event touches
-    it. `schedule_known_on` is the day, counted from 1970, on which the labor scheduled at an hour was known, NaN where
-    it always was; None where no schedule has such a day.
+    `weather` is the view of weather that rows of the grid may see. `hourly` has by name the weather observed, the labor
+    scheduled and the events active at every hour of the grid; NaN where unknown. `holidays`, `event_days` and
+    `event_codes` are as `calendar` and `events` return them. By number of the grid's day, `holiday` says whether it is
+    a holiday, `plain` that neither a holiday nor a temporary event touches it.
+    `schedule_known_on` is the day, counted from 1970, on which the labor scheduled at an hour was known, NaN where it
+    always was; None where no schedule has such a day.
     """
 
     grid: Grid
+    weather: WeatherView
     holidays: pl.DataFrame
     event_days: pl.DataFrame
     event_codes: pl.DataFrame
@@ -50,7 +52,7 @@ class Outside:
         plain = ~(holiday | grid.day_mask(events.busy_days(days)))
         codes = events.name_codes(records.events)
         columns, known_on = _hourly_columns(records, view, grid, days), _schedule_known_on(records.labor, grid)
-        return cls(grid, holidays, days, codes, holiday, plain, columns, known_on)
+        return cls(grid, view, holidays, days, codes, holiday, plain, columns, known_on)
 
     def scheduled_hours(self, rows: pl.DataFrame) -> pl.Series:
         """Return the labor scheduled at each row's store_id, date and hour, null unless known before `origin_date`."""

@@ -111,7 +111,7 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        blocks = [pair for pair in self.evidence if matrix.any_known(*pair, self.view, origins)] or self.evidence[:1]
+        blocks = [pair for pair in self.evidence if matrix.has_rows(*pair, self.view, origins)] or self.evidence[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in blocks])
 
     def vocabulary(self, as_of: date) -> Vocabulary:
@@ -125,7 +125,7 @@ class Workshop:
         A day is open where something was sold, or `idle`, with a `y` of 0 (`actuals.idle_days`). `known_on` is the date
         of the demand by which that is known: the row's own, but for days without any.
         """
-        sold = pl.concat(past.came(rows) for _, past in self.evidence)
+        sold = pl.concat(past.with_actuals(rows) for _, past in self.evidence)
         sold = sold.with_columns(idle=pl.lit(value=False), known_on="date")
         idle = rows.join(self._idle_days(), on=["store_id", "date"], validate="m:1")
         return pl.concat([sold, idle.with_columns(y=pl.lit(0.0), idle=pl.lit(value=True)).select(sold.columns)])
@@ -289,7 +289,7 @@ class Workshop:
 
 
 def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
-    """What the chain's holidays up to `last` did (`effects.holiday_sums`): the same for all segments of its stores."""
+    """Return `holiday_effects.holiday_sums` of the chain up to `last`: the same for all segments of its stores."""
     first = records.first_demand_on(target) or last
     return holiday_effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
 
@@ -317,17 +317,18 @@ def _made(
         count(block.demand.height)
     with stages("matrix"):
         until = last + timedelta(days=view.horizon_days)
-        past = matrix.past(block, view, until, records.stores, sums=sums)
-        return block, similar_stores.with_like(past, block, records, view.target, view.weather, until)
+        past = matrix.build_history(block, view, until, matrix.ChainContext(records.stores, sums))
+        return block, similar_stores.with_donor_history(past, block, similar_stores.DonorPool(records), until)
 
 
 def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, pair: Made, stages: Stages) -> pl.DataFrame:
     """The sample of one block's rows; without columns where nothing is known of any store."""
     block, past = pair
-    if not matrix.any_known(block, past, view, origins):
+    if not matrix.has_rows(block, past, view, origins):
         return pl.DataFrame()
     with stages("matrix") as count:
-        rows = past.came(matrix.build(block, view, origins, past, one_in, hindsight=True))
+        options = matrix.TrainingOptions(one_in, hindsight=True)
+        rows = past.with_actuals(matrix.build(block, view, origins, past, options))
         count(rows.height)
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 

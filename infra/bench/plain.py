@@ -79,7 +79,7 @@ def ours(history: Records, origins: Sequence[date]) -> pl.DataFrame:
 
 
 def _window(history: Records, origin: date) -> Records:
-    since = read_window.since(origin)["demand"]
+    since = read_window.window_starts(origin)["demand"]
     return replace(history, demand=history.demand.filter(pl.col("hour_local") >= since))
 
 
@@ -91,5 +91,5 @@ def check(home: Path, stores: int, origins: Sequence[date]) -> None:
 
 def assert_same(rows: pl.DataFrame, pandas_rows: object) -> None:
     """Every row and column of ours is the one of pandas; those of sums of whole millionths to 1e-7."""
-    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.KEY)
+    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.ROW_KEY)
     assert_frame_equal(theirs.cast(dict(rows.schema)), rows, rel_tol=1e-7, abs_tol=1e-9)

@@ -53,7 +53,7 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
 
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
-    window = chain.block(ids, read_window.since(origin))
+    window = chain.block(ids, read_window.window_starts(origin))
     window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
     world = Outside.from_data(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0
@@ -82,4 +82,4 @@ def _known(block_state: Made, origin: date) -> bool:
 def matrix_of(block_states: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
     """The matrix of the origin."""
     matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
-    return pl.concat(matrices, how="diagonal").sort(matrix.KEY)
+    return pl.concat(matrices, how="diagonal").sort(matrix.ROW_KEY)

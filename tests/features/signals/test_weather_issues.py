@@ -39,7 +39,7 @@ def chain() -> Records:
 def training(records: Records) -> pl.DataFrame:
     """Every third origin of two weeks without issues and one with them, the dates before AS_OF."""
     origins = days(FIRST_TOLD - timedelta(days=14), FIRST_TOLD + timedelta(days=7), 3)
-    rows = matrix.build(records, matrix.View("orders"), origins, hindsight=True)
+    rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)).filter(pl.col("date") < AS_OF)
 
 
@@ -157,7 +157,7 @@ def test_rain_falls_as_often_as_issues_said_it_would() -> None:
     spec = ChainSpec(stores=1, start=START, days=400, seed=5, issues_days=200)
     records = Records.from_tables(simulate(spec).tables)
     origins = days(START + timedelta(days=20), START + timedelta(days=180), 2)
-    rows = matrix.build(records, matrix.View("orders"), origins, hindsight=True)
+    rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     rows = rows.with_columns(quarter=(pl.col("hour") // 6).cast(pl.Int8))
     issued = WeatherIssues.from_weather(records.weather, records.stores)
     degraded_rows = degrade_hindsight(rows, issued, spec.end).drop_nulls("weather_precipitation_mm")

@@ -73,8 +73,8 @@ def model(target: str) -> Model:
 @cache
 def past(target: str) -> demand_history.Past:
     view, last = matrix.View(target), ORIGIN + timedelta(days=14)
-    history = matrix.past(chain(), view, last)
-    return similar_stores.with_like(history, chain(), chain(), target, view.weather, last)
+    history = matrix.build_history(chain(), view, last)
+    return similar_stores.with_donor_history(history, chain(), similar_stores.DonorPool(chain()), last)
 
 
 def of_one(full_model: Model, member: str) -> Model:
