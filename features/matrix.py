@@ -12,8 +12,8 @@ import polars as pl
 
 from daypart.features.chain_data import Records
 from daypart.features.cold_start import similar_stores, young_stores
-from daypart.features.deterministic_sum import exact_sum
 from daypart.features.errors import NotKnownError
+from daypart.features.feature_columns import TARGET_DAY, clock_family, departures, history_family, ratio
 from daypart.features.history import demand_history, holiday_effects, horizon, smoothed_baseline
 from daypart.features.signals import calendar, events, macro, weather
 from daypart.features.signals.covariates import Outside
@@ -25,11 +25,7 @@ KEY_COLUMNS = (
     "incumbent", "smooth", "scale", "youth",
 )  # fmt: skip
 FEATURE_FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
-MAX_AGE_DAYS = 56
-"""A store's age is capped here: beyond, a count of days would only identify the date."""
 HORIZON_DAYS = 14
-TARGET_DAY = "target_day"
-"""The number of a store's origin and lead, in the order of ROW_KEY: integers group and sort faster than text."""
 
 
 @dataclass(frozen=True)
@@ -95,18 +91,17 @@ def build(
 ) -> pl.DataFrame:
     """Return the matrix of a block of stores for some origins, sorted by store, origin and hour.
 
-    Guarantees: a row depends on nothing that became known at or after its origin, and not on which other origins are
-    asked for. There is a row for every hour in which a store may trade, by its own history or its declared hours; hours
-    without a row are closed. A young store's rows also rest on similar stores, where the history has them
-    (`similar_stores.with_donor_history`); a store without history has rows from the day it opens, by those alone.
+    Guarantees: a row depends on nothing that became known at or after its origin, and not on the other origins. There
+    is a row for every hour in which a store may trade, by its history or its declared hours; other hours are closed.
+    A young store's rows also rest on its donors, where the history has them (`similar_stores.with_donor_history`).
+    A store without history has rows from the day it opens, by its donors alone.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date (the business date), hour, incumbent
     (target's unit per hour), smooth (the incumbent of plain days over a steadier shape, nearer to the recent level and
     moved by a holiday's effect), scale (the store's recent mean of a trading hour), youth (the standard deviation of
-    the log of a young store's level that is not known yet, else 0), active_events (names of the events of the hour,
-    where the chain records events), then the features by family prefix. `category_codes.encode_categories` gives event
-    codes and macro columns as a model knows them; until then `event_code` counts the names in the table. Raises
-    NotKnownError where nothing is known.
+    the log of a young store's level that is not known yet, else 0), active_events (names of the hour's events, if any
+    are recorded), then the features by family prefix. `event_code` counts the names in the events table, until
+    `category_codes.encode_categories` gives the codes of a model. Raises NotKnownError where nothing is known.
     """
     history = history or _block_history(data, view, max(origins) + timedelta(days=view.horizon_days - 1))
     builder = _Builder(data, view, history, options)
@@ -177,7 +172,7 @@ class _Builder:
         rows = self._with_covariates(rows).join(released, on="origin_date", how="left")
         ordered = rows.with_columns(_target_day().alias(TARGET_DAY)).sort(TARGET_DAY, "hour_utc")
         rows = smoothed_baseline.with_smoothed_baseline(ordered, TARGET_DAY)
-        return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
+        return rows.with_columns(*history_family(), *clock_family(), *departures(rows))
 
     def _with_covariates(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Add weather as issued, labor as scheduled and events as known, where the chain records them."""
@@ -227,53 +222,7 @@ def _with_dates(dates: pl.DataFrame, history: demand_history.Past) -> pl.DataFra
     )
     means = [history.mean_total(rows, "week_on", 3, 3, 4), history.mean_total(rows, "month_on", 27, 0, 14)]
     return rows.with_columns(
-        rows.select(*means).select(_ratio("week_on", "month_on")).to_series().alias("history_last_year"),
+        rows.select(*means).select(ratio("week_on", "month_on")).to_series().alias("history_last_year"),
         history.departure(rows, "week_on").alias("history_last_year_day"),
         history.departure(rows, "year_on").alias("history_last_year_date"),
     ).drop("week_on", "month_on", "year_on")
-
-
-def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
-    """Return the difference of covariates between the target hour and the four days of the incumbent."""
-    columns: list[pl.Expr] = []
-    if "temperature_c" in rows.columns:
-        columns += weather.weather_features()
-    if "scheduled_hours" in rows.columns:
-        columns.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
-        # Only hours with a schedule are compared.
-        scheduled, base = (
-            exact_sum(pl.when(pl.col("scheduled_hours").is_not_null()).then(name).fill_null(0.0)).over(TARGET_DAY)
-            for name in ("scheduled_hours", "scheduled_hours_base")
-        )
-        columns.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
-    if "event_promotion" in rows.columns:
-        columns += [pl.col(f"{name}_base") for name in events.EVENT_COLUMNS]
-    return columns
-
-
-def _ratio(value: str, base: str) -> pl.Expr:
-    # Polars divides by a column that holds one value as multiplication by its inverse: always doing so gives the
-    # same bits for one store as for many.
-    return pl.when(pl.col(base) > 0).then(pl.col(value) * (1.0 / pl.col(base)))
-
-
-def _history_family() -> list[pl.Expr]:
-    same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
-    states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "holiday_effect")  # fmt: skip
-    return [
-        *(value.alias(f"history_{name}") for name, value in same.items()),
-        *(pl.col(name).alias(f"history_{name}") for name in states),
-        _ratio("half_year", "smooth").alias("history_half_year_shape"),
-        _ratio("smooth", "scale").alias("history_shape"),
-        _ratio("incumbent", "smooth").alias("history_incumbent"),
-        pl.col("open_days_known").clip(upper_bound=MAX_AGE_DAYS).alias("history_open_days"),
-        (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
-    ]
-
-
-def _clock_family() -> list[pl.Expr]:
-    return [
-        pl.col("hour").cast(pl.Int32).alias("calendar_hour"),
-        pl.col("lead_days").cast(pl.Int32).alias("calendar_lead_days"),
-    ]

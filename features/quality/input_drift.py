@@ -17,7 +17,7 @@ MIN_CLASS_SHARE = 1e-3
 MIN_STORE_DAYS = 200
 """Least number of store-days on either side for which the index is computed."""
 DRIFT_PSI, STRONG_DRIFT_PSI = 0.1, 0.25
-SEASON_DAYS = 28
+DRIFT_DAYS = 28
 SEASON_SHIFT_DAYS = 364
 """A year of whole weeks, so that weekdays match."""
 
@@ -43,7 +43,7 @@ class Drift:
 
 def seasons(on: date) -> tuple[tuple[date, date], tuple[date, date]]:
     """Return first and last day of the weeks before `on`, and of those weeks a year earlier plus a week each side."""
-    first, last = on - timedelta(days=SEASON_DAYS), on - timedelta(days=1)
+    first, last = on - timedelta(days=DRIFT_DAYS), on - timedelta(days=1)
     year, week = timedelta(days=SEASON_SHIFT_DAYS), timedelta(days=7)
     return (first, last), (first - year - week, last - year + week)
 

@@ -15,12 +15,12 @@ GRID = Grid(pl.Series(["A", "B"]), FIRST, 3)
 moments = st.datetimes(datetime(2024, 2, 29), datetime(2024, 3, 5)).map(
     lambda at: at.replace(minute=0, second=0, microsecond=0)
 )
-told = st.lists(
+cells = st.lists(
     st.tuples(st.sampled_from(["A", "B", "C"]), moments, st.none() | st.integers(0, 9).map(float)), max_size=40
 )
 
 
-@given(told)
+@given(cells)
 def test_a_place_holds_the_mean_of_all_that_was_told_of_its_hour(
     rows: list[tuple[str, datetime, float | None]],
 ) -> None:

@@ -43,7 +43,7 @@ def training(records: Records) -> pl.DataFrame:
     return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)).filter(pl.col("date") < AS_OF)
 
 
-def told(records: Records) -> pl.DataFrame:
+def degraded_training(records: Records) -> pl.DataFrame:
     return degrade_hindsight(training(records), WeatherIssues.from_weather(records.weather, records.stores), AS_OF)
 
 
@@ -97,7 +97,7 @@ def one_measure(name: str, row: dict[str, Any], issued_row: dict[str, Any], was:
 
 def test_rows_without_an_issue_are_as_a_slow_search_finds_them() -> None:
     rows = of_hindsight(training(chain()))
-    degraded_rows = of_hindsight(told(chain()))
+    degraded_rows = of_hindsight(degraded_training(chain()))
     sampled_rows = rows.with_row_index().sample(150, seed=1).sort("index")
     for row in sampled_rows.to_dicts():
         values, got = by_hand(row), degraded_rows.row(row["index"], named=True)
@@ -115,10 +115,10 @@ def test_rows_with_an_issue_are_those_of_the_matrix() -> None:
     plain = matrix.build(chain(), matrix.View("orders"), rows["origin_date"].unique().to_list())
     plain = plain.cast(dict.fromkeys(matrix.feature_names(plain), pl.Float32)).filter(pl.col("date") < AS_OF)
     later = pl.col("origin_date") >= FIRST_TOLD
-    assert_frame_equal(told(chain()).filter(later), plain.filter(later), check_exact=True)
+    assert_frame_equal(degraded_training(chain()).filter(later), plain.filter(later), check_exact=True)
     assert rows.filter(later)["hindsight"].any() is False
     names = [name for name in plain.columns if not name.startswith("weather_")]
-    assert_frame_equal(told(chain()).select(names), plain.select(names), check_exact=True)
+    assert_frame_equal(degraded_training(chain()).select(names), plain.select(names), check_exact=True)
 
 
 def changed_from(records: Records, day: date) -> Records:
@@ -130,8 +130,8 @@ def changed_from(records: Records, day: date) -> Records:
 
 def test_what_came_or_was_issued_for_later_changes_no_row() -> None:
     same, sooner = changed_from(chain(), AS_OF), changed_from(chain(), AS_OF - timedelta(days=7))
-    assert_frame_equal(told(same), told(chain()), check_exact=True)
-    assert not told(sooner).equals(told(chain()))
+    assert_frame_equal(degraded_training(same), degraded_training(chain()), check_exact=True)
+    assert not degraded_training(sooner).equals(degraded_training(chain()))
 
 
 def test_a_model_does_not_know_the_weather_after_its_date() -> None:
@@ -175,5 +175,5 @@ def test_rain_falls_as_often_as_issues_said_it_would() -> None:
 
 def test_without_past_issues_such_rows_have_no_weather() -> None:
     records = replace(chain(), weather=observations(chain().weather))
-    degraded_rows = told(records)
+    degraded_rows = degraded_training(records)
     assert degraded_rows.select(pl.col("^weather_.*$").is_null().all()).row(0) == (True,) * 9

@@ -28,7 +28,7 @@ def holidays_of(country: str, subdivision: str | None = None) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("cells", "kept"),
+    ("cells", "expected"),
     [
         ({"country": "us"}, ("US", None)),
         ({"country": "USA"}, ("US", None)),
@@ -47,11 +47,11 @@ def holidays_of(country: str, subdivision: str | None = None) -> set[str]:
     ],
 )
 def test_the_usual_spellings_of_places_are_kept_as_iso_codes(
-    cells: dict[str, str], kept: tuple[str, str | None]
+    cells: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     conformed = store(**cells)
     assert conformed.refused.is_empty()
-    assert conformed.rows.select("country", "subdivision").row(0) == kept
+    assert conformed.rows.select("country", "subdivision").row(0) == expected
 
 
 @pytest.mark.parametrize(
