@@ -18,7 +18,7 @@ LOCAL_STEP = "15m"
 
 @dataclass(frozen=True)
 class ClockChanges:
-    """How local times are read where the store's clock changes; None is no choice, and refuses.
+    """How local times are read where the store's clock changes; None is no choice, and such times are refused.
 
     `repeated_hour` is for times that the clock shows twice, in autumn. Rows of a table: two rows of the same key
     and local time are the first and the second in file order; a single row is `first` or `second` as chosen, and
@@ -38,7 +38,7 @@ NO_CHOICE = ClockChanges()
 
 
 def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
-    """One row per time zone and real clock hour whose local date lies from first to last.
+    """Return one row per time zone and real clock hour whose local date lies from first to last.
 
     Columns: timezone, hour_utc, hour_local, date, repeated (the clock shows this hour twice). A day on which
     clocks go forward has 23 rows, one on which they go back 25. In zones off by half an hour `hour_local` is
@@ -68,7 +68,7 @@ def zone_hours(zones: Iterable[str], first: date, last: date) -> pl.DataFrame:
 
 
 def hour_grid(stores: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
-    """One row per store and real clock hour of the business dates from first to last, as in `zone_hours`.
+    """Return one row per store and real clock hour of the business dates from first to last, as in `zone_hours`.
 
     `date` is the business date by the stores' `day_starts`, where they have that column.
     """
@@ -81,7 +81,7 @@ def hour_grid(stores: pl.DataFrame, first: date, last: date) -> pl.LazyFrame:
 
 
 def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
-    """Adds to rows of (timezone, day_starts, origin_date) `origin_utc`: the first moment of that business day.
+    """Add `origin_utc` to rows of (timezone, day_starts, origin_date): the first moment of that business day.
 
     Where there is no column `day_starts`, or it is null, days begin at midnight.
     """
@@ -98,7 +98,7 @@ def origin_utc(origins: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:
-    """Adds `first_utc` and `last_utc`: the moments at which the clock of column `timezone` shows `local`.
+    """Add `first_utc` and `last_utc`: the moments at which the clock of column `timezone` shows `local`.
 
     They are equal on ordinary hours, differ where clocks go back and show the time twice, and are both null
     where clocks go forward and never show it (or where `local` or `timezone` is null). Keeps the row order.
@@ -114,7 +114,7 @@ def with_moments(frame: pl.DataFrame, local: str) -> pl.DataFrame:
 
 
 def with_existing(frame: pl.DataFrame, local: str, missing_hour: MissingHour | None) -> pl.DataFrame:
-    """Replaces the times of column `local` that the clock of column `timezone` skips, as `ClockChanges` says.
+    """Replace the times of column `local` that the clock of column `timezone` skips, as `ClockChanges` says.
 
     Keeps all other times and the row order.
     """
@@ -134,7 +134,7 @@ def with_existing(frame: pl.DataFrame, local: str, missing_hour: MissingHour | N
 
 
 def with_hour(frame: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
-    """Adds `hour_local` and `hour_utc`: the last full hour that the clock of `timezone` showed by that moment.
+    """Add `hour_local` and `hour_utc`: the last full hour on the clock of `timezone` at or before that moment.
 
     `local` and `utc` are the same moment on both clocks. A clock that changes by half an hour has an hour of 90
     minutes, as in `zone_hours`. Keeps the row order.
@@ -146,7 +146,7 @@ def with_hour(frame: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
 
 
 def with_local(frame: pl.DataFrame, utc: str, name: str) -> pl.DataFrame:
-    """Adds column `name`: what the clock of column `timezone` shows at `utc`. Keeps the row order."""
+    """Add column `name`: what the clock of column `timezone` shows at `utc`. Keeps the row order."""
 
     def shown(zone: str) -> list[pl.Expr]:
         at = pl.col(utc).dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
@@ -161,7 +161,7 @@ def utc_moment(at: datetime) -> datetime:
 
 
 def known_zones(zones: Iterable[str]) -> list[str]:
-    """Those of the names that the time zone database has, sorted."""
+    """Return the names that the time zone database has, sorted."""
     return sorted(zone for zone in set(zones) if zone[:1].isalpha() and _is_zone(zone))
 
 

@@ -1,4 +1,4 @@
-"""Dayparts: the named sets of hours in which users think."""
+"""Dayparts: named ranges of clock hours."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ DAYPARTS: Mapping[str, tuple[int, int]] = {"breakfast": (6, 10), "lunch": (11, 1
 
 
 def daypart(hour: pl.Expr, dayparts: Mapping[str, tuple[int, int]] = DAYPARTS) -> pl.Expr:
-    """Name of the daypart that a clock hour (0..23) belongs to; null outside every daypart."""
+    """Return the name of the daypart that a clock hour (0..23) belongs to; null outside every daypart."""
     label = pl.lit(None, dtype=pl.String)
     for name, (first, last) in dayparts.items():
         label = pl.when(hour.is_between(first, last)).then(pl.lit(name)).otherwise(label)

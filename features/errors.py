@@ -1,4 +1,4 @@
-"""What can be wrong with what daypart is given. Every message is one line: found, expected, what to do."""
+"""Errors that daypart raises. Every message is one line: what was found, what is expected, what to do."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ class DaypartError(Exception):
 
 
 class DamagedError(DaypartError):
-    """Audit records or model files are not as they were written: trying again does not help, a person must act."""
+    """Audit records or model files differ from what was written. A retry does not help; a person must act."""
 
 
 class InputError(DaypartError):
@@ -20,7 +20,7 @@ class SchemaError(InputError):
 
 
 class ValueRefused(InputError):
-    """Rows hold values that cannot be; `reasons` counts them by reason, `refused` holds them."""
+    """Rows hold invalid values; `refused` has them."""
 
     def __init__(self, message: str, refused: object = None) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class ValueRefused(InputError):
 
 
 class NotKnownError(InputError):
-    """A store, origin or period was asked for about which nothing is known."""
+    """Nothing is known about the requested store, origin or period."""
 
 
 def some_stores(ids: Collection[str], most: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""A place for every clock hour of a block of stores, so that what any hour was is found without a search."""
+"""A numbered place for every clock hour of a block of stores, so that the value of an hour is found without search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ DAY_HOURS = 24
 
 @dataclass(frozen=True)
 class Grid:
-    """Numbers 24 places to a calendar date, the dates of a store in a row, store by store in order of ids."""
+    """Numbers of 24 places a calendar date, the dates of a store in a row, store by store in order of ids."""
 
     store_ids: pl.Series
     first: date
@@ -28,8 +28,8 @@ class Grid:
     """The stores whose days do not begin at midnight, as `business_day.late_stores` returns them."""
 
     @classmethod
-    def of(cls, stores: pl.DataFrame, demand: pl.DataFrame, last: date) -> Self:
-        """The grid from the first business date of demand to `last`; without dates where there is no demand.
+    def from_demand(cls, stores: pl.DataFrame, demand: pl.DataFrame, last: date) -> Self:
+        """Return the grid from the first business date of demand to `last`; without dates where there is no demand.
 
         `stores` has store_id and, where days begin after midnight, `day_starts`.
         """
@@ -37,17 +37,17 @@ class Grid:
         return cls(stores["store_id"].sort(), first, max((last - first).days + 1, 0), late_stores(stores))
 
     def day(self, on: str = "date") -> pl.Expr:
-        """Number of the date of each row, whose columns are store_id and `on`; null outside the grid."""
+        """Return the number of the date of each row, by store_id and `on`; null outside the grid."""
         step = (pl.col(on) - self.first).dt.total_days()
         return pl.when(step.is_between(0, self.dates - 1)).then(self._store() * self.dates + step)
 
     def columns(
         self, rows: pl.DataFrame, at: str, names: Sequence[str], absent: float = np.nan
     ) -> Mapping[str, Column]:
-        """The values of some columns of rows by store_id and local time `at`, by place: business date and clock hour.
+        """Return some columns of rows, by store_id and local time `at`, as values by place (business date and hour).
 
-        Where nothing is told there is `absent`. Values that meet in one place, as when clocks go back and show an
-        hour twice, are averaged.
+        A place without a value has `absent`. Values that fall in one place, as when clocks go back and show an hour
+        twice, are averaged.
         """
         since = (business_clock(self.stores, at) - pl.lit(self.first).cast(pl.Datetime("us"))).dt.total_hours()
         inside = since.is_between(0, self.dates * DAY_HOURS - 1)
@@ -57,8 +57,8 @@ class Grid:
         placed = rows.select(*names, place=place)
         return {name: self._column(placed.select("place", value=name).drop_nulls(), absent) for name in names}
 
-    def counts(self, spans: pl.DataFrame) -> Column:
-        """How many of some rows of store_id, date, first_hour and last_hour cover each place.
+    def hour_counts(self, spans: pl.DataFrame) -> Column:
+        """Return how many rows of store_id, date, first_hour and last_hour cover each place.
 
         The hours count from the beginning of the business day.
         """
@@ -70,15 +70,15 @@ class Grid:
         place = placed.select(pl.col("day") * DAY_HOURS + pl.col("hour")).to_series().to_numpy()
         return np.bincount(place, minlength=self.places).astype(np.float64)
 
-    def marked(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
-        """For every store and date, by number, whether there is a row of them."""
+    def day_mask(self, rows: pl.DataFrame) -> NDArray[np.bool_]:
+        """Return for every store and date, by number, whether `rows` has them."""
         is_marked = np.zeros(len(self.store_ids) * self.dates, dtype=np.bool_)
         is_marked[rows.select(day=self.day()).drop_nulls().to_series().to_numpy()] = True
         return is_marked
 
     @property
     def places(self) -> int:
-        """How many there are."""
+        """Number of places."""
         return len(self.store_ids) * self.dates * DAY_HOURS
 
     def _store(self) -> pl.Expr:

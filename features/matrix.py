@@ -1,148 +1,191 @@
-"""The one matrix: one row per store, target hour and origin, holding only what was known at that origin.
+"""The one matrix: one row per store, target hour and origin, with only what was known at that origin.
 
-Training asks for many origins, the backtest for rolling ones and serving for one; all of them come here.
+Training builds it for many origins, the backtest for rolling origins and serving for one origin, all with `build`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Self
 
 import polars as pl
 
 from daypart.features.chain_data import Records
 from daypart.features.cold_start import similar_stores, young_stores
-from daypart.features.deterministic_sum import exact_sum
 from daypart.features.errors import NotKnownError
-from daypart.features.history import demand_history, holiday_effects, horizon, smoothed_baseline, trading_hours
+from daypart.features.feature_columns import TARGET_DAY, clock_family, departures, history_family, ratio
+from daypart.features.history import demand_history, holiday_effects, horizon, smoothed_baseline
 from daypart.features.signals import calendar, events, macro, weather
 from daypart.features.signals.covariates import Outside
 from daypart.features.signals.weather import WeatherView
 
-KEY = ["store_id", "origin_date", "hour_utc"]
+ROW_KEY = ["store_id", "origin_date", "hour_utc"]
 KEY_COLUMNS = (
     "store_id", "origin_date", "lead_days", "hour_utc", "hour_local", "date", "hour",
     "incumbent", "smooth", "scale", "youth",
 )  # fmt: skip
-FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
-YOUNG_DAYS = 56
-"""A store's age is told up to here: beyond, a count of days would only name the date."""
+FEATURE_FAMILIES = ("calendar", "history", "weather", "macro", "labor", "event")
 HORIZON_DAYS = 14
-LEAD = "target_day"
-"""The number of a store's origin and lead, in the order of KEY: whole numbers group and sort faster than text."""
 
 
 @dataclass(frozen=True)
 class View:
-    """Which target the matrix is for, and how much of the world it may see."""
+    """The target of a matrix, and the weather and horizon that it may see."""
 
     target: str
     weather: WeatherView = "issued"
     horizon_days: int = HORIZON_DAYS
 
 
-def past(
-    records: Records, view: View, last: date, chain: pl.DataFrame | None = None, outside: Outside | None = None,
-    sums: pl.DataFrame | None = None,
-) -> demand_history.Past:  # fmt: skip
-    """All states of a target's history, with what went on outside from the first day of demand to `last`.
+@dataclass(frozen=True)
+class ChainContext:
+    """What a block of stores takes from its chain.
 
-    `chain` is the stores table that a block of stores was cut from: it gives each store the same code in any block.
-    `outside` is what `Outside.of` makes of the same records, where another target has had it made; `sums` are the
-    chain's `effects.holiday_sums`, by default those of the same records.
+    `stores` is the chain's stores table: it gives each store the same code in any block. `holiday_sums` are the
+    chain's `holiday_effects.holiday_sums`, by default those of the block's own data.
     """
-    outside = outside or Outside.of(records, view.weather, last)
-    codes = horizon.store_codes(records.stores if chain is None else chain)
+
+    stores: pl.DataFrame
+    holiday_sums: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options for rows that train a model.
+
+    `one_in` keeps a fixed sample of the pairs of origin and lead. With `hindsight`, rows of an origin without any issue
+    of weather hold observed weather, marked in a column of that name, until `weather_issues.degrade_hindsight` makes
+    forecasts of it.
+    """
+
+    one_in: int = 1
+    hindsight: bool = False
+
+
+ALL_AS_ISSUED = TrainingOptions()
+"""All rows, with weather as issued: rows that serve, and rows that are scored."""
+
+
+def build_history(
+    data: Records, view: View, last: date, context: ChainContext | None = None, covariates: Outside | None = None
+) -> demand_history.Past:
+    """Return the history of a target for a block of stores, with covariates from the first day of demand to `last`.
+
+    `context` is by default that of the block itself. Pass `covariates` to share those of the same data between targets.
+    """
+    covariates = covariates or Outside.from_data(data, view.weather, last)
+    context = context or ChainContext(data.stores)
+    codes, sums = horizon.store_codes(context.stores), context.holiday_sums
     if sums is None:
-        first = outside.grid.first
-        sums = holiday_effects.holiday_sums(records.scan_demand(), records.stores, view.target, first, max(first, last))
-    declared = trading_hours.declared_clock_hours(records.hours)
-    return demand_history.Past.of(records.demand, view.target, outside, declared, codes, sums)
+        first = covariates.grid.first
+        sums = holiday_effects.holiday_sums(data.scan_demand(), data.stores, view.target, first, max(first, last))
+    return demand_history.Past.from_data(data, view.target, covariates, codes, sums)
 
 
 def build(
-    records: Records,
+    data: Records,
     view: View,
     origins: Sequence[date],
-    past: demand_history.Past | None = None,
-    one_in: int = 1,
-    hindsight: bool = False,
+    history: demand_history.Past | None = None,
+    options: TrainingOptions = ALL_AS_ISSUED,
 ) -> pl.DataFrame:
-    """The matrix of a block of stores for some origins, sorted by store, origin and hour.
+    """Return the matrix of a block of stores for some origins, sorted by store, origin and hour.
 
-    Guaranteed: a row depends on nothing that became known at or after its origin; it does not depend on which
-    other origins are asked for. There is a row for every hour in which a store may trade, from its own history
-    or its declared hours; hours without a row are closed. A young store's rows rest on its like as well, where the
-    past has them (`kinship.with_like`); one without history has rows by them alone, from the day it opens.
-    `one_in` keeps a fixed sample of pairs of origin and lead. For training alone: with `hindsight` rows of an origin
-    without any issue of weather hold the weather that came, and a column of that name says so, until
-    `issues.degraded` makes forecasts of it.
+    Guarantees: a row depends on nothing that became known at or after its origin, and not on the other origins. There
+    is a row for every hour in which a store may trade, by its history or its declared hours; other hours are closed.
+    A young store's rows also rest on its donors, where the history has them (`similar_stores.with_donor_history`).
+    A store without history has rows from the day it opens, by its donors alone.
 
     Columns: store_id, origin_date, lead_days, hour_utc, hour_local, date (the business date), hour, incumbent
-    (target's unit per hour), smooth (the same of plain days, over a steadier shape, nearer the level of late and moved
-    as a holiday moves it), scale (the store's mean trading hour of late), youth (what is not known of a young store's
-    level: the standard deviation of its log, else 0), active_events (names of the events of the hour, where the chain
-    records events), then the features by family prefix. `vocabulary.encoded` gives event codes and macro columns as a
-    model knows them; until then `event_code` counts the names in the table as it is. Raises NotKnownError where
-    nothing is known.
+    (target's unit per hour), smooth (the incumbent of plain days over a steadier shape, nearer to the recent level and
+    moved by a holiday's effect), scale (the store's recent mean of a trading hour), youth (the standard deviation of
+    the log of a young store's level that is not known yet, else 0), active_events (names of the hour's events, if any
+    are recorded), then the features by family prefix. `event_code` counts the names in the events table, until
+    `category_codes.encode_categories` gives the codes of a model. Raises NotKnownError where nothing is known.
     """
-    past = past or _alone(records, view, max(origins) + timedelta(days=view.horizon_days - 1))
-    at_origin = horizon.store_origins(records.stores, past, origins)
+    history = history or _block_history(data, view, max(origins) + timedelta(days=view.horizon_days - 1))
+    builder = _Builder(data, view, history, options)
+    at_origin = horizon.store_origins(data.stores, history, origins)
     parts = []
-    if past.like is not None:
-        young = young_stores.young_origins(records, past, at_origin, origins, view.horizon_days)
+    if history.donor_history is not None:
+        young = young_stores.young_origins(data, history, at_origin, origins, view.horizon_days)
         if young.height:
-            parts.append(
-                _told(_young_rows(records, view, past, young, at_origin, one_in), records, view, past.like, hindsight)
-            )
+            parts.append(builder.of_donors().with_features(builder.young_rows(young, at_origin)))
             at_origin = at_origin.join(young, on=horizon.ORIGIN, how="anti", maintain_order="left")
     if at_origin.height:
-        parts.append(_told(_rows(records, view, past, at_origin, one_in), records, view, past, hindsight))
+        parts.append(builder.with_features(builder.rows(at_origin)))
     if not parts:
-        raise NotKnownError(_nothing_known(records, view, origins))
-    rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(LEAD, "hour_utc")
-    beside = [name for name in ("hindsight", events.ACTIVE) if name in rows.columns]
-    return rows.select(*KEY_COLUMNS, *beside, *feature_names(rows))
+        raise NotKnownError(_nothing_known(data, view, origins))
+    rows = parts[0] if len(parts) == 1 else pl.concat(parts).sort(TARGET_DAY, "hour_utc")
+    extra_columns = [name for name in ("hindsight", events.ACTIVE) if name in rows.columns]
+    return rows.select(*KEY_COLUMNS, *extra_columns, *feature_names(rows))
 
 
-def any_known(records: Records, past: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
-    """Whether `build` has rows of a block at some of the origins."""
-    at_origin = horizon.store_origins(records.stores, past, origins)
-    if at_origin.is_empty() and past.like is not None:
-        at_origin = young_stores.young_origins(records, past, at_origin, origins, view.horizon_days)
+def has_rows(data: Records, history: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
+    """Return whether `build` has rows of a block at some of the origins."""
+    at_origin = horizon.store_origins(data.stores, history, origins)
+    if at_origin.is_empty() and history.donor_history is not None:
+        at_origin = young_stores.young_origins(data, history, at_origin, origins, view.horizon_days)
     return not at_origin.is_empty()
 
 
-def _alone(records: Records, view: View, last: date) -> demand_history.Past:
-    return similar_stores.with_like(past(records, view, last), records, records, view.target, view.weather, last)
+def _block_history(data: Records, view: View, last: date) -> demand_history.Past:
+    """Return the history of a block that is the whole chain."""
+    history = build_history(data, view, last)
+    return similar_stores.with_donor_history(history, data, similar_stores.DonorPool(data), last)
 
 
-def _rows(
-    records: Records, view: View, past: demand_history.Past, at_origin: pl.DataFrame, one_in: int
-) -> pl.DataFrame:
-    dates = _dated(horizon.store_dates(records.stores, past, at_origin, view.horizon_days, one_in), past)
-    regions = dates.join(records.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
-    effect = holiday_effects.holiday_effects(regions, past.holiday_sums)
-    dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
-    return horizon.open_hours(records, past, at_origin, dates).with_columns(youth=pl.lit(0.0))
+@dataclass(frozen=True)
+class _Builder:
+    """Builds the rows of one block of stores from one history."""
 
+    data: Records
+    view: View
+    history: demand_history.Past
+    options: TrainingOptions
 
-def _young_rows(
-    records: Records, view: View, past: demand_history.Past, young: pl.DataFrame, at_origin: pl.DataFrame, one_in: int
-) -> pl.DataFrame:
-    """Rows of young stores, from those of their like and their own where they have any."""
-    assert past.like is not None
-    lent = _rows(records, view, past.like, young.select(at_origin.columns), one_in)
-    begun = at_origin.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
-    own_rows = _rows(records, view, past, begun, one_in) if begun.height else lent.clear()
-    return young_stores.blended(lent, own_rows, young, young_stores.Shares.of(past))
+    def of_donors(self) -> Self:
+        """Return the builder of young stores' rows by the history of their donors."""
+        assert self.history.donor_history is not None
+        return replace(self, history=self.history.donor_history)
 
+    def rows(self, at_origin: pl.DataFrame) -> pl.DataFrame:
+        """Return one row per open hour of stores with history at their origins."""
+        data, history, view = self.data, self.history, self.view
+        dates = horizon.store_dates(data.stores, history, at_origin, view.horizon_days, self.options.one_in)
+        dates = _with_dates(dates, history)
+        regions = dates.join(data.stores.select("store_id", "region"), on="store_id", how="left", maintain_order="left")
+        effect = holiday_effects.holiday_effects(regions, history.holiday_sums)
+        dates = dates.drop("holiday").with_columns(effect.alias("holiday_effect"))
+        return horizon.open_hours(data, history, at_origin, dates).with_columns(youth=pl.lit(0.0))
 
-def _told(rows: pl.DataFrame, records: Records, view: View, past: demand_history.Past, hindsight: bool) -> pl.DataFrame:
-    """Rows of open hours with all families, sorted."""
-    released = macro.macro_features(records.macro, rows["origin_date"].unique().sort().to_list())
-    rows = _with_outside(rows, records, view, past, hindsight).join(released, on="origin_date", how="left")
-    rows = smoothed_baseline.smoothed(rows.with_columns(_target_day().alias(LEAD)).sort(LEAD, "hour_utc"), LEAD)
-    return rows.with_columns(*_history_family(), *_clock_family(), *_departures(rows))
+    def young_rows(self, young: pl.DataFrame, at_origin: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of young stores, from those of their donors and their own where they have any."""
+        lent = self.of_donors().rows(young.select(at_origin.columns))
+        begun = at_origin.join(young, on=horizon.ORIGIN, how="semi", maintain_order="left")
+        own_rows = self.rows(begun) if begun.height else lent.clear()
+        return young_stores.blend(lent, own_rows, young, young_stores.DemandShares.from_history(self.history))
+
+    def with_features(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add all families to rows of open hours, and sort them."""
+        released = macro.macro_features(self.data.macro, rows["origin_date"].unique().sort().to_list())
+        rows = self._with_covariates(rows).join(released, on="origin_date", how="left")
+        ordered = rows.with_columns(_target_day().alias(TARGET_DAY)).sort(TARGET_DAY, "hour_utc")
+        rows = smoothed_baseline.with_smoothed_baseline(ordered, TARGET_DAY)
+        return rows.with_columns(*history_family(), *clock_family(), *departures(rows))
+
+    def _with_covariates(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add weather as issued, labor as scheduled and events as known, where the chain records them."""
+        data, covariates, view = self.data, self.history.covariates, self.view
+        if self.options.hindsight and view.weather == "issued" and data.weather.height:
+            rows = weather.with_hindsight(rows, data.weather)
+        elif view.weather != "none" and data.weather.height:
+            rows = weather.with_weather(rows, data.weather, view.weather)
+        if data.labor.height:
+            rows = rows.with_columns(covariates.scheduled_hours(rows))
+        if data.events.height:
+            rows = events.active_events(rows, covariates.event_days, covariates.event_codes)
+        return rows
 
 
 def _target_day() -> pl.Expr:
@@ -151,96 +194,35 @@ def _target_day() -> pl.Expr:
 
 
 def feature_names(matrix: pl.DataFrame) -> list[str]:
-    """Names of the feature columns: those that carry a family's prefix, in their order."""
+    """Return the names of the feature columns, which have a family's prefix, in their order."""
     names = (name for name in matrix.columns if name not in KEY_COLUMNS)
-    return [name for name in names if name.startswith(tuple(f"{family}_" for family in FAMILIES))]
+    return [name for name in names if name.startswith(tuple(f"{family}_" for family in FEATURE_FAMILIES))]
 
 
-def _nothing_known(records: Records, view: View, origins: Sequence[date]) -> str:
-    first = records.first_demand_on(view.target)
+def _nothing_known(data: Records, view: View, origins: Sequence[date]) -> str:
+    first = data.first_demand_on(view.target)
     since = f"the first is on {first}" if first else "there is none at all"
     return f"no {view.target} before {max(origins)}: {since}; ingest demand or choose a later origin"
 
 
-def _dated(dates: pl.DataFrame, past: demand_history.Past) -> pl.DataFrame:
-    """Adds calendar, holiday and last-year features to rows of (store, origin, date).
+def _with_dates(dates: pl.DataFrame, history: demand_history.Past) -> pl.DataFrame:
+    """Add calendar, holiday and last-year features to rows of (store, origin, date).
 
-    `history_last_year`: last year's week about the date over the four weeks that its incumbent rested on;
-    `history_last_year_day`, `history_last_year_date`: total over what was usual on the same weekday of last
-    year's week, and on last year's date.
+    `history_last_year`: last year's week around the date over the four weeks of its incumbent;
+    `history_last_year_day`, `history_last_year_date`: total over the usual total, on the same weekday of last
+    year's week and on last year's date.
     """
     unique = dates.select("store_id", "date").unique()
-    marked = calendar.date_features(calendar.holiday_features(unique, past.outside.holidays))
+    marked = calendar.date_features(calendar.holiday_features(unique, history.covariates.holidays))
     last_year, weeks = pl.duration(days=364), (pl.col("lead_days") // 7 + 1).cast(pl.Int64)
     rows = dates.join(marked, on=["store_id", "date"]).with_columns(
         week_on=pl.col("date") - last_year,
         month_on=pl.col("date") - last_year - pl.duration(days=7) * weeks + pl.duration(days=3),
         year_on=pl.col("date").dt.offset_by("-1y"),
     )
-    means = [past.mean_total(rows, "week_on", 3, 3, 4), past.mean_total(rows, "month_on", 27, 0, 14)]
+    means = [history.mean_total(rows, "week_on", 3, 3, 4), history.mean_total(rows, "month_on", 27, 0, 14)]
     return rows.with_columns(
-        rows.select(*means).select(_ratio("week_on", "month_on")).to_series().alias("history_last_year"),
-        past.departure(rows, "week_on").alias("history_last_year_day"),
-        past.departure(rows, "year_on").alias("history_last_year_date"),
+        rows.select(*means).select(ratio("week_on", "month_on")).to_series().alias("history_last_year"),
+        history.departure(rows, "week_on").alias("history_last_year_day"),
+        history.departure(rows, "year_on").alias("history_last_year_date"),
     ).drop("week_on", "month_on", "year_on")
-
-
-def _with_outside(
-    rows: pl.DataFrame, records: Records, view: View, past: demand_history.Past, hindsight: bool
-) -> pl.DataFrame:
-    """Adds weather as issued, labor as scheduled and events as known, where the chain records them."""
-    if hindsight and view.weather == "issued" and records.weather.height:
-        rows = weather.with_hindsight(rows, records.weather)
-    elif view.weather != "none" and records.weather.height:
-        rows = weather.weather_of(rows, records.weather, view.weather)
-    if records.labor.height:
-        rows = rows.with_columns(past.outside.scheduled_hours(rows))
-    if records.events.height:
-        rows = events.active_events(rows, past.outside.event_days, past.outside.event_codes)
-    return rows
-
-
-def _departures(rows: pl.DataFrame) -> list[pl.Expr]:
-    """What differs outside between the target hour and the four days that the incumbent rests on."""
-    columns: list[pl.Expr] = []
-    if "temperature_c" in rows.columns:
-        columns += weather.weather_features()
-    if "scheduled_hours" in rows.columns:
-        columns.append(_ratio("scheduled_hours", "scheduled_hours_base").alias("labor_scheduled_change"))
-        # An hour without a schedule says nothing of the day: only hours that have one are compared.
-        scheduled, base = (
-            exact_sum(pl.when(pl.col("scheduled_hours").is_not_null()).then(name).fill_null(0.0)).over(LEAD)
-            for name in ("scheduled_hours", "scheduled_hours_base")
-        )
-        columns.append(pl.when(base > 0).then(scheduled / base).alias("labor_day_change"))
-    if "event_promotion" in rows.columns:
-        columns += [pl.col(f"{name}_base") for name in events.COLUMNS]
-    return columns
-
-
-def _ratio(value: str, base: str) -> pl.Expr:
-    # Polars divides by a column that holds one value as multiplication by its inverse: always doing so gives the
-    # same bits for one store as for many.
-    return pl.when(pl.col(base) > 0).then(pl.col(value) * (1.0 / pl.col(base)))
-
-
-def _history_family() -> list[pl.Expr]:
-    same = {name: _ratio(name, "smooth") for name in ("last", "last_2", "last_8", "hour_mean_28")}
-    states = ("hour_level_7", "hour_level_28", "day_level_3", "day_level_7", "day_level_14", "day_level_28",
-              "day_trend", "weekday_last", "holidays_in_base", "holiday_ratio", "holiday_effect")  # fmt: skip
-    return [
-        *(value.alias(f"history_{name}") for name, value in same.items()),
-        *(pl.col(name).alias(f"history_{name}") for name in states),
-        _ratio("half_year", "smooth").alias("history_half_year_shape"),
-        _ratio("smooth", "scale").alias("history_shape"),
-        _ratio("incumbent", "smooth").alias("history_incumbent"),
-        pl.col("open_days_known").clip(upper_bound=YOUNG_DAYS).alias("history_open_days"),
-        (pl.col("origin_date") - pl.col("last_on")).dt.total_days().alias("history_silent_days"),
-    ]
-
-
-def _clock_family() -> list[pl.Expr]:
-    return [
-        pl.col("hour").cast(pl.Int32).alias("calendar_hour"),
-        pl.col("lead_days").cast(pl.Int32).alias("calendar_lead_days"),
-    ]

@@ -1,10 +1,10 @@
-"""Money: the currency of each store, and what amounts in several currencies count for beside each other.
+"""Money: the currency of each store, and the unit that makes amounts in several currencies comparable.
 
-Amounts are added up within a currency. Where stores of several are compared, weighed or judged together, money counts
-in orders: a currency's unit is what an order comes to there over what one comes to in the chain's main currency. Where
-some currency has no orders beside its sales, the unit is what a trading hour comes to. No exchange rate is needed, and
-a currency that is written with more digits counts for no more. A chain of one currency has no units: its amounts are
-as they were recorded.
+Amounts are added up within a currency. Where stores of several currencies are compared or weighed together, money is
+measured in orders: a currency's unit is the mean value of an order in it over that in the chain's main currency. Where
+some currency has sales without orders, the unit is the mean value of a trading hour. No exchange rate is needed, and a
+currency whose amounts have more digits does not weigh more. A chain of one currency has no units: its amounts stay as
+recorded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ from daypart.features.deterministic_sum import exact_sum
 Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
 
 UNIT = "money_unit"
-"""Column of what counts as one in a row's currency."""
-WINDOW_DAYS = 91
-"""A unit is that of a currency's last so many days."""
-FIGURE = "money_unit_"
+"""Column of the unit of a row's currency."""
+UNIT_DAYS = 91
+"""Days of sales from which a currency's unit is computed."""
+UNIT_PREFIX = "money_unit_"
 """Prefix of a model's figures that hold its units, by currency."""
-UNKNOWN = "unknown"
-"""Stands for the currency of stores that declare none and whose country has none."""
+UNKNOWN_CURRENCY = "unknown"
+"""The currency of stores that declare none and whose country has none."""
 
 
 def with_currency(stores: pl.DataFrame) -> pl.DataFrame:
-    """The stores with the ISO 4217 code of their `currency`: as declared, else their country's, else null."""
+    """Return the stores with the ISO 4217 code of their `currency`: as declared, else their country's, else null."""
     declared = {text: places.currency_code(text) or text for text in stores["currency"].drop_nulls().unique()}
     if "country" not in stores.columns:
         return stores.with_columns(pl.col("currency").replace(declared))
@@ -41,24 +41,26 @@ def with_currency(stores: pl.DataFrame) -> pl.DataFrame:
     return stores.with_columns(pl.coalesce(pl.col("currency").replace(declared), derived).alias("currency"))
 
 
-def has_several(stores: pl.DataFrame) -> bool:
-    """Whether the stores sell in more than one currency."""
+def has_several_currencies(stores: pl.DataFrame) -> bool:
+    """Return whether the stores sell in more than one currency."""
     return with_currency(stores)["currency"].n_unique() > 1
 
 
-def units_of(figures: Mapping[str, float]) -> dict[str, float]:
-    """The units among a model's figures; none of a model that knows one currency."""
-    return {name.removeprefix(FIGURE): value for name, value in figures.items() if name.startswith(FIGURE)}
+def currency_units(figures: Mapping[str, float]) -> dict[str, float]:
+    """Return the units among a model's figures; empty for a model of one currency."""
+    return {name.removeprefix(UNIT_PREFIX): value for name, value in figures.items() if name.startswith(UNIT_PREFIX)}
 
 
 def with_unit(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float]) -> Rows:
-    """The rows of stores with UNIT, in their order; 1 for a currency without a unit. As they are without any units.
+    """Add UNIT to the rows, in order; 1 for a currency without a unit. Without any units the rows stay as they are.
 
     Rows with a target other than sales have a unit of 1.
     """
     if not units:
         return rows
-    unit = pl.col("currency").fill_null(UNKNOWN).replace_strict(dict(units), default=1.0, return_dtype=pl.Float64)
+    unit = (
+        pl.col("currency").fill_null(UNKNOWN_CURRENCY).replace_strict(dict(units), default=1.0, return_dtype=pl.Float64)
+    )
     priced = with_currency(stores).select("store_id", unit.alias(UNIT))
     joined = rows.lazy().drop(UNIT, strict=False).join(priced.lazy(), on="store_id", how="left", maintain_order="left")
     is_money = pl.col("target") == "sales" if "target" in rows.collect_schema() else pl.lit(value=True)
@@ -67,7 +69,7 @@ def with_unit(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float]) -> R
 
 
 def in_units(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float], columns: Sequence[str]) -> Rows:
-    """The rows with amounts of money in units, where they have such columns; as they are without any units."""
+    """Return the rows with the given amounts of money in units. Without any units the rows stay as they are."""
     if not units:
         return rows
     names = [name for name in columns if name in rows.collect_schema()]
@@ -79,7 +81,7 @@ def in_units(rows: Rows, stores: pl.DataFrame, units: Mapping[str, float], colum
 
 @dataclass(frozen=True)
 class Money:
-    """What a chain took by currency, so that amounts in one can be held against another's.
+    """A chain's sales by currency, from which units and rates are computed.
 
     `days` has one row per currency and business date with sales, sorted: `sales` and `hours` with sales, and of those
     with orders too `paid` and `orders`. It is empty where there is one currency, or the target is not money.
@@ -88,9 +90,9 @@ class Money:
     days: pl.DataFrame
 
     @classmethod
-    def of(cls, chain: Source, target: str, since: date | None = None) -> Self:
-        """Of all stores of a chain, from a business date on."""
-        if target != "sales" or not has_several(chain.stores):
+    def from_demand(cls, chain: Source, target: str, since: date | None = None) -> Self:
+        """Return the sales of all stores of a chain, from a business date on."""
+        if target != "sales" or not has_several_currencies(chain.stores):
             return cls(pl.DataFrame())
         day, sold = business_date(chain.stores).alias("date"), pl.col("sales") > 0
         rows = chain.scan_demand().filter(sold)
@@ -98,7 +100,7 @@ class Money:
             # Clocks differ by less than a day: the moment in UTC lets files of other months be skipped.
             rows = rows.filter(pl.col("hour_utc") >= since - timedelta(days=1), day >= since)
         both = pl.col("orders") > 0
-        priced = with_currency(chain.stores).select("store_id", pl.col("currency").fill_null(UNKNOWN))
+        priced = with_currency(chain.stores).select("store_id", pl.col("currency").fill_null(UNKNOWN_CURRENCY))
         sums = {"sales": pl.col("sales"), "hours": pl.lit(1.0), "paid": pl.when(both).then("sales"),
                 "orders": pl.when(both).then("orders")}  # fmt: skip
         by_store = rows.group_by("store_id", day).agg(exact_sum(value).alias(name) for name, value in sums.items())
@@ -107,14 +109,14 @@ class Money:
         return cls(totals.sort("currency", "date"))
 
     def units(self, before: date) -> dict[str, float]:
-        """By currency, its unit as known before a date; those that took nothing by then are left out.
+        """Return by currency its unit as known before a date; currencies without sales by then are left out.
 
-        That of the main currency, which has the most hours with sales, is 1.
+        The unit of the main currency, which has the most hours with sales, is 1.
         """
         if self.days.is_empty():
             return {}
         past_days = self.days.filter(pl.col("date") < before)
-        late = pl.col("date") > pl.col("date").max().over("currency") - timedelta(days=WINDOW_DAYS)
+        late = pl.col("date") > pl.col("date").max().over("currency") - timedelta(days=UNIT_DAYS)
         sums = past_days.filter(late).group_by("currency").agg(pl.col("sales", "hours", "paid", "orders").sort().sum())
         worth = dict(sums.select("currency", self._worth()).sort("currency").iter_rows())
         hours = dict(sums.select("currency", "hours").iter_rows())
@@ -122,21 +124,21 @@ class Money:
         return {name: value / worth[main] for name, value in worth.items()} if main else {}
 
     def rates(self, pairs: pl.DataFrame, last: date) -> pl.DataFrame:
-        """By date to `last`, what money of one currency is worth in another: `rate`.
+        """Return by date to `last` the value of one currency in another: `rate`.
 
-        `pairs` has `currency` and `like_currency`. A rate is known from the day after its date; those of dates before
-        the first sales in `currency` are the first one, known from the day after `since`. No rows of a pair of which
-        one took nothing.
+        `pairs` has `currency` and `donor_currency`. A rate is known from the day after its date. Dates before the
+        first sales in `currency` have its first rate, known from the day after `since`. A pair has no rows if one of
+        its currencies has no sales.
         """
         worth = self._worth_by_day(last)
-        theirs = worth.rename({"currency": "like_currency", "worth": "like_worth"}).drop("since")
-        both = pairs.join(theirs, on="like_currency").join(worth, on=["currency", "date"])
-        return both.select("currency", "like_currency", "date", "since", rate=pl.col("worth") / pl.col("like_worth"))
+        theirs = worth.rename({"currency": "donor_currency", "worth": "donor_worth"}).drop("since")
+        both = pairs.join(theirs, on="donor_currency").join(worth, on=["currency", "date"])
+        return both.select("currency", "donor_currency", "date", "since", rate=pl.col("worth") / pl.col("donor_worth"))
 
     def _worth_by_day(self, last: date) -> pl.DataFrame:
-        """What an order comes to by currency and date, by the WINDOW_DAYS to it: currency, date, since, worth."""
+        """Return the value of an order by currency and date, over UNIT_DAYS: currency, date, since, worth."""
         names = ("sales", "hours", "paid", "orders")
-        rolling = [pl.col(name).rolling_sum_by("date", f"{WINDOW_DAYS}d").over("currency") for name in names]
+        rolling = [pl.col(name).rolling_sum_by("date", f"{UNIT_DAYS}d").over("currency") for name in names]
         worth = self.days.with_columns(rolling).select("currency", "date", worth=self._worth())
         since = worth.group_by("currency").agg(since=pl.col("date").min())
         dates = self.days.select(date=pl.date_range(pl.col("date").min(), pl.lit(last)))
@@ -144,7 +146,7 @@ class Money:
         return grid.with_columns(pl.col("worth").forward_fill().backward_fill().over("currency"))
 
     def _worth(self) -> pl.Expr:
-        """What an order comes to, or a trading hour where a currency has no orders beside its sales."""
+        """Return the value of an order, or of a trading hour where a currency has sales without orders."""
         orders = self.days.group_by("currency").agg(pl.col("orders").sum())["orders"]
         by_orders = bool((orders > 0).all())
         part, divisor = ("paid", "orders") if by_orders else ("sales", "hours")

@@ -18,8 +18,8 @@ COLLOQUIAL = {
     "DEUTSCHLAND": "DE", "ESPANA": "ES", "OSTERREICH": "AT", "SCHWEIZ": "CH", "SUISSE": "CH", "ITALIA": "IT",
     "BELGIE": "BE", "BELGIQUE": "BE", "DANMARK": "DK", "SVERIGE": "SE", "NORGE": "NO", "POLSKA": "PL", "NIPPON": "JP",
 }  # fmt: skip
-"""Names that people use beside the library's."""
-PAYING_IN = """
+"""Common names that the library does not have."""
+CURRENCY_COUNTRIES = """
 AED AE; AFN AF; ALL AL; AMD AM; AOA AO; ARS AR; AUD AU CC CX HM KI NF NR TV; AWG AW; AZN AZ; BAM BA; BBD BB; BDT BD;
 BHD BH; BIF BI; BMD BM; BND BN; BOB BO; BRL BR; BSD BS; BTN BT; BWP BW; BYN BY; BZD BZ; CAD CA; CDF CD; CHF CH LI;
 CLP CL; CNY CN; COP CO; CRC CR; CUP CU; CVE CV; CZK CZ; DJF DJ; DKK DK FO GL; DOP DO; DZD DZ; EGP EG; ERN ER; ETB
@@ -35,16 +35,16 @@ USD AS BQ EC FM GU IO MH MP PR PW SV TC TL UM US VG VI ZW; UYU UY; UZS UZ; VES V
 CM GA GQ TD; XCD AG AI DM GD KN LC MS VC; XCG CW SX; XOF BF BJ CI GW ML NE SN TG; XPF NC PF WF; YER YE; ZAR ZA; ZMW
 ZM
 """
-"""By ISO 4217 code, the countries (ISO 3166-1) that pay in it; Antarctica has none."""
-CURRENCIES = {entry[:3]: entry[3:].split() for entry in " ".join(PAYING_IN.split()).split("; ")}
+"""Countries (ISO 3166-1) by the ISO 4217 code of their currency; Antarctica has none."""
+CURRENCIES = {entry[:3]: entry[3:].split() for entry in " ".join(CURRENCY_COUNTRIES.split()).split("; ")}
 NO_COUNTRY = {"ZWG", "BGN", "ANG", "SLL", "HRK"}
-"""Codes that are, or were of late, a country's beside the one above."""
+"""Other codes that are or recently were a country's."""
 CURRENCY_OF = {country: currency for currency, countries in CURRENCIES.items() for country in countries}
 
 
 @cache
 def _countries() -> Mapping[str, str]:
-    """ISO 3166-1 alpha-2 code by every spelling that is known, as `_plain` has it."""
+    """Return the ISO 3166-1 alpha-2 code by every known spelling, as `_plain` returns it."""
     from holidays.registry import COUNTRIES
 
     codes: dict[str, str] = {}
@@ -56,17 +56,17 @@ def _countries() -> Mapping[str, str]:
 
 @cache
 def country_code(text: str) -> str | None:
-    """The ISO 3166-1 alpha-2 code of a country by its code (alpha-2 or alpha-3) or English name, in any case.
+    """Return the ISO 3166-1 alpha-2 code of a country by its code (alpha-2 or alpha-3) or English name, in any case.
 
-    A few names in a country's own language count too. Null where the text names none. A part of a country is
-    none, but where ISO lists it as a country too.
+    A few names in a country's own language count too. None where the text names no country. A part of a country
+    counts only where ISO lists it as a country too.
     """
     return _countries().get(_plain(text))
 
 
 @cache
 def subdivisions(country: str) -> Mapping[str, str]:
-    """By spelling, in capitals, the code of each part of a country that the library has holidays for."""
+    """Return by spelling, in capitals, the code of each part of a country that the library has holidays for."""
     import holidays
 
     try:
@@ -80,9 +80,9 @@ def subdivisions(country: str) -> Mapping[str, str]:
 
 @cache
 def subdivision_code(country: str, text: str) -> str | None:
-    """The code of a part of a country (of its alpha-2 code), with or without the country's before it, or by its name.
+    """Return the code of a part of a country (by alpha-2 code), from a name or a code with or without the country's.
 
-    Null where the library knows no such part.
+    None where the library knows no such part.
     """
     codes, plain = subdivisions(country), _plain(text)
     bare = plain.removeprefix(f"{country} ")
@@ -90,7 +90,7 @@ def subdivision_code(country: str, text: str) -> str | None:
 
 
 def place_codes(country: str, subdivision: str | None) -> tuple[str | None, str | None]:
-    """Country and subdivision in ISO codes, of what a stores table says; null where it names none.
+    """Return country and subdivision as ISO codes, from the spellings of a stores table; None where it names none.
 
     `US-CA` as a country is both; so is England, a part of the United Kingdom.
     """
@@ -114,7 +114,7 @@ def _country_and_part(text: str) -> tuple[str | None, str | None]:
 
 
 def has_holidays(country: str) -> bool:
-    """Whether the library has public holidays of the country of that code."""
+    """Return whether the library has public holidays of the country of that code."""
     import holidays
 
     try:
@@ -124,31 +124,31 @@ def has_holidays(country: str) -> bool:
 
 
 def near_countries(text: str) -> list[str]:
-    """Codes and names that are spelled much like the text, such as `DE (Germany)`; at most three."""
+    """Return codes and names that are spelled much like the text, such as `DE (Germany)`; at most three."""
     return [f"{_countries()[name]} ({name.title()})" for name in _near(text, _countries())]
 
 
 def near_subdivisions(country: str, text: str) -> list[str]:
-    """Codes of parts of the country that are spelled much like the text; at most three, or some that there are."""
+    """Return codes of the country's parts that are spelled much like the text, else any of them; at most three."""
     codes = subdivisions(country)
     near = dict.fromkeys(codes[name] for name in _near(text, codes))
     return list(near or dict.fromkeys(codes.values()))[:3]
 
 
 def currency_code(text: str) -> str | None:
-    """The ISO 4217 code, in any case; null where there is no such currency."""
+    """Return the ISO 4217 code of a text in any case; None where there is no such currency."""
     code = text.strip().upper()
     return code if code in CURRENCIES or code in NO_COUNTRY else None
 
 
 def currency_of(country: str) -> str | None:
-    """The ISO 4217 code of what a country, in any spelling, pays in; null where it is none or has none."""
+    """Return the ISO 4217 code of a country's currency, from any spelling of the country; None without one."""
     code, _ = place_codes(country, None)
     return None if code is None else CURRENCY_OF.get(code)
 
 
 def near_currencies(text: str) -> list[str]:
-    """Codes that are spelled much like the text; at most three."""
+    """Return codes that are spelled much like the text; at most three."""
     return get_close_matches(text.strip().upper(), sorted(CURRENCIES), n=3)
 
 
@@ -158,7 +158,7 @@ def _near(text: str, spellings: Iterable[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Capitals without accents, marks and articles, words apart by one space."""
+    """Return the text in capitals without accents, marks and articles, words separated by one space."""
     bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     words = re.sub(r"[^\w]+|_", " ", bare.upper()).split()
     return " ".join(word for word in words if word not in ("THE", "AND"))

@@ -1,4 +1,4 @@
-"""Segments: which stores share a model. Every store has exactly one, by a rule that is declared."""
+"""Segments: which stores share a model. Every store has exactly one segment, by a declared rule."""
 
 import re
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ WAYS: tuple[By, ...] = get_args(By)
 
 VOLUME_DAYS = 91
 OTHER = "other"
-"""The segment of stores of which the stores table does not say what the rule asks."""
+"""The segment of stores without a value in the rule's column."""
 
 NO_VOLUMES = pl.DataFrame(schema={"store_id": pl.String, "volume": pl.Float64})
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What tells segments apart: nothing (`chain`), a column of the stores table, or volume.
+    """The rule that divides stores into segments: none (`chain`), a column of the stores table, or volume.
 
-    Classes of volume are parted by `cuts`, mean daily demand in the target's unit, or where there are none are
-    `classes` of about as many stores each.
+    Classes of volume are divided by `cuts`, mean daily demand in the target's unit. Without cuts there are `classes`
+    of about as many stores each.
     """
 
     by: By = "chain"
@@ -35,10 +35,10 @@ class Rule:
 
 
 def segments(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, sorted: store_id, segment; null throughout where the chain is one.
+    """Return one row per store, sorted: store_id, segment; null throughout where the chain is one.
 
-    A segment's name has letters, digits, - and _ alone: `New York` becomes `New-York`; classes of volume count from
-    `volume-1`, the least. `volumes` is as `mean_daily` has it. Raises InputError where two names would be the same.
+    A segment's name has only letters, digits, - and _: `New York` becomes `New-York`. Classes of volume count from
+    `volume-1`, the least. `volumes` is as `mean_daily` returns it. Raises InputError where two names would be the same.
     """
     match rule.by:
         case "chain":
@@ -46,12 +46,14 @@ def segments(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.Data
         case "volume":
             rows = _by_volume(stores, rule, volumes)
         case column:
-            rows = _named(stores.select("store_id", segment=pl.col(column).replace("", None).fill_null(OTHER)), column)
+            rows = _with_valid_names(
+                stores.select("store_id", segment=pl.col(column).replace("", None).fill_null(OTHER)), column
+            )
     return rows.sort("store_id")
 
 
 def mean_daily(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, before: date) -> pl.DataFrame:
-    """One row per store that sold in the last VOLUME_DAYS before a date: store_id, volume by day of trade."""
+    """Return one row per store that sold in the last VOLUME_DAYS before a date: store_id, volume by day of trade."""
     first = before - timedelta(days=VOLUME_DAYS)
     day = timedelta(days=1)
     # Clocks differ by less than a day: the moment in UTC lets files of other months be skipped.
@@ -63,24 +65,24 @@ def mean_daily(demand: pl.LazyFrame, stores: pl.DataFrame, target: str, before: 
 
 
 def _by_volume(stores: pl.DataFrame, rule: Rule, volumes: pl.DataFrame) -> pl.DataFrame:
-    """Classes of stores by volume; one that sold nothing is as those of its format and region are, else the least."""
+    """Return classes of stores by volume; a store without sales is in that of its format and region, else the least."""
     with_volume = stores.select("store_id", "format", "region").join(volumes, on="store_id", how="left")
     volume = pl.col("volume")
     alike = [volume.median().over(by) for by in (["format", "region"], ["format"], ["region"])]
     placed = with_volume.with_columns(volume=pl.coalesce(volume, *alike, pl.lit(0.0)))
-    cuts = rule.cuts or _even(with_volume["volume"].drop_nulls().sort().to_list(), rule.classes)
+    cuts = rule.cuts or _equal_cuts(with_volume["volume"].drop_nulls().sort().to_list(), rule.classes)
     number = 1 + pl.sum_horizontal(pl.lit(0), *((volume >= cut).cast(pl.Int64) for cut in cuts))
     width = len(str(len(cuts) + 1))
     name = pl.format("volume-{}", number.cast(pl.String).str.zfill(width))
     return placed.select("store_id", segment=name)
 
 
-def _even(volumes: list[float], classes: int) -> list[float]:
-    """Where classes of about as many stores begin, but for the first."""
+def _equal_cuts(volumes: list[float], classes: int) -> list[float]:
+    """Return the volumes at which classes of about as many stores begin, without the first."""
     return [volumes[len(volumes) * part // classes] for part in range(1, classes)] if volumes else []
 
 
-def _named(segment_rows: pl.DataFrame, column: str) -> pl.DataFrame:
+def _with_valid_names(segment_rows: pl.DataFrame, column: str) -> pl.DataFrame:
     names: dict[str, str] = {}
     for value in segment_rows["segment"].unique().sort():
         name = re.sub(r"[^\w-]+", "-", value).strip("-") or OTHER

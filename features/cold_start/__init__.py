@@ -1,4 +1,4 @@
-"""Young stores: which established stores they resemble, and rows blended from those.
+"""Young stores: their donors, established stores like them, and rows blended from donors' and own demand.
 
 Start with `similar_stores`; `young_stores` makes the rows.
 """

@@ -1,4 +1,4 @@
-"""Demand of the past as it was known at an origin: trading hours, levels, trends, holidays.
+"""Past demand as known at an origin: trading hours, levels, trends, holidays.
 
-Start with `demand_history`; `horizon` makes the hours to forecast, `smoothed_baseline` the incumbent without its noise.
+Start with `demand_history`; `horizon` makes the hours to forecast, `smoothed_baseline` the incumbent with less noise.
 """

@@ -1,49 +1,51 @@
-"""What a store's past days say at an origin: totals, recent levels, last year, earlier holidays.
+"""Statistics of a store's past days at an origin: totals, recent levels, last year, earlier holidays.
 
 Every value here is a state: it belongs to the last known open day and is joined to an origin by time, so that
-nothing that happened at or after the origin can reach it.
+nothing that happens at or after the origin can reach it.
 """
 
 import polars as pl
 
 from daypart.features.deterministic_sum import last_mean, last_sum, ordered_mean, rank
 
-DAY_KEY = ["store", "weekday"]
+WEEKDAY_KEY = ["store", "weekday"]
 
 
 def weekday_states(days: pl.DataFrame) -> pl.DataFrame:
-    """One row per open store-day, sorted by store, weekday and date, with its place among its like.
+    """Return one row per open store-day, sorted by store, weekday and date, with its position among equal weekdays.
 
     `days` is sorted by store and date and has store (a number), day (both in one), date, total, plain (whether it has
-    neither holiday nor event), holiday, and whatever else, which stays.
+    neither holiday nor event) and holiday; other columns stay.
 
     `row` numbers the rows, `rank` those of a weekday of a store; `plain_row`, `plain_rank` are those of the latest
     plain day up to this one among plain days alone, null before the first, and `plain_row_before`,
-    `plain_rank_before` as they stood for this day. `usual`: mean total of the last four plain same weekdays before
+    `plain_rank_before` as they are before this day. `usual`: mean total of the last four plain same weekdays before
     it, or of the last four of any kind where none was plain. `weekday_last`: total over usual; `holidays_in_base`:
     holidays among the last four, this one included.
     """
     marked = (
         days.with_columns(weekday=pl.col("date").dt.weekday())
         .sort(pl.col("store") * 8 + pl.col("weekday"), maintain_order=True)
-        .with_columns(rank=rank(*DAY_KEY), row=pl.int_range(pl.len(), dtype=pl.Int64))
+        .with_columns(rank=rank(*WEEKDAY_KEY), row=pl.int_range(pl.len(), dtype=pl.Int64))
     )
-    usual = pl.coalesce("plain_mean_before", ordered_mean(_past("total", k) for k in range(1, 5)))
+    usual = pl.coalesce("plain_mean_before", ordered_mean(_same_weekday("total", k) for k in range(1, 5)))
     return (
         _with_plain(marked)
-        .with_columns(usual=usual, holidays_in_base=sum(_past("holiday", k).fill_null(value=False) for k in range(4)))
+        .with_columns(
+            usual=usual, holidays_in_base=sum(_same_weekday("holiday", k).fill_null(value=False) for k in range(4))
+        )
         .with_columns(weekday_last=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")))
         .drop("holiday", "plain_mean", "plain_mean_before")
     )
 
 
 def _with_plain(marked: pl.DataFrame) -> pl.DataFrame:
-    """Adds where the latest plain day lies, and the mean total of the last four: up to a day and before it."""
-    plain = marked.filter("plain").with_columns(rank=rank(*DAY_KEY))
-    means = plain.select(plain_rank="rank", plain_mean=ordered_mean(_past("total", k) for k in range(4)))
+    """Add the position of the latest plain day, and the mean total of the last four: up to a day and before it."""
+    plain = marked.filter("plain").with_columns(rank=rank(*WEEKDAY_KEY))
+    means = plain.select(plain_rank="rank", plain_mean=ordered_mean(_same_weekday("total", k) for k in range(4)))
     number = pl.col("plain").cast(pl.Int64).cum_sum()
-    of_others = (number - pl.col("plain")).gather(pl.int_range(pl.len(), dtype=pl.Int64) - pl.col("rank"))
-    row = marked.select(plain_row=pl.when(number > of_others).then(number - 1)).to_series()
+    earlier_stores = (number - pl.col("plain")).gather(pl.int_range(pl.len(), dtype=pl.Int64) - pl.col("rank"))
+    row = marked.select(plain_row=pl.when(number > earlier_stores).then(number - 1)).to_series()
     with_means = marked.with_columns(row).hstack(means.select(pl.all().gather(row)))
     has_earlier = pl.col("rank") > 0
     before = [pl.when(has_earlier).then(pl.col(name).shift(1)).alias(f"{name}_before")
@@ -51,15 +53,15 @@ def _with_plain(marked: pl.DataFrame) -> pl.DataFrame:
     return with_means.with_columns(before)
 
 
-def _past(value: str, days: int) -> pl.Expr:
-    """The value so many known same weekdays earlier, in rows sorted by DAY_KEY and date."""
+def _same_weekday(value: str, days: int) -> pl.Expr:
+    """Return the value `days` known same weekdays earlier, in rows sorted by WEEKDAY_KEY and date."""
     return pl.when(pl.col("rank") >= days).then(pl.col(value).shift(days))
 
 
 def day_totals(weekdays: pl.DataFrame) -> pl.DataFrame:
-    """One row per open store-day of `weekday_states`, sorted by its `day`, with recent levels; `row` numbers them.
+    """Return one row per open store-day of `weekday_states`, sorted by its `day`, with recent levels.
 
-    Levels are sums over plain days: a holiday or promotion lately says nothing of the days to come.
+    `row` numbers the rows. Levels are sums over plain days: a recent holiday or promotion does not predict other days.
     """
     counts = pl.col("plain") & (pl.col("usual") > 0)
     return (
@@ -68,7 +70,7 @@ def day_totals(weekdays: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             rank=rank("store"),
             row=pl.int_range(pl.len(), dtype=pl.Int64),
-            seen=pl.when(counts).then("total").otherwise(0.0),
+            actual=pl.when(counts).then("total").otherwise(0.0),
             expected=pl.when(counts).then("usual").otherwise(0.0),
         )
         .with_columns(
@@ -77,18 +79,18 @@ def day_totals(weekdays: pl.DataFrame) -> pl.DataFrame:
             hourly_scale=last_sum(pl.col("total"), 28) / last_sum(pl.col("hours_traded"), 28),
             open_days_known=pl.col("rank") + 1,
         )
-        .drop("seen", "expected", "rank")
+        .drop("actual", "expected", "rank")
     )
 
 
 def _level(days: int) -> pl.Expr:
-    """What was seen over what was usual, summed over the last open days; null without expectation."""
-    actual, expected = last_sum(pl.col("seen"), days), last_sum(pl.col("expected"), days)
+    """Return actual over usual demand, summed over the last open days; null without expectation."""
+    actual, expected = last_sum(pl.col("actual"), days), last_sum(pl.col("expected"), days)
     return pl.when(expected > 0).then(actual / expected)
 
 
 def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and past date of a holiday within the store's history; `date` is when it was known.
+    """Return one row per store and past holiday within the store's history; `date` is the day on which it was known.
 
     A holiday with trade was known on its day, a closed one on the next open day: until then it may be late data.
     `holiday_ratio`: total over incumbent, null without one; `holiday_closed`: nothing was sold on a weekday that
@@ -97,7 +99,24 @@ def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame
     span = totals.group_by("store_id").agg(first=pl.col("date").min(), last=pl.col("date").max())
     weekdays = totals.select("store_id", "date", weekday=pl.col("date").dt.weekday(), usual_on="date")
     past = holidays.join(span, on="store_id").filter(pl.col("date").is_between("first", "last"))
-    usual = (
+    return (
+        _with_last_weekday(past, weekdays)
+        .join(totals, on=["store_id", "date"], how="left")
+        .sort("date")
+        .join_asof(weekdays.select("store_id", "date", open_on="date").sort("date"), on="date", by="store_id",
+                   strategy="forward", check_sortedness=False)
+        .select(
+            "store_id", "holiday", date="open_on",
+            holiday_ratio=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
+            holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
+        )
+        .sort("store_id", "holiday", "date")
+    )  # fmt: skip
+
+
+def _with_last_weekday(past: pl.DataFrame, weekdays: pl.DataFrame) -> pl.DataFrame:
+    """Join to each holiday the last open day of its weekday within the four weeks before; sorted by date."""
+    return (
         past.with_columns(weekday=pl.col("date").dt.weekday())
         .sort("date")
         .join_asof(
@@ -110,15 +129,3 @@ def holiday_ratios(totals: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame
             check_sortedness=False,
         )
     )
-    return (
-        usual.join(totals, on=["store_id", "date"], how="left")
-        .sort("date")
-        .join_asof(weekdays.select("store_id", "date", open_on="date").sort("date"), on="date", by="store_id",
-                   strategy="forward", check_sortedness=False)
-        .select(
-            "store_id", "holiday", date="open_on",
-            holiday_ratio=pl.when(pl.col("usual") > 0).then(pl.col("total") / pl.col("usual")),
-            holiday_closed=pl.col("total").is_null() & pl.col("usual_on").is_not_null(),
-        )
-        .sort("store_id", "holiday", "date")
-    )  # fmt: skip

@@ -9,7 +9,7 @@ import polars as pl
 from daypart.features import clock
 from daypart.features.business_day import day_start
 from daypart.features.chain_data import Records
-from daypart.features.history import demand_history, read_window, trading_hours
+from daypart.features.history import demand_history, trading_hours
 
 ORIGIN = ["store_id", "origin_date"]
 DAY_STATES = ("day_level_3", "day_level_7", "day_level_14", "day_level_28", "day_trend", "hourly_scale",
@@ -20,7 +20,7 @@ WEEKDAY_STATES = ("row", "rank", "plain_row", "plain_rank", "weekday_last", "hol
 def last_before(
     origin_rows: pl.DataFrame, right: pl.DataFrame, by: list[str], date_name: str, within: timedelta | None = None
 ) -> pl.DataFrame:
-    """Joins to each origin the right side's last row strictly before it, if `within`; its date becomes `date_name`."""
+    """Join to each origin the right side's last row strictly before it, if `within`; its date becomes `date_name`."""
     return origin_rows.sort("origin_date").join_asof(
         right.with_columns(pl.col("date").alias(date_name)).sort("date"),
         left_on="origin_date", right_on="date", by=by, strategy="backward",
@@ -29,26 +29,26 @@ def last_before(
 
 
 def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store: `store_code`, its number in the order of ids, and `store_hash`, which its id alone decides."""
+    """Return one row per store: `store_code`, its number in the order of ids, and `store_hash`, a hash of its id."""
     coded = stores.select("store_id").sort("store_id").with_row_index("store_code").cast({"store_code": pl.Int32})
     hashes = pl.Series("store_hash", [crc32(name.encode()) for name in coded["store_id"]], dtype=pl.UInt64)
     return coded.with_columns(hashes)
 
 
-def store_origins(stores: pl.DataFrame, past: demand_history.Past, origins: Sequence[date]) -> pl.DataFrame:
-    """One row per store and origin at which the store has history: its day-level state, the origin in UTC."""
+def store_origins(stores: pl.DataFrame, history: demand_history.Past, origins: Sequence[date]) -> pl.DataFrame:
+    """Return one row per store and origin at which the store has history: its day-level state, the origin in UTC."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(past.store_codes, on="store_id")
+    coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(history.store_codes, on="store_id")
     crossed = coded.join(frame, how="cross")
-    at = last_before(crossed, past.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
+    at = last_before(crossed, history.totals.select("store_id", "date", "row", *DAY_STATES), ["store_id"], "last_on")
     at = at.drop_nulls("last_on")
     return clock.origin_utc(at).drop("timezone", "day_starts").sort(ORIGIN)
 
 
 def in_sample(one_in: int) -> pl.Expr:
-    """Whether a store's pair of origin and lead is in a fixed sample of one in so many, spread evenly over all.
+    """Return whether a store's pair of origin and lead is in a fixed sample of one in `one_in`, spread evenly over all.
 
-    No other store decides it, and a sample of fewer pairs is part of one of more.
+    No other store affects it, and a smaller sample is a part of each larger one.
     """
     pair = pl.col("origin_date").cast(pl.Int32).cast(pl.UInt64) * 31 + pl.col("lead_days").cast(pl.UInt64)
     # Multiplicative hashing (Knuth, TAOCP 3, 6.4): neighbours in time fall far apart.
@@ -56,12 +56,12 @@ def in_sample(one_in: int) -> pl.Expr:
 
 
 def store_dates(
-    stores: pl.DataFrame, past: demand_history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
+    stores: pl.DataFrame, history: demand_history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
 ) -> pl.DataFrame:
-    """One row per store, origin and business date of the horizon on which the store is not closed for good.
+    """Return one row per store, origin and business date of the horizon before the store closes for good.
 
-    With `one_in` only a fixed sample of the pairs of origin and lead is kept.
-    Adds what the occurrence of the date's holiday in the year before was: `holiday_ratio`, `holiday_closed`.
+    With `one_in` only a fixed sample of the pairs of origin and lead is kept. Columns `holiday_ratio` and
+    `holiday_closed` are those of the last occurrence of the date's holiday in the year before.
     """
     leads = pl.DataFrame({"lead_days": range(horizon_days)}, schema={"lead_days": pl.Int16})
     dates = (
@@ -75,64 +75,64 @@ def store_dates(
         .drop("closed_on", "store_hash")
     )
     marked = dates.select(*ORIGIN, target_on="date").join(
-        past.outside.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
+        history.covariates.holidays, left_on=["store_id", "target_on"], right_on=["store_id", "date"]
     )
-    year = timedelta(days=read_window.YEAR_DAYS)
-    earlier = last_before(marked, past.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
+    year = timedelta(days=demand_history.YEARLY_MEMORY_DAYS)
+    earlier = last_before(marked, history.holiday_ratios, ["store_id", "holiday"], "holiday_on", year)
     earlier = earlier.select(*ORIGIN, date="target_on", holiday_ratio="holiday_ratio", holiday_closed="holiday_closed")
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
 
 def open_hours(
-    records: Records, past: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
+    data: Records, history: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
 ) -> pl.DataFrame:
-    """One row per store, origin and real clock hour in which the store may trade, with history joined on.
+    """Return one row per store, origin and real clock hour in which the store may trade, with history joined on.
 
-    Declared hours rule on dates for which a store has any; elsewhere an hour trades if it did on one of the last eight
-    known days of that weekday, unless the weekday or holiday has been closed. Closures known before the origin rule
-    over both.
+    Declared hours decide on dates for which a store has any. Elsewhere an hour trades if it traded on one of the last
+    eight known days of that weekday, unless the weekday or holiday has been closed. Closures known before the origin
+    override both.
     """
-    hours = _hour_states(past, at_origin, dates)
+    hours = _hour_states(history, at_origin, dates)
     days = ["store_id", "date"]
-    covered = trading_hours.declared_days(records.hours, dates.select(days).unique())
+    covered = trading_hours.declared_days(data.hours, dates.select(days).unique())
     by_states, by_hours = (dates.join(covered, on=days, how=how, maintain_order="left") for how in ("anti", "semi"))
     learned = _learned(hours.join(by_states, on=ORIGIN, how="semi", maintain_order="left"), by_states)
-    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, records)
+    declared = _declared(hours.join(by_hours, on=ORIGIN, how="semi", maintain_order="left"), by_hours, data)
     trade = pl.concat([learned, declared.select(learned.columns)])
-    trade = trading_hours.without_known_closures(trade, records.closures, records.stores)
+    trade = trading_hours.without_known_closures(trade, data.closures, data.stores)
     first, last = at_origin["origin_date"].min(), dates["date"].max() or date.min
     assert isinstance(first, date)
     assert isinstance(last, date)
-    grid = clock.hour_grid(records.stores, first, last).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
+    grid = clock.hour_grid(data.stores, first, last).with_columns(hour=pl.col("hour_local").dt.hour()).collect()
     day_state = at_origin.drop("row", "last_on", "open_days_known")
     return (
         trade.join(grid, on=["store_id", "date", "hour"]).join(day_state, on=ORIGIN).rename({"hourly_scale": "scale"})
     )
 
 
-def by_hand(past: demand_history.Past, origin: date) -> pl.DataFrame:
-    """One row per store, weekday and hour with a value known at the origin: the planner's `incumbent`.
+def planner_incumbent(history: demand_history.Past, origin: date) -> pl.DataFrame:
+    """Return one row per store, weekday and hour with a value known at the origin: the planner's `incumbent`.
 
     It is the mean of the last four known same-weekday values, or of as many as there are; an hour without demand on
     an open day counts as 0, a closed day has no value.
     """
-    before = past.weekdays.filter(pl.col("date") < origin)
+    before = history.weekdays.filter(pl.col("date") < origin)
     last = before.unique(["store_id", "weekday"], keep="last", maintain_order=True)
-    return past.incumbent(last.join(past.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
+    return history.incumbent(last.join(history.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
 
 
-def _hour_states(past: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, origin, weekday and hour that the store ever trades or declares."""
+def _hour_states(history: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per store, origin, weekday and hour that the store ever trades or declares."""
     weekdays = dates.select(*ORIGIN, "weekday").unique()
     pairs = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(weekdays, on=ORIGIN)
-    indexed = past.totals.select("store_id", "date", weekday_index="open_days_known")
-    states = past.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
+    indexed = history.totals.select("store_id", "date", weekday_index="open_days_known")
+    states = history.weekdays.select("store_id", "weekday", "date", *WEEKDAY_STATES)
     weekly = last_before(
         pairs.drop("row"), states.join(indexed, on=["store_id", "date"]), ["store_id", "weekday"], "weekday_on"
     )
-    levels = past.hour_levels(pairs.drop("weekday", "last_on").unique(ORIGIN).join(past.hours, on="store_id"))
+    levels = history.hour_levels(pairs.drop("weekday", "last_on").unique(ORIGIN).join(history.hours, on="store_id"))
     points = weekly.join(levels.drop("row", "open_days_known"), on=ORIGIN)
-    hour_rows = past.hour_states(points).drop("row", "rank", "plain_row", "plain_rank")
+    hour_rows = history.hour_states(points).drop("row", "rank", "plain_row", "plain_rank")
     return hour_rows.with_columns(incumbent=pl.coalesce("base", "hour_mean_28"))
 
 
@@ -146,8 +146,8 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~pl.col("holiday_closed").fill_null(value=False))
 
 
-def _declared(hours: pl.DataFrame, dates: pl.DataFrame, records: Records) -> pl.DataFrame:
-    trade = trading_hours.declared_trade(records.hours, dates.select("store_id", "date").unique(), records.stores)
+def _declared(hours: pl.DataFrame, dates: pl.DataFrame, data: Records) -> pl.DataFrame:
+    trade = trading_hours.declared_trade(data.hours, dates.select("store_id", "date").unique(), data.stores)
     rows = dates.join(trade, on=["store_id", "date"]).join(
         hours.drop("last_on", "open_days_known"), on=[*ORIGIN, "weekday", "hour"], how="left"
     )

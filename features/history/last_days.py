@@ -10,13 +10,13 @@ import polars as pl
 from daypart.features.business_day import business_clock, business_date
 from daypart.features.errors import some_stores
 
-WINDOW_DAYS = 70
-"""So many of the last days are looked at."""
+END_WINDOW_DAYS = 70
+"""Number of last days that are examined."""
 GAP_DAYS = 3
 """Days after a longer gap without any demand count only where more than half of the chain's stores trade on them."""
-LIKE_DAYS = 4
-"""With how many earlier days, of the same weekday where there are enough, a last day is compared."""
-LEAST_DAYS = 3
+COMPARED_DAYS = 4
+"""Number of earlier days, of the same weekday where there are enough, with which a last day is compared."""
+MIN_COMPARED_DAYS = 3
 REST_SHARE = 0.2
 """A last day is incomplete if at least this share of each earlier day's demand came after its own last hour."""
 
@@ -35,7 +35,7 @@ class LastDays:
 
     @classmethod
     def from_demand(cls, demand: pl.DataFrame, stores: pl.DataFrame) -> Self:
-        """Return the end of recent demand, the rows of WINDOW_DAYS or more, of all stores.
+        """Return the end of recent demand, the rows of END_WINDOW_DAYS or more, of all stores.
 
         Rows have store_id, hour_local, orders and sales; `stores` says when business days start. An open store's last
         day is compared with days before it, so nothing that comes later changes what an earlier day is.
@@ -122,11 +122,13 @@ def _incomplete(days: pl.DataFrame) -> pl.DataFrame:
     ends = last.select("store_id", last_date="date", last_hour=pl.col("hour").list.max())
     before = days.join(ends, on="store_id").filter(pl.col("date") < pl.col("last_date"))
     same = pl.col("date").dt.weekday() == pl.col("last_date").dt.weekday()
-    like = before.filter(pl.when((same.sum() >= LEAST_DAYS).over("store_id")).then(same).otherwise(pl.lit(value=True)))
-    like = like.sort("date", descending=True).group_by("store_id", maintain_order=True).head(LIKE_DAYS)
-    hours = like.explode("hour", "amount")
+    similar = before.filter(
+        pl.when((same.sum() >= MIN_COMPARED_DAYS).over("store_id")).then(same).otherwise(pl.lit(value=True))
+    )
+    similar = similar.sort("date", descending=True).group_by("store_id", maintain_order=True).head(COMPARED_DAYS)
+    hours = similar.explode("hour", "amount")
     after = pl.col("amount").filter(pl.col("hour") > pl.col("last_hour")).sum()
     shares = hours.group_by("store_id", "date", "last_date").agg(rest=after / pl.col("amount").sum())
     least = shares.group_by("store_id", "last_date").agg(pl.col("rest").min(), days=pl.len())
-    cut = least.filter(pl.col("rest") >= REST_SHARE, pl.col("days") >= LEAST_DAYS)
+    cut = least.filter(pl.col("rest") >= REST_SHARE, pl.col("days") >= MIN_COMPARED_DAYS)
     return cut.select("store_id", date="last_date")

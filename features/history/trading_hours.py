@@ -5,23 +5,23 @@ from datetime import date
 import polars as pl
 
 from daypart.features.business_day import day_start
+from daypart.features.grid import DAY_HOURS
 from daypart.features.tables.schemas import known_before
 
 ALWAYS = date(1900, 1, 1)
-"""The day from which undated rows are known."""
+"""The day from which undated rows count as known."""
 CLOSED_WEEKDAY_DAYS = 56
-"""A weekday without trade for so long, while other days traded, is taken as closed."""
+"""A weekday without trade for this many days, while other days traded, counts as closed."""
 EVIDENCE_DAYS = 56
-"""How many of the last days of a store say when its business day begins."""
-LEAST_DAYS = 14
+"""Number of a store's last days from which the start of its business day is learned."""
+MIN_TRADED_DAYS = 14
 """With trade on fewer days than this nothing is learned."""
 QUIET_SHARE = 0.001
 """An hour with less of a store's demand than this counts as one without trade."""
-DAY_HOURS = 24
 
 
 def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, weekday and period of validity: first clock hour and number of hours from it.
+    """Return one row per store, weekday and period of validity: first clock hour and number of hours from it.
 
     `open_hours` runs past 24 - `open_from` where the store closes after midnight; a store that opens and closes
     at the same time trades 24 hours.
@@ -45,21 +45,21 @@ def declared_hours(hours: pl.DataFrame) -> pl.DataFrame:
 
 
 def declared_clock_hours(hours: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and clock hour that any of its declared hours cover: store_id, hour."""
+    """Return one row per store and clock hour that any of its declared hours cover: store_id, hour."""
     steps = pl.int_ranges(pl.col("open_from"), pl.col("open_from") + pl.col("open_hours"))
     spans = declared_hours(hours).select("store_id", hour=steps).explode("hour")
     return spans.select("store_id", (pl.col("hour") % 24).cast(pl.Int8)).unique()
 
 
 def declared_days(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
-    """Those of the rows of (store_id, date) on which declared hours of the store are valid, whatever their weekday."""
+    """Return the rows of (store_id, date) on which declared hours of the store are valid, for any weekday."""
     periods = declared_hours(hours).select("store_id", "valid_from", "valid_to").unique()
     valid = pl.col("date").is_between("valid_from", "valid_to")
     return dates.join(periods, on="store_id").filter(valid).select("store_id", "date").unique()
 
 
 def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, business date and clock hour that its declared hours cover: store_id, date, hour.
+    """Return one row per store, business date and clock hour that its declared hours cover: store_id, date, hour.
 
     `dates` has one row per (store_id, date), business dates; `stores` says when each store's day starts.
     """
@@ -82,11 +82,11 @@ def declared_trade(hours: pl.DataFrame, dates: pl.DataFrame, stores: pl.DataFram
 
 
 def learned_day_starts(hours: pl.DataFrame, demand: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per store of which hours or demand say when it trades: store_id and `day_starts`.
+    """Return one row per store whose trading hours are known from hours or demand: store_id and `day_starts`.
 
-    A day begins at the first clock hour, counted from midnight, across which the store never trades: declared hours
-    decide where a store has any, else its demand of late, EVIDENCE_DAYS before its last row. Stores that trade round
-    the clock begin at 0. `hours` is the canonical table; `demand` has store_id, hour_local and one number, `amount`.
+    A day begins at the first clock hour, counted from midnight, across which the store never trades. Declared hours
+    decide where a store has any, else its demand of the last EVIDENCE_DAYS. Stores that trade round the clock begin
+    at 0. `hours` is the canonical table; `demand` has store_id, hour_local and one number, `amount`.
     """
     declared = _declared_crossings(hours)
     learned = _traded_crossings(demand).join(declared.select("store_id"), on="store_id", how="anti")
@@ -106,11 +106,11 @@ def _declared_crossings(hours: pl.DataFrame) -> pl.DataFrame:
 
 
 def _traded_crossings(demand: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per store with LEAST_DAYS of trade: `crossed`, the hours with trade that follow one with trade."""
+    """Return one row per store with MIN_TRADED_DAYS of trade: `crossed`, traded hours that follow a traded hour."""
     sold = demand.filter(pl.col("amount") > 0)
     since = pl.col("hour_local").max().over("store_id") - pl.duration(days=EVIDENCE_DAYS)
     late = sold.filter(pl.col("hour_local") > since)
-    enough = pl.col("hour_local").dt.date().n_unique().over("store_id") >= LEAST_DAYS
+    enough = pl.col("hour_local").dt.date().n_unique().over("store_id") >= MIN_TRADED_DAYS
     hourly = (
         late.filter(enough)
         .group_by("store_id", hour=pl.col("hour_local").dt.hour().cast(pl.Int64))
@@ -125,13 +125,13 @@ def _traded_crossings(demand: pl.DataFrame) -> pl.DataFrame:
 
 
 def closed_days(closures: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and business date closed the whole day, and since when that was known: `known_on`."""
+    """Return one row per store and business date closed the whole day, with `known_on`, the day it was known."""
     all_day = closures.filter(pl.col("from_hour").is_null() & pl.col("to_hour").is_null())
     return _earliest_known(all_day.select("store_id", "known_on", "date"))
 
 
 def closed_hours(closures: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, business date and clock hour closed for a part of the day, with `known_on`.
+    """Return one row per store, business date and clock hour closed for a part of the day, with `known_on`.
 
     Without a first hour a closure begins with the business day, without a last one it ends with it.
     """
@@ -149,20 +149,20 @@ def closed_hours(closures: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _earliest_known(closed: pl.DataFrame) -> pl.DataFrame:
-    """The rows once each, with the earliest day on which any of them was known; ALWAYS for one without."""
+    """Return the rows once each, with the earliest day on which any of them was known; ALWAYS for one without."""
     known_on = pl.col("known_on").fill_null(ALWAYS).min()
     return closed.group_by(pl.exclude("known_on"), maintain_order=True).agg(known_on)
 
 
 def without_closures(trade: pl.DataFrame, closures: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """Rows of (store_id, date, hour), business dates, without those that a closure covers. Row order is not kept."""
+    """Return rows of (store_id, date, hour), business dates, without those in a closure. Row order is not kept."""
     return trade.join(closed_days(closures), on=["store_id", "date"], how="anti").join(
         closed_hours(closures, stores), on=["store_id", "date", "hour"], how="anti"
     )
 
 
 def without_known_closures(trade: pl.DataFrame, closures: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """Rows of (store_id, origin_date, date, hour) without those that a closure known before the origin covers.
+    """Return rows of (store_id, origin_date, date, hour) without those in a closure known before the origin.
 
     Dates are business dates. Row order is not kept.
     """

@@ -1,4 +1,4 @@
-"""A mapping that is being proposed, and what columns are called."""
+"""A mapping in the making, and the usual names of columns."""
 
 import re
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ NAMES = {
     "timezone": r".*(time[ _]?zone|^tz$)",
     "state": r".*(void|status|state|cancel|deleted)",
 }
-"""What columns are called, by word, in whatever case."""
+"""Patterns of column names by word of a mapping, in any case."""
 
 
 @dataclass
 class Guess:
-    """A mapping as its TOML would have it, the shape that it was told from, and what is unsure."""
+    """A proposed mapping as in its TOML, the shape of the export if it is known, and doubts."""
 
     shape: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -33,15 +33,16 @@ class Guess:
 
     @property
     def columns(self) -> dict[str, Any]:
+        """The export's column by word of the mapping."""
         return self.settings["columns"]  # type: ignore[no-any-return]
 
 
-def named(frame: pl.DataFrame, word: str) -> list[str]:
-    """The columns that are called so, those nearest to the beginning of the pattern first."""
+def matching_columns(frame: pl.DataFrame, word: str) -> list[str]:
+    """Return the columns whose name matches the pattern of a word, in the frame's order."""
     pattern = re.compile(NAMES[word], re.IGNORECASE)
     return [name for name in frame.columns if pattern.match(name.strip())]
 
 
 def often_empty(column: pl.Series) -> bool:
-    """Whether more cells are empty than those of a line of totals."""
+    """Return whether more cells are empty than a few lines of totals explain."""
     return column.null_count() > max(1, column.len() // 10) or column.null_count() == column.len()

@@ -1,18 +1,18 @@
-"""Shapes of exports that points of sale are known to write: which columns tell them, and what the columns are."""
+"""Known shapes of point-of-sale exports: the columns that identify each, and their meaning."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 VOIDED = ("void", "voided", "cancelled", "canceled", "deleted", "parked", "saved", "cancelled sale", "abgebrochen")
-"""What a column of states says, in whatever case, of what was not sold."""
+"""Values of a column of states, in any case, for lines that were not sold."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One export: `marks` are columns that tell it, `words` the column of each word of a mapping, if it is there.
+    """One kind of export: `marks` are columns that identify it, `words` the column of each word of a mapping.
 
-    `drop` are columns and what lines hold in them that are void or no items. `day_first` says how dates of slashes are
-    written where their values do not. `doubts` are what only somebody who knows the till can say.
+    `drop` has columns and their values in lines that are void or no items. `day_first` says how dates with slashes are
+    written where their values do not. `doubts` are questions that only somebody who knows the till can answer.
     """
 
     name: str
@@ -79,9 +79,9 @@ SHAPES = (
         doubts=("prices of items are before the order's discount, and refunds are not among the lines",),
     ),
 )  # fmt: skip
-"""The more telling shape of one maker comes first."""
+"""Of the shapes of one maker, the more specific one comes first."""
 
 
 def find_shape(columns: Sequence[str]) -> Shape | None:
-    """The first shape all of whose marks are among the columns, null where none is."""
+    """Return the first shape all of whose marks are among the columns; None without one."""
     return next((shape for shape in SHAPES if set(shape.marks) <= set(columns)), None)

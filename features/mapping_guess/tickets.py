@@ -1,47 +1,53 @@
-"""What makes a ticket of an export's lines, and which lines are none, proposed for a mapping."""
+"""The ticket number of an export's lines, and the lines to drop, proposed for a mapping."""
 
 import re
 
 import polars as pl
 
-from daypart.features.mapping_guess.column_names import Guess, named, often_empty
+from daypart.features.mapping_guess.column_names import Guess, matching_columns, often_empty
 from daypart.features.mapping_guess.export_formats import VOIDED, Shape
 
-FLAG = r"(void|cancel|deleted)"
+VOID_FLAG = r"(void|cancel|deleted)"
 
 
 def add_ticket(guess: Guess, frame: pl.DataFrame, times: list[str]) -> None:
-    """Maps the number of a ticket, with the till where tills number alike; without one the time stands for it."""
+    """Map the number of a ticket, with the till where tills share numbers; without a number the time stands for it."""
     columns = guess.columns
     used = {*times, *(columns.get(word) for word in ("line_total", "unit_price", "quantity", "item", "store"))}
     if "ticket" in columns:
         columns["ticket"] = [columns["ticket"]]
     else:
-        choices = [name for name in named(frame, "ticket") if name not in used and not often_empty(frame[name])]
+        choices = [
+            name for name in matching_columns(frame, "ticket") if name not in used and not often_empty(frame[name])
+        ]
         columns["ticket"] = sorted(choices, key=lambda name: -frame[name].n_unique())[:1] or list(times)
         if not choices:
             guess.doubts.append("no column numbers tickets: lines of one time are one ticket")
         elif len(choices) > 1:
             guess.doubts.append(f"a ticket is one {columns['ticket'][0]}; it could be one {' or '.join(choices[:4])}")
-        tills = [name for name in named(frame, "till") if name not in {*used, *columns["ticket"]}] if choices else []
-        alike = next((till for till in tills if _alike(frame, columns["ticket"][0], till)), None)
+        tills = (
+            [name for name in matching_columns(frame, "till") if name not in {*used, *columns["ticket"]}]
+            if choices
+            else []
+        )
+        alike = next((till for till in tills if _tills_share_numbers(frame, columns["ticket"][0], till)), None)
         if alike:
             columns["ticket"].insert(0, alike)
             guess.doubts.append(f"more than one {alike} gives out the same number: both together number a ticket")
 
 
-def _alike(frame: pl.DataFrame, ticket: str, till: str) -> bool:
-    """Whether more than one till gives out the same number."""
+def _tills_share_numbers(frame: pl.DataFrame, ticket: str, till: str) -> bool:
+    """Return whether more than one till issues the same number."""
     tills = frame.drop_nulls([ticket, till]).group_by(ticket).agg(pl.col(till).n_unique())
     return not often_empty(frame[till]) and bool((tills[till] > 1).any())
 
 
 def add_drops(guess: Guess, frame: pl.DataFrame, shape: Shape | None, times: list[str]) -> None:
-    """Drops what is void, and lines of totals: the last ones, without a ticket or a time."""
+    """Add rules that drop void lines and lines of totals: the last ones, without a ticket or a time."""
     rules = {c: values for c, values in (shape.drop if shape else {}).items() if c in frame.columns}
-    for name in named(frame, "state") if not shape else []:
+    for name in matching_columns(frame, "state") if not shape else []:
         values = frame[name].cast(pl.String).drop_nulls().unique().sort().to_list()
-        flag = re.search(FLAG, name, re.IGNORECASE)
+        flag = re.search(VOID_FLAG, name, re.IGNORECASE)
         void = [value for value in values if value.lower() in (*VOIDED, *(("true", "yes", "y", "1") if flag else ()))]
         if void and len(void) < len(values) + frame[name].null_count():
             rules[name] = tuple(void)
@@ -52,7 +58,7 @@ def add_drops(guess: Guess, frame: pl.DataFrame, shape: Shape | None, times: lis
 
 
 def _totals(guess: Guess, frame: pl.DataFrame, times: list[str]) -> dict[str, tuple[str, ...]]:
-    """What tells lines of totals: an empty cell where others have a ticket, or a word for a time."""
+    """Return the rule for lines of totals: an empty cell in place of a ticket, or a word in place of a time."""
     filled = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     for name in dict.fromkeys([*guess.columns["ticket"], *times, *filter(None, [guess.columns.get("store")])]):
         empty = filled[name].null_count()

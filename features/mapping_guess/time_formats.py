@@ -1,4 +1,4 @@
-"""How times are written in a column of text, told from its cells."""
+"""The format of times in a column of text, detected from its cells."""
 
 import re
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ import polars as pl
 from daypart.features.pos import timestamps
 from daypart.features.tables import parsing
 
-SAMPLE = 2_000
-"""Cells from which a format is told."""
+SAMPLE_CELLS = 2_000
+"""Cells from which a format is detected."""
 
-ENOUGH = 0.9
-"""Share of the cells that a format reads: others may be of totals."""
+MIN_READ_SHARE = 0.9
+"""Least share of the cells that a format reads: others may be totals."""
 
 YEARS = 1990, 2100
 
@@ -21,70 +21,72 @@ DAYS_FIRST = ("%d/%m/%Y", "%d/%m/%y", "%d.%m.%Y", "%d.%m.%y", "%d-%m-%Y", "%d-%m
 MONTHS_FIRST = ("%m/%d/%Y", "%m/%d/%y", "%m.%d.%Y", "%m.%d.%y", "%m-%d-%Y", "%m-%d-%y")
 PLAIN_DAYS = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y", "%d %B %Y",
               "%B %d, %Y")  # fmt: skip
-TIMES = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%H.%M", "%H%M%S")
+TIME_FORMATS = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M", "%I:%M %p", "%I:%M:%S %p", "%H.%M", "%H%M%S")
 BETWEEN = (" ", "T", ", ", "  ")
-ZONES = ("", "%z", " %z", "Z")
+OFFSET_FORMATS = ("", "%z", " %z", "Z")
 ABBREVIATION = re.compile(r"\d( [AaPp][Mm])? (?![AaPp][Mm]$)[A-Z]{2,5}$")
 """A zone's abbreviation after the time, such as EST."""
 
 
 @dataclass(frozen=True)
-class Written:
-    """How a column is written: `format` is null for ISO 8601; `either` says that day and month could be exchanged."""
+class TimeFormat:
+    """The format of a column: `format` is null for ISO 8601; `either` says that day and month could be exchanged."""
 
     format: str | None
     either: bool = False
 
 
-def told_stamp(column: pl.Series, day_first: bool | None) -> Written | None:
-    """The format of a column of stamps, null where it holds none. `day_first` decides where the cells do not."""
+def stamp_format(column: pl.Series, day_first: bool | None) -> TimeFormat | None:
+    """Return the format of a column of timestamps, None where it holds none. `day_first` decides where cells do not."""
     sample = _sample(column)
     if sample.is_empty():
         return None
     local, instant = timestamps.read_stamp(column.name, sample, None)
     if _reads(sample, pl.coalesce(local, instant)):
-        return Written(None)
+        return TimeFormat(None)
     if _reads(sample, timestamps.read_stamp(column.name, sample, "%s")[1]):
-        return Written("%s")
+        return TimeFormat("%s")
     first = str(sample[0])
-    ends = (" %Z",) if ABBREVIATION.search(first) else ZONES
-    rests = [f"{mark}{time}{zone}" for mark, time, zone in product(BETWEEN, TIMES, ends) if mark.strip() in first]
-    return _told_day(sample, day_first, rests)
+    ends = (" %Z",) if ABBREVIATION.search(first) else OFFSET_FORMATS
+    rests = [
+        f"{mark}{time}{zone}" for mark, time, zone in product(BETWEEN, TIME_FORMATS, ends) if mark.strip() in first
+    ]
+    return _day_format(sample, day_first, rests)
 
 
-def told_date(column: pl.Series, day_first: bool | None) -> Written | None:
-    """The format of a column of dates without a time; null where it holds none."""
+def date_format(column: pl.Series, day_first: bool | None) -> TimeFormat | None:
+    """Return the format of a column of dates without a time; None where it holds none."""
     sample = _sample(column)
-    return None if sample.is_empty() else _told_day(sample, day_first, [""])
+    return None if sample.is_empty() else _day_format(sample, day_first, [""])
 
 
-def told_time(column: pl.Series) -> Written | None:
-    """The format of a column of times of day, null where it holds none."""
+def time_format(column: pl.Series) -> TimeFormat | None:
+    """Return the format of a column of times of day; None where it holds none."""
     sample = _sample(column)
     plain = sample.str.replace(parsing.ZONE_AT_END, "")
     if sample.is_empty():
         return None
-    for written in (None, *TIMES):
+    for written in (None, *TIME_FORMATS):
         ways = [written] if written else list(timestamps.TIMES_OF_DAY)
         if _share(plain.to_frame(), pl.coalesce(pl.col(column.name).str.to_time(way, strict=False) for way in ways)):
-            return Written(written)
+            return TimeFormat(written)
     return None
 
 
-def _told_day(sample: pl.Series, day_first: bool | None, rests: list[str]) -> Written | None:
-    """The first way to write a date, before one of the `rests`, that reads the sample."""
+def _day_format(sample: pl.Series, day_first: bool | None, rests: list[str]) -> TimeFormat | None:
+    """Return the first format of a date, before one of the `rests`, that reads the sample."""
     plain = next((f"{day}{rest}" for day, rest in product(PLAIN_DAYS, rests) if _fits(sample, f"{day}{rest}")), None)
     if plain:
-        return Written(None if plain == "%Y-%m-%d" else plain)
+        return TimeFormat(None if plain == "%Y-%m-%d" else plain)
     day, month = (
         next((f"{day}{rest}" for day, rest in product(days, rests) if _fits(sample, f"{day}{rest}")), None)
         for days in (DAYS_FIRST, MONTHS_FIRST)
     )
     if day is None or month is None:
-        return Written(day or month) if day or month else None
+        return TimeFormat(day or month) if day or month else None
     if day_first is None:
         day_first = _span(sample, day) <= _span(sample, month) and "%p" not in day
-    return Written(day if day_first else month, either=True)
+    return TimeFormat(day if day_first else month, either=True)
 
 
 def _fits(sample: pl.Series, written: str) -> bool:
@@ -94,7 +96,7 @@ def _fits(sample: pl.Series, written: str) -> bool:
 
 
 def _span(sample: pl.Series, written: str) -> int:
-    """Days from the first to the last: the right reading of a month's export is the narrower one."""
+    """Return the days from the first to the last. The right format of a month's export has the shorter span."""
     day = written.split("%H")[0].split("%I")[0].rstrip(" ,T")
     dates = sample.to_frame().select(
         pl.col(sample.name).str.extract(r"^(\S+?)(?:[ ,T]|$)").str.to_date(day, strict=False)
@@ -105,7 +107,7 @@ def _span(sample: pl.Series, written: str) -> int:
 
 def _sample(column: pl.Series) -> pl.Series:
     cells = column.drop_nulls() if column.dtype == pl.String else pl.Series(column.name, [], pl.String)
-    return cells.gather_every(max(1, cells.len() // SAMPLE))
+    return cells.gather_every(max(1, cells.len() // SAMPLE_CELLS))
 
 
 def _reads(sample: pl.Series, read: pl.Expr) -> bool:
@@ -113,4 +115,4 @@ def _reads(sample: pl.Series, read: pl.Expr) -> bool:
 
 
 def _share(frame: pl.DataFrame, read: pl.Expr) -> bool:
-    return bool(frame.select(read.is_not_null().mean() >= ENOUGH).item())
+    return bool(frame.select(read.is_not_null().mean() >= MIN_READ_SHARE).item())

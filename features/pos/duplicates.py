@@ -1,4 +1,4 @@
-"""Lines of a point of sale that more than one file holds: refused in one call, counted once over several."""
+"""Lines of a point of sale that more than one file holds: refused in one call, counted once over several calls."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ LINE = ["store_id", "ticket", "at_local", "item", "millionths"]
 """What makes two lines equal. A ticket may hold equal lines: two croissants."""
 
 SAME_LINE = ["store_id", "ticket", "at_utc", "item", "millionths", "occurrence"]
-"""What makes two lines of different sources one line, once `with_occurrence` has told equal lines of a source apart."""
+"""What makes two lines of different sources one line, once `with_occurrence` has numbered equal lines of a source."""
 
 
 def with_occurrence(lines: pl.DataFrame) -> pl.DataFrame:
@@ -15,10 +15,10 @@ def with_occurrence(lines: pl.DataFrame) -> pl.DataFrame:
     return lines.with_columns(occurrence=pl.int_range(pl.len(), dtype=pl.Int32).over(equal))
 
 
-def taken_once(lines: pl.DataFrame) -> pl.DataFrame:
-    """Return the lines of several sources without repeats: of equal lines, as many as the source with most of them has.
+def without_repeats(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of several sources without repeats: of equal lines, as many as any one source has.
 
-    So two equal lines in two sources are one line, and two equal lines in one source are two.
+    Two equal lines in two sources are one line. Two equal lines in one source are two.
     """
     return lines.unique(SAME_LINE, keep="any")
 

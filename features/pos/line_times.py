@@ -1,4 +1,4 @@
-"""When each line of a point-of-sale export was: its time as written, on the export's clock and on the store's."""
+"""The time of each line of a point-of-sale export: as written, on the export's clock and on the store's clock."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,33 +9,33 @@ from daypart.features import clock
 from daypart.features.pos import time_zones, timestamps
 from daypart.features.pos.mapping import Mapping
 from daypart.features.tables import parsing
-from daypart.features.tables.checks import RAW, Check, ahead
+from daypart.features.tables.checks import RAW, Check, future_check
 
 STEP_BACK = pl.duration(minutes=15)
-"""Lines of one hour may be out of order by less; a clock that changes steps back by half an hour or more."""
+"""Lines of one hour may be out of order by less than this. A clock that changes steps back by 30 minutes or more."""
 
 ROW = "row"
 
 EMPTY = 'is empty; drop such lines, as those of totals, with [[drop]] and equals = [""] in the mapping'
 """Why a line without a ticket, a store or a time is refused."""
 
-NEVER = "does not exist on {whose} clock, which goes forward: correct it, or set missing_hour in the mapping or "
-TWICE = "exists twice on {whose} clock, which goes back: set repeated_hour in the mapping or --repeated-hour to "
-UNORDERED = "exists twice on {whose} clock, and the order of lines does not show where it goes back: set "
+NEVER_SHOWN = "does not exist on {whose} clock, which goes forward: correct it, or set missing_hour in the mapping or "
+SHOWN_TWICE = "exists twice on {whose} clock, which goes back: set repeated_hour in the mapping or --repeated-hour to "
+SHOWN_TWICE_UNORDERED = "exists twice on {whose} clock, and the order of lines does not show where it goes back: set "
 
 
 def time_words(mapping: Mapping) -> list[str]:
-    """The words of the columns that say when a line was."""
+    """Return the words of the columns that hold the time of a line."""
     return ["timestamp"] if mapping.columns.timestamp else ["date", "time"]
 
 
 def time_label(mapping: Mapping) -> str:
-    """The export's names of those columns, for messages."""
+    """Return the export's names of the columns of `time_words`, for messages."""
     return ", ".join(mapping.columns.words[word] for word in time_words(mapping))
 
 
 def with_times(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Reads the columns of time, and adds `at_local`, or `at_utc` where a line says its instant, and `zone`.
+    """Read the columns of time, and add `at_local`, or `at_utc` where a line says its instant, and `zone`.
 
     `zone` is the IANA zone in which local times are written: null is the store's own, and also a name that is no zone.
     `RAW at` is the time as it arrived.
@@ -51,21 +51,21 @@ def with_times(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
             ("date", "time"), lines["time"], dtypes["date"], written
         )
         read = [day.alias("date"), time.alias("time")]
-    zone = pl.lit(time_zones.known([mapping.timezone])[mapping.timezone] if mapping.timezone else None, pl.String)
+    zone = pl.lit(time_zones.iana_zones([mapping.timezone])[mapping.timezone] if mapping.timezone else None, pl.String)
     if mapping.columns.timezone:
         names = lines["timezone"].cast(pl.String)
-        zones = time_zones.known(names.drop_nulls().unique())
+        zones = time_zones.iana_zones(names.drop_nulls().unique())
         zone = pl.col("timezone").cast(pl.String).replace_strict(zones, default=None, return_dtype=pl.String)
     timed = lines.with_columns(*read, arrived.alias(RAW + "at"), at_local=local, at_utc=instant, zone=zone)
     return timed.drop("timezone", strict=False)
 
 
 def settle(read: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Fills `at_local` on the clock of column `timezone`, the store's, and `at_utc`.
+    """Fill `at_local` on the clock of column `timezone`, the store's, and `at_utc`.
 
-    A local time that the clock it is written on shows twice or never is settled as the mapping says. `first_utc` and
-    `last_utc` are what it can mean: null where it never is, apart where it is twice. `instant` says whether the line
-    says its moment without the store's clock.
+    A local time that its clock shows twice or never is settled as the mapping says. `first_utc` and `last_utc` are
+    the moments that it can mean: null where the clock never shows it, different where the clock shows it twice.
+    `instant` says whether the line gives its moment without the store's clock.
     """
     elsewhere = mapping.timezone is not None or mapping.columns.timezone is not None
     store_zone = read["timezone"]
@@ -87,12 +87,12 @@ def _settle_repeated(written: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     chosen = {"first": pl.col("first_utc"), "second": pl.col("last_utc"), "refuse": only}
     if mapping.repeated_hour != "both":
         return written.with_columns(at_utc=chosen[mapping.repeated_hour])
-    ordered = written.join(_in_order(written), on=ROW, how="left", maintain_order="left", validate="1:1")
+    ordered = written.join(_settled_by_order(written), on=ROW, how="left", maintain_order="left", validate="1:1")
     return ordered.with_columns(at_utc=pl.coalesce(only, "settled")).drop("settled")
 
 
-def _in_order(written: pl.DataFrame) -> pl.DataFrame:
-    """Rows and moments (`settled`) of the lines at times that exist twice, by the order of a store's lines.
+def _settled_by_order(written: pl.DataFrame) -> pl.DataFrame:
+    """Return rows and moments (`settled`) of the lines at times that exist twice, by the order of a store's lines.
 
     They are the second from where the clock steps back once, by STEP_BACK or more. A store most of whose lines
     come before the line above them is read from below. Null where no step, or more than one, shows.
@@ -112,7 +112,7 @@ def _in_order(written: pl.DataFrame) -> pl.DataFrame:
 
 
 def time_checks(mapping: Mapping, now: datetime | None) -> Iterator[Check]:
-    """What can be wrong with the time of a line, once it is settled; with `now`, that it has not come yet."""
+    """Yield the checks of the time of a line, once it is settled; with `now`, also that it is not in the future."""
     formats, columns = mapping.formats.model_dump(), mapping.columns
     for word in time_words(mapping):
         reason = f"is not written {formats[word] or 'as in 2024-03-31 14:05:00'}; drop lines of totals with [[drop]]"
@@ -121,17 +121,20 @@ def time_checks(mapping: Mapping, now: datetime | None) -> Iterator[Check]:
     on_clock = pl.col("at_local").is_not_null() & pl.col("timezone").is_not_null()
     if columns.timezone:
         yield Check("timezone", pl.col(RAW + "timezone").is_null(), "is empty")
-        yield Check("timezone", pl.col("zone").is_null(), time_zones.UNKNOWN)
+        yield Check("timezone", pl.col("zone").is_null(), time_zones.UNKNOWN_ZONE)
         on_clock &= pl.col("zone").is_not_null()
     year = pl.col("at_local").dt.year()
     slips = f"is before {parsing.EARLIEST_YEAR} or after {parsing.LATEST_YEAR}"
     yield Check("at", ~year.is_between(parsing.EARLIEST_YEAR, parsing.LATEST_YEAR), slips)
     whose = "the export's" if mapping.timezone or columns.timezone else "the store's"
-    never = NEVER.format(whose=whose) + "--missing-hour to earlier or later"
+    never = NEVER_SHOWN.format(whose=whose) + "--missing-hour to earlier or later"
     yield Check("at", on_clock & pl.col("first_utc").is_null(), never)
-    twice = TWICE.format(whose=whose) + "first, second or both"
+    twice = SHOWN_TWICE.format(whose=whose) + "first, second or both"
     if mapping.repeated_hour == "both":
-        twice = UNORDERED.format(whose=whose) + "repeated_hour in the mapping or --repeated-hour to first or second"
+        twice = (
+            SHOWN_TWICE_UNORDERED.format(whose=whose)
+            + "repeated_hour in the mapping or --repeated-hour to first or second"
+        )
     yield Check("at", (pl.col("first_utc") != pl.col("last_utc")) & pl.col("at_utc").is_null(), twice)
     if now is not None:
-        yield ahead("at", "at_utc", now)
+        yield future_check("at", "at_utc", now)

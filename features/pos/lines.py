@@ -1,4 +1,4 @@
-"""Lines of a point-of-sale export, read as a mapping says: which count, when each was, what it came to."""
+"""Lines of a point-of-sale export, read by a mapping: which lines count, their times and their amounts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ MILLIONTHS = 1_000_000
 """Money is held in whole millionths of the currency, whose sums are exact and do not depend on row order."""
 
 MOST_MONEY = 1e9
-"""What one line may come to, in the currency: of nine thousand such the sum in millionths is still exact."""
+"""Largest amount of one line, in the currency: the sum of nine thousand of them in millionths is still exact."""
 
 MOST_LINES = 1_000
-"""A ticket has fewer lines on a day; a number with so many is none of a ticket."""
+"""A ticket has fewer lines on a day; a number with as many is no ticket number."""
 
 SHORTENED = r"^\d([.,]\d+)?[eE]\+\d+$"
 """A long number as a spreadsheet shows and saves it, such as 1.3E+18."""
@@ -29,44 +29,44 @@ SHORTENED = r"^\d([.,]\d+)?[eE]\+\d+$"
 
 @dataclass(frozen=True)
 class Lines:
-    """The lines of an export that count, and how many did not.
+    """The lines of an export that count, and how many do not.
 
-    `kept` has one row per line, in the export's order: row, store_id, ticket, item (null where none is mapped),
+    `rows` has one row per line, in the export's order: row, store_id, ticket, item (null where none is mapped),
     hour_local, hour_utc, at_local, at_utc, millionths (of the currency; 0 where the export has no prices), instant
     (the export says the moment, so that at_local follows from it and the store's time zone).
     `refused` has the export's names of columns.
     `read` counts lines, blank ones apart; `dropped` counts them by rule.
     """
 
-    kept: pl.DataFrame
+    rows: pl.DataFrame
     refused: pl.DataFrame
     read: int
     dropped: dict[str, int]
 
 
 def read_lines(export: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame, now: datetime | None = None) -> Lines:
-    """The lines of an export, text or typed, dropped by rule before anything else of them is read.
+    """Return the lines of an export, text or typed; lines that a rule drops are not read further.
 
     With `now`, UTC, later lines are refused. Raises SchemaError for columns that the mapping names and the export
     lacks, InputError for unknown stores.
     """
-    absent = [name for name in mapping.named if name not in export.columns]
+    absent = [name for name in mapping.column_names if name not in export.columns]
     if absent:
         columns = ", ".join(export.columns)
         raise SchemaError(f"mapping: no column {', '.join(absent)} in the export, which has {columns}")
     arrived = _arrived(export, mapping)
     lines, dropped = _without_dropped(arrived, mapping)
-    read = settle(_with_zone(_meant(lines, mapping), zones), mapping)
+    read = settle(_with_zone(_parsed(lines, mapping), zones), mapping)
     labels = {**mapping.columns.words, "at": time_label(mapping)}
     refused = checks.refusals(read, list(_checks(read, mapping, now))).with_columns(pl.col("column").replace(labels))
     good = read.join(refused, on=ROW, how="anti", maintain_order="left")
-    placed = clock.with_hour(good, "at_local", "at_utc").with_columns(ticket=_joined(mapping.columns.ticket_words))
+    placed = clock.with_hour(good, "at_local", "at_utc").with_columns(ticket=_ticket_key(mapping.columns.ticket_words))
     names = [ROW, "store_id", "ticket", "item", "hour_local", "hour_utc", "at_local", "at_utc", "millionths", "instant"]
     return Lines(placed.select(names), refused, arrived.height, dropped)
 
 
 def _arrived(export: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """The named columns under the mapping's own words, rows counted from 1, without blank rows."""
+    """Return the mapped columns under the mapping's own words, rows counted from 1, without blank rows."""
     words = mapping.columns.words
     clues = {f"drop {n}": drop.column for n, drop in enumerate(mapping.drop)}
     chosen = export.select(pl.col(name).alias(word) for word, name in {**words, **clues}.items())
@@ -75,7 +75,7 @@ def _arrived(export: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 
 
 def _without_dropped(arrived: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The lines that no rule drops, and how many each rule dropped; the first that fits counts."""
+    """Return the lines that no rule drops, and how many lines each rule drops; the first rule that matches counts."""
     rules = {
         f"{drop.column} is {' or '.join(value or 'empty' for value in drop.equals)}": _equals(
             pl.col(f"drop {n}"), arrived.schema[f"drop {n}"], drop.equals
@@ -93,31 +93,31 @@ def _without_dropped(arrived: pl.DataFrame, mapping: Mapping) -> tuple[pl.DataFr
 
 
 def _equals(cell: pl.Expr, dtype: pl.DataType, values: Sequence[str]) -> pl.Expr:
-    """Whether a cleaned cell is one of the values as people write them; `""` is an empty cell."""
+    """Return whether a cleaned cell is one of the values as people write them; `""` is an empty cell."""
     same = cell.cast(pl.String).is_in(values)
     if dtype.is_float():  # 1 is held as 1.0
         same |= cell.cast(pl.Int64, strict=False).cast(pl.String).is_in(values) & (cell == cell.round())
     return pl.when(cell.is_null()).then(pl.lit("" in values)).otherwise(same)
 
 
-def _joined(words: Sequence[str]) -> pl.Expr:
-    """One text of the words' cells: different cells give different text, as none begins or ends with a space."""
+def _ticket_key(words: Sequence[str]) -> pl.Expr:
+    """Return one text of the words' cells. Different cells give different text: no cell begins or ends with a space."""
     if len(words) == 1:
         return pl.col(words[0])
     return pl.concat_str(pl.col(words).str.replace_all("|", "||", literal=True), separator=" | ")
 
 
-def _meant(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    """Store, ticket, time and money of each line as meant, and beside them as they arrived."""
+def _parsed(lines: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """Return store, ticket, time and money of each line parsed, and beside them the cells as they arrived."""
     dtypes, columns = lines.schema, mapping.columns
     raw = [pl.col(word).alias(RAW + word) for word in lines.columns if word != ROW]
     text = [_text(word, dtypes[word]) for word in (*columns.ticket_words, *(["store"] if columns.store else []))]
     amounts = [parsing.read_amount(word, dtypes[word], mapping.decimal).alias(word) for word in _money_words(mapping)]
     total = pl.lit(0.0)
-    if mapping.priced:
+    if mapping.has_prices:
         total = pl.col("line_total") if columns.line_total else pl.col("unit_price")
         total = total * pl.col("quantity") if len(amounts) == 2 else total
-    # Null, and so refused, where sums could leave 64 bits.
+    # Null, and so refused, where sums could exceed 64 bits.
     millionths = pl.when(total.abs() <= MOST_MONEY).then(total * MILLIONTHS)
     return (
         with_times(lines.with_columns(raw), mapping)
@@ -137,7 +137,7 @@ def _text(word: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _money_words(mapping: Mapping) -> list[str]:
-    """The columns that make a line's total; none where the export has no prices."""
+    """Return the columns of a line's total; none where the export has no prices."""
     if mapping.columns.line_total:
         return ["line_total"]
     if mapping.columns.unit_price:
@@ -156,7 +156,7 @@ def _with_zone(read: pl.DataFrame, zones: pl.DataFrame) -> pl.DataFrame:
 
 
 def _checks(read: pl.DataFrame, mapping: Mapping, now: datetime | None) -> Iterator[Check]:
-    """What can be wrong with a line; a line with any fault is refused whole."""
+    """Yield the checks of a line; a line with any fault is refused as a whole."""
     columns, money = mapping.columns, _money_words(mapping)
     reasons = dict.fromkeys(columns.ticket_words, "is not text")
     reasons |= {"store": "is not text"} if columns.store else {}
@@ -172,7 +172,7 @@ def _checks(read: pl.DataFrame, mapping: Mapping, now: datetime | None) -> Itera
 
 
 def _ticket_checks(read: pl.DataFrame, words: Sequence[str]) -> Iterator[Check]:
-    """What shows that a number is none of a ticket."""
+    """Yield the checks that a number is a ticket number."""
     for word in words:
         arrived, dtype = pl.col(RAW + word), read.schema[RAW + word]
         shortened = arrived.str.contains(SHORTENED) if dtype == pl.String else pl.lit(value=False)

@@ -25,10 +25,10 @@ class Columns(_Part):
     """Names of the export's columns.
 
     The time of a line is `timestamp`, or `date` and `time`; `timezone` is the column with the zone that it is
-    written in. The number of a ticket is that of one column or of several together, such as till and receipt; where
-    an export has none, the column of the time stands for it. Two words may name one column. Money is `line_total`,
-    or `unit_price` times `quantity` (1 where no quantity is named); an export without prices gives orders only. A
-    line whose `item` is empty is no item and is dropped.
+    written in. The number of a ticket is in one column or in several together, such as till and receipt. Where
+    an export has none, name the column of the time instead. Two words may name one column. Money is `line_total`,
+    or `unit_price` times `quantity` (1 where no quantity is named). An export without prices gives orders only. A
+    line whose `item` is empty is dropped.
     """
 
     ticket: Annotated[Names, Field(min_length=1)]
@@ -71,7 +71,7 @@ class Columns(_Part):
 
 
 class Formats(_Part):
-    """How times are written, as strftime directives. Absent = ISO 8601.
+    """How times are written, as strftime directives; by default ISO 8601.
 
     A time with an offset (`%z`, `%:z`, `%#z`), a literal `Z` at its end or a Unix epoch (`%s`) is an instant.
     """
@@ -89,9 +89,9 @@ class Formats(_Part):
 
 
 class Drop(_Part):
-    """Lines whose `column` equals one of the values, as written, are voids or no items and are dropped.
+    """A rule that drops lines whose `column` equals one of the values, as written: voids, or lines without an item.
 
-    The value `""` is an empty cell, as lines of totals have where others have a ticket.
+    The value `""` is an empty cell, which lines of totals have in place of a ticket.
     """
 
     column: Name
@@ -99,7 +99,7 @@ class Drop(_Part):
 
 
 class Mapping(_Part):
-    """One export's columns and habits.
+    """How one export is read: its columns, formats and rules.
 
     `store_id` is the store of all lines where no column says it. `skip_lines` is the number of lines above the header,
     `sheet` the sheet of an Excel file that has several. `decimal` is the decimal mark. Times without an offset are on
@@ -131,8 +131,8 @@ class Mapping(_Part):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, timezone: str | None) -> str | None:
-        if timezone and not time_zones.known([timezone]):
-            raise ValueError(f"{timezone!r} {time_zones.UNKNOWN}")
+        if timezone and not time_zones.iana_zones([timezone]):
+            raise ValueError(f"{timezone!r} {time_zones.UNKNOWN_ZONE}")
         return timezone
 
     @model_validator(mode="after")
@@ -148,8 +148,8 @@ class Mapping(_Part):
         return self
 
     @classmethod
-    def of(cls, settings: Mappable[str, Any]) -> Self:
-        """The mapping that a TOML file spells. Raises InputError, in one line, for what is wrong first."""
+    def from_settings(cls, settings: Mappable[str, Any]) -> Self:
+        """Return the mapping of a TOML file. Raises InputError, in one line, for the first error."""
         try:
             return cls.model_validate(settings)
         except ValidationError as error:
@@ -161,16 +161,16 @@ class Mapping(_Part):
             raise InputError(f"mapping: {f'{where}: ' if where else ''}{wrong}") from None
 
     def with_changes(self, changes: ClockChanges) -> Self:
-        """The same mapping with the choices that `changes` makes instead of its own."""
+        """Return the same mapping with the choices of `changes` instead of its own."""
         chosen = {name: choice for name, choice in asdict(changes).items() if choice is not None}
         return self.model_copy(update=chosen)
 
     @property
-    def named(self) -> list[str]:
-        """The export's columns that it names, each once, in order."""
+    def column_names(self) -> list[str]:
+        """Columns of the export that the mapping names, each once, in order."""
         return list(dict.fromkeys([*self.columns.words.values(), *(drop.column for drop in self.drop)]))
 
     @property
-    def priced(self) -> bool:
-        """Whether the export says what lines cost."""
+    def has_prices(self) -> bool:
+        """Whether the export has prices."""
         return self.columns.unit_price is not None or self.columns.line_total is not None

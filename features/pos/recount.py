@@ -7,14 +7,14 @@ from typing import Self
 
 import polars as pl
 
-from daypart.features.pos.duplicates import SAME_LINE, taken_once
+from daypart.features.pos.duplicates import SAME_LINE, without_repeats
 from daypart.features.pos.store_hours import HOUR, SAME_TICKET_HOURS, hourly, tickets
 
 MARGIN_HOURS = SAME_TICKET_HOURS + 3
-"""A ticket that ends so long before midnight does not go on on the next date, whatever clocks do."""
-MOMENT = ["store_id", "ticket", "at_utc"]
+"""A ticket that ends this long before midnight does not continue on the next date, even where clocks change."""
+TICKET_TIME = ["store_id", "ticket", "at_utc"]
 AT_HOUR = ["store_id", "hour_utc"]
-SPAN = (
+TICKET_SPAN = (
     pl.col("touched").any(),
     pl.col("at_local").first().alias("first_local"),
     pl.col("at_local").last().alias("last_local"),
@@ -38,7 +38,7 @@ class Recount:
     shared: pl.DataFrame
 
     @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
+    def concat(cls, parts: Sequence[Self]) -> Self:
         """Return the recounts of several stores, at least one of them, as one."""
         demand, emptied, shared = (
             pl.concat([getattr(part, name) for part in parts]) for name in ("demand", "emptied", "shared")
@@ -54,9 +54,9 @@ def recount(before: pl.DataFrame, after: pl.DataFrame, window: frozenset[date]) 
     ticket of theirs begins or began.
     """
     changed = pl.concat([before, after]).filter("changed")
-    earlier, later = _counted(before, changed), _counted(after, changed)
-    tickets_before, tickets_after = tickets(earlier, *SPAN), tickets(later, *SPAN)
-    moved = _moved(tickets_before, tickets_after)
+    earlier, later = _unique_lines(before, changed), _unique_lines(after, changed)
+    tickets_before, tickets_after = tickets(earlier, *TICKET_SPAN), tickets(later, *TICKET_SPAN)
+    moved = _changed_tickets(tickets_before, tickets_after)
     touched = pl.concat([changed.select(HOUR), moved.select(HOUR)]).unique()
     begin = tickets_after.join(touched, on=AT_HOUR, how="semi")
     reach = _reach(pl.concat([moved, begin]), window)
@@ -72,15 +72,15 @@ def recount(before: pl.DataFrame, after: pl.DataFrame, window: frozenset[date]) 
     return Recount(demand.select(*HOUR, "orders", "sales", "gives_sales", "counted"), emptied, reach, _shared(after))
 
 
-def _counted(lines: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """The lines that count, and of each whether it is at the time of a changed one of its ticket's number."""
-    moments = changed.select(MOMENT).unique().with_columns(touched=pl.lit(value=True))
-    marked = taken_once(lines).join(moments, on=MOMENT, how="left", validate="m:1")
+def _unique_lines(lines: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines without repeats, and whether each has the ticket number and time of a changed line."""
+    moments = changed.select(TICKET_TIME).unique().with_columns(touched=pl.lit(value=True))
+    marked = without_repeats(lines).join(moments, on=TICKET_TIME, how="left", validate="m:1")
     return marked.with_columns(pl.col("touched").fill_null(value=False))
 
 
-def _moved(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
-    """Tickets with a changed line, as they were and as they are, and those that such a line parted from others."""
+def _changed_tickets(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Return tickets with a changed line, before and after, and tickets that such a line splits or joins."""
     number, same = ["store_id", "ticket"], [name for name in before.columns if name != "touched"]
     touched = pl.concat([before, after]).filter("touched")
     numbers = touched.select(number).unique()
@@ -92,7 +92,7 @@ def _moved(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reach(relevant: pl.DataFrame, window: frozenset[date]) -> frozenset[date]:
-    """Dates outside the window on which tickets may have begun earlier or go on."""
+    """Return dates outside the window on which tickets may begin or continue."""
     first, last = pl.col("first_local"), pl.col("last_local")
     early = relevant.filter(first.dt.hour() < MARGIN_HOURS).select((first.dt.date() - pl.duration(days=1)).unique())
     late = relevant.filter(last.dt.hour() >= 24 - MARGIN_HOURS).select((last.dt.date() + pl.duration(days=1)).unique())

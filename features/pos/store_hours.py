@@ -1,4 +1,4 @@
-"""Point-of-sale lines become demand: tickets counted and money summed per store-hour."""
+"""Demand from point-of-sale lines: tickets counted and money summed per store-hour."""
 
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -11,14 +11,14 @@ from daypart.features.pos.lines import MILLIONTHS, Lines, read_lines
 from daypart.features.pos.mapping import Mapping
 
 SAME_TICKET_HOURS = 6
-"""A number that comes back after a longer pause is another ticket, unless it gives money back on the same date."""
+"""A number that returns after a longer pause is another ticket, unless it is a refund on the same date."""
 
 HOUR = ["store_id", "hour_utc", "hour_local"]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of an export's lines. Money is in the stores' currency and null where there are no prices.
+    """Totals of reading an export's lines. Money is in the stores' currency and null where there are no prices.
 
     sum of demand.sales = sales_before_clipping + clipped_sales, to the millionth. `clipped_hours` are
     store-hours with more refunds than sales. `tickets_kept` are the orders. `open_days` are store-days with
@@ -38,14 +38,14 @@ class Summary:
     open_days: int
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON, with days as ISO dates."""
+        """Return the same for JSON, with days as ISO dates."""
         days = {"first_day": self.first_day, "last_day": self.last_day}
         return asdict(self) | {name: day and day.isoformat() for name, day in days.items()}
 
 
 @dataclass(frozen=True)
 class PosDemand:
-    """What an export's lines became.
+    """Demand from an export's lines.
 
     `demand` has one row per store and hour with a line that counts, sorted: store_id, hour_local, hour_utc,
     orders and, where the export has prices, sales. `refused` has one row per cell at fault, as in `conform`.
@@ -57,21 +57,21 @@ class PosDemand:
 
 
 def lines_to_demand(lines: pl.DataFrame, mapping: Mapping, zones: pl.DataFrame) -> PosDemand:
-    """Lines of an export, one row per line of a ticket, as hourly demand.
+    """Return lines of an export, one row per line of a ticket, as hourly demand.
 
     orders = tickets with a positive sum of lines (with any line, where the export has no prices), each in the
     hour of its first line. A ticket is a number in a store: lines between which no pause is longer than
-    SAME_TICKET_HOURS, and what follows later on the same local date with a sum of 0 or below, as a refund has. So
-    numbers may start anew each day or within it, and a refund on a later date takes no order back. sales = sum of
+    SAME_TICKET_HOURS, and later lines of the same local date with a sum of 0 or below, such as a refund. So
+    numbers may restart each day or within a day, and a refund on a later date removes no order. sales = sum of
     line totals, each in its line's own hour, refunds net, never below 0. `zones` has one row (store_id, timezone)
     per known store. Raises SchemaError for columns that `lines` lacks and InputError for stores that are not known.
     """
-    return count_lines(read_lines(lines, mapping, zones), mapping.priced)
+    return count_lines(read_lines(lines, mapping, zones), mapping.has_prices)
 
 
 def count_lines(read: Lines, priced: bool) -> PosDemand:
-    """Lines that are read as hourly demand, as in `lines_to_demand`; sales only where the export is `priced`."""
-    lines = read.kept if priced else without_prices(read.kept)
+    """Return read lines as hourly demand, as `lines_to_demand` does; sales only where the export is `priced`."""
+    lines = read.rows if priced else without_prices(read.rows)
     counted = tickets(lines)
     hours = hourly(lines, counted)
     names = ["store_id", "hour_local", "hour_utc", "orders", *(["sales"] if priced else [])]
@@ -79,13 +79,14 @@ def count_lines(read: Lines, priced: bool) -> PosDemand:
 
 
 def without_prices(lines: pl.DataFrame) -> pl.DataFrame:
-    """The lines of an export that has no prices: their money is null."""
+    """Return the lines of an export that has no prices: their money is null."""
     return lines.with_columns(millionths=pl.lit(None, pl.Int64))
 
 
 def hourly(lines: pl.DataFrame, line_tickets: pl.DataFrame) -> pl.DataFrame:
-    """One row per store and hour with a line: HOUR, orders, sales, millionths (refunds net, not clipped); sorted.
+    """Return one row per store and hour with a line: HOUR, orders, sales, millionths (net of refunds, not clipped).
 
+        Rows are sorted.
     `line_tickets` are the `tickets` of the lines. Money is null in an hour where no line has a price (`millionths`).
     """
     orders = line_tickets.group_by(HOUR).agg(orders=pl.col("is_order").sum().cast(pl.Float64))
@@ -101,7 +102,7 @@ def hourly(lines: pl.DataFrame, line_tickets: pl.DataFrame) -> pl.DataFrame:
 
 
 def tickets(lines: pl.DataFrame, *also: pl.Expr) -> pl.DataFrame:
-    """One row per ticket: store_id, ticket, HOUR of its first line, is_order, and `also` what is asked of its lines.
+    """Return one row per ticket: store_id, ticket, HOUR of its first line, is_order, and the aggregates `also`.
 
     It is an order if its lines sum to more than 0, or if one of them has no price (`millionths` is null).
     """
@@ -122,7 +123,7 @@ def tickets(lines: pl.DataFrame, *also: pl.Expr) -> pl.DataFrame:
 
 def _summary(read: Lines, tickets: pl.DataFrame, millionths: pl.Series, priced: bool) -> Summary:
     orders = tickets.filter("is_order")
-    days = read.kept["at_local"].dt.date()
+    days = read.rows["at_local"].dt.date()
     below = millionths.filter(millionths < 0)
     first, last = days.min(), days.max()
     return Summary(

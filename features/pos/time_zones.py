@@ -1,19 +1,19 @@
-"""Names of time zones in exports: those of IANA, and those that Ruby on Rails shows, such as Square's."""
+"""Names of time zones in exports: those of IANA and those of Ruby on Rails, which Square writes."""
 
 import re
 from collections.abc import Iterable
 
 from daypart.features.clock import known_zones
 
-UNKNOWN = "is no time zone such as America/New_York or Eastern Time (US & Canada)"
+UNKNOWN_ZONE = "is no time zone such as America/New_York or Eastern Time (US & Canada)"
 """Why a name is refused."""
 
 OFFSET_BEFORE = re.compile(r"^\((?:GMT|UTC)[+-]\d\d:?\d\d\)\s*")
 """Rails may show a zone as `(GMT-05:00) Eastern Time (US & Canada)`: its standard offset, that of winter."""
 
 
-def known(names: Iterable[str]) -> dict[str, str]:
-    """The IANA zone of each of the names that is a zone; the others are absent."""
+def iana_zones(names: Iterable[str]) -> dict[str, str]:
+    """Return the IANA zone of each name that is a zone; other names are absent."""
     zones = {name: RAILS.get(OFFSET_BEFORE.sub("", name), name) for name in names}
     existing = set(known_zones(zones.values()))
     return {name: zone for name, zone in zones.items() if zone in existing}

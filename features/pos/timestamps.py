@@ -1,4 +1,4 @@
-"""Stamps of time as exports write them: local times, or instants where they say their zone."""
+"""Timestamps as exports write them: local times, or instants where the text has a zone."""
 
 import re
 
@@ -13,24 +13,24 @@ INSTANT_DIRECTIVE = re.compile(r"%[:#]*z|%s|%\+")
 LITERAL_Z = re.compile(r"(?<!%)Z$")
 
 UTC_AT_END = r"\s(UTC|GMT|Z)$"
-"""The abbreviations of zones that mean one offset everywhere. Others do not: CST is Chicago's, Havana's, Shanghai's."""
+"""Abbreviations of zones that mean one offset everywhere. Others do not: CST is Chicago's, Havana's and Shanghai's."""
 
 TIMES_OF_DAY = ("%H:%M:%S%.f", "%H:%M")
 """How times of day are written where no format says so."""
 
-EPOCH = r"^-?\d{1,17}(\.\d+)?$"
+EPOCH_TEXT = r"^-?\d{1,17}(\.\d+)?$"
 EPOCH_UNITS = {1e11: 1_000_000, 1e14: 1_000, 1e17: 1}
 """Microseconds in a unit of an epoch below that size: seconds, milliseconds (from 1973 on) or microseconds."""
 
 
 def says_instant(written: str) -> bool:
-    """Whether times in that format say an instant: by an offset, a literal `Z` at their end or a Unix epoch."""
+    """Return whether times in that format are instants: by an offset, a literal `Z` at their end or a Unix epoch."""
     directives = written.replace("%%", "")
     return bool(INSTANT_DIRECTIVE.search(directives) or LITERAL_Z.search(directives))
 
 
 def read_stamp(name: str, values: pl.Series, written: str | None) -> tuple[pl.Expr, pl.Expr]:
-    """Expressions that read the column `name`, whose cleaned cells are `values`: local times, and instants in UTC.
+    """Return expressions that read the column `name` with cleaned cells `values`: local times, and instants in UTC.
 
     A cell is one of the two, and null in the other; null in both where it is not written so. Without a format a cell of
     text is ISO 8601, and an instant if an offset or `Z` follows. In a format, every notation of an offset stands for
@@ -64,7 +64,7 @@ def _read_instant(text: pl.Expr, written: str) -> pl.Expr:
 
 
 def _read_epoch(text: pl.Expr) -> pl.Expr:
-    number = pl.when(text.str.contains(EPOCH)).then(text).cast(pl.Float64, strict=False)
+    number = pl.when(text.str.contains(EPOCH_TEXT)).then(text).cast(pl.Float64, strict=False)
     units = [pl.when(number.abs() < size).then((number * unit).round()) for size, unit in EPOCH_UNITS.items()]
     return pl.coalesce(units).cast(pl.Int64).cast(pl.Datetime("us"))
 
@@ -72,7 +72,7 @@ def _read_epoch(text: pl.Expr) -> pl.Expr:
 def read_date_and_time(
     names: tuple[str, str], times: pl.Series, date_dtype: pl.DataType, written: tuple[str | None, str | None]
 ) -> tuple[pl.Expr, pl.Expr, pl.Expr, pl.Expr]:
-    """Expressions that read a column of dates and one of times of day, whose cleaned cells are `times`.
+    """Return expressions that read a column of dates and one of times of day, whose cleaned cells are `times`.
 
     They are the date, the time of day as written, and, from both, the local time and the instant as in `read_stamp`.
     Raises SchemaError for columns of types that hold no dates or no times of day.

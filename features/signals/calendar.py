@@ -1,4 +1,4 @@
-"""What the calendar says of a date: position in week, month and year, and public holidays."""
+"""Calendar features of a date: its position in week, month and year, and public holidays."""
 
 from datetime import date, timedelta
 from functools import cache
@@ -7,23 +7,22 @@ import polars as pl
 
 from daypart.features import places
 
-NEAR_DAYS = 10
-"""Holidays farther away than this say nothing of a day."""
+HOLIDAY_NEAR_DAYS = 10
+"""Holidays farther away than this have no effect on a day."""
 
 
 def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
-    """One row per store and public holiday from first to last: store_id, date, holiday (its name).
+    """Return one row per store and public holiday from first to last: store_id, date, holiday (its name).
 
     Names and rules are those of the `holidays` library for the store's country and subdivision, in any spelling that
-    `places` knows. A country that is none has no holidays, a subdivision without rules of its own the country's.
-    Of two holidays on one day the first name counts; substitutes
-    ("observed") share the name of their holiday.
+    `places` knows. An unknown country has no holidays, and a subdivision without its own rules has the country's. Of
+    two holidays on one day the first name counts; substitutes ("observed") share the name of their holiday.
     """
     pairs = stores.select("country", "subdivision").unique().sort("country", "subdivision")
     rows = [
         (country, subdivision, day, name)
         for country, subdivision in pairs.iter_rows()
-        for day, name in _of_years(country, subdivision, range(first.year, last.year + 1))
+        for day, name in _library_holidays(country, subdivision, range(first.year, last.year + 1))
         if first <= day <= last
     ]
     schema = {"country": pl.String, "subdivision": pl.String, "date": pl.Date, "holiday": pl.String}
@@ -37,7 +36,7 @@ def public_holidays(stores: pl.DataFrame, first: date, last: date) -> pl.DataFra
 
 
 @cache
-def _of_years(country: str, subdivision: str | None, years: range) -> list[tuple[date, str]]:
+def _library_holidays(country: str, subdivision: str | None, years: range) -> list[tuple[date, str]]:
     import holidays
 
     code, part = places.place_codes(country, subdivision)
@@ -54,7 +53,7 @@ def _of_years(country: str, subdivision: str | None, years: range) -> list[tuple
 
 
 def date_features(dates: pl.DataFrame) -> pl.DataFrame:
-    """Adds the calendar family to rows with a `date`; values repeat every year save the week's shift."""
+    """Add the calendar family to rows with a `date`; values repeat every year except for the shift of weekdays."""
     day = pl.col("date")
     return dates.with_columns(
         calendar_weekday=day.dt.weekday(),
@@ -65,12 +64,12 @@ def date_features(dates: pl.DataFrame) -> pl.DataFrame:
 
 
 def holiday_features(store_dates: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
-    """Adds to rows of (store_id, date): the holiday's name or null, and the days to the next and since the last.
+    """Add to rows of (store_id, date): the holiday's name or null, and the days to the next and since the last.
 
-    Distances beyond `NEAR_DAYS` are null. Row order is not kept.
+    Distances beyond HOLIDAY_NEAR_DAYS are null. Row order is not kept.
     """
     marks = holidays.with_columns(holiday_on=pl.col("date")).sort("date")
-    near = timedelta(days=NEAR_DAYS)
+    near = timedelta(days=HOLIDAY_NEAR_DAYS)
     ordered = store_dates.sort("date")
     ahead = ordered.join_asof(
         marks.select("store_id", "date", next_on="holiday_on"),

@@ -1,7 +1,8 @@
-"""The names that a model is trained with, so that each keeps its code or its column for as long as the model serves.
+"""The names that a model is trained with: each keeps its code or its column for as long as the model serves.
 
-Event names become codes and macro series become columns; store ids say who may lend demand to young stores. Kinds of
-events have fixed columns (`tables.EVENT_KINDS`). Formats, regions and holidays are compared as text and have no codes.
+Event names become codes and macro series become columns. Store ids say which stores may lend demand to young stores.
+Kinds of events have fixed columns (`schemas.EVENT_KINDS`). Formats, regions and holidays are compared as text and have
+no codes.
 """
 
 import json
@@ -30,9 +31,9 @@ class Vocabulary:
 
     @classmethod
     def known_at(cls, as_of: date, stores: pl.DataFrame, event_rows: pl.DataFrame, macro_rows: pl.DataFrame) -> Self:
-        """The names of a chain's tables that were known before `as_of`.
+        """Return the names in a chain's tables that were known before `as_of`.
 
-        Stores have no date of being known: all of the table count.
+        Stores have no date on which they became known, so all of them count.
         """
         known_events = event_rows.filter(known_before(as_of))
         released = macro_rows.filter(pl.col("released_on") < as_of)
@@ -48,7 +49,7 @@ class Vocabulary:
         `event_code` is that of the active event with the highest code, null where none of the active ones has a code.
         """
         columns = macro.feature_columns(self.series)
-        unknown = [name for name in rows.columns if name.startswith(macro.PREFIX) and name not in columns]
+        unknown = [name for name in rows.columns if name.startswith(macro.MACRO_PREFIX) and name not in columns]
         coded = rows.drop(unknown).rename(columns, strict=False)
         if events.ACTIVE not in coded.columns:
             return coded
@@ -56,17 +57,17 @@ class Vocabulary:
         return coded.with_columns(events.active_code(coded[events.ACTIVE], codes))
 
     def to_json(self) -> str:
-        """The vocabulary as a JSON object of three lists."""
+        """Return the vocabulary as a JSON object of three lists."""
         return json.dumps(asdict(self), indent=1)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """The vocabulary that `to_json` wrote."""
+        """Return the vocabulary that `to_json` wrote."""
         names: Mapping[str, list[str]] = json.loads(text)
         return cls(**{field: tuple(values) for field, values in names.items()})
 
 
-def encoded(rows: pl.DataFrame, vocabulary: Vocabulary | None) -> pl.DataFrame:
+def encode_categories(rows: pl.DataFrame, vocabulary: Vocabulary | None) -> pl.DataFrame:
     """Return matrix rows with codes and columns as a model reads them.
 
     A model that was stored without a vocabulary reads the codes of the events table as it is (`events.name_codes`).

@@ -1,4 +1,4 @@
-"""What went on around the stores of a block, the same for every target: holidays, events, weather, labor."""
+"""Covariates of the stores of a block, the same for every target: holidays, events, weather, labor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,41 +19,44 @@ Marks = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outside:
-    """`seen` has, by name, what was observed, scheduled or going on at every hour of the grid; NaN where unknown.
+    """Covariates of a block of stores on its grid of hours.
 
-    `holidays`, `event_days` and `event_codes` are as `calendar` and `events` have them; by number of the grid's
-    day, `holiday` says whether it is one, `plain` that neither it nor an event that passes touches the day.
-    `schedule_known_on` is the day, counted from 1970, on which the labor scheduled at a place was known, NaN where
-    it always was; null where no schedule has such a day.
+    `weather` is the view of weather that rows of the grid may see. `hourly` has by name the weather observed, the labor
+    scheduled and the events active at every hour of the grid; NaN where unknown. `holidays`, `event_days` and
+    `event_codes` are as `calendar` and `events` return them. By number of the grid's day, `holiday` says whether it is
+    a holiday, `plain` that neither a holiday nor a temporary event touches it.
+    `schedule_known_on` is the day, counted from 1970, on which the labor scheduled at an hour was known, NaN where it
+    always was; None where no schedule has such a day.
     """
 
     grid: Grid
+    weather: WeatherView
     holidays: pl.DataFrame
     event_days: pl.DataFrame
     event_codes: pl.DataFrame
     holiday: Marks
     plain: Marks
-    seen: Mapping[str, Column]
+    hourly: Mapping[str, Column]
     schedule_known_on: Column | None = None
 
     @classmethod
-    def of(cls, records: Records, view: WeatherView, last: date) -> Self:
-        """Of a block of stores, from the first date of its demand to `last`."""
+    def from_data(cls, records: Records, view: WeatherView, last: date) -> Self:
+        """Return the covariates of a block of stores, from the first date of its demand to `last`."""
         records = replace(records, labor=labor.known_in_time(records.labor, records.stores))
-        grid = Grid.of(records.stores, records.demand, last)
+        grid = Grid.from_demand(records.stores, records.demand, last)
         first = min(grid.first, last)
-        near = timedelta(days=calendar.NEAR_DAYS)
+        near = timedelta(days=calendar.HOLIDAY_NEAR_DAYS)
         holidays = calendar.public_holidays(records.stores, first - near, last + near)
         days = events.event_days(records.events, records.stores, first, last)
-        holiday = grid.marked(holidays)
-        plain = ~(holiday | grid.marked(events.busy_days(days)))
+        holiday = grid.day_mask(holidays)
+        plain = ~(holiday | grid.day_mask(events.busy_days(days)))
         codes = events.name_codes(records.events)
-        columns, known_on = _seen(records, view, grid, days), _schedule_known_on(records.labor, grid)
-        return cls(grid, holidays, days, codes, holiday, plain, columns, known_on)
+        columns, known_on = _hourly_columns(records, view, grid, days), _schedule_known_on(records.labor, grid)
+        return cls(grid, view, holidays, days, codes, holiday, plain, columns, known_on)
 
     def scheduled_hours(self, rows: pl.DataFrame) -> pl.Series:
         """Return the labor scheduled at each row's store_id, date and hour, null unless known before `origin_date`."""
-        scheduled = self._at(rows, self.seen[labor.SCHEDULED])
+        scheduled = self._at(rows, self.hourly[labor.SCHEDULED])
         if self.schedule_known_on is None:
             return scheduled.alias(labor.SCHEDULED)
         known_on = self._at(rows, self.schedule_known_on)
@@ -61,20 +64,20 @@ class Outside:
         return pl.select(pl.when(~late.fill_null(value=False)).then(scheduled).alias(labor.SCHEDULED)).to_series()
 
     def _at(self, rows: pl.DataFrame, column: Column) -> pl.Series:
-        """What is in a column at each row's store_id, date and hour; null where it is NaN or outside the grid."""
+        """Return a column's value at each row's store_id, date and hour; null where it is NaN or outside the grid."""
         place = rows.select(self.grid.day() * DAY_HOURS + pl.col("hour")).to_series()
         return pl.Series(column, nan_to_null=True).gather(place)
 
 
-def _seen(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
-    """Only what the chain records."""
+def _hourly_columns(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
+    """Return the hourly columns of those tables that the chain records."""
     columns: dict[str, Column] = {}
     if view != "none" and records.weather.height:
-        columns |= grid.columns(weather.observed(records.weather), "valid_local", weather.DEPARTING)
+        columns |= grid.columns(weather.observations(records.weather), "valid_local", weather.DEPARTING)
     if records.labor.height:
         columns |= grid.columns(records.labor, "hour_local", [labor.SCHEDULED])
     if records.events.height:
-        columns |= {name: grid.counts(spans) for name, spans in events.passing_days(days).items()}
+        columns |= {name: grid.hour_counts(spans) for name, spans in events.temporary_event_days(days).items()}
     return columns
 
 

@@ -7,7 +7,7 @@ import polars as pl
 from daypart.features.business_day import business_date
 
 SCHEDULED = "scheduled_hours"
-"""Person-hours, the one column of the table that is known before its hour."""
+"""Person-hours: the only column of the table that is known before its hour."""
 
 
 def with_known_on(labor: pl.DataFrame, stores: pl.DataFrame, last_demand: date, horizon_days: int) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Macro-economic series as they had been released before an origin."""
+"""Macro-economic series as released before an origin."""
 
 import re
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from datetime import date
 import polars as pl
 
 LOOK_BACK_DAYS = 91
-PREFIX, SUFFIX = "macro_", "_change"
+MACRO_PREFIX, CHANGE_SUFFIX = "macro_", "_change"
 
 
 def macro_features(macro: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
-    """One row per origin: for each series `macro_<series>_change`, its relative change over a quarter.
+    """Return one row per origin: for each series `macro_<series>_change`, its relative change over a quarter.
 
     Both values are the latest release known before the origin; a series that is not known for a quarter is
     null. The columns are sorted by series. Models read them under the names of `feature_columns`.
@@ -30,10 +30,10 @@ def macro_features(macro: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame
     )
     change = earlier.select(
         "origin_date",
-        pl.concat_str(pl.lit(PREFIX), "series", pl.lit(SUFFIX)).alias("name"),
+        pl.concat_str(pl.lit(MACRO_PREFIX), "series", pl.lit(CHANGE_SUFFIX)).alias("name"),
         change=pl.when(pl.col("value") != 0).then(pl.col("now") / pl.col("value") - 1),
     )
-    names = [f"{PREFIX}{name}{SUFFIX}" for name in sorted(macro["series"].unique())]
+    names = [f"{MACRO_PREFIX}{name}{CHANGE_SUFFIX}" for name in sorted(macro["series"].unique())]
     wide = change.pivot("name", index="origin_date", values="change") if change.height else frame
     joined = frame.join(wide, on="origin_date", how="left")
     absent = [pl.lit(None, dtype=pl.Float64).alias(name) for name in names if name not in joined.columns]
@@ -41,20 +41,27 @@ def macro_features(macro: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame
 
 
 def feature_columns(series: Sequence[str]) -> dict[str, str]:
-    """By column of `macro_features`, the name of the feature that a model with these series reads from it.
+    """Return by column of `macro_features` the name of the feature that a model with these series reads from it.
 
-    It is in lower case, without what LightGBM allows in no name; a series that would share one gets a number.
+    It is in lower case, without characters that LightGBM refuses; a series that would share a name gets a number.
     """
     columns: dict[str, str] = {}
     for name in series:
         plain = re.sub(r'[",:\[\]{}]', "_", name.lower())
         numbered = (
-            f"{PREFIX}{plain}{number}{SUFFIX}" for number in ("", *(f"_{k}" for k in range(2, len(series) + 2)))
+            f"{MACRO_PREFIX}{plain}{number}{CHANGE_SUFFIX}"
+            for number in ("", *(f"_{k}" for k in range(2, len(series) + 2)))
         )
-        columns[f"{PREFIX}{name}{SUFFIX}"] = next(column for column in numbered if column not in columns.values())
+        columns[f"{MACRO_PREFIX}{name}{CHANGE_SUFFIX}"] = next(
+            column for column in numbered if column not in columns.values()
+        )
     return columns
 
 
 def series_of(rows: pl.DataFrame) -> list[str]:
-    """The series that rows have columns of `macro_features` for."""
-    return [name.removeprefix(PREFIX).removesuffix(SUFFIX) for name in rows.columns if name.startswith(PREFIX)]
+    """Return the series for which rows have columns of `macro_features`."""
+    return [
+        name.removeprefix(MACRO_PREFIX).removesuffix(CHANGE_SUFFIX)
+        for name in rows.columns
+        if name.startswith(MACRO_PREFIX)
+    ]

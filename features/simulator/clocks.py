@@ -1,4 +1,4 @@
-"""The grid of hours that all stores share: one axis of UTC hours, read by each time zone's own clock."""
+"""The grid of hours that all stores share: one axis of UTC hours, shown by each time zone's clock."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ class Clocks:
 
     @property
     def dates(self) -> list[date]:
+        """Local dates of the span."""
         return [self.start + timedelta(days=step) for step in range(self.days)]
 
     @property
@@ -43,7 +44,7 @@ class Clocks:
 
 
 def read_clocks(start: date, days: int, zones: Sequence[str]) -> Clocks:
-    """The clocks of the zones, all of them at whole hours west of Greenwich, over local dates from start."""
+    """Return the clocks of the zones, all of them at whole hours west of Greenwich, over local dates from start."""
     first = datetime.combine(start, time())
     hours = pl.datetime_range(first, first + timedelta(days=days, hours=HOURS_WEST), "1h", eager=True)
     utc = hours.cast(pl.Datetime("us"))

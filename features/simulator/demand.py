@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 
 from daypart.features.simulator.clocks import Clocks
-from daypart.features.simulator.events import Happenings, local_orders
-from daypart.features.simulator.noise import Array, Index, Mask, paths, stream
+from daypart.features.simulator.events import ChainEvents, local_orders
+from daypart.features.simulator.noise import Array, Index, Mask, gaussian_paths, stream
 from daypart.features.simulator.places import DAYPART_OF_HOUR, FORMATS, REGION_OF_PLACE, REGIONS, ZONE_OF_PLACE
 from daypart.features.simulator.spec import ChainSpec
-from daypart.features.simulator.stores import Days, Stores
+from daypart.features.simulator.stores import HolidayDays, StoreBlock, Stores
 from daypart.features.simulator.weather import Measures
 
 WANDER_SD, WANDER_DAYS = 0.05, 45
@@ -37,7 +37,7 @@ TICKET_SHAPE = 5.0
 
 
 def weather_effect(measures: Measures, hour: Index) -> Array:
-    """Effect of the weather at these local hours of the day on the log of orders of a store exposed in full."""
+    """Return the effect of the weather at these local hours on the log of orders of a fully exposed store."""
     part = DAYPART_OF_HOUR[hour]
     temperature = measures["temperature_c"]
     snowing = 1 - np.exp(-measures["snowfall_cm"] / 0.5)
@@ -49,20 +49,23 @@ def weather_effect(measures: Measures, hour: Index) -> Array:
 
 @dataclass(frozen=True)
 class Drivers:
-    """What moves all stores: weather and its full effect on the log of orders (places, hours), economy (days,),
-    calendar, events, regions' wander."""
+    """What moves the demand of all stores.
+
+    These are weather and its full effect on the log of orders (places, hours), the economy (days,), holidays, events
+    and the slow movement of regions (regions, days).
+    """
 
     weather: Measures
     weather_orders: Array
     economy: Array
-    holidays: Days
-    events: Happenings
+    holidays: HolidayDays
+    events: ChainEvents
     wander: Array
 
 
 def region_wander(spec: ChainSpec) -> Array:
-    """Slow movement of the log level of each region, (regions, days)."""
-    walks = paths(stream(spec.seed, "wander"), len(REGIONS), spec.all_days, WANDER_DAYS, order=2)
+    """Return the slow movement of the log level of each region, (regions, days)."""
+    walks = gaussian_paths(stream(spec.seed, "wander"), len(REGIONS), spec.all_days, WANDER_DAYS, order=2)
     return WANDER_SD * walks
 
 
@@ -79,16 +82,15 @@ class Means:
     usual: Array
 
 
-def true_means(
-    spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, planted: pl.DataFrame, chosen: slice
-) -> Means:
-    """The means of the chosen stores, planted drifts included."""
-    place = stores.place[chosen]
+def true_means(block: StoreBlock, drivers: Drivers, planted_faults: pl.DataFrame) -> Means:
+    """Return the means of the block's stores, planted drifts included."""
+    spec, clocks, stores, chosen = block.spec, block.clocks, block.stores, block.chosen
+    place = block.place
     zone, row = ZONE_OF_PLACE[place], np.arange(place.size)[:, None]
     day, hour = np.clip(clocks.day[zone], 0, spec.all_days - 1), clocks.hour[zone]
-    calendar_level = _known_level(spec, clocks, stores, drivers, chosen)
+    calendar_level = _calendar_level(block, drivers.holidays)
     region = REGION_OF_PLACE[place]
-    level = calendar_level + drivers.wander[region] + drivers.economy + _drift(spec, planted, chosen)
+    level = calendar_level + drivers.wander[region] + drivers.economy + _drift_effect(block, planted_faults)
     events = drivers.events.region_orders[region] + local_orders(spec, drivers.events.stores, chosen)
     by_day = level[..., None] + _daylight(clocks) + events
     exposure = np.array([[FORMATS[item].exposure] for item in stores.format[chosen]])
@@ -98,17 +100,17 @@ def true_means(
     return Means(week * np.exp(moved), ticket, week * np.exp(calendar_level)[row, day])
 
 
-def _known_level(spec: ChainSpec, clocks: Clocks, stores: Stores, drivers: Drivers, chosen: slice) -> Array:
-    """What the calendar and the years do to the log of a store's orders, (stores, days)."""
-    level = _season(clocks)[stores.format[chosen]]
-    level += stores.trend[chosen, None] * np.arange(spec.all_days) / 365.25
-    level += np.log(drivers.holidays.orders[stores.place[chosen]])
-    level += np.array([PAYDAYS.get(day.day, 0.0) for day in clocks.dates])
+def _calendar_level(block: StoreBlock, holidays: HolidayDays) -> Array:
+    """Return the effect of the calendar and of each store's trend on the log of its orders, (stores, days)."""
+    level = _season(block.clocks)[block.stores.format[block.chosen]]
+    level += block.stores.trend[block.chosen, None] * np.arange(block.spec.all_days) / 365.25
+    level += np.log(holidays.orders[block.place])
+    level += np.array([PAYDAYS.get(day.day, 0.0) for day in block.clocks.dates])
     return level
 
 
 def _season(clocks: Clocks) -> Array:
-    """The formats' yearly and half-yearly waves, (formats, days)."""
+    """Return the formats' yearly and half-yearly waves, (formats, days)."""
     day = _days_of_year(clocks)
     waves = [
         high * np.cos(2 * np.pi * (day - peak) / 365.25) + second * np.cos(4 * np.pi * (day - other) / 365.25)
@@ -118,7 +120,7 @@ def _season(clocks: Clocks) -> Array:
 
 
 def _daylight(clocks: Clocks) -> Array:
-    """What the length of the day does to the dayparts, (days, dayparts)."""
+    """Return the effect of the length of the day on the dayparts, (days, dayparts)."""
     return np.outer(np.cos(2 * np.pi * (_days_of_year(clocks) - 172) / 365.25), DAYLIGHT)
 
 
@@ -126,44 +128,43 @@ def _days_of_year(clocks: Clocks) -> Index:
     return np.array([item.timetuple().tm_yday for item in clocks.dates])
 
 
-def _drift(spec: ChainSpec, planted: pl.DataFrame, chosen: slice) -> Array:
-    """Effect of planted drifts on the log of orders of some stores, (stores, days)."""
-    store_ids = spec.store_ids[chosen]
+def _drift_effect(block: StoreBlock, planted_faults: pl.DataFrame) -> Array:
+    """Return the effect of planted drifts on the log of orders, (stores, days)."""
+    spec, store_ids = block.spec, block.store_ids
     effect = np.zeros((len(store_ids), spec.all_days))
-    hit = planted.filter(pl.col("fault") == "drift", pl.col("store_id").is_in(store_ids))
+    hit = planted_faults.filter(pl.col("fault") == "drift", pl.col("store_id").is_in(store_ids))
     for store_id, first, factor in hit.select("store_id", "first", "factor").iter_rows():
         effect[store_ids.index(store_id), max((first - spec.start).days, 0) :] += np.log(factor)
     return effect
 
 
-def _mean_ticket(stores: Stores, events: Happenings, chosen: slice, day: Index, hour: Index) -> Array:
-    """True mean sales an order: the store's, by daypart, after promotions and price rises."""
+def _mean_ticket(stores: Stores, events: ChainEvents, chosen: slice, day: Index, hour: Index) -> Array:
+    """Return the true mean sales an order: the store's, by daypart, after promotions and price rises."""
     region = REGION_OF_PLACE[stores.place[chosen]][:, None]
     moved = np.exp(events.region_ticket)[region, day]
     return np.asarray(stores.ticket[chosen, None] * DAYPART_TICKET[DAYPART_OF_HOUR[hour]] * moved)
 
 
 def day_shocks(spec: ChainSpec, stores: Stores) -> Array:
-    """Factor of mean 1 on the orders of each store's day, shared by its region in part, (stores, days)."""
+    """Return a factor of mean 1 on the orders of each store's day, shared by its region in part, (stores, days)."""
     shared = stream(spec.seed, "region days").standard_normal((len(REGIONS), spec.all_days))
     store_noise = stream(spec.seed, "store days").standard_normal((spec.stores, spec.all_days))
     logs = REGION_DAY_SD * shared[REGION_OF_PLACE[stores.place]] + STORE_DAY_SD * store_noise
     return np.asarray(np.exp(logs - 0.5 * (REGION_DAY_SD**2 + STORE_DAY_SD**2)))
 
 
-def draw(
-    spec: ChainSpec, clocks: Clocks, stores: Stores, means: Means, shocks: Array, open_now: Mask, chosen: slice
-) -> tuple[Array, Array]:
-    """Orders and sales about their means, (stores, hours), 0 where closed.
+def draw_trade(block: StoreBlock, means: Means, shocks: Array, open_now: Mask) -> tuple[Array, Array]:
+    """Return orders and sales drawn about their means, (stores, hours), 0 where closed.
 
-    Orders are Poisson about mean x shock of the day; sales are the sum of so many gamma tickets. Each store
-    draws from streams of its own: what befalls one leaves the others' bits alone.
+    Orders are Poisson about mean x shock of the day; sales are the sum of as many gamma tickets. Each store
+    draws from its own streams, so a change of one store changes no bit of another.
     """
-    day = np.clip(clocks.day[ZONE_OF_PLACE[stores.place[chosen]]], 0, spec.all_days - 1)
-    shock = shocks[chosen][np.arange(day.shape[0])[:, None], day]
+    spec = block.spec
+    day = np.clip(block.clocks.day[ZONE_OF_PLACE[block.place]], 0, spec.all_days - 1)
+    shock = shocks[block.chosen][np.arange(day.shape[0])[:, None], day]
     shocked = np.where(open_now, means.orders * shock, 0.0)
     counts, takings = np.empty_like(shocked), np.empty_like(shocked)
-    for row, item in enumerate(range(spec.stores)[chosen]):
+    for row, item in enumerate(range(spec.stores)[block.chosen]):
         counts[row] = stream(spec.seed, "orders", item).poisson(shocked[row])
         takings[row] = stream(spec.seed, "tickets", item).standard_gamma(counts[row] * TICKET_SHAPE)
     return counts, np.round(takings * means.ticket / TICKET_SHAPE, 2)

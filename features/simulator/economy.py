@@ -1,16 +1,16 @@
-"""The economy around the chain: three public series, when they are released, and what they do to demand."""
+"""The economy around the chain: three public series, their release dates and their effect on demand."""
 
 from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
-from daypart.features.simulator.noise import Array, paths, stream
+from daypart.features.simulator.noise import Array, gaussian_paths, stream
 from daypart.features.simulator.spec import ChainSpec
 from daypart.features.tables.schemas import MACRO
 
-BEFORE_DAYS = 500
-"""The series are known so long before the first demand."""
+SERIES_LEAD_DAYS = 500
+"""The series start this many days before the first demand."""
 
 SERIES = {
     "UNRATE": (4.2, 0.4, "1mo", 35, -0.04),
@@ -25,18 +25,18 @@ University of Michigan's index of consumer sentiment.
 
 
 def economy(spec: ChainSpec) -> tuple[pl.DataFrame, Array]:
-    """The canonical table of what was released before the end, and the effect on log demand, (days,)."""
-    steps = BEFORE_DAYS + spec.all_days
-    walks = paths(stream(spec.seed, "macro"), len(SERIES), steps, 90, order=2)
+    """Return the canonical table of releases before the end, and the effect on log demand, (days,)."""
+    steps = SERIES_LEAD_DAYS + spec.all_days
+    walks = gaussian_paths(stream(spec.seed, "macro"), len(SERIES), steps, 90, order=2)
     frames, effect = [], np.zeros(spec.all_days)
     for path, (name, (mean, sd, step, lag, slope)) in zip(walks, SERIES.items(), strict=True):
-        effect += slope * sd * path[BEFORE_DAYS:]
+        effect += slope * sd * path[SERIES_LEAD_DAYS:]
         frames.append(_releases(spec, name, mean + sd * path, step, lag))
     return pl.concat(frames), effect
 
 
 def _releases(spec: ChainSpec, name: str, daily: Array, step: str, lag: int) -> pl.DataFrame:
-    first = spec.start - timedelta(days=BEFORE_DAYS)
+    first = spec.start - timedelta(days=SERIES_LEAD_DAYS)
     observed = pl.date_range(_next_period(first, step), spec.end, step, eager=True)
     offsets = (observed - first).dt.total_days().to_numpy()
     places = 3 if name == "GASREGW" else 1
@@ -49,7 +49,7 @@ def _releases(spec: ChainSpec, name: str, daily: Array, step: str, lag: int) -> 
 
 
 def _next_period(day: date, step: str) -> date:
-    """The first Monday, or first day of a month, at or after the day."""
+    """Return the first Monday, or first day of a month, at or after the day."""
     if step == "1w":
         return day + timedelta(days=-day.weekday() % 7)
     return day if day.day == 1 else (day.replace(day=1) + timedelta(days=32)).replace(day=1)

@@ -1,4 +1,4 @@
-"""Promotions, local events and price rises: when they come, when they were known, and what they do."""
+"""Promotions, local events and price rises: their dates, when they were known, and their effect on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ PRICE_RISES = (Offer("price rise", (0.99, 0.99, 0.99, 0.99), 1.06),)
 
 @dataclass(frozen=True)
 class Spells:
-    """Runs of days, (rows, runs): first day from the start, number of days, which offer, days of notice."""
+    """Runs of days, (rows, runs): first day from the start, number of days, index of the offer, days of notice."""
 
     first: Index
     days: Index
@@ -48,32 +48,44 @@ class Spells:
     notice: Index
 
 
-def draw_spells(
-    rng: np.random.Generator,
-    rows: int,
-    span: int,
-    gaps: tuple[int, int],
-    lengths: tuple[int, int],
-    offers: int,
-) -> Spells:
-    """For each row runs with gaps and lengths drawn evenly from the ranges given, both ends included.
+@dataclass(frozen=True)
+class SpellRanges:
+    """Ranges that spells are drawn from, both ends included: days between runs and days in a run.
+
+    `offers` is the number of offers that a run may have.
+    """
+
+    gaps: tuple[int, int]
+    lengths: tuple[int, int]
+    offers: int
+
+
+PROMOTION_SPELLS = SpellRanges(gaps=(13, 35), lengths=(4, 10), offers=len(PROMOTIONS))
+CHAIN_PROMOTION_SPELLS = SpellRanges(gaps=(50, 100), lengths=(4, 8), offers=len(PROMOTIONS))
+PRICE_RISE_SPELLS = SpellRanges(gaps=(110, 200), lengths=(1, 1), offers=1)
+LOCAL_EVENT_SPELLS = SpellRanges(gaps=(10, 40), lengths=(1, 1), offers=len(LOCAL_EVENTS))
+
+
+def draw_spells(rng: np.random.Generator, rows: int, span: int, ranges: SpellRanges) -> Spells:
+    """Return for each row runs with gaps and lengths drawn evenly from their ranges, over `span` days.
 
     A row's runs do not depend on how many rows there are, and runs of a row never overlap.
     """
+    gaps, lengths = ranges.gaps, ranges.lengths
     luck = rng.random((rows, span // (gaps[0] + lengths[0]) + 2, 4))
 
-    def whole(column: int, low: int, high: int) -> Index:
+    def draw(column: int, low: int, high: int) -> Index:
         return (low + np.floor(luck[:, :, column] * (high - low + 1))).astype(np.int64)
 
-    days, gap = whole(1, *lengths), whole(0, *gaps)
+    days, gap = draw(1, *lengths), draw(0, *gaps)
     # The first gap is cut short at random, else every row would wait the same shortest time.
     gap[:, 0] = np.floor(gap[:, 0] * luck[:, 0, 3])
     first = np.cumsum(gap + days, axis=1) - days
-    return Spells(first, days, whole(2, 0, offers - 1), whole(3, 18, 25))
+    return Spells(first, days, draw(2, 0, ranges.offers - 1), draw(3, 18, 25))
 
 
-def daily(spells: Spells, effects: Array, days: int) -> Array:
-    """Sum of the offers' effects (offers, k) on each day: (rows, days, k)."""
+def daily_effects(spells: Spells, effects: Array, days: int) -> Array:
+    """Return the sum of the offers' effects (offers, k) on each day: (rows, days, k)."""
     steps = np.zeros((spells.first.shape[0], days + 1, effects.shape[1]))
     row = np.arange(spells.first.shape[0])[:, None]
     np.add.at(steps, (row, np.minimum(spells.first, days)), effects[spells.offer])
@@ -82,37 +94,37 @@ def daily(spells: Spells, effects: Array, days: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Happenings:
-    """The canonical events and what they do: promotions and price rises to regions, local events to stores.
+class ChainEvents:
+    """The canonical events and their effects: promotions and price rises of regions, local events of stores.
 
     Effects are on the log of orders, (regions, days, dayparts), and of sales an order, (regions, days).
     """
 
-    of_regions: pl.DataFrame
-    of_stores: pl.DataFrame
+    region_table: pl.DataFrame
+    store_table: pl.DataFrame
     region_orders: Array
     region_ticket: Array
     stores: Spells
 
 
-def happenings(spec: ChainSpec) -> Happenings:
-    """All events of the chain; everything that touches its span and horizon is known before its end."""
+def draw_events(spec: ChainSpec) -> ChainEvents:
+    """Return all events of the chain; everything that touches its span and horizon is known before its end."""
     days, regions = spec.all_days, len(REGIONS)
-    promotions = draw_spells(stream(spec.seed, "promotions"), regions, days, (13, 35), (4, 10), len(PROMOTIONS))
-    chain = draw_spells(stream(spec.seed, "chain promotions"), 1, days, (50, 100), (4, 8), len(PROMOTIONS))
-    prices = draw_spells(stream(spec.seed, "prices"), regions, days, (110, 200), (1, 1), 1)
-    local = draw_spells(stream(spec.seed, "local events"), spec.stores, days, (10, 40), (1, 1), len(LOCAL_EVENTS))
-    passing = daily(promotions, _logs(PROMOTIONS), days) + daily(chain, _logs(PROMOTIONS), days)
-    lasting = np.cumsum(daily(prices, _logs(PRICE_RISES), days), axis=1)
+    promotions = draw_spells(stream(spec.seed, "promotions"), regions, days, PROMOTION_SPELLS)
+    chain = draw_spells(stream(spec.seed, "chain promotions"), 1, days, CHAIN_PROMOTION_SPELLS)
+    prices = draw_spells(stream(spec.seed, "prices"), regions, days, PRICE_RISE_SPELLS)
+    local = draw_spells(stream(spec.seed, "local events"), spec.stores, days, LOCAL_EVENT_SPELLS)
+    passing = daily_effects(promotions, _logs(PROMOTIONS), days) + daily_effects(chain, _logs(PROMOTIONS), days)
+    lasting = np.cumsum(daily_effects(prices, _logs(PRICE_RISES), days), axis=1)
     effects = passing + lasting
     frames = (
-        _rows(spec, promotions, PROMOTIONS, "promotion", region=REGIONS),
-        _rows(spec, chain, PROMOTIONS, "promotion"),
-        _rows(spec, prices, PRICE_RISES, "price", region=REGIONS),
+        _event_rows(spec, promotions, PROMOTIONS, "promotion", region=REGIONS),
+        _event_rows(spec, chain, PROMOTIONS, "promotion"),
+        _event_rows(spec, prices, PRICE_RISES, "price", region=REGIONS),
     )
-    return Happenings(
+    return ChainEvents(
         pl.concat(frames),
-        _rows(spec, local, LOCAL_EVENTS, "local event", store_id=spec.store_ids),
+        _event_rows(spec, local, LOCAL_EVENTS, "local event", store_id=spec.store_ids),
         effects[:, :, :4],
         effects[:, :, 4],
         local,
@@ -120,19 +132,19 @@ def happenings(spec: ChainSpec) -> Happenings:
 
 
 def local_orders(spec: ChainSpec, spells: Spells, stores: slice) -> Array:
-    """Effect of local events on the log of orders of some stores, (stores, days, dayparts)."""
+    """Return the effect of local events on the log of orders of some stores, (stores, days, dayparts)."""
     parts = (spells.first, spells.days, spells.offer, spells.notice)
-    return daily(Spells(*(part[stores] for part in parts)), _logs(LOCAL_EVENTS), spec.all_days)[:, :, :4]
+    return daily_effects(Spells(*(part[stores] for part in parts)), _logs(LOCAL_EVENTS), spec.all_days)[:, :, :4]
 
 
 def _logs(offers: Sequence[Offer]) -> Array:
     return np.log([[*offer.orders, offer.ticket] for offer in offers])
 
 
-def _rows(
+def _event_rows(
     spec: ChainSpec, spells: Spells, offers: Sequence[Offer], kind: str, **touched: Sequence[str]
 ) -> pl.DataFrame:
-    """Canonical rows of the runs that begin within the span; a price rise is the day it takes hold."""
+    """Return the canonical rows of the runs that begin within the span; a price rise is the day it takes effect."""
     row, run = np.nonzero(spells.first < spec.all_days)
     start = pl.lit(spec.start).cast(pl.Datetime("us"))
     names = np.array([offer.name for offer in offers])
@@ -142,7 +154,7 @@ def _rows(
             "first": spells.first[row, run],
             "days": spells.days[row, run],
             "notice": spells.notice[row, run],
-            **{column: np.array(of)[row] for column, of in touched.items()},
+            **{column: np.array(values)[row] for column, values in touched.items()},
         }
     ).with_columns(starts_local=start + pl.duration(days=pl.col("first")))
     second = timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""Person-hours: scheduled ahead from what is usual, worked as the day turned out."""
+"""Person-hours: scheduled ahead from usual demand, and worked on the day."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ WAGE, WAGE_RISE = 15.0, 0.03
 
 
 def scheduled_hours(usual: Array) -> Array:
-    """One person to keep the door and one for every so many usual orders, in half hours."""
+    """Return one person to keep the door and one for every so many usual orders, in half hours."""
     return np.asarray(np.ceil(2 * (1 + usual / ORDERS_A_PERSON)) / 2)
 
 
 def worked_hours(spec: ChainSpec, scheduled: Array, usual: Array, orders: Array, chosen: slice) -> Array:
-    """Half of what demand departed from the usual is met by people staying or going, with some noise."""
+    """Return hours worked: people stay or go for half of the departure of demand from the usual, with some noise."""
     noise = np.stack(
         [stream(spec.seed, "labor", item).standard_normal(orders.shape[1]) for item in range(spec.stores)[chosen]]
     )
@@ -26,5 +26,5 @@ def worked_hours(spec: ChainSpec, scheduled: Array, usual: Array, orders: Array,
 
 
 def hourly_wage(day: Index) -> Array:
-    """Mean wage on days counted from the start, raised once a year."""
+    """Return the mean wage on days counted from the start, raised once a year."""
     return np.round(WAGE * (1 + WAGE_RISE) ** (day // 365), 2)

@@ -1,4 +1,4 @@
-"""Random streams that do not disturb each other, and stationary Gaussian paths."""
+"""Independent random streams, and stationary Gaussian paths."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +12,17 @@ ASPECTS = (
     "macro", "temperature", "rain", "wind", "forecast", "region days", "store days", "orders", "tickets",
     "labor", "faults",
 )  # fmt: skip
-"""What has a stream of its own. Only ever append: the position is part of the stream's seed."""
+"""Each aspect has its own stream. Only ever append: the position is part of the stream's seed."""
 
 
 def stream(seed: int, aspect: str, item: int = 0) -> np.random.Generator:
-    """The generator of one aspect (and item of it), independent of every other aspect and item."""
+    """Return the generator of one aspect (and item of it), independent of every other aspect and item."""
     key = (ASPECTS.index(aspect), item)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
-def paths(rng: np.random.Generator, rows: int, steps: int, memory: float, order: int = 1) -> Array:
-    """Gaussian paths of mean 0 and variance 1, (rows, steps), that forget over `memory` steps.
+def gaussian_paths(rng: np.random.Generator, rows: int, steps: int, memory: float, order: int = 1) -> Array:
+    """Return Gaussian paths of mean 0 and variance 1, (rows, steps), that forget over `memory` steps.
 
     An autoregressive process of order 1 (or 2 with equal roots, which is smooth), drawn in the frequency
     domain: white noise times the root of the process's spectrum.

@@ -50,13 +50,13 @@ ZONES = tuple(dict.fromkeys(place.timezone for place in PLACES))
 ZONE_OF_PLACE: Index = np.array([ZONES.index(place.timezone) for place in PLACES])
 REGION_OF_PLACE: Index = np.array([REGIONS.index(place.region) for place in PLACES])
 
-DAYPARTS = ("other", "breakfast", "lunch", "dinner")
+DAYPART_NAMES = ("other", "breakfast", "lunch", "dinner")
 DAYPART_OF_HOUR: Index = np.array([0] * 6 + [1] * 5 + [2] * 4 + [3] * 7 + [0] * 2)
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of store. Weights are the heights of breakfast, lunch and dinner beside a busy hour of 1.
+    """A kind of store. Weights are the heights of breakfast, lunch and dinner relative to a busy hour of 1.
 
     `week` scales the days from Monday; `season` is the height and the peak's day of the year of the yearly
     and the half-yearly wave (in logs); `exposure` is how much of the weather's effect reaches it.

@@ -1,4 +1,4 @@
-"""A whole chain from a seed: its canonical tables, and the truth that no table tells."""
+"""A chain from a seed: its canonical tables, and the truth behind them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,21 @@ import polars as pl
 from daypart.features.simulator import demand, labor
 from daypart.features.simulator.clocks import Clocks, read_clocks
 from daypart.features.simulator.economy import economy
-from daypart.features.simulator.events import happenings
-from daypart.features.simulator.faults import planted
+from daypart.features.simulator.events import draw_events
+from daypart.features.simulator.faults import plant_faults
 from daypart.features.simulator.noise import Array, Mask
 from daypart.features.simulator.places import ZONE_OF_PLACE, ZONES
 from daypart.features.simulator.spec import HORIZON_DAYS, ChainSpec
-from daypart.features.simulator.stores import Stores, build_stores, closed_days, holiday_days, hours_table, open_hours
-from daypart.features.simulator.weather import FORECAST_HOURS, Issues, issue, true_weather, weather_table
+from daypart.features.simulator.stores import (
+    StoreBlock,
+    Stores,
+    build_stores,
+    closed_days,
+    holiday_days,
+    hours_table,
+    open_hours,
+)
+from daypart.features.simulator.weather import FORECAST_HOURS, Issues, issue_forecasts, true_weather, weather_table
 from daypart.features.tables.schemas import TABLES
 
 BLOCK_ROWS = 1_750_000
@@ -29,7 +37,7 @@ class Chain:
     `tables`: every canonical table by name, as features.tables.schemas has it, holding only what was known at the end
     of the span. `truth`: one row per store and trading hour of the span and the 14 days beyond, with
     store_id, hour_local, hour_utc, orders_mean and sales_mean: the means given everything but the day's
-    shocks and the draw itself; no forecast can be better but by luck. `planted`: one row per fault and store,
+    shocks and the draw itself, which a forecast can beat only by chance. `planted`: one row per fault and store,
     with store_id, fault, first, last (null = for good) and factor.
     """
 
@@ -39,7 +47,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChainPlan:
     """What all blocks of stores share."""
 
     spec: ChainSpec
@@ -53,9 +61,13 @@ class Plan:
     macro: pl.DataFrame
     planted: pl.DataFrame
 
+    def block(self, chosen: slice) -> StoreBlock:
+        """Return the stores of a slice."""
+        return StoreBlock(self.spec, self.clocks, self.stores, chosen)
+
 
 def simulate(spec: ChainSpec) -> Chain:
-    """The whole chain at once; equal specs give equal bits."""
+    """Return the whole chain at once; equal specs give equal bits."""
     blocks = list(simulate_blocks(spec))
     return Chain(
         {name: pl.concat(block.tables[name] for block in blocks) for name in TABLES},
@@ -65,7 +77,7 @@ def simulate(spec: ChainSpec) -> Chain:
 
 
 def simulate_blocks(spec: ChainSpec, block_stores: int | None = None) -> Iterator[Chain]:
-    """The chain in blocks of stores, in bounded memory; one below the other they are `simulate(spec)`.
+    """Yield the chain in blocks of stores, in bounded memory; concatenated they are `simulate(spec)`.
 
     Rows that belong to no store (macro, events of regions and chain) come with the first block. By default a
     block holds fewer stores the more rows each of them has.
@@ -78,7 +90,7 @@ def simulate_blocks(spec: ChainSpec, block_stores: int | None = None) -> Iterato
         yield _block(plan, slice(first, min(first + block_stores, spec.stores)))
 
 
-def _plan(spec: ChainSpec) -> Plan:
+def _plan(spec: ChainSpec) -> ChainPlan:
     clocks = read_clocks(spec.start, spec.all_days, ZONES)
     stores = build_stores(spec)
     holidays = holiday_days(spec, clocks)
@@ -86,39 +98,39 @@ def _plan(spec: ChainSpec) -> Plan:
     latent, weather = true_weather(spec, clocks)
     macro, effect = economy(spec)
     pushed = demand.weather_effect(weather, clocks.hour[ZONE_OF_PLACE])
-    drivers = demand.Drivers(weather, pushed, effect, holidays, happenings(spec), demand.region_wander(spec))
-    shocks, issues = demand.day_shocks(spec, stores), issue(spec, clocks, latent)
-    faults = planted(spec.faults, spec.seed, spec.store_ids, clocks.dates[spec.days - 1])
-    return Plan(spec, clocks, stores, drivers, shocks, issues, closed, closures, macro, faults)
+    drivers = demand.Drivers(weather, pushed, effect, holidays, draw_events(spec), demand.region_wander(spec))
+    shocks, issues = demand.day_shocks(spec, stores), issue_forecasts(spec, clocks, latent)
+    faults = plant_faults(spec.faults, spec.seed, spec.store_ids, clocks.dates[spec.days - 1])
+    return ChainPlan(spec, clocks, stores, drivers, shocks, issues, closed, closures, macro, faults)
 
 
-def _block(plan: Plan, chosen: slice) -> Chain:
-    ids = plan.spec.store_ids[chosen]
-    traded, truth, people = _hourly(plan, chosen)
+def _block(plan: ChainPlan, chosen: slice) -> Chain:
+    block = plan.block(chosen)
+    ids = block.store_ids
+    traded, truth, labor_rows = _hourly_tables(plan, block)
     shared = chosen.start == 0
     events, macro = plan.drivers.events, plan.macro
+    store_events = _rows_of(events.store_table, ids)
     tables = {
-        "stores": _of(plan.stores.table, ids),
-        "demand": _arrived(traded, plan.planted),
-        "hours": _of(hours_table(plan.spec, plan.stores), ids),
-        "closures": _of(plan.closures, ids),
-        "weather": weather_table(
-            plan.spec, plan.clocks, plan.drivers.weather, plan.issues, ids, plan.stores.place[chosen]
-        ),
+        "stores": _rows_of(plan.stores.table, ids),
+        "demand": _arrived_rows(traded, plan.planted),
+        "hours": _rows_of(hours_table(plan.spec, plan.stores), ids),
+        "closures": _rows_of(plan.closures, ids),
+        "weather": weather_table(block, plan.drivers.weather, plan.issues),
         "macro": macro if shared else macro.clear(),
-        "labor": people,
-        "events": pl.concat([events.of_regions, _of(events.of_stores, ids)]) if shared else _of(events.of_stores, ids),
+        "labor": labor_rows,
+        "events": pl.concat([events.region_table, store_events]) if shared else store_events,
     }
-    return Chain(tables, truth, _of(plan.planted, ids))
+    return Chain(tables, truth, _rows_of(plan.planted, ids))
 
 
-def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """The block's trade, truth and labor."""
-    spec, clocks, stores = plan.spec, plan.clocks, plan.stores
-    zone = ZONE_OF_PLACE[stores.place[chosen]]
-    open_now = open_hours(clocks, stores, plan.closed, chosen)
-    means = demand.true_means(spec, clocks, stores, plan.drivers, plan.planted, chosen)
-    orders, sales = demand.draw(spec, clocks, stores, means, plan.shocks, open_now, chosen)
+def _hourly_tables(plan: ChainPlan, block: StoreBlock) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return the block's trade, truth and labor."""
+    spec, clocks = plan.spec, plan.clocks
+    zone = ZONE_OF_PLACE[block.place]
+    open_now = open_hours(block, plan.closed)
+    means = demand.true_means(block, plan.drivers, plan.planted)
+    orders, sales = demand.draw_trade(block, means, plan.shocks, open_now)
     scheduled = labor.scheduled_hours(means.usual)
     columns: dict[str, Array | Mask] = {
         "orders": orders,
@@ -126,11 +138,11 @@ def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.D
         "orders_mean": means.orders,
         "sales_mean": means.orders * means.ticket,
         "scheduled_hours": scheduled,
-        "worked_hours": labor.worked_hours(spec, scheduled, means.usual, orders, chosen),
+        "worked_hours": labor.worked_hours(spec, scheduled, means.usual, orders, block.chosen),
         "hourly_wage": labor.hourly_wage(clocks.day)[zone],
         "past": (clocks.day < spec.days)[zone],
     }
-    hours = _rows(plan, chosen, open_now, columns)
+    hours = _hour_rows(block, open_now, columns)
     key, past = ("store_id", "hour_local", "hour_utc"), pl.col("past")
     return (
         hours.filter(past & (pl.col("orders") > 0)).select(*key, "orders", "sales"),
@@ -145,22 +157,22 @@ def _hourly(plan: Plan, chosen: slice) -> tuple[pl.DataFrame, pl.DataFrame, pl.D
     )
 
 
-def _rows(plan: Plan, chosen: slice, where: Mask, values: Mapping[str, Array | Mask]) -> pl.DataFrame:
-    """One row per store and hour that is marked, in their order."""
-    zone = ZONE_OF_PLACE[plan.stores.place[chosen]]
+def _hour_rows(block: StoreBlock, where: Mask, values: Mapping[str, Array | Mask]) -> pl.DataFrame:
+    """Return one row per store and hour that is marked, in their order."""
+    zone, clocks = ZONE_OF_PLACE[block.place], block.clocks
     row = np.repeat(np.arange(zone.size), where.sum(axis=1))
     return pl.DataFrame(
         {
-            "store_id": pl.Series(plan.spec.store_ids[chosen]).gather(row),
-            "hour_local": plan.clocks.local[zone][where],
-            "hour_utc": np.broadcast_to(plan.clocks.utc, where.shape)[where],
+            "store_id": pl.Series(block.store_ids).gather(row),
+            "hour_local": clocks.local[zone][where],
+            "hour_utc": np.broadcast_to(clocks.utc, where.shape)[where],
             **{name: value[where] for name, value in values.items()},
         }
     )
 
 
-def _arrived(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
-    """The demand that reached the tables: without what an outage or late data holds back."""
+def _arrived_rows(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
+    """Return the demand that reached the tables, without the rows that an outage or late data holds back."""
     missing = faults.filter(pl.col("fault").is_in(["outage", "late data"])).select("store_id", "first", "last")
     if missing.is_empty():
         return traded
@@ -169,5 +181,5 @@ def _arrived(traded: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
     return traded.join(missing_rows, on=["store_id", "hour_utc"], how="anti", maintain_order="left")
 
 
-def _of(frame: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
+def _rows_of(frame: pl.DataFrame, ids: list[str]) -> pl.DataFrame:
     return frame.filter(pl.col("store_id").is_in(ids))

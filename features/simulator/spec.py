@@ -1,4 +1,4 @@
-"""What a simulated chain is asked to be."""
+"""The specification of a simulated chain."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -11,7 +11,7 @@ HORIZON_DAYS = 14
 
 
 def store_name(index: int) -> str:
-    """The store's id; ids sort as the stores count up to 9,999."""
+    """Return the store's id; ids sort in the order of stores up to 9,999."""
     return f"S{index + 1:04d}"
 
 
@@ -44,6 +44,7 @@ class ChainSpec:
 
     @property
     def store_ids(self) -> list[str]:
+        """Ids of the stores, in order."""
         return [store_name(index) for index in range(self.stores)]
 
     @property

@@ -1,4 +1,4 @@
-"""The stores: where they stand, when they trade, how large they are, and the shape of their week."""
+"""The stores: their places, trading hours, size and mean week."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -8,11 +8,14 @@ import polars as pl
 
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.simulator.clocks import Clocks
-from daypart.features.simulator.events import draw_spells
+from daypart.features.simulator.events import SpellRanges, draw_spells
 from daypart.features.simulator.noise import Array, Index, Mask, stream
 from daypart.features.simulator.places import FORMATS, PLACES, ZONE_OF_PLACE
 from daypart.features.simulator.spec import ChainSpec
 from daypart.features.tables.schemas import CLOSURES, HOURS, STORES
+
+REFIT_SPELLS = SpellRanges(gaps=(300, 2500), lengths=(3, 7), offers=1)
+"""Runs of days on which a store is closed for a refit."""
 
 OPENED_SHARE = 0.12
 """Share of the stores that open during the span."""
@@ -45,8 +48,28 @@ class Stores:
     week: Array
 
 
+@dataclass(frozen=True)
+class StoreBlock:
+    """Some stores of a chain: those of the slice `chosen`, and what all blocks share."""
+
+    spec: ChainSpec
+    clocks: Clocks
+    stores: Stores
+    chosen: slice
+
+    @property
+    def store_ids(self) -> list[str]:
+        """Ids of the block's stores."""
+        return self.spec.store_ids[self.chosen]
+
+    @property
+    def place(self) -> Index:
+        """Index of each store's place."""
+        return self.stores.place[self.chosen]
+
+
 def build_stores(spec: ChainSpec) -> Stores:
-    """The stores of the chain. A store's draws do not depend on how many stores there are."""
+    """Return the stores of the chain. A store's draws do not depend on how many stores there are."""
     index = np.arange(spec.stores)
     place, kind = index % len(PLACES), index % len(FORMATS)
     luck = stream(spec.seed, "stores").standard_normal((spec.stores, 24))
@@ -75,7 +98,7 @@ def _table(spec: ChainSpec, place: Index, kind: Index, opened: Index, luck: Arra
 
 
 def _week(kind: Index, luck: Array) -> Array:
-    """Three bumps a day about breakfast, lunch and dinner; breakfast comes an hour later at the weekend."""
+    """Return mean orders as three bumps a day: breakfast (an hour later at the weekend), lunch and dinner."""
     formats = [FORMATS[item] for item in kind]
     weights = np.array([item.weights for item in formats]) * np.exp(0.12 * luck[:, 4:7])
     peaks = np.array([8.0, 12.4, 18.2]) + 0.4 * luck[:, 7:10]
@@ -90,7 +113,7 @@ def _week(kind: Index, luck: Array) -> Array:
 
 
 def hours_table(spec: ChainSpec, stores: Stores) -> pl.DataFrame:
-    """The canonical hours: seven rows a store, valid always."""
+    """Return the canonical hours: seven rows a store, always valid."""
     frame = pl.DataFrame(
         {
             "store_id": np.repeat(spec.store_ids, 7),
@@ -103,15 +126,15 @@ def hours_table(spec: ChainSpec, stores: Stores) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class Days:
-    """What holidays do to each place: factor on orders, and whether its stores are closed, (places, days)."""
+class HolidayDays:
+    """The effect of holidays on each place: factor on orders, and whether its stores are closed, (places, days)."""
 
     orders: Array
     closed: Mask
 
 
-def holiday_days(spec: ChainSpec, clocks: Clocks) -> Days:
-    """Public holidays at each place; what a substitute for a closed holiday does is an ordinary holiday's."""
+def holiday_days(spec: ChainSpec, clocks: Clocks) -> HolidayDays:
+    """Return public holidays at each place; a substitute for a closed holiday has the effect of an ordinary one."""
     last = clocks.dates[-1] + timedelta(days=1)
     places = pl.DataFrame(PLACES).with_row_index("store_id")
     orders, closed = np.ones((len(PLACES), spec.all_days)), np.zeros((len(PLACES), spec.all_days), dtype=bool)
@@ -123,19 +146,19 @@ def holiday_days(spec: ChainSpec, clocks: Clocks) -> Days:
         if step < spec.all_days:
             closed[place, step] |= shut
             orders[place, step] *= HOLIDAY_ORDERS.get(name, OTHER_HOLIDAY)
-    return Days(orders, closed)
+    return HolidayDays(orders, closed)
 
 
 def _is_substitute(name: str, day: date) -> bool:
     return name == "Christmas Day" and day.day != 25
 
 
-def closed_days(spec: ChainSpec, stores: Stores, holidays: Days) -> tuple[pl.DataFrame, Mask]:
-    """The canonical closures, and whether a store is closed on a business day, (stores, days).
+def closed_days(spec: ChainSpec, stores: Stores, holidays: HolidayDays) -> tuple[pl.DataFrame, Mask]:
+    """Return the canonical closures, and whether a store is closed on a business day, (stores, days).
 
-    A day before the store opened is closed but is no row.
+    A day before the store opened is closed but has no row.
     """
-    refits = draw_spells(stream(spec.seed, "refits"), spec.stores, spec.all_days, (300, 2500), (3, 7), 1)
+    refits = draw_spells(stream(spec.seed, "refits"), spec.stores, spec.all_days, REFIT_SPELLS)
     days, refit = np.arange(spec.all_days), np.zeros((spec.stores, spec.all_days), dtype=bool)
     for first, length in zip(refits.first.T[..., None], refits.days.T[..., None], strict=True):
         refit |= (days >= first) & (days < first + length)
@@ -153,16 +176,17 @@ def closed_days(spec: ChainSpec, stores: Stores, holidays: Days) -> tuple[pl.Dat
     return table, refit | holiday | ~opened
 
 
-def open_hours(clocks: Clocks, stores: Stores, closed: Mask, chosen: slice) -> Mask:
-    """Whether a store trades in an hour of the grid, (stores, hours).
+def open_hours(block: StoreBlock, closed: Mask) -> Mask:
+    """Return whether a store trades in an hour of the grid, (stores, hours).
 
     Trade after midnight belongs to the day on which it opened, as does its closure.
     """
+    clocks, stores, chosen = block.clocks, block.stores, block.chosen
     formats = [FORMATS[item] for item in stores.format[chosen]]
     opens = np.array([int(item.opens[:2]) for item in formats])[:, None]
     closes = np.array([int(item.closes[:2]) for item in formats])[:, None]
     closes = np.where(closes <= opens, closes + 24, closes)
-    zone = ZONE_OF_PLACE[stores.place[chosen]]
+    zone = ZONE_OF_PLACE[block.place]
     day, hour, inside = clocks.day[zone], clocks.hour[zone], clocks.inside[zone]
     # One column before the first day: the trade after midnight of the day before the span.
     shut = np.concatenate([stores.opened[chosen, None] >= 0, closed[chosen]], axis=1)

@@ -1,20 +1,20 @@
-"""The weather of each place: as it comes, and as it is forecast once a day for fourteen days ahead."""
+"""The weather of each place: observed, and forecast once a day for fourteen days ahead."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from daypart.features.simulator.clocks import Clocks
-from daypart.features.simulator.noise import Array, Index, paths, stream
+from daypart.features.simulator.noise import Array, Index, gaussian_paths, stream
 from daypart.features.simulator.places import PLACES, ZONE_OF_PLACE
 from daypart.features.simulator.spec import HORIZON_DAYS, ChainSpec
+from daypart.features.simulator.stores import StoreBlock
 from daypart.features.tables.schemas import WEATHER
 
 ISSUE_HOUR = 5
 FORECAST_HOURS = np.arange(5, 24)
-"""Local hours that forecasts speak of; the few people of the night are not worth a third more rows."""
+"""Local hours that forecasts cover; the few customers at night are not worth a third more rows."""
 
 SKILL_DAYS = {"temperature": 9.0, "rain": 8.0, "wind": 6.0}
 """Correlation of forecast and truth falls as exp(-(lead / this)^2)."""
@@ -33,7 +33,7 @@ Measures = dict[str, Array]
 
 @dataclass(frozen=True)
 class Issues:
-    """Forecasts of each place, (places, issues x days x hours): what they say, when issued and for when.
+    """Forecasts of each place, (places, issues x days x hours): their values, when issued and for when.
 
     `issued` and `valid` are indices of the clocks' UTC hours.
     """
@@ -44,21 +44,23 @@ class Issues:
 
 
 def true_weather(spec: ChainSpec, clocks: Clocks) -> tuple[dict[str, Array], Measures]:
-    """The latent states, standard normal, and the measures they make, each (places, hours)."""
+    """Return the latent states, standard normal, and the measures derived from them, each (places, hours)."""
     rows, steps = len(PLACES), clocks.utc.size
-    fronts, showers = (paths(stream(spec.seed, "rain", k), rows, steps, hours) for k, hours in ((0, 36), (1, 4)))
+    fronts, showers = (
+        gaussian_paths(stream(spec.seed, "rain", k), rows, steps, hours) for k, hours in ((0, 36), (1, 4))
+    )
     latent = {
-        "temperature": paths(stream(spec.seed, "temperature"), rows, steps, 30, order=2),
+        "temperature": gaussian_paths(stream(spec.seed, "temperature"), rows, steps, 30, order=2),
         "rain": np.sqrt(0.65) * fronts + np.sqrt(0.35) * showers,
-        "wind": paths(stream(spec.seed, "wind"), rows, steps, 24),
+        "wind": gaussian_paths(stream(spec.seed, "wind"), rows, steps, 24),
     }
     climate = _climate(spec, clocks)
     spread = np.zeros((rows, 1))
     return latent, _measures(latent, climate, spread)
 
 
-def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
-    """Forecasts issued at 05:00 local on each of the last days, for the fourteen days after the day of issue.
+def issue_forecasts(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
+    """Return forecasts issued at 05:00 local on each of the last days, for the fourteen days after the day of issue.
 
     A forecast is the mean of what it knows: c^2 x truth + c sqrt(1 - c^2) x its own error path, where c is
     the correlation at that lead. So it tends to the climate as the lead grows, its rain to the mean rain.
@@ -73,7 +75,7 @@ def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
     forecasts, spread = {}, np.zeros(shape)
     for item, (name, skill_days) in enumerate(SKILL_DAYS.items()):
         skill = np.exp(-(((valid - issued) / 24 / skill_days) ** 2))
-        errors = paths(stream(spec.seed, "forecast", item), len(PLACES), days.size * HORIZON_DAYS * 24, 12)
+        errors = gaussian_paths(stream(spec.seed, "forecast", item), len(PLACES), days.size * HORIZON_DAYS * 24, 12)
         noise = errors.reshape(len(PLACES), days.size * HORIZON_DAYS, 24)[:, :, FORECAST_HOURS].reshape(shape)
         missed = np.sqrt(1 - skill**2)
         forecasts[name] = skill**2 * np.take_along_axis(latent[name], valid, axis=1) + skill * missed * noise
@@ -83,29 +85,29 @@ def issue(spec: ChainSpec, clocks: Clocks, latent: dict[str, Array]) -> Issues:
     return Issues(_measures(forecasts, climate, spread), issued, valid)
 
 
-def weather_table(
-    spec: ChainSpec, clocks: Clocks, observed: Measures, issues: Issues, store_ids: Sequence[str], places: Index
-) -> pl.DataFrame:
-    """The canonical table for stores at these places: by store, observations, then issues."""
+def weather_table(block: StoreBlock, observed: Measures, issues: Issues) -> pl.DataFrame:
+    """Return the canonical table for the block's stores: by store, observations, then issues."""
+    spec, clocks = block.spec, block.clocks
+    places = block.place.tolist()
     first = 0 if spec.observed_days is None else spec.days - spec.observed_days
     is_observed = (clocks.day >= first) & (clocks.day < spec.days)
-    of_place = {
+    place_rows = {
         place: pl.concat(
             [
-                _rows(clocks, place, np.nonzero(is_observed[ZONE_OF_PLACE[place]])[0], None, observed),
-                _rows(clocks, place, issues.valid[place], issues.issued[place], issues.values),
+                _place_rows(clocks, place, np.nonzero(is_observed[ZONE_OF_PLACE[place]])[0], None, observed),
+                _place_rows(clocks, place, issues.valid[place], issues.issued[place], issues.values),
             ]
         )
-        for place in set(places.tolist())
+        for place in set(places)
     }
     return pl.concat(
-        of_place[place].select(pl.lit(store_id).alias("store_id"), pl.all())
-        for store_id, place in zip(store_ids, places.tolist(), strict=True)
+        place_rows[place].select(pl.lit(store_id).alias("store_id"), pl.all())
+        for store_id, place in zip(block.store_ids, places, strict=True)
     )
 
 
-def _rows(clocks: Clocks, place: int, valid: Index, issued: Index | None, values: Measures) -> pl.DataFrame:
-    """Rows of one place; observed values are picked by their hour, issued ones stand in order."""
+def _place_rows(clocks: Clocks, place: int, valid: Index, issued: Index | None, values: Measures) -> pl.DataFrame:
+    """Return the rows of one place; observed values are picked by their hour, issued ones stand in order."""
     picked = {name: value[place][valid] if issued is None else value[place] for name, value in values.items()}
     columns = {
         "valid_local": clocks.local[ZONE_OF_PLACE[place]][valid],
@@ -118,7 +120,7 @@ def _rows(clocks: Clocks, place: int, valid: Index, issued: Index | None, values
 
 
 def _climate(spec: ChainSpec, clocks: Clocks) -> Array:
-    """Usual temperature, (places, hours): coldest on 20 January, warmest of the day at 15:00."""
+    """Return the usual temperature, (places, hours): coldest on 20 January, warmest of the day at 15:00."""
     mean = np.array([[place.mean_c] for place in PLACES])
     season = np.array([[place.season_c] for place in PLACES])
     hour, day = clocks.hour[ZONE_OF_PLACE], clocks.day[ZONE_OF_PLACE] + spec.start.timetuple().tm_yday
@@ -127,7 +129,7 @@ def _climate(spec: ChainSpec, clocks: Clocks) -> Array:
 
 
 def _measures(latent: dict[str, Array], climate: Array, spread: Array) -> Measures:
-    """Measures from latent means; `spread` is the standard deviation of what of the rain is not known."""
+    """Return measures from latent means; `spread` is the standard deviation of the unknown part of the rain."""
     from scipy.special import ndtr
 
     dryness = np.array([[place.dryness] for place in PLACES])

@@ -1,4 +1,4 @@
-"""Reasons to refuse a row: expressions over cells read, cells as they arrived, and the store's clock."""
+"""Reasons to refuse a row: expressions over parsed cells, cells as they arrived, and the store's clock."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ IN_ORDER = {
 """Two columns of a table of which the first is never after the second."""
 
 
-TWICE: dict[RepeatedHour | None, str] = {
+REPEATED_HOUR_REASONS: dict[RepeatedHour | None, str] = {
     None: "which goes back: give {utc} or pass --repeated-hour first, second or both",
     "both": "but not twice in the file: give {utc} or pass --repeated-hour first or second for a single row",
     "first": "and more than twice in the file: give {utc}",
@@ -36,8 +36,8 @@ TWICE: dict[RepeatedHour | None, str] = {
 """Why a local time that exists twice is refused, by the choice for the repeated hour."""
 
 
-AHEAD = "correct the clock that wrote it, or the format of the date"
-"""What to do about a moment that has not come yet."""
+CLOCK_REMEDY = "correct the clock that wrote it, or the format of the date"
+"""What to do about a moment in the future."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Check:
 
 
 def refusals(read: pl.DataFrame, reasons: Sequence[Check]) -> pl.DataFrame:
-    """One row per cell at fault, with the first reason that it gives, sorted by row."""
+    """Return one row per cell at fault, with its first reason, sorted by row."""
     bad = read.select(check.bad.fill_null(value=False).alias(str(n)) for n, check in enumerate(reasons))
     by_check = [
         read.filter(bad[str(n)]).select(
@@ -66,8 +66,8 @@ def refusals(read: pl.DataFrame, reasons: Sequence[Check]) -> pl.DataFrame:
     return faults.unique(["row", "column"], keep="first", maintain_order=True).sort("row", maintain_order=True)
 
 
-def of_cells(columns: Sequence[Column]) -> Iterator[Check]:
-    """What can be wrong with a cell by itself."""
+def cell_checks(columns: Sequence[Column]) -> Iterator[Check]:
+    """Yield the checks of single cells."""
     for column in columns:
         cell, arrived = pl.col(column.name), pl.col(RAW + column.name)
         yield Check(column.name, cell.is_null() & arrived.is_not_null(), parsing.WRITTEN[column.kind])
@@ -84,14 +84,14 @@ def of_cells(columns: Sequence[Column]) -> Iterator[Check]:
             yield Check(column.name, ~years, f"is before {parsing.EARLIEST_YEAR} or after {parsing.LATEST_YEAR}")
 
 
-def of_rows(table: Table, column_names: Sequence[str], read: pl.DataFrame) -> Iterator[Check]:
-    """What can be wrong between the cells of a row, and with the store or zone that it names."""
+def row_checks(table: Table, column_names: Sequence[str], read: pl.DataFrame) -> Iterator[Check]:
+    """Yield the checks between the cells of a row, and of the store or zone that it names."""
     for group in table.any_of:
         present = [name for name in group if name in column_names]
         empty = pl.all_horizontal(pl.col(RAW + name).is_null() for name in present)
         yield Check(present[0], empty, f"is empty, and one of {', '.join(group)} is needed")
     if table is STORES:
-        yield from _of_zones(read["timezone"].drop_nulls().unique().sort().to_list())
+        yield from _zone_checks(read["timezone"].drop_nulls().unique().sort().to_list())
         for column, rows, reason in spellings.refused_places(read):
             yield Check(column, rows, reason)
     elif "store_id" in column_names:
@@ -99,10 +99,10 @@ def of_rows(table: Table, column_names: Sequence[str], read: pl.DataFrame) -> It
         yield Check("store_id", strange, "is not in stores: ingest stores first")
     earlier, later = IN_ORDER.get(table.name, ("", ""))
     if earlier in read.columns and later in read.columns:
-        yield Check(_shown(later, column_names), pl.col(later) < pl.col(earlier), f"is before {earlier}")
+        yield Check(_column_in_frame(later, column_names), pl.col(later) < pl.col(earlier), f"is before {earlier}")
 
 
-def _of_zones(zones: Sequence[str]) -> Iterator[Check]:
+def _zone_checks(zones: Sequence[str]) -> Iterator[Check]:
     valid_zones = set(clock.known_zones(zones))
     for zone in zones:
         if zone not in valid_zones:
@@ -110,8 +110,8 @@ def _of_zones(zones: Sequence[str]) -> Iterator[Check]:
             yield Check("timezone", pl.col("timezone") == zone, f"is not an IANA time zone: {hint}")
 
 
-def of_clocks(table: Table, column_names: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:
-    """What can be wrong with a moment on the store's clock, `settle` having filled both of its clocks."""
+def clock_checks(table: Table, column_names: Sequence[str], repeated_hour: RepeatedHour | None) -> Iterator[Check]:
+    """Yield the checks of a moment on the store's clock, after both of its clocks are filled."""
     for stem in moments(table):
         local, utc = f"{stem}_local", f"{stem}_utc"
         present = [name for name in (local, utc) if name in column_names]
@@ -125,7 +125,7 @@ def of_clocks(table: Table, column_names: Sequence[str], repeated_hour: Repeated
             never = "does not exist on the store's clock, which goes forward"
             remedy = f"correct it, give {utc} or pass --missing-hour earlier or later"
             yield Check(local, unsettled & on_clock & first.is_null(), f"{never}: {remedy}")
-            twice = TWICE.get(repeated_hour, TWICE[None]).format(utc=utc)
+            twice = REPEATED_HOUR_REASONS.get(repeated_hour, REPEATED_HOUR_REASONS[None]).format(utc=utc)
             yield Check(local, unsettled & (first != last), f"exists twice on the store's clock, {twice}")
         if utc in present:
             no_clock = pl.col(utc).is_not_null() & pl.col(local).is_null()
@@ -137,22 +137,22 @@ def of_clocks(table: Table, column_names: Sequence[str], repeated_hour: Repeated
             yield Check(present[0], ~full, "is not on the full hour of the store's clock")
 
 
-def of_the_future(table: Table, column_names: Sequence[str], now: datetime | None) -> Iterator[Check]:
-    """What happened later than `now`, UTC: in tables of which every row tells what came. Nothing without a `now`."""
+def future_checks(table: Table, column_names: Sequence[str], now: datetime | None) -> Iterator[Check]:
+    """Yield the checks that no moment is later than `now`, UTC, in tables of observations. None without a `now`."""
     for stem in moments(table):
         present = [name for name in (f"{stem}_local", f"{stem}_utc") if name in column_names]
         if present and f"{stem}_utc" in table.names and now is not None:
-            yield ahead(present[0], f"{stem}_utc", now)
+            yield future_check(present[0], f"{stem}_utc", now)
 
 
-def ahead(shown: str, utc: str, now: datetime) -> Check:
-    """The check that column `utc` is not later than `now`; `shown` is the column that a message names."""
+def future_check(shown: str, utc: str, now: datetime) -> Check:
+    """Return the check that column `utc` is not later than `now`; a message names the column `shown`."""
     late = pl.col(utc) > pl.lit(clock.utc_moment(now), pl.Datetime("us"))
-    return Check(shown, late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {AHEAD}")
+    return Check(shown, late, f"lies ahead of now, {now:%Y-%m-%d %H:%M} UTC: {CLOCK_REMEDY}")
 
 
 def to_settle(table: Table, column_names: Sequence[str]) -> list[str]:
-    """The moments that need the store's clock: a clock that the table keeps was not given, or both were."""
+    """Return the moments that need the store's clock: the frame lacks a clock that the table keeps, or has both."""
 
     def needs(stem: str) -> bool:
         clocks = {f"{stem}_local", f"{stem}_utc"}
@@ -162,5 +162,5 @@ def to_settle(table: Table, column_names: Sequence[str]) -> list[str]:
     return [stem for stem in moments(table) if needs(stem)]
 
 
-def _shown(name: str, column_names: Sequence[str]) -> str:
+def _column_in_frame(name: str, column_names: Sequence[str]) -> str:
     return name if name in column_names else f"{moment(name)}_utc"

@@ -1,4 +1,4 @@
-"""Which columns arrived, and which column of the table each of them is."""
+"""Columns of a frame matched with the columns of a canonical table."""
 
 from difflib import get_close_matches
 
@@ -9,17 +9,17 @@ from daypart.features.tables.schemas import Column, Table
 
 
 def moment(name: str) -> str:
-    """The moment that a column tells, whichever clock it is told by; other names as they are."""
+    """Return the moment that a column holds, on either clock; other names as they are."""
     return name.removesuffix("_local").removesuffix("_utc")
 
 
 def moments(table: Table) -> list[str]:
-    """The moments in the table's columns, in order: `hour` for hour_local and hour_utc."""
+    """Return the moments in the table's columns, in order: `hour` for hour_local and hour_utc."""
     return list(dict.fromkeys(moment(c.name) for c in table.columns if c.kind in ("local", "utc")))
 
 
 def expected(table: Table) -> dict[str, Column]:
-    """Every column that the table takes, by name: its own, and the other clock of each moment."""
+    """Return every column that the table takes, by name: its own, and the other clock of each moment."""
     columns = {column.name: column for column in table.columns}
     for column in table.columns:
         if column.kind in ("local", "utc"):
@@ -30,10 +30,10 @@ def expected(table: Table) -> dict[str, Column]:
 
 
 def match(frame: pl.DataFrame, table: Table) -> list[Column]:
-    """The columns of the frame as the table means them.
+    """Return the columns of the frame as the table defines them.
 
-    Raises SchemaError for one that the table does not know or that is missing, either clock of a moment
-    standing for the other, and where all of a group of which one is needed are missing.
+    Raises SchemaError for a column that is unknown or missing, and where all columns of an `any_of` group are
+    missing. Either clock of a moment stands for the other.
     """
     columns, names = expected(table), frame.columns
     for name in names:

@@ -1,4 +1,4 @@
-"""The one door of all canonical tables: whatever arrives leaves with the table's columns, or is refused."""
+"""The one way into the canonical tables: a frame leaves with the table's columns, or its rows are refused."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from daypart.features.tables.schemas import STORES, Column, Table
 
 
 @dataclass(frozen=True)
-class Conformed:
-    """What a frame became.
+class ConformedTable:
+    """A frame as a canonical table.
 
     `rows` has exactly the table's schema, in the order of the frame. `refused` has one row per cell at fault,
-    sorted by row. `collapsed` counts rows that repeat an earlier one in full. `given` are the table's columns that the
-    frame has, on either clock; the others are null in all rows.
+    sorted by row. `collapsed` counts rows that repeat an earlier one in full. `present_columns` are the
+    table's columns that the frame has, on either clock; the others are null in all rows.
     """
 
     rows: pl.DataFrame
     refused: pl.DataFrame
     collapsed: int
-    given: tuple[str, ...]
+    present_columns: tuple[str, ...]
 
 
 def conform(
@@ -36,17 +36,17 @@ def conform(
     zones: pl.DataFrame | None = None,
     changes: ClockChanges = NO_CHOICE,
     now: datetime | None = None,
-) -> Conformed:
-    """The frame as the canonical table; cells may be text or typed.
+) -> ConformedTable:
+    """Return the frame as the canonical table; cells may be text or typed.
 
-    `zones` has one row (store_id, timezone) per known store; tables that speak of stores need it. A row with
-    any fault is refused as a whole. Cells of a list are kept in one spelling (`spellings.spelled`).
+    `zones` has one row (store_id, timezone) per known store; tables with a store_id need it. A row with
+    any fault is refused as a whole. Cells of a list are kept in one spelling (`spellings.normalize_spellings`).
     `*_utc` settles a moment, and `*_local` beside it must agree; a `*_local` alone that the store's clock shows twice
     or never is read as `changes` say. Conforming conformed rows changes nothing. With `now`, UTC, a row of a later
     moment is at fault. Raises SchemaError for a column that is missing, unknown or of a type that cannot be, and for a
     frame without rows.
     """
-    spelled = spellings.spelled(parsing.clean(frame), table)
+    spelled = spellings.normalize_spellings(parsing.clean(frame), table)
     columns = match(spelled, table)
     arrived = spelled.with_row_index("row", 1).cast({"row": pl.Int64})
     arrived = arrived.filter(pl.any_horizontal(pl.exclude("row").is_not_null()))
@@ -54,24 +54,24 @@ def conform(
         raise SchemaError(f"{table.name}: found no rows, expected at least one")
     arrived, columns = _with_instants(arrived, columns)
     column_names = [column.name for column in columns]
-    settled = _settle(_with_zone(_read(arrived, columns), table, zones), table, column_names, changes)
-    clocks = checks.of_clocks(table, column_names, changes.repeated_hour)
-    ahead = checks.of_the_future(table, column_names, now)
-    reasons = (checks.of_cells(columns), checks.of_rows(table, column_names, settled), clocks, ahead)
+    settled = _settle(_with_zone(_parsed(arrived, columns), table, zones), table, column_names, changes)
+    clocks = checks.clock_checks(table, column_names, changes.repeated_hour)
+    ahead = checks.future_checks(table, column_names, now)
+    reasons = (checks.cell_checks(columns), checks.row_checks(table, column_names, settled), clocks, ahead)
     refused = checks.refusals(settled, [check for group in reasons for check in group])
     absent = [pl.lit(None, c.dtype).alias(c.name) for c in table.columns if c.name not in settled.columns]
     accepted = settled.join(refused, on="row", how="anti", maintain_order="left").with_columns(absent)
     rows, clashes, collapsed = _collapse(accepted.select("row", *table.names), table)
     faults = pl.concat([refused, clashes]).sort("row", maintain_order=True)
     moments = {moment(name) for name in column_names}
-    return Conformed(rows, faults, collapsed, tuple(n for n in table.names if moment(n) in moments))
+    return ConformedTable(rows, faults, collapsed, tuple(n for n in table.names if moment(n) in moments))
 
 
 def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.DataFrame, list[Column]]:
-    """Adds `*_utc` where a `*_local` column says the instant too: by the zone of its type, or by an offset in its text.
+    """Add `*_utc` where a `*_local` column has the instant too: by the zone of its type, or by an offset in its text.
 
-    Cells of text that have an offset say nothing else, and the store's clock is filled from the instant. Beside a
-    `*_utc` column they count without their offset: both must agree.
+    Text cells with an offset give the instant alone, and the store's clock is filled from it. Beside a `*_utc`
+    column they are read without their offset: both must agree.
     """
     for column in columns:
         utc, dtype = f"{moment(column.name)}_utc", arrived.schema[column.name]
@@ -87,7 +87,7 @@ def _with_instants(arrived: pl.DataFrame, columns: list[Column]) -> tuple[pl.Dat
 
 
 def says_zone(values: pl.Series) -> bool:
-    """Whether a column of local times says instants."""
+    """Return whether a column of local times holds instants."""
     if isinstance(values.dtype, pl.Datetime):
         return values.dtype.time_zone is not None
     return values.dtype == pl.String and bool(values.str.contains(parsing.ZONED).any())
@@ -98,7 +98,7 @@ def _zoned(cell: pl.Expr) -> pl.Expr:
 
 
 def _with_agreeing(arrived: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
-    """Fills empty cells of `utc` from offsets in `local`, whose cells then are what the store's clock must show."""
+    """Fill empty cells of `utc` from offsets in `local`, whose cells then must equal the store's clock."""
     cell, instant = pl.col(utc), _zoned(pl.col(local))
     if arrived.schema[utc] != pl.String:
         cell, instant = parsing.read(Column(utc, "utc", ""), arrived.schema[utc]), parsing.read_instant(pl.col(local))
@@ -108,14 +108,14 @@ def _with_agreeing(arrived: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
     )
 
 
-def _read(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
-    """Each cell as it is meant, and beside it as it arrived."""
+def _parsed(arrived: pl.DataFrame, columns: Iterable[Column]) -> pl.DataFrame:
+    """Return each cell parsed, and beside it the cell as it arrived."""
     parsed = [parsing.read(column, arrived.schema[column.name]) for column in columns]
     return arrived.select("row", *parsed, *(pl.col(c.name).alias(RAW + c.name) for c in columns))
 
 
 def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> pl.DataFrame:
-    """Adds `timezone` and `known_store` (null = it is not) to tables that speak of stores."""
+    """Add `timezone` and `known_store` (null = unknown) to tables with a store_id."""
     if table is STORES or "store_id" not in table.names:
         return read
     if zones is None:
@@ -128,7 +128,7 @@ def _with_zone(read: pl.DataFrame, table: Table, zones: pl.DataFrame | None) -> 
 
 
 def _settle(read: pl.DataFrame, table: Table, column_names: list[str], changes: ClockChanges) -> pl.DataFrame:
-    """Fills both clocks of each moment; `_first` and `_last` are what its local time can mean."""
+    """Fill both clocks of each moment; `_first` and `_last` are the moments that its local time can mean."""
     for stem in checks.to_settle(table, column_names):
         local, utc, shown = f"{stem}_local", f"{stem}_utc", f"{stem}_shown"
         has_utc = utc in read.columns
@@ -147,7 +147,7 @@ def _settle(read: pl.DataFrame, table: Table, column_names: list[str], changes: 
 
 
 def _settle_repeated(read: pl.DataFrame, table: Table, stem: str, choice: RepeatedHour | None) -> pl.DataFrame:
-    """Fills the UTC of local times that exist twice, as `ClockChanges` says; what stays null is refused."""
+    """Fill the UTC of local times that exist twice, as `ClockChanges` says; what stays null is refused."""
     utc = f"{stem}_utc"
     twice = read.filter(pl.col(utc).is_null() & (pl.col("first_utc") != pl.col("last_utc")))
     if twice.is_empty() or choice in (None, "refuse"):
@@ -162,7 +162,7 @@ def _settle_repeated(read: pl.DataFrame, table: Table, stem: str, choice: Repeat
 
 
 def _with_moments(read: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
-    """What local times can mean; null in all rows where every one has its UTC."""
+    """Add the moments that local times can mean; null in all rows where every row has its UTC."""
     if read.select((pl.col(local).is_not_null() & pl.col(utc).is_null()).any()).item():
         return clock.with_moments(read, local)
     nothing = pl.lit(None, pl.Datetime("us"))
@@ -170,7 +170,7 @@ def _with_moments(read: pl.DataFrame, local: str, utc: str) -> pl.DataFrame:
 
 
 def _collapse(rows: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame, int]:
-    """Rows without repeats, the rows that share a key and disagree, and how many rows were repeats."""
+    """Return rows without repeats, the rows that share a key and disagree, and the number of repeats."""
     if keys.are_unique(rows, table.key):
         return rows.drop("row"), checks.REFUSED.to_frame(), 0
     once = rows.unique(table.names, keep="first", maintain_order=True)

@@ -1,4 +1,4 @@
-"""Cells as they arrive, text or typed, read as what their column means."""
+"""Parsing of cells, text or typed, as the kind of their column."""
 
 import polars as pl
 
@@ -29,9 +29,9 @@ WRITTEN: dict[Kind, str] = {
 
 
 def clean(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same cells with categories as text, text without spaces around it, and empty text as null.
+    """Return the cells with categories as text, text without spaces around it, and empty text as null.
 
-    No word is taken for null: NA is a country.
+    No word counts as null: NA is a country.
     """
     text = pl.selectors.string() | pl.selectors.categorical() | pl.selectors.enum()
     stripped = text.as_expr().cast(pl.String).str.strip_chars()
@@ -39,9 +39,9 @@ def clean(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def read(column: Column, dtype: pl.DataType) -> pl.Expr:
-    """Expression that reads a cleaned column as `column` means it: null where a cell does not say so.
+    """Return an expression that parses a cleaned column as the kind of `column`; null where a cell cannot be parsed.
 
-    Raises SchemaError where no cell of that type can be.
+    Raises SchemaError where no cell of that type can be of that kind.
     """
     name, kind = pl.col(column.name), column.kind
     if isinstance(dtype, pl.Null):
@@ -53,7 +53,7 @@ def read(column: Column, dtype: pl.DataType) -> pl.Expr:
 
 
 def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
-    """Expression that reads a cleaned column of money or quantities; null where it does not say a finite one.
+    """Return an expression that parses a cleaned column of money or quantities; null where it is not a finite number.
 
     A mark of `currencies` may stand before and after the number. Groups of three digits (or of two and three, as in
     India) may be set apart by the other decimal mark, a space or an apostrophe. A minus may come first, last, or as an
@@ -80,7 +80,7 @@ def read_amount(name: str, dtype: pl.DataType, decimal_mark: str) -> pl.Expr:
 
 
 def read_instant(cell: pl.Expr) -> pl.Expr:
-    """Expression that reads text as in ZONED: the same instant in UTC, null where a cell is not written so."""
+    """Return an expression that parses text as in ZONED: its instant in UTC, null where a cell is not written so."""
     written = cell.str.replace(r"^(\S{10})[Tt]", "${1} ").str.replace(r"\s*(UTC|GMT)$", "Z")
     at = pl.coalesce(
         written.str.to_datetime(form, time_unit="us", strict=False)

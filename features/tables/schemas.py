@@ -1,4 +1,4 @@
-"""The canonical tables: what every column means, in which unit, and which values can be."""
+"""The canonical tables: the meaning, unit and valid range of every column."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -37,6 +37,7 @@ class Column:
 
     @property
     def dtype(self) -> pl.DataType:
+        """Polars dtype of the column."""
         return DTYPES[self.kind]
 
 
@@ -59,6 +60,7 @@ class Table:
 
     @property
     def names(self) -> list[str]:
+        """Names of the columns, in order."""
         return [column.name for column in self.columns]
 
     @property
@@ -213,7 +215,7 @@ EVENTS = Table(
 
 
 def known_before(origin: pl.Expr | date) -> pl.Expr:
-    """Whether a row was known before an origin, by its `known_on`; a row without one always was."""
+    """Return whether a row was known before an origin, by its `known_on`; a row without one always was."""
     return pl.col("known_on").is_null() | (pl.col("known_on") < origin)
 
 

@@ -1,4 +1,4 @@
-"""Spellings: cells whose values come from a list, brought to the one spelling that tables keep, or refused by name."""
+"""Spellings: values that come from a list, brought to the one spelling that tables keep, or refused by name."""
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -18,48 +18,50 @@ CODE_LENGTH = 3
 """Letters and digits at most of a subdivision's code in ISO 3166-2."""
 
 
-def spelled(cells: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """The cells of a table, as text, in the spelling that it keeps; what is on no list stays as it is.
+def normalize_spellings(cells: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return the cells of a table, as text, in the spelling that it keeps; a value on no list stays as it is.
 
     Countries, subdivisions and currencies become ISO codes, zones and kinds of events take the case of their list, and
     names of weekdays become their numbers. A country such as US-CA or England gives the subdivision too.
     """
     if table is STORES:
-        return _placed(_mapped(_mapped(cells, "timezone", zone_name), "currency", places.currency_code))
+        return _with_place_codes(
+            _with_spelling(_with_spelling(cells, "timezone", zone_name), "currency", places.currency_code)
+        )
     if table is HOURS:
-        return _mapped(cells, "weekday", _weekday)
-    return _mapped(cells, "kind", _kind) if table is EVENTS else cells
+        return _with_spelling(cells, "weekday", _weekday)
+    return _with_spelling(cells, "kind", _kind) if table is EVENTS else cells
 
 
 def refused_places(stores: pl.DataFrame) -> Iterator[tuple[str, pl.Expr, str]]:
-    """For each country, subdivision and currency of `spelled` stores that is on no list: column, rows, reason."""
+    """Yield column, rows and reason for each country, subdivision and currency of normalized stores on no list."""
     for country in stores["country"].drop_nulls().unique().sort():
         if places.country_code(country) is None:
-            near = _or(places.near_countries(country))
+            near = _suggestion(places.near_countries(country))
             yield "country", pl.col("country") == country, f"is no country: {near or 'expected a code such as US'}"
     if "subdivision" in stores.columns:
         pairs = stores.select(PLACE).drop_nulls().unique().sort(PLACE)
         for country, part in pairs.iter_rows():
             if places.country_code(country) == country and not _is_part(country, part):
                 rows = (pl.col("country") == country) & (pl.col("subdivision") == part)
-                near_parts = _or(places.near_subdivisions(country, part))
+                near_parts = _suggestion(places.near_subdivisions(country, part))
                 yield "subdivision", rows, f"is no part of {country}: {near_parts or 'give its ISO 3166-2 code'}"
     if "currency" in stores.columns:
         for text in stores["currency"].drop_nulls().unique().sort():
             if places.currency_code(text) is None:
-                near = _or(places.near_currencies(text))
+                near = _suggestion(places.near_currencies(text))
                 reason = f"is no ISO 4217 currency: {near or 'expected a code such as USD'}"
                 yield "currency", pl.col("currency") == text, reason
 
 
 def zone_hint(zone: str) -> str:
-    """Zones that are spelled much like a text that is none, in words; empty where there is none."""
-    return _or(get_close_matches(zone.strip().lower().replace(" ", "_"), _zones(), n=3, cutoff=0.7), _zones())
+    """Return a hint with zones that are spelled much like an unknown text; empty where there is none."""
+    return _suggestion(get_close_matches(zone.strip().lower().replace(" ", "_"), _zones(), n=3, cutoff=0.7), _zones())
 
 
 @cache
 def zone_name(text: str) -> str | None:
-    """The IANA name of a time zone, in any case and with spaces for underscores; null where it is none."""
+    """Return the IANA name of a time zone, in any case and with spaces for underscores; null where it is none."""
     return _zones().get(text.strip().lower().replace(" ", "_"))
 
 
@@ -68,7 +70,7 @@ def _zones() -> dict[str, str]:
     return {name.lower(): name for name in sorted(available_timezones())}
 
 
-def _placed(stores: pl.DataFrame) -> pl.DataFrame:
+def _with_place_codes(stores: pl.DataFrame) -> pl.DataFrame:
     if stores.schema.get("country") != pl.String:
         return stores
     has_subdivision = stores.schema.get("subdivision") == pl.String
@@ -88,7 +90,7 @@ def _placed(stores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _codes(country: str, part: str | None) -> tuple[str, str | None]:
-    """Country and subdivision as the table keeps them; what is unknown stays as it was."""
+    """Return country and subdivision as the table keeps them; an unknown one stays as it is."""
     code, subdivision = places.place_codes(country, part)
     compound = places.country_code(country) is None
     if code is None or (compound and subdivision is None):
@@ -100,7 +102,7 @@ def _codes(country: str, part: str | None) -> tuple[str, str | None]:
 
 
 def _is_part(country: str, part: str) -> bool:
-    """Whether the library knows the part, or it may be one of those that have no holidays of their own."""
+    """Return whether the library knows the part, or it may be a part without holidays of its own."""
     return places.subdivision_code(country, part) is not None or _is_code(part)
 
 
@@ -119,21 +121,21 @@ def _kind(text: str) -> str | None:
     return next((kind for kind in MEANINGFUL_KINDS if plain in (kind, f"{kind}s")), None)
 
 
-def _mapped(cells: pl.DataFrame, name: str, read: Callable[[str], str | None]) -> pl.DataFrame:
-    """The cells with those texts of a column that are read in their one spelling."""
+def _with_spelling(cells: pl.DataFrame, name: str, read: Callable[[str], str | None]) -> pl.DataFrame:
+    """Return the cells with a column's texts in their one spelling, where `read` knows them."""
     if cells.schema.get(name) != pl.String:
         return cells
     codes = {text: code for text in cells[name].drop_nulls().unique() if (code := read(text)) not in (None, text)}
     return cells.with_columns(pl.col(name).replace(codes)) if codes else cells
 
 
-def _or(near: list[str], labels: dict[str, str] | None = None) -> str:
+def _suggestion(near: list[str], labels: dict[str, str] | None = None) -> str:
     listed = [(labels or {}).get(name, name) for name in near]
     return f"did you mean {' or '.join(listed)}?" if listed else ""
 
 
 def notices(stores: pl.DataFrame) -> list[str]:
-    """What conformed stores leave to be derived, a line each: holidays that are the country's or none, currencies."""
+    """Return a line for each default that conformed stores rely on: holidays of the country or none, currencies."""
     lines = []
     countries = stores["country"].drop_nulls().unique().sort()
     if bare := [code for code in countries if not places.has_holidays(code)]:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daypart.features.quality.input_drift import moved
+from daypart.features.quality.input_drift import significant_drifts
 from daypart.flows.display.tables import level_rows, print_json, print_left_out, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def show_monitor(watch: "Watch", *, as_json: bool) -> None:
     print_left_out(watch.left_out)
     for message in dict.fromkeys(fault["told"] for target_faults in faults.values() for fault in target_faults):
         print(f"data fault: {message}")
-    for message in dict.fromkeys(drift.told for drifts in watch.inputs.values() for drift in moved(drifts)):
+    drifts = [drift for input_drifts in watch.inputs.values() for drift in significant_drifts(input_drifts)]
+    for message in dict.fromkeys(drift.told for drift in drifts):
         print(f"input: {message}")
     for unit, decision in decisions.items():
         print(f"{unit}: {decision['reason']}")

@@ -21,7 +21,7 @@ def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
     """
     _refuse_other_line(path, mapping)
     frame = table_files.read(path, mapping.delimiter, mapping.encoding, mapping.skip_lines, mapping.sheet)
-    absent = [name for name in mapping.named if name not in frame.columns]
+    absent = [name for name in mapping.column_names if name not in frame.columns]
     if absent:
         names = {name.strip().lower(): name for name in frame.columns}
         similar = get_close_matches(absent[0].strip().lower(), names, n=1)
@@ -32,12 +32,12 @@ def read_export(path: Path, mapping: Mapping) -> pl.DataFrame:
         )
     if frame.is_empty():
         raise SchemaError(f"{path}: found no lines, expected at least one")
-    return frame.select(mapping.named)
+    return frame.select(mapping.column_names)
 
 
 def _refuse_other_line(path: Path, mapping: Mapping) -> None:
     """Raise SchemaError if the columns that the mapping names are on another line than it says."""
-    expected, columns = mapping.skip_lines + 1, set(mapping.named)
+    expected, columns = mapping.skip_lines + 1, set(mapping.column_names)
     rows = [(line, {cell.strip() for cell in cells}) for line, cells in head(path, mapping)]
     lines = [line for line, cells in rows if columns <= cells]
     # Blank lines above a header need no skipping.
@@ -45,8 +45,8 @@ def _refuse_other_line(path: Path, mapping: Mapping) -> None:
     if not lines or header in lines:
         return
     raise SchemaError(
-        f"{path}: columns {', '.join(mapping.named)} are on line {lines[0]}, expected the header on line {expected}; "
-        f"set skip_lines = {lines[0] - 1} in the mapping"
+        f"{path}: columns {', '.join(mapping.column_names)} are on line {lines[0]}, "
+        f"expected the header on line {expected}; set skip_lines = {lines[0] - 1} in the mapping"
     )
 
 

@@ -31,7 +31,7 @@ def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> 
 def _volumes(chain: Source, target: str, before: date) -> pl.DataFrame:
     """What stores sell by day of trade; money of several currencies in units of the main one (`features.money`)."""
     volumes = segments.mean_daily(chain.scan_demand(), chain.stores, target, before)
-    return in_units(volumes, chain.stores, Money.of(chain, target).units(before), ["volume"])
+    return in_units(volumes, chain.stores, Money.from_demand(chain, target).units(before), ["volume"])
 
 
 def chosen(unit_stores: Members, names: Sequence[str], stores: pl.DataFrame) -> Members:

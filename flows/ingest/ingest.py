@@ -102,7 +102,7 @@ def ingest_table(
                 conformed = conform(frame, spec, zones, options.changes, now if spec is DEMAND else None)
             if spec.clocks:
                 stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
-            staged.add(conformed.rows.select(conformed.given))
+            staged.add(conformed.rows.select(conformed.present_columns))
             faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
         cells = pl.concat(faults)
@@ -146,9 +146,9 @@ def ingest_pos(
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
     starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones, now)
-    kept_lines = _by_file(lines.kept, starts)
+    kept_lines = _by_file(lines.rows, starts)
     _refuse_repeats(kept_lines, files, mapping)
-    counted = count_lines(lines, mapping.priced)
+    counted = count_lines(lines, mapping.has_prices)
     conformed = conform(counted.demand, DEMAND, zones) if counted.demand.height else None
     refused = _by_file(counted.refused, starts)
     cells = refused.select(pl.Series("file", list(map(str, files))).gather(refused["file"]), pl.exclude("file"))
@@ -159,7 +159,7 @@ def ingest_pos(
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
     read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
-    kept_lines = kept_lines if mapping.priced else without_prices(kept_lines)
+    kept_lines = kept_lines if mapping.has_prices else without_prices(kept_lines)
     described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
     upserted, line_report = _keep(home.lake, described, kept_lines, mapping, options.replace_hours)
     report = _report("demand", files, upserted, cells, listed)
@@ -190,7 +190,7 @@ def read_mapping(path: Path | str) -> Mapping:
     if loaded is None:
         raise InputError(f"{path}: no such mapping file; check the path")
     try:
-        return Mapping.of(loaded[1])
+        return Mapping.from_settings(loaded[1])
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

@@ -71,7 +71,7 @@ def guess_pos(home: Home, paths: Sequence[Path | str], out: Path | None = None) 
 def _read(guess: Guess, files: Sequence[Path], stores: pl.DataFrame | None) -> list[dict[str, Any]]:
     """The first lines as the mapping reads them; adds doubts about files and lines that it does not read."""
     try:
-        mapping = Mapping.of(guess.settings)
+        mapping = Mapping.from_settings(guess.settings)
     except InputError as error:
         guess.doubts.append(str(error))
         return []
@@ -86,8 +86,8 @@ def _read(guess: Guess, files: Sequence[Path], stores: pl.DataFrame | None) -> l
     export = parts[0]
     read = read_lines(export, mapping, _zones(guess, export, mapping, stores))
     _doubt_refused(guess, read)
-    amount = (pl.col("millionths") / MILLIONTHS) if mapping.priced else pl.lit(None, pl.Float64)
-    shown = read.kept.head(SHOWN).select("store_id", "ticket", "at_local", amount=amount)
+    amount = (pl.col("millionths") / MILLIONTHS) if mapping.has_prices else pl.lit(None, pl.Float64)
+    shown = read.rows.head(SHOWN).select("store_id", "ticket", "at_local", amount=amount)
     return shown.with_columns(pl.col("at_local").dt.strftime("%Y-%m-%d %H:%M:%S")).to_dicts()
 
 
@@ -105,7 +105,7 @@ def _zones(guess: Guess, export: pl.DataFrame, mapping: Mapping, stores: pl.Data
     names = [mapping.timezone] if mapping.timezone else ["UTC"]
     if mapping.columns.timezone:
         names = export[mapping.columns.timezone].drop_nulls().cast(pl.String).mode().to_list() or names
-    zone = time_zones.known(names).get(str(names[0]), "UTC")
+    zone = time_zones.iana_zones(names).get(str(names[0]), "UTC")
     listed = ", ".join(strange["store_id"].head(3)) + (" and others" if strange.height > 3 else "")
     guess.doubts.append(f"store {listed} is not in stores: ingest stores first; times are shown in {zone}")
     return pl.concat([store_zones, strange.with_columns(timezone=pl.lit(zone))], how="vertical_relaxed")

@@ -127,7 +127,7 @@ def _follow(lake: Lake, entry: Mapping[str, Any], before: int | None, version: i
     size = -(-len(entry["stores"]) // (1 + entry["lines"] // BLOCK_LINES)) or 1
     blocks = [entry["stores"][first : first + size] for first in range(0, len(entry["stores"]), size)]
     counted = [_recounted(lake, {**entry, "stores": stores}, before, version) for stores in blocks or [[]]]
-    demand_change = _write_demand(lake, Recount.joined(counted))
+    demand_change = _write_demand(lake, Recount.concat(counted))
     _write_sources(lake, entry, before, version)
     return demand_change
 

@@ -10,9 +10,9 @@ import polars as pl
 
 from daypart.features import clock
 from daypart.features.errors import InputError
-from daypart.features.pos.duplicates import taken_once
+from daypart.features.pos.duplicates import without_repeats
 from daypart.features.pos.store_hours import hourly, tickets
-from daypart.features.tables.time_zone_correction import resettled, resettled_hours
+from daypart.features.tables.time_zone_correction import move_hours_to_zone, move_to_zone
 from daypart.flows.ingest import pos_lines
 from daypart.flows.lake.edits import Edit, edit
 from daypart.flows.lake.lake import Lake
@@ -98,7 +98,7 @@ def _move_lines(lake: Lake, zones: pl.DataFrame, ids: pl.Expr) -> int:
 
     def plan(stored: pl.LazyFrame) -> Edit:
         lines = stored.filter(ids).collect()
-        placed = resettled(lines.join(zones, on="store_id", validate="m:1"), "at")
+        placed = move_to_zone(lines.join(zones, on="store_id", validate="m:1"), "at")
         placed = clock.with_hour(placed.drop("hour_local", "hour_utc"), "at_local", "at_utc")
         moved = placed.with_columns(date=pl.col("at_local").dt.date()).select(columns)
         count[0] = moved.join(lines, on=columns, how="anti", nulls_equal=True).height
@@ -120,7 +120,7 @@ def _move(lake: Lake, table: str, zones: pl.DataFrame, ids: pl.Expr, counted: pl
         placed = placed.with_columns(pl.col("instant").fill_null(value=False), counted=pl.lit(value=False))
         if table == "demand":
             placed = _of_lines(placed, counted)
-        moved = resettled_hours(placed, MOVED[table], list(spec.key))
+        moved = move_hours_to_zone(placed, MOVED[table], list(spec.key))
         if table == "demand":
             moved = _summed(moved, lines)
         moved = moved.select(rows.columns)
@@ -146,7 +146,7 @@ def _of_lines(demand: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
 
 def _summed(demand: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
     """Demand whose hours with lines are the sum of these; without the rows of hours that lines have left."""
-    once = taken_once(lines)
+    once = without_repeats(lines)
     sums = hourly(once, tickets(once)).select(*HOUR_KEY, "hour_local", "orders", "sales")
     stored = demand.select(*HOUR_KEY, stored_sales="sales")
     sums = sums.join(stored, on=HOUR_KEY, how="left", validate="1:1")

@@ -103,7 +103,7 @@ def backtest(
     if request.out is not None:
         write_out(rows, request.out)
     scored = scorable(rows, records.demand, request.oracle)
-    scored = with_unit(scored, records.stores, Money.of(records, "sales").units(span.end + timedelta(days=1)))
+    scored = with_unit(scored, records.stores, Money.from_demand(records, "sales").units(span.end + timedelta(days=1)))
     hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(home.lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
     lineage = _lineage(unit_recipes, span, origins, reads)

@@ -125,7 +125,7 @@ def _published(home: Home, query: Asked) -> pl.DataFrame:
 
 
 def _made_anew(chain: Chain, model: Model, query: Asked, origin: date) -> Explanation:
-    window = chain.block([query.store], read_window.since(origin))
+    window = chain.block([query.store], read_window.window_starts(origin))
     rebuilt = explanation.explain(window, chain.block, chain, model, origin, query.day).of(query.within)
     if rebuilt.hours.is_empty():
         raise NotKnownError(

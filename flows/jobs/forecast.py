@@ -172,7 +172,7 @@ def block_forecast(
             count(records.demand.height)
         return records
 
-    window = read(ids, read_window.since(origin))
+    window = read(ids, read_window.window_starts(origin))
     return of_night(window, read, chain, serving, origin, stages, sums)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from daypart.features.business_day import business_clock, business_date
 from daypart.features.chain_data import BY_STORE, Records, Source
 from daypart.features.errors import DaypartError, NotKnownError
-from daypart.features.history.last_days import WINDOW_DAYS, LastDays, chain_end
+from daypart.features.history.last_days import END_WINDOW_DAYS, LastDays, chain_end
 from daypart.features.matrix import HORIZON_DAYS
 from daypart.features.signals import labor
 from daypart.features.tables import keys
@@ -33,7 +33,7 @@ def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
     """
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
-    records = Records.of({name: keys.in_order(rows, TABLES[name].key) for name, rows in tables.items()})
+    records = Records.from_tables({name: keys.sort_by_key(rows, TABLES[name].key) for name, rows in tables.items()})
     chain = Chain.at(lake, versions)
     records = replace(records, demand=records.demand.filter(chain.last_days.counts(chain.stores)))
     return _with_schedules_dated(records, chain.last_day()), versions
@@ -106,7 +106,7 @@ class Chain:
         self._check_memory(len(store_ids), since)
         tables = _from_whole_days(_tables(self.lake, self.versions, store_ids, since), self.stores, since)
         tables["demand"] = tables["demand"].filter(self.last_days.counts(self.stores))
-        records = Records.of(tables)
+        records = Records.from_tables(tables)
         return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
@@ -128,8 +128,8 @@ class Chain:
         return LastDays.from_demand(recent, self.stores)
 
     def _demand_since(self, end: datetime) -> pl.DataFrame:
-        """The demand from WINDOW_DAYS before a moment on."""
-        late = self._all_demand().filter(pl.col("hour_utc") >= end - timedelta(days=WINDOW_DAYS))
+        """The demand from END_WINDOW_DAYS before a moment on."""
+        late = self._all_demand().filter(pl.col("hour_utc") >= end - timedelta(days=END_WINDOW_DAYS))
         return late.select("store_id", "hour_local", *TARGETS).collect()
 
     def first_demand_on(self, target: str) -> date | None:

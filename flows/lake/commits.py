@@ -179,7 +179,7 @@ def _stream(spec: LakeTable, frames: Iterable[pl.DataFrame]) -> "RecordBatchRead
 
     def batches() -> Iterator[RecordBatch]:
         for frame in frames:
-            yield from keys.in_order(frame, spec.key).to_arrow().to_batches()
+            yield from keys.sort_by_key(frame, spec.key).to_arrow().to_batches()
             del frame  # before the next one is computed
 
     return RecordBatchReader.from_batches(spec.empty().to_arrow().schema, batches())

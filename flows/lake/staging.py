@@ -42,7 +42,7 @@ class Staging:
     def add(self, rows: pl.DataFrame) -> None:
         """Write rows to disk. Raises as `LakeTable.conform`, and OSError if the disk is full."""
         # Each addition is sorted while it is small. If stores arrive in order, the result is sorted too.
-        sorted_rows = keys.in_order(self._table.mark_given(rows), self._table.key)
+        sorted_rows = keys.sort_by_key(self._table.mark_given(rows), self._table.key)
         for partition, part in self._table.split_by_partition(sorted_rows).items():
             data = part.to_arrow().combine_chunks()
             self._writer(partition, data.schema).write_table(data)

@@ -40,7 +40,7 @@ def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
     actuals = lake.scan("demand").filter(
         pl.col("hour_utc") >= moment - timedelta(days=1), pl.col(target).is_not_null()
     ).select("store_id", "hour_utc", actual=pl.col(target))  # fmt: skip
-    days = data_health.days(forecasts.join(actuals, on=["store_id", "hour_utc"], how="left"))
+    days = data_health.store_days(forecasts.join(actuals, on=["store_id", "hour_utc"], how="left"))
     return _open(lake, days).collect().sort("store_id", "date")
 
 

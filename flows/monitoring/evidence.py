@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from daypart.features.money import UNIT, units_of, with_unit
+from daypart.features.money import UNIT, currency_units, with_unit
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, LEAST_STORE_WEEKS, MOST_WEEKS
 from daypart.forecasting.metrics import persistent_error
@@ -86,7 +86,7 @@ def version_money(lake: Lake, units: Sequence[Serving], figures: Mapping[str, Ma
     frames = [
         with_unit(stores.with_columns(unit=pl.lit(unit.published_name)), stores, rates).select("unit", "store_id", UNIT)
         for unit in units
-        if (rates := units_of(figures.get(unit.unit, {})))
+        if (rates := currency_units(figures.get(unit.unit, {})))
     ]
     schema = {"unit": pl.String, "store_id": pl.String, UNIT: pl.Float64}
     return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from daypart.features.errors import NotKnownError
-from daypart.features.money import WINDOW_DAYS, Money, has_several, in_units
+from daypart.features.money import UNIT_DAYS, Money, has_several_currencies, in_units
 from daypart.features.quality.data_health import Fault, stores_at_fault
-from daypart.features.quality.input_drift import Drift, moved
+from daypart.features.quality.input_drift import Drift, significant_drifts
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.policies import Policies
@@ -130,9 +130,9 @@ def accuracy(home: Home, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
 def counted(lake: Lake, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Tallies with money in units as known of late, where the chain sells in several currencies."""
     chain = Chain.of(lake)
-    if not has_several(chain.stores) or (last := chain.last_day()) is None:
+    if not has_several_currencies(chain.stores) or (last := chain.last_day()) is None:
         return rows
-    units = Money.of(chain, "sales", last - timedelta(days=2 * WINDOW_DAYS)).units(last + timedelta(days=1))
+    units = Money.from_demand(chain, "sales", last - timedelta(days=2 * UNIT_DAYS)).units(last + timedelta(days=1))
     return in_units(rows, chain.stores, units, MONEY)
 
 
@@ -188,7 +188,8 @@ def _supported(decision: Decision, inputs: Sequence[Drift]) -> Decision:
     """A decision to retrain with what its inputs say to it; they decide nothing by themselves."""
     if not decision.retrain or not inputs:
         return decision
-    changes = "; ".join(drift.told for drift in moved(inputs)) or "none has moved since the season a year ago"
+    messages = [drift.told for drift in significant_drifts(inputs)]
+    changes = "; ".join(messages) or "none has moved since the season a year ago"
     return replace(decision, reason=f"{decision.reason}; inputs: {changes}")
 
 

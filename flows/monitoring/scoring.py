@@ -94,7 +94,7 @@ def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
     before = rows.filter(hour < since, pl.col("store_id").is_in(begun.implode())).group_by("store_id")
     earlier = before.agg(moments, pl.col(TARGETS).drop_nulls().last()).collect().select(demand.columns)
     tables = {name: lake.scan_or_empty(name).collect() for name in ("hours", "closures")}
-    records = Records.of({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
+    records = Records.from_tables({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
     return Actuals(demand, idle_days(records, due.min()), chain.stores)  # type: ignore[arg-type]
 
 

@@ -53,7 +53,7 @@ def contributions(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
 
 def smooth_parts(rows: pl.DataFrame) -> Parts:
     """The rows' `smooth`: that of a plain day at the level of four weeks, and what moved it from there."""
-    moved = rows.select(value.alias(name) for name, value in smoothed_baseline.moves().items())
+    moved = rows.select(value.alias(name) for name, value in smoothed_baseline.log_effects().items())
     logs = {name: moved[name].to_numpy() for name in moved.columns}
     level = _column(rows, "smooth")
     return moved_by(level * np.exp(-reduce(np.add, logs.values())), logs)

@@ -72,8 +72,8 @@ def explain(
     The forecasts are made anew as they were for publication; whoever has published ones compares.
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-    world = Outside.of(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
+    window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
+    world = Outside.from_data(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
     states = publication.night_states(window, world, read, chain, view, origin, serving=[publication.Served(model, "")])
     block, past = next((block, past) for block, past in states if block.stores.height)
     return of_block(block, past, model, origin, day)
@@ -88,7 +88,7 @@ def of_block(
     if day is not None:
         hours = hours.filter(pl.col("business_date") == day)
     predictions, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
-    if matrix.any_known(block, past, view, [origin]):
+    if matrix.has_rows(block, past, view, [origin]):
         rows = matrix.build(block, view, [origin], past)
         if day is not None:
             rows = rows.filter(pl.col("date") == day)
@@ -100,7 +100,7 @@ def of_block(
     features = predictions.select(*KEY, *matrix.feature_names(predictions))
     hours = hours.join(features, on=KEY, how="left", maintain_order="left")
     closures = trading_hours.known_closures(block.closures, origin)
-    return Explanation(hours, beside, past.outside.holidays, past.outside.event_days, closures, view.weather)
+    return Explanation(hours, beside, past.covariates.holidays, past.covariates.event_days, closures, view.weather)
 
 
 def _beside_incumbent(hours: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

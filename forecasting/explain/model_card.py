@@ -11,7 +11,7 @@ import polars as pl
 
 from daypart.features.cold_start.similar_stores import YOUNG_DAYS
 from daypart.features.dayparts import daypart
-from daypart.features.money import FIGURE
+from daypart.features.money import UNIT_PREFIX
 from daypart.features.signals import calendar
 from daypart.forecasting.explain.feature_families import FAMILIES, family
 from daypart.forecasting.leads import lead_week
@@ -102,7 +102,7 @@ def _data(model: Model, origin: Origin) -> str:
     counts = {
         name: f"{value:,.0f}"
         for name, value in model.trained_on.items()
-        if not name.startswith(("promised_", FIGURE)) and not name.endswith("_bps")
+        if not name.startswith(("promised_", UNIT_PREFIX)) and not name.endswith("_bps")
     }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
     if model.units:

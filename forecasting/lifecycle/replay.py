@@ -176,7 +176,7 @@ def _days(rows: pl.DataFrame, closures: pl.DataFrame, night: date) -> pl.DataFra
     day = pl.col("business_date")
     near = rows.lazy().filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
     return (
-        data_health.days(near)
+        data_health.store_days(near)
         .collect()
         .join(closures.select("store_id", "date").unique(), on=["store_id", "date"], how="anti")
         .sort("store_id", "date")

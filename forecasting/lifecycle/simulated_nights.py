@@ -94,7 +94,7 @@ class Nights:
 
 def _rows(pair: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
     block, past = pair
-    return matrix.build(block, view, nights, past) if matrix.any_known(block, past, view, nights) else pl.DataFrame()
+    return matrix.build(block, view, nights, past) if matrix.has_rows(block, past, view, nights) else pl.DataFrame()
 
 
 @dataclass(frozen=True)

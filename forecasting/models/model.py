@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import polars as pl
 
-from daypart.features.money import units_of
-from daypart.features.signals.category_codes import Vocabulary, encoded
+from daypart.features.money import currency_units
+from daypart.features.signals.category_codes import Vocabulary, encode_categories
 from daypart.forecasting.models import ensemble, statistical
 from daypart.forecasting.models.engine import LOCAL, Engine
 from daypart.forecasting.models.linear import LINEAR, Linear
@@ -53,7 +53,7 @@ class Model:
         shape = next((member for member in self.learned if isinstance(member, Learned)), None)
         # Members of days need the shape of the first boosted one, whatever its own weight.
         learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
-        matrix = encoded(matrix, self.vocabulary)
+        matrix = encode_categories(matrix, self.vocabulary)
         rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
@@ -61,7 +61,7 @@ class Model:
     @property
     def units(self) -> dict[str, float]:
         """What counts as one in each currency that it learned from; none where there was one (`features.money`)."""
-        return units_of(self.trained_on)
+        return currency_units(self.trained_on)
 
     def importance(self) -> pl.DataFrame:
         """One row per learned member and feature: target, member, feature, gain_share."""

@@ -14,7 +14,7 @@ from daypart.features.chain_data import Records, Source, days
 from daypart.features.cold_start import similar_stores
 from daypart.features.errors import NotKnownError
 from daypart.features.history import demand_history, holiday_effects
-from daypart.features.money import FIGURE, Money, in_units
+from daypart.features.money import UNIT_PREFIX, Money, in_units
 from daypart.features.signals import covariate_masking, weather_issues
 from daypart.features.signals.category_codes import Vocabulary
 from daypart.forecasting.metrics.accuracy import wape_bps
@@ -75,7 +75,7 @@ class Workshop:
         self.evidence = list(self._made(evidence_ids))
         self.totals = pl.concat([past.totals for _, past in self.evidence])
         self._training: pl.DataFrame | None = None
-        self._issued: weather_issues.Issued | None = None
+        self._issued: weather_issues.WeatherIssues | None = None
         self._idle: pl.DataFrame | None = None
         self._money: Money | None = None
         self._fits: dict[date, tuple[Member, ...]] = {}
@@ -98,7 +98,7 @@ class Workshop:
     def units(self, as_of: date) -> dict[str, float]:
         """What counts as one in each currency as known at a date (`Money.units`); none where there is one currency."""
         if self._money is None:
-            self._money = Money.of(self._records, self.target)
+            self._money = Money.from_demand(self._records, self.target)
         return self._money.units(as_of)
 
     def blocks(self) -> Iterator[Made]:
@@ -111,7 +111,7 @@ class Workshop:
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
         """The matrix for some origins, all stores of the evidence."""
-        blocks = [pair for pair in self.evidence if matrix.any_known(*pair, self.view, origins)] or self.evidence[:1]
+        blocks = [pair for pair in self.evidence if matrix.has_rows(*pair, self.view, origins)] or self.evidence[:1]
         return _stacked([matrix.build(block, self.view, origins, past) for block, past in blocks])
 
     def vocabulary(self, as_of: date) -> Vocabulary:
@@ -125,7 +125,7 @@ class Workshop:
         A day is open where something was sold, or `idle`, with a `y` of 0 (`actuals.idle_days`). `known_on` is the date
         of the demand by which that is known: the row's own, but for days without any.
         """
-        sold = pl.concat(past.came(rows) for _, past in self.evidence)
+        sold = pl.concat(past.with_actuals(rows) for _, past in self.evidence)
         sold = sold.with_columns(idle=pl.lit(value=False), known_on="date")
         idle = rows.join(self._idle_days(), on=["store_id", "date"], validate="m:1")
         return pl.concat([sold, idle.with_columns(y=pl.lit(0.0), idle=pl.lit(value=True)).select(sold.columns)])
@@ -160,7 +160,8 @@ class Workshop:
         # An idle day is an error, but neither a reason to forecast less nor a residual that comes with the hour.
         sold = forecasts.filter(~pl.col("idle"))
         bands = fit_bands(sold)
-        figures = self._trained_on(as_of, forecasts, len(folds)) | {FIGURE + name: unit for name, unit in units.items()}
+        unit_figures = {UNIT_PREFIX + name: unit for name, unit in units.items()}
+        figures = self._trained_on(as_of, forecasts, len(folds)) | unit_figures
         return Model(self.target, as_of, self.recipe, learned, weights, bands, figures, Paths.of(sold, bands),
                      self.vocabulary(as_of))  # fmt: skip
 
@@ -237,8 +238,8 @@ class Workshop:
         """
         rows = self._known_rows(as_of)
         if "hindsight" in rows.columns:
-            rows = weather_issues.degraded(rows, self._past_issues(), as_of)
-        return rows if rows.is_empty() else covariate_masking.masked(rows)
+            rows = weather_issues.degrade_hindsight(rows, self._past_issues(), as_of)
+        return rows if rows.is_empty() else covariate_masking.mask_covariates(rows)
 
     def _known_rows(self, as_of: date) -> pl.DataFrame:
         """The same with that weather in hindsight: origins and target hours strictly before the date."""
@@ -250,11 +251,11 @@ class Workshop:
         training_origins = self.recipe.origins(self.first, as_of)
         return self._training.filter(pl.col("date") < as_of, pl.col("origin_date").is_in(training_origins))
 
-    def _past_issues(self) -> weather_issues.Issued:
+    def _past_issues(self) -> weather_issues.WeatherIssues:
         if self._issued is None:
             blocks = [block for block, _ in self.evidence]
             weather, stores = (pl.concat(getattr(block, name) for block in blocks) for name in ("weather", "stores"))
-            self._issued = weather_issues.Issued.of(weather, stores)
+            self._issued = weather_issues.WeatherIssues.from_weather(weather, stores)
         return self._issued
 
     def _sampled(self, origins: Sequence[date]) -> pl.DataFrame:
@@ -288,7 +289,7 @@ class Workshop:
 
 
 def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
-    """What the chain's holidays up to `last` did (`effects.holiday_sums`): the same for all segments of its stores."""
+    """Return `holiday_effects.holiday_sums` of the chain up to `last`: the same for all segments of its stores."""
     first = records.first_demand_on(target) or last
     return holiday_effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
 
@@ -316,17 +317,18 @@ def _made(
         count(block.demand.height)
     with stages("matrix"):
         until = last + timedelta(days=view.horizon_days)
-        past = matrix.past(block, view, until, records.stores, sums=sums)
-        return block, similar_stores.with_like(past, block, records, view.target, view.weather, until)
+        past = matrix.build_history(block, view, until, matrix.ChainContext(records.stores, sums))
+        return block, similar_stores.with_donor_history(past, block, similar_stores.DonorPool(records), until)
 
 
 def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, pair: Made, stages: Stages) -> pl.DataFrame:
     """The sample of one block's rows; without columns where nothing is known of any store."""
     block, past = pair
-    if not matrix.any_known(block, past, view, origins):
+    if not matrix.has_rows(block, past, view, origins):
         return pl.DataFrame()
     with stages("matrix") as count:
-        rows = past.came(matrix.build(block, view, origins, past, one_in, hindsight=True))
+        options = matrix.TrainingOptions(one_in, hindsight=True)
+        rows = past.with_actuals(matrix.build(block, view, origins, past, options))
         count(rows.height)
         return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32))
 

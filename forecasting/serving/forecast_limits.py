@@ -37,7 +37,7 @@ def open_stores(
     stores = stores.filter(closes.is_null() | (closes > origin), begun | opens.is_null() | (opens <= last))
     stores = stores.join(_recorded(block, stores, target, origin), on="store_id", how="left")
     stores = stores.filter(~(pl.col("recorded") == "another").fill_null(value=False))
-    like = pl.Series([], dtype=pl.String) if past.like is None else past.like.grid.store_ids
+    like = pl.Series([], dtype=pl.String) if past.donor_history is None else past.donor_history.grid.store_ids
     lends = pl.col("store_id").is_in(like.implode()) & pl.col("recorded").is_null()
     return stores.with_columns(borrows=(pl.col("open_days") < YOUNG_DAYS) & lends).drop("recorded")
 
@@ -56,7 +56,7 @@ def _stale(days: pl.DataFrame, past: demand_history.Past, block: Records, origin
     )
     missing = silent.explode("date").with_columns(weekday).join(usual, on=["store_id", "weekday"], how="semi")
     closed = trading_hours.closed_days(trading_hours.known_closures(block.closures, origin))
-    for explained in (closed, past.outside.holidays):
+    for explained in (closed, past.covariates.holidays):
         missing = missing.join(explained, on=["store_id", "date"], how="anti")
     return missing.select("store_id", "stale_on").unique()
 

@@ -71,7 +71,7 @@ def of_night(
     window: Records, reader: Callable[[Sequence[str]], Records], chain: Source, serving: Sequence[Served],
     origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
-    """The same rows as `of_block` of a block's whole history, from what `memory.since` lets it read of it.
+    """The same rows as `of_block` of a block's whole history, from what `read_window.window_starts` lets it read of it.
 
     Those of all models, which know the same world; each store's rows of a target are by the model that serves it.
     `reader` gives the whole history of those stores that look further back; of the `chain` no more is read than what
@@ -81,9 +81,9 @@ def of_night(
     for served in serving:
         views.setdefault(served.view, []).append(served)
     with stages("matrix"):
-        window = replace(window, weather=weather.before(window.weather, window.stores, origin))
+        window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
-        world = {name: Outside.of(window, name, last) for name in {view.weather for view in views}}
+        world = {name: Outside.from_data(window, name, last) for name in {view.weather for view in views}}
     sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
     rows = []
     for view, group in views.items():
@@ -102,15 +102,17 @@ def night_states(
     """
     last = origin + timedelta(days=view.horizon_days)
     sums = holiday_sums(chain, [view.target], origin)[view.target] if sums is None else sums
+    context = matrix.ChainContext(chain.stores, sums)
     with stages("matrix"):
-        near = matrix.past(window, view, last, chain.stores, world, sums)
-    further = read_window.looking_further(window.stores, near.totals, origin)
+        near = matrix.build_history(window, view, last, context, world)
+    further = read_window.stores_beyond_window(window.stores, near.totals, origin)
     yield replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near
     for ids, lenders in _by_lenders(further, chain.stores, serving):
         records = reader(ids)
         with stages("matrix"):
-            past = matrix.past(records, view, last, chain.stores, sums=sums)
-            past = similar_stores.with_like(past, records, chain, view.target, view.weather, last, origin, lenders)
+            past = matrix.build_history(records, view, last, context)
+            donors = similar_stores.DonorPool(chain, lenders)
+            past = similar_stores.with_donor_history(past, records, donors, last, origin)
         yield records, past
 
 
@@ -129,10 +131,10 @@ def _by_lenders(
 
 
 def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
-    """By target, what the chain's holidays of the last year did (`effects.holiday_sums`); none if none comes soon."""
-    if not holiday_effects.near(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
-        return {target: pl.DataFrame(schema=holiday_effects.SUMS) for target in targets}
-    span = origin - timedelta(days=demand_history.YEAR_DAYS), origin - timedelta(days=1)
+    """Return by target the chain's `holiday_effects.holiday_sums` of the last year; empty if no holiday comes soon."""
+    if not holiday_effects.has_holidays(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
+        return {target: pl.DataFrame(schema=holiday_effects.SUMS_SCHEMA) for target in targets}
+    span = origin - timedelta(days=demand_history.YEARLY_MEMORY_DAYS), origin - timedelta(days=1)
     return {
         target: holiday_effects.holiday_sums(chain.scan_demand(), chain.stores, target, *span) for target in targets
     }
@@ -165,7 +167,7 @@ def of_models(
         return pl.DataFrame(schema=SCHEMA)
     block = replace(block, stores=stores.drop("open_days", "borrows", "stale_on", "model_version", "tier"))
     predictions = pl.DataFrame(schema=TOLD)
-    if (stores["open_days"] > 0).any() or matrix.any_known(block, past, view, [origin]):
+    if (stores["open_days"] > 0).any() or matrix.has_rows(block, past, view, [origin]):
         with stages("matrix") as count:
             rows = matrix.build(block, view, [origin], past) if rows is None else rows
             count(rows.height)
@@ -243,6 +245,6 @@ def _by_hand(records: Records, past: demand_history.Past, rows: pl.DataFrame, or
         .join(ends, on="store_id")
         .filter(pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on")))
         .with_columns(weekday=pl.col("date").dt.weekday())
-        .join(horizon.by_hand(past, origin), on=["store_id", "weekday", "hour"])
+        .join(horizon.planner_incumbent(past, origin), on=["store_id", "weekday", "hour"])
         .select("store_id", "hour_utc", "incumbent")
     )

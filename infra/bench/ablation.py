@@ -48,7 +48,7 @@ SPEC = ChainSpec(stores=16, start=date(2023, 11, 6), days=560, issues_days=280)
 
 
 def _chain(_: Path) -> Records:
-    return Records.of(simulate(SPEC).tables)
+    return Records.from_tables(simulate(SPEC).tables)
 
 
 CHAIN = RealSet("chain", ("orders",), SPEC.end - timedelta(days=70), SPEC.end - timedelta(days=1), _chain, ("issued",))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.deterministic_sum import STEPS, ordered_sum, rank
+from daypart.features.deterministic_sum import STEPS_PER_UNIT, ordered_sum, rank
 from daypart.forecasting.models.engine import WORKERS
 from infra.bench.job import Work
 
@@ -27,8 +27,8 @@ def lag_matrix(series: pl.DataFrame) -> pl.DataFrame:
     y, dtype = pl.col("y"), series.schema["y"]
     # What reaches across the start of a series lies within DEPTH rows of it.
     lagged = {f"lag{lag}": y.shift(lag) for lag in LAGS}
-    sums = (y.cast(pl.Float64) * STEPS).round().cast(pl.Int64).cum_sum()
-    means = {f"mean_{k}": ((sums - sums.shift(k)) / (STEPS * k)).shift(WEEK).cast(dtype) for k in WINDOWS}
+    sums = (y.cast(pl.Float64) * STEPS_PER_UNIT).round().cast(pl.Int64).cum_sum()
+    means = {f"mean_{k}": ((sums - sums.shift(k)) / (STEPS_PER_UNIT * k)).shift(WEEK).cast(dtype) for k in WINDOWS}
     wide = series.with_columns(rank=rank("unique_id"), **lagged, **means)
     wide = wide.with_columns(same_4=ordered_sum(pl.col(name) for name in lagged) / len(LAGS))
     wide = wide.with_columns(same_8=(pl.col("same_4") + pl.col("same_4").shift(4 * WEEK)) / 2)

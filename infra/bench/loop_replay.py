@@ -45,7 +45,7 @@ def chain(_: Path, stores: int) -> Past:
     """A simulated chain of two years, the second of which is lived again; weather was issued throughout."""
     spec = ChainSpec(stores=stores, issues_days=730)
     start = spec.end - timedelta(days=YEAR_DAYS)
-    return Past(Records.of(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
+    return Past(Records.from_tables(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
 
 
 PASTS: dict[str, Callable[[Path, int], Past]] = {"aarhus": cafes, "chain": chain}

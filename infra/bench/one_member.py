@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.history.read_window import since
+from daypart.features.history.read_window import window_starts
 from daypart.features.matrix import View
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
@@ -65,7 +65,7 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
     assert version is not None
     champion = Model.from_files(registry.load(TARGET, version))
     view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)
-    windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
+    windows = (chain.block(ids, window_starts(origin)) for ids in blocks(chain))
     pairs = [pair for window in windows for pair in states(window, chain.block, chain, view, origin)]
 
     def work() -> dict[str, int]:

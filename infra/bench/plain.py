@@ -48,7 +48,7 @@ def records(home: Path, stores: int, until: date) -> Records:
     chain = Chain.of(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
-    return Records.of({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
+    return Records.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
 
 
 def in_polars(home: Path, stores: int, origins: Sequence[date]) -> Work:
@@ -79,7 +79,7 @@ def ours(history: Records, origins: Sequence[date]) -> pl.DataFrame:
 
 
 def _window(history: Records, origin: date) -> Records:
-    since = read_window.since(origin)["demand"]
+    since = read_window.window_starts(origin)["demand"]
     return replace(history, demand=history.demand.filter(pl.col("hour_local") >= since))
 
 
@@ -91,5 +91,5 @@ def check(home: Path, stores: int, origins: Sequence[date]) -> None:
 
 def assert_same(rows: pl.DataFrame, pandas_rows: object) -> None:
     """Every row and column of ours is the one of pandas; those of sums of whole millionths to 1e-7."""
-    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.KEY)
+    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.ROW_KEY)
     assert_frame_equal(theirs.cast(dict(rows.schema)), rows, rel_tol=1e-7, abs_tol=1e-9)

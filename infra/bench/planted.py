@@ -114,7 +114,7 @@ def of_rain(shop: Workshop, records: Records, origin: date) -> Found:
 def main() -> int:
     spec = asked(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
-    records = Records.of(chain.tables)
+    records = Records.from_tables(chain.tables)
     shop = Workshop(records, "orders", RECIPE, spec.end)
     for effect in (*of_offers(shop, records, spec.end), *of_holidays(shop, records, chain.truth, spec.end),
                   of_rain(shop, records, spec.end)):  # fmt: skip

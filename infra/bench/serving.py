@@ -53,9 +53,9 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
 
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
-    window = chain.block(ids, read_window.since(origin))
-    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-    world = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
+    window = chain.block(ids, read_window.window_starts(origin))
+    window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
+    world = Outside.from_data(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
@@ -69,7 +69,7 @@ def states(
     sums: pl.DataFrame | None = None,
 ) -> list[Made]:  # fmt: skip
     """Records and states of those stores that the window is enough for, and of those that look further."""
-    world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
+    world = world or Outside.from_data(window, view.weather, origin + timedelta(days=view.horizon_days))
     block_states = night_states(window, world, read_block, chain, view, origin, sums=sums)
     return [block_state for block_state in block_states if _known(block_state, origin)]
 
@@ -82,4 +82,4 @@ def _known(block_state: Made, origin: date) -> bool:
 def matrix_of(block_states: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
     """The matrix of the origin."""
     matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
-    return pl.concat(matrices, how="diagonal").sort(matrix.KEY)
+    return pl.concat(matrices, how="diagonal").sort(matrix.ROW_KEY)

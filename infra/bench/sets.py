@@ -42,7 +42,7 @@ def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | 
             passed = conform(rows, table, places)
             assert passed.refused.is_empty(), passed.refused
             tables[table.name] = passed.rows
-    return Records.of(tables)
+    return Records.from_tables(tables)
 
 
 def french(folder: Path) -> Records:
@@ -63,7 +63,7 @@ def bread(folder: Path) -> Records:
 def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
                 **settings: object) -> Records:  # fmt: skip
     zones = pl.DataFrame({"store_id": [store[0]], "timezone": [store[1]]})
-    mapping = Mapping.of({"columns": columns, "store_id": store[0], **settings})
+    mapping = Mapping.from_settings({"columns": columns, "store_id": store[0], **settings})
     pos_demand = lines_to_demand(lines, mapping, zones)
     assert pos_demand.refused.is_empty(), pos_demand.refused
     return _records([store], pos_demand.demand)

@@ -89,7 +89,7 @@ def tiers(segments: int, stores: int, days: int, seed: int) -> Iterator[dict[str
     """The processor time and WAPE of both ways, by target, and what the tiers save and lose: of more and more units."""
     # The fortnight that is forecast is trade of the same chain.
     spec = ChainSpec(stores, days=days + 14, seed=seed, issues_days=0, observed_days=0)
-    records, as_of = Records.of(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
+    records, as_of = Records.from_tables(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
     members = parted(records, segments, as_of)
     sums = {target: chain_sums(records.until(as_of - timedelta(days=1)), target, as_of) for target in TARGETS}
     # What is compiled at its first use is nobody's cost.

@@ -15,7 +15,7 @@ from daypart.features import clock
 from daypart.features.clock import ClockChanges
 from daypart.features.pos.mapping import Mapping
 from daypart.features.pos.store_hours import PosDemand, lines_to_demand
-from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.conform import ConformedTable, conform
 from daypart.features.tables.schemas import TABLES
 
 ZONES = [
@@ -55,7 +55,7 @@ def written(moments_utc: list[datetime], zone: str) -> list[str]:
     return [shown(at, zone).strftime("%Y-%m-%d %H:%M:%S") for at in moments_utc]
 
 
-def read(table: str, zone: str, changes: ClockChanges, **columns: Any) -> Conformed:
+def read(table: str, zone: str, changes: ClockChanges, **columns: Any) -> ConformedTable:
     zones = pl.DataFrame({"store_id": ["S"], "timezone": [zone]})
     return conform(pl.DataFrame({"store_id": "S", **columns}), TABLES[table], zones, changes)
 
@@ -128,7 +128,7 @@ def test_lines_of_an_autumn_day_are_in_the_hours_in_which_they_were(
 def lines(times: list[str], zone: str = "America/New_York", **choice: str) -> PosDemand:
     """Demand of lines at the times, each a ticket of its own."""
     columns = {"timestamp": "At", "ticket": "No", "line_total": "Total"}
-    mapping = Mapping.of({"columns": columns, "store_id": "S", **choice})
+    mapping = Mapping.from_settings({"columns": columns, "store_id": "S", **choice})
     frame = pl.DataFrame({"At": times, "No": [str(n) for n in range(len(times))], "Total": "1"})
     return lines_to_demand(frame, mapping, pl.DataFrame({"store_id": ["S"], "timezone": [zone]}))
 
@@ -164,7 +164,7 @@ def test_a_day_that_a_clock_skipped_is_read_as_the_day_beside_it() -> None:
     assert clock.with_existing(apia, "at", "refuse")["at"].to_list() == apia["at"].to_list()
 
 
-def demand(choice: Any, *hours: tuple[str, int], missing: Any = None) -> Conformed:
+def demand(choice: Any, *hours: tuple[str, int], missing: Any = None) -> ConformedTable:
     frame = pl.DataFrame(
         {"store_id": "NY", "hour_local": [h for h, _ in hours], "orders": [n for _, n in hours]},
         schema_overrides={"orders": pl.Int64},
@@ -231,7 +231,7 @@ def test_each_store_and_autumn_of_an_export_has_its_own_second_hour() -> None:
         "No": [str(n) for n in range(len(rows))], "Total": "1",
     })  # fmt: skip
     columns = {"store": "Store", "timestamp": "At", "ticket": "No", "line_total": "Total"}
-    mapping = Mapping.of({"columns": columns, "repeated_hour": "both"})
+    mapping = Mapping.from_settings({"columns": columns, "repeated_hour": "both"})
     zones = pl.DataFrame({"store_id": list(utc), "timezone": list(utc)})
     pos_demand = lines_to_demand(frame, mapping, zones)
     assert pos_demand.refused.is_empty()

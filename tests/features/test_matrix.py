@@ -30,7 +30,7 @@ targets = st.sampled_from(["orders", "sales"])
 @cache
 def chain(seed: int) -> Records:
     """Three stores: the first declares no hours and learns them, the others declare them."""
-    records = Records.of(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = Records.from_tables(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
     return replace(records, hours=records.hours.filter(pl.col("store_id") != "S0001"))
 
 
@@ -183,7 +183,7 @@ def test_the_same_changes_show_once_they_are_known(change: Callable[[Records, da
 def test_many_origins_at_once_equal_each_alone(seed: int, steps: set[int], target: str) -> None:
     records, origins = chain(seed), [day(step) for step in sorted(steps)]
     alone = pl.concat(rows(records, target, [origin]) for origin in origins)
-    same(rows(records, target, origins), alone.sort(matrix.KEY))
+    same(rows(records, target, origins), alone.sort(matrix.ROW_KEY))
 
 
 @EVERY
@@ -202,9 +202,9 @@ def test_training_rows_equal_serving_rows(seed: int, steps: set[int], target: st
 def test_sampled_rows_are_rows_of_the_whole(seed: int, one_in: int, steps: set[int]) -> None:
     records, origins = chain(seed), [day(step) for step in sorted(steps)]
     view = matrix.View("orders")
-    sample = matrix.build(records, view, origins, one_in=one_in)
+    sample = matrix.build(records, view, origins, options=matrix.TrainingOptions(one_in=one_in))
     full_matrix = matrix.build(records, view, origins)
-    same(sample, full_matrix.join(sample, on=matrix.KEY, how="semi", maintain_order="left"))
+    same(sample, full_matrix.join(sample, on=matrix.ROW_KEY, how="semi", maintain_order="left"))
     pair = ["store_id", "origin_date", "lead_days"]
     assert full_matrix.join(sample.select(pair).unique(), on=pair, how="semi").height == sample.height
 
@@ -212,7 +212,7 @@ def test_sampled_rows_are_rows_of_the_whole(seed: int, one_in: int, steps: set[i
 def test_a_sample_holds_its_share_of_every_store_and_lead() -> None:
     origins = [day(step) for step in range(15, DAYS)]
     pairs = matrix.build(chain(1), matrix.View("orders"), origins).select("store_id", "origin_date", "lead_days")
-    sampled = matrix.build(chain(1), matrix.View("orders"), origins, one_in=5)
+    sampled = matrix.build(chain(1), matrix.View("orders"), origins, options=matrix.TrainingOptions(one_in=5))
     for by in ("store_id", "lead_days"):
         sampled_counts = sampled.select("store_id", "origin_date", "lead_days").unique().group_by(by).len("kept")
         share = pairs.unique().group_by(by).len().join(sampled_counts, on=by)
@@ -228,11 +228,16 @@ def test_another_store_moves_no_store_in_or_out_of_a_sample_and_a_smaller_one_is
         for table in ("stores", "demand", "hours")
         if (rows := getattr(records, table)).height
     }
-    sample, smaller = (matrix.build(records, view, origins, one_in=one_in).select(matrix.KEY) for one_in in (5, 7))
-    wider = matrix.build(replace(records, **tables), view, origins, one_in=5).select(matrix.KEY)
+    sample, smaller = (
+        matrix.build(records, view, origins, options=matrix.TrainingOptions(one_in=one_in)).select(matrix.ROW_KEY)
+        for one_in in (5, 7)
+    )
+    wider = matrix.build(replace(records, **tables), view, origins, options=matrix.TrainingOptions(one_in=5)).select(
+        matrix.ROW_KEY
+    )
     same(wider.filter(pl.col("store_id") != name), sample)
     assert 0 < smaller.height < sample.height
-    assert smaller.join(sample, on=matrix.KEY, how="anti").is_empty()
+    assert smaller.join(sample, on=matrix.ROW_KEY, how="anti").is_empty()
 
 
 def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +347,7 @@ def test_an_event_on_one_of_the_incumbents_days_is_told(known_on: date | None) -
 
 
 def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
-    schema = Records.of({}).events.schema
+    schema = Records.from_tables({}).events.schema
     starts = datetime.combine(on, time())
     row = (name, "local event", starts, starts + timedelta(hours=20), None, None, known_on)
     return pl.DataFrame([row], schema=schema, orient="row")
@@ -362,7 +367,7 @@ def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Re
         pl.lit("A").alias("store_id"), "hour_local", hour_utc=zoned.dt.replace_time_zone(None),
         orders=pl.col("hour_local").dt.hour().cast(pl.Float64), sales=pl.col("hour_local").dt.hour() * 10.0,
     )  # fmt: skip
-    empty = Records.of({})
+    empty = Records.from_tables({})
     store = {"store_id": "A", "timezone": "America/New_York", "country": "US", "subdivision": "NY"}
     stores = pl.DataFrame({**store}).select(
         pl.col(name).cast(kind) if name in store else pl.lit(None, dtype=kind).alias(name)

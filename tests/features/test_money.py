@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from daypart.features import matrix
 from daypart.features.chain_data import Records
-from daypart.features.money import Money, has_several, with_currency
+from daypart.features.money import Money, has_several_currencies, with_currency
 from tests.features.cold_start.test_similar_stores import DAYS, NEW, OPENS, YOUNG, chain, day, same
 
 SALES = matrix.View("sales")
@@ -38,8 +38,8 @@ def test_a_currency_is_the_declared_one_or_the_country_s() -> None:
         "currency": [None, None, "usd", None, "EUR"],
     })  # fmt: skip
     assert with_currency(stores)["currency"].to_list() == ["USD", "CAD", "USD", None, "EUR"]
-    assert has_several(stores)
-    assert not has_several(stores.filter(pl.col("store_id").is_in(["a", "c"])))
+    assert has_several_currencies(stores)
+    assert not has_several_currencies(stores.filter(pl.col("store_id").is_in(["a", "c"])))
 
 
 @pytest.mark.parametrize("orders", [True, False])
@@ -83,10 +83,12 @@ def test_rows_of_stores_in_the_lender_s_currency_are_as_they_were() -> None:
 def test_units_follow_what_is_written_and_know_nothing_of_later_days(factor: float, step: int) -> None:
     records = in_yen("S0002")
     abroad, later = pl.col("store_id") == "S0002", pl.col("hour_local").dt.date() >= day(step)
-    usual = Money.of(records, "sales").units(day(step))
+    usual = Money.from_demand(records, "sales").units(day(step))
     scaled = pl.when(abroad).then(pl.col("sales") * factor).otherwise("sales").alias("sales")
-    scaled_units = Money.of(replace(records, demand=records.demand.with_columns(scaled)), "sales").units(day(step))
+    scaled_units = Money.from_demand(replace(records, demand=records.demand.with_columns(scaled)), "sales").units(
+        day(step)
+    )
     assert scaled_units == pytest.approx(usual | {"JPY": usual["JPY"] * factor}, rel=1e-4)
-    cut = Money.of(replace(records, demand=records.demand.filter(~later)), "sales")
+    cut = Money.from_demand(replace(records, demand=records.demand.filter(~later)), "sales")
     assert cut.units(day(step)) == usual
-    assert Money.of(records, "orders").units(day(step)) == {}
+    assert Money.from_demand(records, "orders").units(day(step)) == {}

@@ -10,7 +10,7 @@ import pytest
 
 from daypart.features import segments
 from daypart.features.chain_data import Records
-from daypart.features.money import UNIT, Money, has_several, in_units, with_currency, with_unit
+from daypart.features.money import UNIT, Money, has_several_currencies, in_units, with_currency, with_unit
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.explain.model_card import Origin, card
 from daypart.forecasting.lifecycle.gate import Verdict, gate
@@ -34,7 +34,9 @@ FIGURES = ("forecast", "q10", "q50", "q90", "incumbent")
 @cache
 def records(currency: str, factor: float) -> Records:
     """Five stores in dollars, one of them new, but for one in another currency, whose amounts have a factor."""
-    base_records = Records.of(simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+    base_records = Records.from_tables(
+        simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables
+    )
     abroad, opened_on = pl.col("store_id") == FOREIGN, START + timedelta(days=OPENED)
     young = pl.col("store_id") == YOUNG
     stores = base_records.stores.with_columns(
@@ -122,7 +124,7 @@ def test_scores_over_two_currencies_are_of_units() -> None:
         )
         hours = records(*chain).demand.select("store_id", "hour_utc", actual="sales")
         rows = issued.join(hours, on=["store_id", "hour_utc"], how="left").with_columns(pl.col("actual").fill_null(0.0))
-        units = Money.of(records(*chain), "sales").units(AS_OF)
+        units = Money.from_demand(records(*chain), "sales").units(AS_OF)
         return accuracy.score(with_unit(rows, records(*chain).stores, units), "hour")
 
     yen_scores, expected = scored(IN_YEN), scored(EURO)
@@ -141,7 +143,9 @@ def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
 
     def volumes(chain: tuple[str, float]) -> pl.DataFrame:
         sold = segments.mean_daily(records(*chain).scan_demand(), records(*chain).stores, "sales", AS_OF)
-        return in_units(sold, records(*chain).stores, Money.of(records(*chain), "sales").units(AS_OF), ["volume"])
+        return in_units(
+            sold, records(*chain).stores, Money.from_demand(records(*chain), "sales").units(AS_OF), ["volume"]
+        )
 
     alike(volumes(IN_YEN), volumes(EURO), ("volume",))
 
@@ -149,9 +153,9 @@ def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
 def test_a_chain_of_one_currency_has_no_units_and_the_bits_that_it_had() -> None:
     declared, derived = records("USD", 1.0), records("USD", 1.0)
     derived = replace(derived, stores=derived.stores.with_columns(currency=None, country=pl.lit("US")))
-    assert not has_several(declared.stores)
-    assert not has_several(derived.stores)
-    assert Money.of(declared, "sales").units(AS_OF) == {}
+    assert not has_several_currencies(declared.stores)
+    assert not has_several_currencies(derived.stores)
+    assert Money.from_demand(declared, "sales").units(AS_OF) == {}
     rows = pl.DataFrame({"store_id": [FOREIGN], "forecast": [1.0]})
     assert with_unit(rows, declared.stores, {}) is rows
     assert UNIT not in in_units(rows, declared.stores, {}, ["forecast"]).columns

@@ -36,7 +36,7 @@ def place(
 def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_established(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(similar_stores, "LIKE_STORES", 5)
+    monkeypatch.setattr(similar_stores, "DONOR_STORES", 5)
     young = place("young", "kiosk", "north", 10.0, date(2024, 6, 1))
     candidates = [
         place("far", "kiosk", "north", 30.0), place("near", "kiosk", "north", 11.0),
@@ -46,8 +46,8 @@ def test_like_stores_are_of_the_format_then_of_the_region_then_the_nearest_and_e
     ]  # fmt: skip
     schema = {"opened_on": pl.Date, "closed_on": pl.Date}
     frames = (pl.DataFrame(rows, schema_overrides=schema) for rows in ([young], [young, *candidates]))
-    like_ids = similar_stores.like_stores(*frames)["like_id"].to_list()
-    assert like_ids == ["near", "far", "other region", "other format", "grown"]
+    donor_ids = similar_stores.nearest_stores(*frames)["donor_id"].to_list()
+    assert donor_ids == ["near", "far", "other region", "other format", "grown"]
 
 
 def sold(store: int, step: int, hour: int) -> float:
@@ -62,7 +62,7 @@ def hours() -> pl.DataFrame:
         (f"L{store}", day(step), hour, sold(store, step, hour))
         for store in range(3) for step in range(70) for hour in HOURS if sold(store, step, hour)
     ]  # fmt: skip
-    schema = {"like_id": pl.String, "date": pl.Date, "hour": pl.Int64, "sold": pl.Float64}
+    schema = {"donor_id": pl.String, "date": pl.Date, "hour": pl.Int64, "sold": pl.Float64}
     return pl.DataFrame(hour_rows, schema=schema, orient="row")
 
 
@@ -74,10 +74,10 @@ def level(store: int, step: int) -> float | None:
 
 
 def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
-    like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
-    days = similar_stores.lending_days(hours())
-    levels = similar_stores.like_levels(like, days)
-    lent = similar_stores.borrowed(like, hours(), days, levels, like)
+    like = pl.DataFrame({"store_id": "A", "donor_id": ["L0", "L1", "L2"]})
+    days = similar_stores.donor_days(hours())
+    levels = similar_stores.donor_levels(like, days)
+    lent = similar_stores.borrowed_demand(like, hours(), days, levels, like)
     lent_by_hour = dict(lent.select("hour_local", "lent").iter_rows())
     expected = {}
     for step in range(70):
@@ -93,8 +93,8 @@ def test_what_is_lent_is_the_mean_shape_at_the_mean_level() -> None:
 
 
 def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
-    like = pl.DataFrame({"store_id": "A", "like_id": ["L0", "L1", "L2"]})
-    levels = similar_stores.like_levels(like, similar_stores.lending_days(hours())).filter(pl.col("date") == day(60))
+    like = pl.DataFrame({"store_id": "A", "donor_id": ["L0", "L1", "L2"]})
+    levels = similar_stores.donor_levels(like, similar_stores.donor_days(hours())).filter(pl.col("date") == day(60))
     logs = [log(at) for store in range(3) if (at := level(store, 60)) is not None]
     scatter = sum((value - mean(logs)) ** 2 for value in logs) + 4 * 0.25**2
     assert levels["spread"].to_list() == [pytest.approx(sqrt(scatter / (3 - 1 + 4) * (1 + 1 / 3)), rel=1e-4)]
@@ -103,7 +103,9 @@ def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
 @cache
 def chain(seed: int) -> Records:
     """Six stores with events and labor. One opens on the hundredth day; one says so and has not traded yet."""
-    records = Records.of(simulate(ChainSpec(stores=6, start=START, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = Records.from_tables(
+        simulate(ChainSpec(stores=6, start=START, days=DAYS, seed=seed, issues_days=DAYS)).tables
+    )
     old = pl.col("opened_on").dt.offset_by("-4y")
     opens = pl.when(pl.col("store_id").is_in([YOUNG, NEW])).then(pl.lit(day(OPENS))).otherwise(old)
     before = pl.col("hour_local").dt.date() < day(OPENS)
@@ -149,7 +151,7 @@ def test_a_store_that_begins_when_others_are_just_established_is_told_by_what_ca
 def test_many_origins_at_once_equal_each_alone() -> None:
     origins = [day(step) for step in (OPENS - 20, OPENS - 3, OPENS + 1, OPENS + 9, DAYS)]
     alone = pl.concat(rows(chain(2), [origin]) for origin in origins[1:])
-    same(rows(chain(2), origins[1:]), alone.sort(matrix.KEY))
+    same(rows(chain(2), origins[1:]), alone.sort(matrix.ROW_KEY))
     assert not {YOUNG, NEW} & set(rows(chain(2), origins[:1])["store_id"])
 
 
@@ -157,9 +159,9 @@ def test_many_origins_at_once_equal_each_alone() -> None:
 def test_rows_do_not_depend_on_the_block(store: str) -> None:
     records, origins, last = chain(1), [day(OPENS + 9), day(OPENS - 3)], day(DAYS + 14)
     block = records.block([store])
-    past = matrix.past(block, VIEW, last, records.stores)
-    past_with_like = similar_stores.with_like(past, block, records, VIEW.target, VIEW.weather, last)
-    block_rows = matrix.build(block, VIEW, origins, past_with_like)
+    past = matrix.build_history(block, VIEW, last, matrix.ChainContext(records.stores))
+    past_with_donors = similar_stores.with_donor_history(past, block, similar_stores.DonorPool(records), last)
+    block_rows = matrix.build(block, VIEW, origins, past_with_donors)
     same(block_rows, matrix.build(records, VIEW, origins).filter(pl.col("store_id") == store))
 
 
@@ -185,7 +187,7 @@ def test_hours_are_declared_or_those_of_the_like() -> None:
     declared = records.hours.filter(pl.col("store_id") == YOUNG).row(0, named=True)
     opens, closes = (int(declared[name][:2]) for name in ("opens", "closes"))
     assert set(hours[YOUNG]) >= set(range(opens, max(closes, opens + 1)))
-    like = similar_stores.like_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["like_id"]
+    like = similar_stores.nearest_stores(records.stores.filter(pl.col("store_id") == NEW), records.stores)["donor_id"]
     assert set(hours[NEW]) <= {hour for store in like if store in hours for hour in hours[store]}
     assert len(hours[NEW]) >= 10
 
@@ -201,15 +203,18 @@ def test_a_store_that_records_another_target_alone_does_not_borrow() -> None:
 
 def test_shares_are_own_over_lent_and_move_to_the_stores_own_as_days_come() -> None:
     records = chain(1)
-    past = matrix.past(records, VIEW, day(DAYS))
-    past_with_like = similar_stores.with_like(past, records, records, VIEW.target, VIEW.weather, day(DAYS))
-    assert past_with_like.like is not None
-    lent, place = past_with_like.like.sold.copy(), past_with_like.like.grid.store_ids.to_list().index(YOUNG)
+    past = matrix.build_history(records, VIEW, day(DAYS))
+    past_with_donors = similar_stores.with_donor_history(past, records, similar_stores.DonorPool(records), day(DAYS))
+    assert past_with_donors.donor_history is not None
+    lent, place = (
+        past_with_donors.donor_history.sold.copy(),
+        past_with_donors.donor_history.grid.store_ids.to_list().index(YOUNG),
+    )
     days = lent.reshape(2, -1, 24)[place]
-    first = (day(OPENS) - past_with_like.like.grid.first).days
-    own_days = past_with_like.sold.reshape(6, -1, 24)[2]
-    begin = (day(OPENS) - past_with_like.grid.first).days
-    shares = young_stores.Shares.of(past_with_like)
+    first = (day(OPENS) - past_with_donors.donor_history.grid.first).days
+    own_days = past_with_donors.sold.reshape(6, -1, 24)[2]
+    begin = (day(OPENS) - past_with_donors.grid.first).days
+    shares = young_stores.DemandShares.from_history(past_with_donors)
     own_sum, theirs, counts = 0.0, 0.0, 0
     for step in range(12):
         own_sum, theirs, counts = own_sum + own_days[begin + step].sum(), theirs + days[first + step].sum(), counts + 1

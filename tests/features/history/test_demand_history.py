@@ -52,8 +52,8 @@ def past(
     ]  # fmt: skip
     schema = EVENTS.schema
     event_table = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
-    records = Records.of({"stores": stores(*names), "demand": rows, "events": event_table})
-    return matrix.past(records, matrix.View("orders"), FIRST + timedelta(days=last))
+    records = Records.from_tables({"stores": stores(*names), "demand": rows, "events": event_table})
+    return matrix.build_history(records, matrix.View("orders"), FIRST + timedelta(days=last))
 
 
 def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:

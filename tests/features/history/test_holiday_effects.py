@@ -28,7 +28,7 @@ def chain() -> Records:
             factor = 0.0 if (day, store) == (JULY_4, "D") else FACTORS.get((day, store), 1.0)
             rows += [(store, datetime.combine(day, time(hour)), 10 * factor) for hour in range(8, 12) if factor]
     demand = pl.DataFrame(rows, schema=["store_id", "hour_local", "orders"], orient="row")
-    empty = Records.of({})
+    empty = Records.from_tables({})
     store_columns = pl.DataFrame(
         {"store_id": list(STORES), "region": list(STORES.values()), "timezone": "UTC", "country": "US"}
     )

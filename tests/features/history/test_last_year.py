@@ -41,7 +41,7 @@ def records() -> Records:
     ]  # fmt: skip
     stores = [{"store_id": store, "timezone": "Europe/Paris", "country": "XX"} for store in STORES]
     rows = pl.concat(demand(days, store) for store, days in STORES.items())
-    return Records.of({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
+    return Records.from_tables({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
 
 
 def table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
@@ -51,7 +51,7 @@ def table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
 def build(records: Records, origins: list[date]) -> pl.DataFrame:
     """The matrix of the stores' own histories, without what young stores borrow."""
     view = matrix.View("orders")
-    return matrix.build(records, view, origins, matrix.past(records, view, LAST + timedelta(days=14)))
+    return matrix.build(records, view, origins, matrix.build_history(records, view, LAST + timedelta(days=14)))
 
 
 def total(store: str, day: date) -> int:
@@ -108,7 +108,9 @@ def test_one_origin_says_the_same_of_last_year_beside_others(records: Records, o
 
 def busiest(days: Sequence[Sequence[int]], origin: int) -> int | None:
     """The largest hour of the year before day number `origin`, or of all days before it where there is none."""
-    near = [max(values) for step, values in enumerate(days) if origin - demand_history.YEAR_DAYS <= step < origin]
+    near = [
+        max(values) for step, values in enumerate(days) if origin - demand_history.YEARLY_MEMORY_DAYS <= step < origin
+    ]
     ever = [max(values) for step, values in enumerate(days) if step < origin]
     return max(near, default=0) or max(ever, default=0) or None
 

@@ -21,7 +21,7 @@ def tamed(*stores: list[list[float]]) -> list[list[list[float]]]:
     sold = np.zeros((len(stores), len(stores[0]), 24))
     sold[:, :, 8:10] = stores
     grid = Grid(pl.Series([str(k) for k in range(len(stores))]), date(2024, 1, 1), len(stores[0]))
-    result = outliers.tamed(grid, sold.ravel()).reshape(sold.shape)
+    result = outliers.cap_outliers(grid, sold.ravel()).reshape(sold.shape)
     assert result.sum() == pytest.approx(result[:, :, 8:10].sum())
     return result[:, :, 8:10].tolist()
 

@@ -19,7 +19,7 @@ Line = tuple[str, str, str, str]
 
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["America/New_York"]})
 COLUMNS = {"ticket": "No", "timestamp": "At", "item": "Item", "line_total": "Total"}
-MAPPING = Mapping.of({"columns": COLUMNS, "store_id": "S"})
+MAPPING = Mapping.from_settings({"columns": COLUMNS, "store_id": "S"})
 
 
 def ticket(number: int, *lines: tuple[str, int]) -> list[Line]:
@@ -35,16 +35,16 @@ def frame(lines: Sequence[Line]) -> pl.DataFrame:
     return pl.DataFrame(lines, schema=["No", "At", "Item", "Total"], orient="row")
 
 
-def kept(files: Sequence[Sequence[Line]]) -> pl.DataFrame:
+def with_files(files: Sequence[Sequence[Line]]) -> pl.DataFrame:
     """The lines of all files, read, with the number of their file."""
     read = read_lines(frame([line for lines in files for line in lines]), MAPPING, ZONES)
     assert read.refused.is_empty()
-    return read.kept.with_columns(file=pl.Series([n for n, lines in enumerate(files) for _ in lines]))
+    return read.rows.with_columns(file=pl.Series([n for n, lines in enumerate(files) for _ in lines]))
 
 
 def repeated(*files: Sequence[Line]) -> list[tuple[int, str]]:
     """File and item of the lines that are repeated."""
-    return repeated_lines(kept(files)).select("file", "item").rows()
+    return repeated_lines(with_files(files)).select("file", "item").rows()
 
 
 COFFEE, ROLL, TEA = ("coffee", 3), ("roll", 2), ("tea", 4)
@@ -65,7 +65,7 @@ def test_a_ticket_may_go_on_in_the_next_file(first: list[Line], second: list[Lin
 
 
 @pytest.mark.parametrize(
-    ("files", "found"),
+    ("files", "expected"),
     [
         (([*BEFORE, *ticket(1, COFFEE)], [*ticket(1, COFFEE), *AFTER]), [(0, "coffee"), (1, "coffee")]),
         ((ticket(1, COFFEE, ROLL), [*AFTER, *ticket(1, COFFEE)], ticket(4, TEA)), [(0, "coffee"), (1, "coffee")]),
@@ -80,8 +80,8 @@ def test_a_ticket_may_go_on_in_the_next_file(first: list[Line], second: list[Lin
     ],
     ids=["at the same position", "in two of three files", "in the middle", "at two ends", "at two starts", "in three of four files"],
 )  # fmt: skip
-def test_a_line_that_two_files_hold_is_repeated(files: list[list[Line]], found: list[tuple[int, str]]) -> None:
-    assert repeated(*files) == found
+def test_a_line_that_two_files_hold_is_repeated(files: list[list[Line]], expected: list[tuple[int, str]]) -> None:
+    assert repeated(*files) == expected
 
 
 ITEMS = st.sampled_from([COFFEE, ROLL])
@@ -116,7 +116,7 @@ def same_position(files: Sequence[Sequence[Line]]) -> bool:
 @given(splits(), st.randoms(use_true_random=False))
 def test_any_split_of_an_export_into_files_gives_its_demand(files: list[list[Line]], random) -> None:  # type: ignore[no-untyped-def]
     shuffled = random.sample(files, len(files))
-    lines = kept(shuffled)
+    lines = with_files(shuffled)
     assert repeated_lines(lines).is_empty() != same_position(files)
     read = read_lines(frame([line for part in shuffled for line in part]), MAPPING, ZONES)
     expected = lines_to_demand(frame([line for part in files for line in part]), MAPPING, ZONES)
@@ -129,7 +129,7 @@ def test_a_file_under_another_name_is_repeated_whole(files: list[list[Line]], da
     place = data.draw(st.integers(0, len(files)))
     with_copy = [*files[:place], files[copy], *files[place:]]
     copies = [n for n, lines in enumerate(with_copy) if lines is files[copy]]
-    repeats = repeated_lines(kept(with_copy))
+    repeats = repeated_lines(with_files(with_copy))
     assert {n: rows for n, rows in repeats["file"].value_counts().rows() if n in copies} == dict.fromkeys(
         copies, len(files[copy])
     )
@@ -141,7 +141,7 @@ def test_exports_that_overlap_hold_repeated_lines(files: list[list[Line]], data:
     before = [line for lines in files[:later] for line in lines]
     starts = [n for n in range(len(before)) if not tickets_of(before[n : n + 1]) & tickets_of(before[:n])]
     overlap = before[data.draw(st.sampled_from(starts)) :]
-    repeats = repeated_lines(kept([*files[:later], [*overlap, *files[later]], *files[later + 1 :]]))
+    repeats = repeated_lines(with_files([*files[:later], [*overlap, *files[later]], *files[later + 1 :]]))
     assert later in repeats["file"]
 
 
@@ -158,5 +158,5 @@ def test_lines_of_a_ticket_that_another_file_holds_too_are_repeated(
     begins_ticket = not tickets_of(lines[:1]) & tickets_of(files[source][:start])
     assume(begins_ticket or 0 < place < len(beside))
     with_lines = [*beside[:place], *lines, *beside[place:]]
-    repeats = repeated_lines(kept([with_lines if n == target else part for n, part in enumerate(files)]))
+    repeats = repeated_lines(with_files([with_lines if n == target else part for n, part in enumerate(files)]))
     assert {source, target} <= set(repeats["file"])

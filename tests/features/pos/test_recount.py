@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from daypart.features.pos.duplicates import taken_once, with_occurrence
+from daypart.features.pos.duplicates import with_occurrence, without_repeats
 from daypart.features.pos.recount import recount
 from daypart.features.pos.store_hours import HOUR, hourly, tickets
 
@@ -40,7 +40,7 @@ def lines(rows: list[tuple]) -> pl.DataFrame:
 
 
 def demand(stored: pl.DataFrame) -> pl.DataFrame:
-    once = taken_once(stored)
+    once = without_repeats(stored)
     return hourly(once, tickets(once)).select(*HOUR, "orders", "sales")
 
 
@@ -78,7 +78,7 @@ def test_an_ordinary_day_needs_only_the_dates_beside_it() -> None:
 def test_equal_lines_count_as_often_as_in_the_source_with_most_of_them() -> None:
     roll = ("1", START, "roll", 2)
     stored = lines([("a", *roll), ("a", *roll), ("b", *roll), ("c", *roll), ("c", *roll), ("c", *roll)])
-    assert taken_once(stored).height == 3
+    assert without_repeats(stored).height == 3
     result = recount(
         stored.with_columns(changed=False),
         stored.with_columns(changed=pl.col("source") == "b"),

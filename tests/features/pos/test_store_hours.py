@@ -28,7 +28,7 @@ COLUMNS = {"store": "Store", "timestamp": "At", "ticket": "No", "quantity": "Qty
 
 
 def mapping(columns: Mappable[str, Any] = COLUMNS, **settings: Any) -> Mapping:
-    return Mapping.of({"columns": columns, **settings})
+    return Mapping.from_settings({"columns": columns, **settings})
 
 
 def count(*rows: tuple[str, str, str, str, str], **settings: Any) -> PosDemand:
@@ -176,9 +176,13 @@ def test_a_line_of_totals_is_dropped_by_its_empty_cell() -> None:
     lines = pl.DataFrame({"At": ["2024-01-05 08:00:00", "Total"], "No": [1.0, None], "Net": ["2", "2"]})
     columns = {"timestamp": "At", "ticket": "No", "line_total": "Net"}
     settings: dict[str, Any] = {"columns": columns, "store_id": "NY"}
-    result = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": [""]}]}), ZONES)
+    result = lines_to_demand(
+        lines, Mapping.from_settings({**settings, "drop": [{"column": "No", "equals": [""]}]}), ZONES
+    )
     assert (result.summary.lines_dropped, result.demand["sales"].to_list()) == ({"No is empty": 1}, [2.0])
-    result = lines_to_demand(lines, Mapping.of({**settings, "drop": [{"column": "No", "equals": ["1", "7"]}]}), ZONES)
+    result = lines_to_demand(
+        lines, Mapping.from_settings({**settings, "drop": [{"column": "No", "equals": ["1", "7"]}]}), ZONES
+    )
     assert result.summary.lines_dropped == {"No is 1 or 7": 1}, "a number is as people write it"
 
 
@@ -360,7 +364,7 @@ def test_columns_and_stores_that_are_not_there_are_named() -> None:
 )
 def test_a_wrong_mapping_is_told_in_one_line(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as error:
-        Mapping.of(settings)
+        Mapping.from_settings(settings)
     assert "\n" not in str(error.value)
     assert str(error.value).startswith("mapping: ")
 

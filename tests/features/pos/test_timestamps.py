@@ -50,13 +50,13 @@ ZONE_DIRECTIVES = st.sampled_from(["%z", "%:z", "%#z", "Z"])
 
 def read(columns: Mappable[str, Any], lines: Mappable[str, Any], **settings: Any) -> Lines:
     frame = pl.DataFrame(lines).with_columns(No=pl.lit("1"))
-    mapping = Mapping.of({"store_id": "NY", **settings, "columns": {"ticket": "No", **columns}})
+    mapping = Mapping.from_settings({"store_id": "NY", **settings, "columns": {"ticket": "No", **columns}})
     return read_lines(frame, mapping, STORES)
 
 
 def moments(lines: Lines) -> tuple[list[datetime], list[datetime]]:
     assert lines.refused.is_empty(), lines.refused.row(0)
-    return lines.kept["at_utc"].to_list(), lines.kept["at_local"].to_list()
+    return lines.rows["at_utc"].to_list(), lines.rows["at_local"].to_list()
 
 
 def on_clock(at: datetime, zone: str = "America/New_York") -> datetime:
@@ -155,14 +155,14 @@ def test_the_hour_that_repeats_is_that_of_the_clock_a_time_is_written_on() -> No
     lines = {"At": ["2025-10-26 01:30:00", "2025-11-02 01:30:00"]}
     result = read({"timestamp": "At"}, lines, timezone="London")
     assert "exists twice on the export's clock" in result.refused.item(0, "reason")
-    assert [at.hour for at in result.kept["at_local"]] == [21]
+    assert [at.hour for at in result.rows["at_local"]] == [21]
     second = read({"timestamp": "At"}, lines, timezone="London", repeated_hour="second")
     assert [at.strftime("%d %H:%M") for at in moments(second)[1]] == ["25 21:30", "01 21:30"]
 
 
 def test_every_name_of_rails_is_a_zone() -> None:
     assert len(time_zones.RAILS) > 150
-    assert time_zones.known(time_zones.RAILS) == time_zones.RAILS
+    assert time_zones.iana_zones(time_zones.RAILS) == time_zones.RAILS
 
 
 def test_stamps_as_numbers_without_a_format_are_refused() -> None:

@@ -55,11 +55,11 @@ def test_hours_that_came_empty_against_all_odds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factor", "last_days", "found"), [(2.0, 2, True), (0.5, 3, True), (2.0, 1, False), (1.4, 7, False)]
+    ("factor", "last_days", "is_fault"), [(2.0, 2, True), (0.5, 3, True), (2.0, 1, False), (1.4, 7, False)]
 )
-def test_demand_out_of_scale(factor: float, last_days: int, found: bool) -> None:
+def test_demand_out_of_scale(factor: float, last_days: int, is_fault: bool) -> None:
     faults = data_health.demand_faults(days(actual=only("S01", last_days, pl.col("actual") * factor, "actual")), ON)
-    assert [(fault.kind, fault.where) for fault in faults] == [("level shift", ("S01",))] * found
+    assert [(fault.kind, fault.where) for fault in faults] == [("level shift", ("S01",))] * is_fault
 
 
 def test_up_one_day_and_down_the_next_is_no_shift() -> None:

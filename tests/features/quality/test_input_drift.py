@@ -30,7 +30,7 @@ def test_the_index_is_that_counted_by_hand(shift: float) -> None:
 def test_what_is_mostly_zero_has_fewer_classes() -> None:
     before = [0.0] * 280 + [float(k) for k in range(1, 21)]
     assert input_drift.stability(pl.Series(before), pl.Series(before)) == 0.0
-    assert input_drift.stability(pl.Series([3.0] * 300), pl.Series(before)) > input_drift.MUCH
+    assert input_drift.stability(pl.Series([3.0] * 300), pl.Series(before)) > input_drift.STRONG_DRIFT_PSI
 
 
 def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
@@ -40,9 +40,9 @@ def frame(temperature: float, days: int = 300, seed: int = 0) -> pl.DataFrame:
 
 def test_a_season_that_came_again_is_told_so_and_a_warmer_one_in_words() -> None:
     same = input_drift.drifts(frame(15.0, seed=1), frame(15.0))
-    assert [drift.name for drift in input_drift.moved(same)] == []
+    assert [drift.name for drift in input_drift.significant_drifts(same)] == []
     warmer = input_drift.drifts(frame(20.0, seed=1), frame(15.0))
-    assert [drift.name for drift in input_drift.moved(warmer)] == ["temperature_c"]
+    assert [drift.name for drift in input_drift.significant_drifts(warmer)] == ["temperature_c"]
     assert warmer[0].told.startswith("temperature has moved by much beside the same weeks a year ago: 2")
     assert "stability index" in warmer[0].told
 

@@ -57,8 +57,8 @@ def test_distances_are_to_the_nearest_holidays_within_reach(marked: set[int], st
     holidays = pl.DataFrame(rows, schema=schema, orient="row")
     store_days = pl.DataFrame({"store_id": ["A", "B"], "date": [first + timedelta(days=step)] * 2})
     features = {row["store_id"]: row for row in calendar.holiday_features(store_days, holidays).iter_rows(named=True)}
-    ahead = [k - step for k in marked if 0 <= k - step <= calendar.NEAR_DAYS]
-    since = [step - k for k in marked if 0 <= step - k <= calendar.NEAR_DAYS]
+    ahead = [k - step for k in marked if 0 <= k - step <= calendar.HOLIDAY_NEAR_DAYS]
+    since = [step - k for k in marked if 0 <= step - k <= calendar.HOLIDAY_NEAR_DAYS]
     assert features["A"]["calendar_days_to_holiday"] == min(ahead, default=None)
     assert features["A"]["calendar_days_since_holiday"] == min(since, default=None)
     assert features["A"]["holiday"] == (f"H{step}" if step in marked else None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from daypart.features.signals import macro
-from daypart.features.signals.category_codes import Vocabulary, encoded
+from daypart.features.signals.category_codes import Vocabulary, encode_categories
 from daypart.features.tables.schemas import TABLES
 
 AS_OF = date(2024, 7, 1)
@@ -60,8 +60,8 @@ def test_an_unknown_event_has_no_code_and_takes_none_from_a_known_one() -> None:
 
 
 def test_without_a_vocabulary_codes_are_as_the_rows_have_them() -> None:
-    assert encoded(rows([["fair"], None]), None)["event_code"].to_list() == [77, 77]
-    assert encoded(rows([["fair"], None]), VOCABULARY)["event_code"].to_list() == [0, None]
+    assert encode_categories(rows([["fair"], None]), None)["event_code"].to_list() == [77, 77]
+    assert encode_categories(rows([["fair"], None]), VOCABULARY)["event_code"].to_list() == [0, None]
 
 
 def test_an_empty_vocabulary_knows_no_name() -> None:

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.signals.covariate_masking import ONE_IN, masked
+from daypart.features.signals.covariate_masking import ONE_IN, mask_covariates
 
 FAMILIES = {"weather": ["weather_temperature_c", "weather_temperature_c_departure"], "labor": ["labor_day_change"]}
 PAIR = ["origin_date", "lead_days"]
@@ -21,7 +21,7 @@ def rows() -> pl.DataFrame:
 
 
 def test_a_day_is_masked_in_all_its_hours_and_nothing_else_changes() -> None:
-    before, after = rows(), masked(rows())
+    before, after = rows(), mask_covariates(rows())
     unmasked_columns = [name for name in before.columns if not name.startswith(tuple(FAMILIES))]
     assert_frame_equal(after.select(unmasked_columns), before.select(unmasked_columns))
     for names in FAMILIES.values():
@@ -30,7 +30,7 @@ def test_a_day_is_masked_in_all_its_hours_and_nothing_else_changes() -> None:
 
 
 def test_the_share_is_the_same_at_every_lead_and_independent_between_families() -> None:
-    pairs = masked(rows()).unique(["store_id", *PAIR], keep="first")
+    pairs = mask_covariates(rows()).unique(["store_id", *PAIR], keep="first")
     absent = pairs.select("lead_days", weather=pl.col("weather_temperature_c").is_null(),
                           labor=pl.col("labor_day_change").is_null())  # fmt: skip
     shares = absent.group_by("lead_days").mean()
@@ -45,4 +45,4 @@ def test_the_share_is_the_same_at_every_lead_and_independent_between_families() 
 
 def test_rows_without_those_families_stay_as_they_are() -> None:
     plain = rows().select("store_id", *PAIR, "history_last")
-    assert_frame_equal(masked(plain), plain)
+    assert_frame_equal(mask_covariates(plain), plain)

@@ -43,10 +43,10 @@ def change(rows: list[Release], series: str, origin: date) -> float | None:
 
 
 @given(releases, steps)
-def test_changes_are_those_of_loops(found: list[tuple[str, int, int, float]], origins: list[int]) -> None:
+def test_changes_are_those_of_loops(release_rows: list[tuple[str, int, int, float]], origins: list[int]) -> None:
     rows = [
         (series, FIRST + timedelta(days=month * 30), FIRST + timedelta(days=month * 30 + late), value)
-        for series, month, late, value in found
+        for series, month, late, value in release_rows
     ]
     days = [FIRST + timedelta(days=step) for step in origins]
     features = macro_features(table(rows), days)

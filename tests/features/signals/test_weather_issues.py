@@ -12,8 +12,14 @@ from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
 from daypart.features.chain_data import Records, days
-from daypart.features.signals.weather import DEPARTING, MEASURES, observed
-from daypart.features.signals.weather_issues import FALLING, RAIN_MM, SNOW_CM, Issued, degraded
+from daypart.features.signals.weather import DEPARTING, MEASURES, observations
+from daypart.features.signals.weather_issues import (
+    PRECIPITATION,
+    RAINY_QUARTER_MM,
+    SNOWY_QUARTER_CM,
+    WeatherIssues,
+    degrade_hindsight,
+)
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import WEATHER
 from daypart.forecasting.models import trainer
@@ -27,18 +33,18 @@ AS_OF = START + timedelta(days=85)
 
 @cache
 def chain() -> Records:
-    return Records.of(simulate(ChainSpec(stores=2, start=START, days=DAYS, seed=5, issues_days=ISSUES)).tables)
+    return Records.from_tables(simulate(ChainSpec(stores=2, start=START, days=DAYS, seed=5, issues_days=ISSUES)).tables)
 
 
 def training(records: Records) -> pl.DataFrame:
     """Every third origin of two weeks without issues and one with them, the dates before AS_OF."""
     origins = days(FIRST_TOLD - timedelta(days=14), FIRST_TOLD + timedelta(days=7), 3)
-    rows = matrix.build(records, matrix.View("orders"), origins, hindsight=True)
+    rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)).filter(pl.col("date") < AS_OF)
 
 
-def told(records: Records) -> pl.DataFrame:
-    return degraded(training(records), Issued.of(records.weather, records.stores), AS_OF)
+def degraded_training(records: Records) -> pl.DataFrame:
+    return degrade_hindsight(training(records), WeatherIssues.from_weather(records.weather, records.stores), AS_OF)
 
 
 def of_hindsight(rows: pl.DataFrame) -> pl.DataFrame:
@@ -60,7 +66,7 @@ def read(
 
 
 def by_hand(row: dict[str, Any]) -> dict[str, Any]:
-    """What `degraded` makes of one row's weather, by looking through the table."""
+    """What `degrade_hindsight` makes of one row's weather, by looking through the table."""
     actuals, fresh, issued_rows = read(row["store_id"])
     quarter, lead = row["hour"] // 6, timedelta(days=row["lead_days"])
     alike = [(day, issue) for day, issue in ((origin + lead, issue) for origin, issue in sorted(fresh.items()))
@@ -76,12 +82,12 @@ def by_hand(row: dict[str, Any]) -> dict[str, Any]:
 
 def fell(actuals: dict[datetime, dict[str, Any]], day: date, quarter: int) -> int:
     hours = [actuals[at] for at in (datetime.combine(day, time(6 * quarter + k)) for k in range(6)) if at in actuals]
-    snows = sum(hour["snowfall_cm"] for hour in hours) >= SNOW_CM
-    return 2 if snows else int(sum(hour["precipitation_mm"] for hour in hours) >= RAIN_MM)
+    snows = sum(hour["snowfall_cm"] for hour in hours) >= SNOWY_QUARTER_CM
+    return 2 if snows else int(sum(hour["precipitation_mm"] for hour in hours) >= RAINY_QUARTER_MM)
 
 
 def one_measure(name: str, row: dict[str, Any], issued_row: dict[str, Any], was: dict[str, Any]) -> float:
-    if name in FALLING:
+    if name in PRECIPITATION:
         return float(issued_row[name])
     low, high = WEATHER[name].low, WEATHER[name].high
     assert low is not None
@@ -91,7 +97,7 @@ def one_measure(name: str, row: dict[str, Any], issued_row: dict[str, Any], was:
 
 def test_rows_without_an_issue_are_as_a_slow_search_finds_them() -> None:
     rows = of_hindsight(training(chain()))
-    degraded_rows = of_hindsight(told(chain()))
+    degraded_rows = of_hindsight(degraded_training(chain()))
     sampled_rows = rows.with_row_index().sample(150, seed=1).sort("index")
     for row in sampled_rows.to_dicts():
         values, got = by_hand(row), degraded_rows.row(row["index"], named=True)
@@ -109,10 +115,10 @@ def test_rows_with_an_issue_are_those_of_the_matrix() -> None:
     plain = matrix.build(chain(), matrix.View("orders"), rows["origin_date"].unique().to_list())
     plain = plain.cast(dict.fromkeys(matrix.feature_names(plain), pl.Float32)).filter(pl.col("date") < AS_OF)
     later = pl.col("origin_date") >= FIRST_TOLD
-    assert_frame_equal(told(chain()).filter(later), plain.filter(later), check_exact=True)
+    assert_frame_equal(degraded_training(chain()).filter(later), plain.filter(later), check_exact=True)
     assert rows.filter(later)["hindsight"].any() is False
     names = [name for name in plain.columns if not name.startswith("weather_")]
-    assert_frame_equal(told(chain()).select(names), plain.select(names), check_exact=True)
+    assert_frame_equal(degraded_training(chain()).select(names), plain.select(names), check_exact=True)
 
 
 def changed_from(records: Records, day: date) -> Records:
@@ -124,8 +130,8 @@ def changed_from(records: Records, day: date) -> Records:
 
 def test_what_came_or_was_issued_for_later_changes_no_row() -> None:
     same, sooner = changed_from(chain(), AS_OF), changed_from(chain(), AS_OF - timedelta(days=7))
-    assert_frame_equal(told(same), told(chain()), check_exact=True)
-    assert not told(sooner).equals(told(chain()))
+    assert_frame_equal(degraded_training(same), degraded_training(chain()), check_exact=True)
+    assert not degraded_training(sooner).equals(degraded_training(chain()))
 
 
 def test_a_model_does_not_know_the_weather_after_its_date() -> None:
@@ -149,12 +155,12 @@ def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.M
 def test_rain_falls_as_often_as_issues_said_it_would() -> None:
     """Given what fell in the quarter; never below 0."""
     spec = ChainSpec(stores=1, start=START, days=400, seed=5, issues_days=200)
-    records = Records.of(simulate(spec).tables)
+    records = Records.from_tables(simulate(spec).tables)
     origins = days(START + timedelta(days=20), START + timedelta(days=180), 2)
-    rows = matrix.build(records, matrix.View("orders"), origins, hindsight=True)
+    rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     rows = rows.with_columns(quarter=(pl.col("hour") // 6).cast(pl.Int8))
-    issued = Issued.of(records.weather, records.stores)
-    degraded_rows = degraded(rows, issued, spec.end).drop_nulls("weather_precipitation_mm")
+    issued = WeatherIssues.from_weather(records.weather, records.stores)
+    degraded_rows = degrade_hindsight(rows, issued, spec.end).drop_nulls("weather_precipitation_mm")
     assert degraded_rows["weather_precipitation_mm"].min() == 0
     at = degraded_rows.join(issued.quarters, on=["store_id", "date", "quarter"])
     issues = records.weather.join(issued.issues, on=["store_id", "issued_utc"]).with_columns(
@@ -162,12 +168,12 @@ def test_rain_falls_as_often_as_issues_said_it_would() -> None:
     )
     issues = issues.join(issued.quarters, on=["store_id", "date", "quarter"])
     for fall in (0, 1):
-        shares = [(frame.filter(pl.col("fell") == fall)[name] < 0.05).mean()
+        shares = [(frame.filter(pl.col("precipitation_kind") == fall)[name] < 0.05).mean()
                   for frame, name in ((at, "weather_precipitation_mm"), (issues, "precipitation_mm"))]  # fmt: skip
         assert shares[0] == pytest.approx(shares[1], abs=0.08)
 
 
 def test_without_past_issues_such_rows_have_no_weather() -> None:
-    records = replace(chain(), weather=observed(chain().weather))
-    degraded_rows = told(records)
+    records = replace(chain(), weather=observations(chain().weather))
+    degraded_rows = degraded_training(records)
     assert degraded_rows.select(pl.col("^weather_.*$").is_null().all()).row(0) == (True,) * 9

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daypart.features.simulator.events import Spells, daily, draw_spells
-from daypart.features.simulator.noise import ASPECTS, paths, stream
+from daypart.features.simulator.events import SpellRanges, Spells, daily_effects, draw_spells
+from daypart.features.simulator.noise import ASPECTS, gaussian_paths, stream
 
 RANGES = st.tuples(st.integers(1, 30), st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -18,7 +18,7 @@ def test_streams_differ_by_seed_aspect_and_item_and_repeat() -> None:
 
 @pytest.mark.parametrize(("memory", "order"), [(5.0, 1), (40.0, 1), (20.0, 2)])
 def test_paths_are_standard_and_remember(memory: float, order: int) -> None:
-    noise_paths = paths(stream(1, "rain"), 60, 5001, memory, order)
+    noise_paths = gaussian_paths(stream(1, "rain"), 60, 5001, memory, order)
     root = np.exp(-1 / memory)
     lag_one = root if order == 1 else 2 * root / (1 + root**2)
     assert noise_paths.shape == (60, 5001)
@@ -31,7 +31,8 @@ def test_paths_are_standard_and_remember(memory: float, order: int) -> None:
 def test_spells_keep_their_gaps_and_fill_the_span(
     seed: int, span: int, gaps: tuple[int, int], lengths: tuple[int, int], offers: int
 ) -> None:
-    few, many = (draw_spells(stream(seed, "refits"), rows, span, gaps, lengths, offers) for rows in (2, 5))
+    ranges = SpellRanges(gaps, lengths, offers)
+    few, many = (draw_spells(stream(seed, "refits"), rows, span, ranges) for rows in (2, 5))
     assert np.array_equal(few.first, many.first[:2])
     between = many.first[:, 1:] - (many.first + many.days)[:, :-1]
     assert between.min() >= gaps[0]
@@ -47,4 +48,4 @@ def test_daily_effects_are_those_of_the_runs_that_cover_the_day() -> None:
     expected = np.zeros((1, 8, 2))
     expected[0, 1:4] = effects[0]
     expected[0, 6:8] = effects[1]
-    assert np.allclose(daily(spells, effects, 8), expected)
+    assert np.allclose(daily_effects(spells, effects, 8), expected)

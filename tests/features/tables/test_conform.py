@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from daypart.features.errors import InputError, SchemaError
-from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.conform import ConformedTable, conform
 from daypart.features.tables.schemas import TABLES
 
 ZONES = pl.DataFrame({
@@ -23,15 +23,15 @@ def moment(*parts: int) -> datetime:
     return datetime(*parts)  # type: ignore[misc, arg-type]  # noqa: DTZ001
 
 
-def demand(**columns: list[Any]) -> Conformed:
+def demand(**columns: list[Any]) -> ConformedTable:
     return conform(pl.DataFrame(columns), DEMAND, ZONES)
 
 
-def reasons(conformed: Conformed) -> list[tuple[int, str, str | None, str]]:
+def reasons(conformed: ConformedTable) -> list[tuple[int, str, str | None, str]]:
     return [(row, column, value, reason) for row, column, value, reason in conformed.refused.rows()]
 
 
-def one_reason(conformed: Conformed) -> str:
+def one_reason(conformed: ConformedTable) -> str:
     assert conformed.refused.height == 1, conformed.refused
     assert conformed.rows.is_empty()
     return str(conformed.refused["reason"].item())
@@ -183,7 +183,7 @@ def test_repeats_collapse_and_contradictions_are_refused() -> None:
     assert conformed.refused["reason"].unique().to_list() == ["disagrees with another row of the same key"]
 
 
-def table(name: str, /, **cells: Any) -> Conformed:
+def table(name: str, /, **cells: Any) -> ConformedTable:
     return conform(pl.DataFrame({column: [cell] for column, cell in cells.items()}), TABLES[name], ZONES)
 
 

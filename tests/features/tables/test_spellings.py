@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from daypart.features import places
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.tables import spellings
-from daypart.features.tables.conform import Conformed, conform
+from daypart.features.tables.conform import ConformedTable, conform
 from daypart.features.tables.schemas import EVENTS, HOURS, STORES
 from tests.features.tables.test_conform import one_reason
 
 ZONES = pl.DataFrame({"store_id": ["S"], "timezone": ["UTC"]})
 
 
-def store(**cells: str) -> Conformed:
+def store(**cells: str) -> ConformedTable:
     return conform(pl.DataFrame([{"store_id": "S", "timezone": "UTC", "country": "US", **cells}]), STORES)
 
 
@@ -28,7 +28,7 @@ def holidays_of(country: str, subdivision: str | None = None) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("cells", "kept"),
+    ("cells", "expected"),
     [
         ({"country": "us"}, ("US", None)),
         ({"country": "USA"}, ("US", None)),
@@ -47,11 +47,11 @@ def holidays_of(country: str, subdivision: str | None = None) -> set[str]:
     ],
 )
 def test_the_usual_spellings_of_places_are_kept_as_iso_codes(
-    cells: dict[str, str], kept: tuple[str, str | None]
+    cells: dict[str, str], expected: tuple[str, str | None]
 ) -> None:
     conformed = store(**cells)
     assert conformed.refused.is_empty()
-    assert conformed.rows.select("country", "subdivision").row(0) == kept
+    assert conformed.rows.select("country", "subdivision").row(0) == expected
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ TEXT = "at,receipt,net\n2025-10-18 08:00:00,1,4.50\n2025-10-18 09:00:00,2,5.50\n
 
 
 def mapping(**settings: Any) -> Mapping:
-    return Mapping.of({"store_id": "S", "columns": COLUMNS, **settings})
+    return Mapping.from_settings({"store_id": "S", "columns": COLUMNS, **settings})
 
 
 def write(path: Path, text: str) -> Path:
@@ -120,7 +120,7 @@ def test_a_sheet_is_read_as_its_text_would_be(tmp_path: Path, total: bool, first
     pos_lines = read_lines(read_export(path, chosen), chosen, STORES)
     expected = read_lines(read_export(write(tmp_path / "a.csv", TEXT), mapping()), mapping(), STORES)
     assert pos_lines.refused.is_empty()
-    assert pos_lines.kept.equals(expected.kept)
+    assert pos_lines.rows.equals(expected.rows)
     assert sum(pos_lines.dropped.values()) == total
 
 

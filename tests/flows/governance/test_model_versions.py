@@ -226,7 +226,7 @@ def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> 
 def test_a_unit_of_which_no_version_is_whole_is_served_by_its_targets_champion(world: World) -> None:
     (world.home / "portfolio.toml").write_text('segments = { orders = { by = "volume", classes = 2 } }\n')
     for unit in ("orders.volume-1", "orders.volume-2"):
-        run = world.registry.record("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1))
+        run = world.registry.record(RunRecord("train", unit, {}, {}, {"demand": 0}, world.registry.load("orders", 1)))
         promote(world.as_home, unit, world.registry.register(unit, run, {}), Signoff("lead", NOW))
     damage(world, "orders.volume-2", 1)
     notices: list[str] = []

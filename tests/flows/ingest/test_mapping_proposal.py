@@ -30,7 +30,7 @@ def guess(folder: Path, content: str | bytes, name: str = "export.csv") -> tuple
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     proposal = guess_pos(home_of(Lake(folder / "home" / "lake")), [path])
     assert not (folder / "home").exists(), "nothing is written"
-    return Mapping.of(tomllib.loads(proposal.toml)), proposal.doubts, path
+    return Mapping.from_settings(tomllib.loads(proposal.toml)), proposal.doubts, path
 
 
 def demand(path: Path, mapping: Mapping) -> list[tuple[Any, ...]]:

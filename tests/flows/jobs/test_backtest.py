@@ -38,7 +38,7 @@ def test_a_backtest_is_written_reported_scored_and_judged_alike(
     assert {(row["target"], row["level"]) for row in output["scores"]} == {(t, k) for t in TARGETS for k in LEVELS}
     # Stores in the United States and in Canada: sales count in orders.
     chain, end = read_records(world.lake)[0], date.fromisoformat(SPAN[3])
-    units = Money.of(chain.until(end), "sales").units(end + timedelta(days=1))
+    units = Money.from_demand(chain.until(end), "sales").units(end + timedelta(days=1))
     rows = in_units(rows, chain.stores, units, ("forecast", "q10", "q50", "q90", "incumbent", "actual"))
     for row in output["scores"]:
         score = accuracy.score(rows.filter(pl.col("target") == row["target"]), row["level"]).row(0, named=True)

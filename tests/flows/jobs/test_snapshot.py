@@ -14,7 +14,7 @@ from daypart.flows.lake.lake import Lake
 
 
 def tables(records: Records) -> dict[str, pl.DataFrame]:
-    return {name: keys.in_order(getattr(records, name), TABLES[name].key) for name in TABLES}
+    return {name: keys.sort_by_key(getattr(records, name), TABLES[name].key) for name in TABLES}
 
 
 def assert_same(actual: Records, expected: Records) -> None:

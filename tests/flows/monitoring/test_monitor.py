@@ -69,7 +69,7 @@ def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) 
     output = daypart(watched.home, "monitor", "--json").json
     chain = Chain.of(watched.lake)
     # Stores in the United States and in Canada: sales count in orders.
-    units = Money.of(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
+    units = Money.from_demand(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     frame = with_unit(by_hand(watched), chain.stores, units)
     assert len(output["scores"]) == 6
     for row in output["scores"]:

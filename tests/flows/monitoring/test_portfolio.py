@@ -183,7 +183,7 @@ def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any)
     assert output["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
     chain = Chain.of(world.lake)
     # Stores in the United States and in Canada: sales count in orders.
-    units = Money.of(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
+    units = Money.from_demand(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     scores = with_unit(world.lake.scan("scores").collect(), chain.stores, units)
     for row in output["units"]:
         score = accuracy.score(scores.filter(unit_of(scores) == row["unit"]), "hour").row(0, named=True)

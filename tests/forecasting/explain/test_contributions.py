@@ -48,7 +48,7 @@ MEMBERS = ("ratio", "level", "linear", "anniversary", "statistical", "smooth", "
 @cache
 def chain() -> Records:
     """A store that closes for a day and for a lunch, one that never traded, a young one, one that gave Sundays up."""
-    records = Records.of(simulate(SPEC).tables)
+    records = Records.from_tables(simulate(SPEC).tables)
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
     removed = (store == NEW) | ((store == YOUNG_STORE) & (on < ORIGIN - timedelta(days=30)))
     removed |= (store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ORIGIN - timedelta(days=70))
@@ -73,8 +73,8 @@ def model(target: str) -> Model:
 @cache
 def past(target: str) -> demand_history.Past:
     view, last = matrix.View(target), ORIGIN + timedelta(days=14)
-    history = matrix.past(chain(), view, last)
-    return similar_stores.with_like(history, chain(), chain(), target, view.weather, last)
+    history = matrix.build_history(chain(), view, last)
+    return similar_stores.with_donor_history(history, chain(), similar_stores.DonorPool(chain()), last)
 
 
 def of_one(full_model: Model, member: str) -> Model:

@@ -27,7 +27,7 @@ FIRST = START + timedelta(days=DAYS - 28)
 
 @cache
 def records() -> Records:
-    return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
 
 
 @cache

@@ -37,7 +37,7 @@ POLICIES = {
 @cache
 def chain() -> Records:
     """From BREAK on all stores trade less in the morning and more in the afternoon."""
-    records = Records.of(simulate(SPEC).tables)
+    records = Records.from_tables(simulate(SPEC).tables)
     moved = pl.when(pl.col("hour_local").dt.hour() < 12).then(0.7).otherwise(1.25)
     other = pl.when(pl.col("hour_local") >= BREAK).then((pl.col("orders") * moved).round()).otherwise("orders")
     return replace(records, demand=records.demand.with_columns(other.alias("orders")))

@@ -49,7 +49,7 @@ def chain(
     ]
     open_at = [("A", weekday, opens, closes, valid_from, None) for weekday, (opens, closes) in hours.items()]
     shut = [(name, DATES[k], first, None, None, None) for (name, k), first in closed.items()]
-    return Records.of({
+    return Records.from_tables({
         "stores": pl.DataFrame(stores, schema=STORES.schema), "demand": pl.DataFrame(rows, schema=DEMAND.schema),
         "hours": pl.DataFrame(open_at, schema=HOURS.schema, orient="row"),
         "closures": pl.DataFrame(shut, schema=CLOSURES.schema, orient="row"),
@@ -162,7 +162,7 @@ RECIPE = Recipe(weather="none", rounds=5, folds=1, max_rows=2000, members=("rati
 
 def without_days(closed: bool, *days: date) -> Records:
     """A simulated chain in which S0001 sold nothing on some days, its closures saying so or not."""
-    records = Records.of(simulate(SPEC).tables)
+    records = Records.from_tables(simulate(SPEC).tables)
     silent_hours = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
     rows = [("S0001", day, None, None, None, None) for day in days if closed]
     more = pl.DataFrame(rows, schema=CLOSURES.schema, orient="row")

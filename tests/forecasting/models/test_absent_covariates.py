@@ -43,7 +43,7 @@ FUTURE: dict[str, Callable[[pl.DataFrame, date], pl.DataFrame]] = {
 
 @cache
 def chain() -> Records:
-    return Records.of(simulate(SPEC).tables)
+    return Records.from_tables(simulate(SPEC).tables)
 
 
 @cache
@@ -66,7 +66,7 @@ def served(model: Model, records_at: Callable[[date], Records]) -> pl.DataFrame:
     rows = []
     for origin in ORIGINS:
         records = records_at(origin).until(origin - timedelta(days=1))
-        past = matrix.past(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
+        past = matrix.build_history(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
         rows.append(of_block(records, past, model, origin, "1"))
     forecasts = pl.concat(rows)
     return with_actuals(forecasts, chain().demand, idle(), chain().stores).drop_nulls("actual").rename({"actual": "y"})

@@ -42,14 +42,14 @@ Change = tuple[Records, set[str]]
 def _few_lend() -> Iterator[None]:
     """So that one more store may take a lender's place."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(similar_stores, "LIKE_STORES", 3)
+        patched.setattr(similar_stores, "DONOR_STORES", 3)
         yield
 
 
 @cache
 def chain() -> Records:
     """One store learns its hours, another has been open for five weeks."""
-    records = Records.of(simulate(SPEC).tables)
+    records = Records.from_tables(simulate(SPEC).tables)
     before = (pl.col("store_id") == YOUNG) & (pl.col("hour_local").dt.date() < ORIGIN - timedelta(days=35))
     hours = records.hours.filter(pl.col("store_id") != LEARNED)
     return replace(records, demand=records.demand.filter(~before), hours=hours)
@@ -300,7 +300,7 @@ def test_a_young_store_borrows_from_the_stores_that_its_own_model_knows() -> Non
     vocabulary = model().vocabulary
     assert vocabulary is not None
     stores = chain().stores
-    like = similar_stores.like_stores(stores.filter(pl.col("store_id") == YOUNG), stores)["like_id"]
+    like = similar_stores.nearest_stores(stores.filter(pl.col("store_id") == YOUNG), stores)["donor_id"]
     fewer = replace(vocabulary, stores=tuple(name for name in vocabulary.stores if name not in set(like)))
     other = replace(model(), vocabulary=fewer)
     young, grown = frozenset({YOUNG}), frozenset(SPEC.store_ids) - {YOUNG}

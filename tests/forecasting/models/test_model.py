@@ -25,7 +25,7 @@ RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)
 
 @cache
 def chain() -> Records:
-    return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=11, issues_days=DAYS)).tables)
+    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=11, issues_days=DAYS)).tables)
 
 
 def trained(records: Records, recipe: Recipe = RECIPE) -> tuple[Workshop, Model]:
@@ -43,7 +43,7 @@ def made(
 ) -> Records:
     """Stores on UTC clocks that sell what their function says of each hour; a 0 is an absent row."""
     hours = [datetime.combine(start, time()) + timedelta(hours=k) for k in range(24 * days)]
-    empty = Records.of({})
+    empty = Records.from_tables({})
     sold = [
         (name, at, at, float(value(at)), 10.0 * value(at))
         for name, value in stores.items()

@@ -32,7 +32,7 @@ TRIALS = 8
 @cache
 def records() -> Records:
     """Three stores; the last two weeks lie after the date of the study."""
-    return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=7, issues_days=DAYS)).tables)
+    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=7, issues_days=DAYS)).tables)
 
 
 def judge(history: Records) -> Judge:

@@ -30,7 +30,9 @@ UTC = ZoneInfo("UTC")
 def chain(change: date, seed: int) -> Records:
     """Three stores in zones of North America; the clocks change seven days before the chain's end."""
     start = change - timedelta(days=DAYS - 7)
-    records = Records.of(simulate(ChainSpec(stores=3, start=start, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = Records.from_tables(
+        simulate(ChainSpec(stores=3, start=start, days=DAYS, seed=seed, issues_days=DAYS)).tables
+    )
     return replace(
         records,
         hours=records.hours.filter(pl.col("store_id") != "S0002"),

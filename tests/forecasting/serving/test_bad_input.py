@@ -72,7 +72,7 @@ def chain() -> Records:
     bare = plain.with_columns(store_id=pl.lit("no sales"), sales=pl.lit(None, dtype=pl.Float64))
     demand = pl.concat([demand, bare]).with_columns(hour_utc="hour_local")
     store_rows = pl.DataFrame({"store_id": [*STORES, "no sales"], "timezone": "UTC", "country": "XX"})
-    empty = Records.of({})
+    empty = Records.from_tables({})
     table = store_rows.select(
         pl.col(name).cast(kind) if name in store_rows.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in empty.stores.schema.items()
@@ -156,7 +156,7 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
 
 
 def test_a_weather_feed_that_stopped_leaves_a_forecast_as_good_as_without_weather() -> None:
-    records = Records.of(simulate(ChainSpec(stores=4, days=150, seed=5, issues_days=150)).tables)
+    records = Records.from_tables(simulate(ChainSpec(stores=4, days=150, seed=5, issues_days=150)).tables)
     last = records.last_demand_on("orders")
     assert last is not None
     origin = last + timedelta(days=1)

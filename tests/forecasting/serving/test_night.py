@@ -32,7 +32,7 @@ def chain(seed: int) -> Records:
 
     And one that never traded.
     """
-    records = Records.of(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
+    records = Records.from_tables(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
     end = records.last_demand_on("orders")
     assert end is not None
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
@@ -62,7 +62,7 @@ def model(seed: int, target: str) -> tuple[Model, date]:
 
 
 def window(records: Records, origin: date) -> Records:
-    since = read_window.since(origin)
+    since = read_window.window_starts(origin)
     cut = {name: getattr(records, name).filter(pl.col(CLOCK[name]) >= day) for name, day in since.items()}
     assert all(0 < cut[name].height < getattr(records, name).height for name in ("demand", "labor"))
     return replace(records, **cut)
@@ -70,7 +70,8 @@ def window(records: Records, origin: date) -> Records:
 
 def states(records: Records, view: matrix.View, origin: date) -> demand_history.Past:
     last = origin + timedelta(days=14)
-    return similar_stores.with_like(matrix.past(records, view, last), records, records, view.target, view.weather, last)
+    history = matrix.build_history(records, view, last)
+    return similar_stores.with_donor_history(history, records, similar_stores.DonorPool(records), last)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def chain() -> Records:
     tables = {DEMAND: demand, CLOSURES: pl.DataFrame(closures), HOURS: pl.DataFrame(hours)}
     frames = {table.name: conform(frame, table, store_rows) for table, frame in tables.items()}
     assert all(frame.refused.is_empty() for frame in frames.values())
-    return Records.of({"stores": store_rows, **{name: frame.rows for name, frame in frames.items()}})
+    return Records.from_tables({"stores": store_rows, **{name: frame.rows for name, frame in frames.items()}})
 
 
 def _sold(day: date, draw: random.Random) -> Iterator[tuple[str, datetime, float]]:

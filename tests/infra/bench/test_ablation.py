@@ -15,7 +15,7 @@ SPEC = ChainSpec(stores=2, start=date(2023, 6, 5), days=150, seed=3, issues_days
 
 
 def _records(_: Path) -> Records:
-    return Records.of(simulate(SPEC).tables)
+    return Records.from_tables(simulate(SPEC).tables)
 
 
 @pytest.fixture(scope="module")

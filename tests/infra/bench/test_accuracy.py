@@ -29,7 +29,7 @@ ORIGINS = [date(2023, 10, 23), date(2023, 10, 25)]
 @pytest.fixture(scope="module")
 def records() -> Records:
     tables = simulate(SPEC).tables
-    return Records.of({name: tables[name] for name in ("stores", "demand")})
+    return Records.from_tables({name: tables[name] for name in ("stores", "demand")})
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_peer_forecasts_every_hour_from_what_came_before(who: str, records: Re
     assert peer_rows["forecast"].is_finite().all()
     later = pl.col("hour_local") >= datetime.combine(ORIGINS[0], datetime.min.time())
     changed = records.demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 7).otherwise("orders"))
-    other = _told(who, Records.of({"stores": records.stores, "demand": changed}))
+    other = _told(who, Records.from_tables({"stores": records.stores, "demand": changed}))
     first = pl.col("origin_date") == ORIGINS[0]
     assert_frame_equal(other.filter(first), peer_rows.filter(first), check_exact=True)
     assert other.filter(~first)["forecast"].sum() != pytest.approx(peer_rows.filter(~first)["forecast"].sum(), rel=0.01)
@@ -137,7 +137,7 @@ def test_the_picture_and_the_table_tell_every_figure(tmp_path: Path) -> None:
 
 def test_hindsight_is_told_apart_from_what_issues_earn() -> None:
     spec = ChainSpec(stores=1, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
-    all_records = Records.of(simulate(spec).tables)
+    all_records = Records.from_tables(simulate(spec).tables)
     origins = [date(2023, 10, 2), date(2023, 10, 9)]
     recipe = Recipe(rounds=20, folds=1, members=("level",))
     runs = {

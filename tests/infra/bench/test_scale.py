@@ -23,7 +23,7 @@ SPEC = ChainSpec(stores=6, start=date(2023, 11, 6), days=486, seed=5, issues_day
 @pytest.fixture(scope="module")
 def records() -> Records:
     tables = simulate(SPEC).tables
-    return Records.of({name: tables[name] for name in ("stores", "demand")})
+    return Records.from_tables({name: tables[name] for name in ("stores", "demand")})
 
 
 @pytest.mark.parametrize("origins", [[SPEC.end], days(SPEC.end - timedelta(days=70), SPEC.end, 14)], ids=len)
