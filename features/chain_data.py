@@ -18,7 +18,7 @@ def _empty(name: str) -> pl.DataFrame:
     return pl.DataFrame(schema=TABLES[name].schema)
 
 
-class Source(Protocol):
+class DataSource(Protocol):
     """A source of a chain's data, a block of stores at a time: data in memory, or a lake."""
 
     @property
@@ -26,7 +26,7 @@ class Source(Protocol):
         """All stores of the chain."""
         ...
 
-    def block(self, store_ids: Sequence[str]) -> "Records":
+    def block(self, store_ids: Sequence[str]) -> "ChainData":
         """Return the data of some stores; chain-wide tables are complete."""
         ...
 
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Records:
+class ChainData:
     """The canonical tables of a chain, conformed. A table that was never ingested is empty, never None."""
 
     stores: pl.DataFrame

@@ -10,13 +10,14 @@ from typing import Self
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start import similar_stores, young_stores
 from daypart.features.errors import NotKnownError
 from daypart.features.feature_columns import TARGET_DAY, clock_family, departures, history_family, ratio
-from daypart.features.history import demand_history, holiday_effects, horizon, smoothed_baseline
+from daypart.features.history import holiday_effects, horizon, smoothed_baseline
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.signals import calendar, events, macro, weather
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 from daypart.features.signals.weather import WeatherView
 
 ROW_KEY = ["store_id", "origin_date", "hour_utc"]
@@ -67,26 +68,26 @@ ALL_AS_ISSUED = TrainingOptions()
 
 
 def build_history(
-    data: Records, view: View, last: date, context: ChainContext | None = None, covariates: Outside | None = None
-) -> demand_history.Past:
+    data: ChainData, view: View, last: date, context: ChainContext | None = None, covariates: Covariates | None = None
+) -> DemandHistory:
     """Return the history of a target for a block of stores, with covariates from the first day of demand to `last`.
 
     `context` is by default that of the block itself. Pass `covariates` to share those of the same data between targets.
     """
-    covariates = covariates or Outside.from_data(data, view.weather, last)
+    covariates = covariates or Covariates.from_data(data, view.weather, last)
     context = context or ChainContext(data.stores)
     codes, sums = horizon.store_codes(context.stores), context.holiday_sums
     if sums is None:
         first = covariates.grid.first
         sums = holiday_effects.holiday_sums(data.scan_demand(), data.stores, view.target, first, max(first, last))
-    return demand_history.Past.from_data(data, view.target, covariates, codes, sums)
+    return DemandHistory.from_data(data, view.target, covariates, codes, sums)
 
 
 def build(
-    data: Records,
+    data: ChainData,
     view: View,
     origins: Sequence[date],
-    history: demand_history.Past | None = None,
+    history: DemandHistory | None = None,
     options: TrainingOptions = ALL_AS_ISSUED,
 ) -> pl.DataFrame:
     """Return the matrix of a block of stores for some origins, sorted by store, origin and hour.
@@ -121,7 +122,7 @@ def build(
     return rows.select(*KEY_COLUMNS, *extra_columns, *feature_names(rows))
 
 
-def has_rows(data: Records, history: demand_history.Past, view: View, origins: Sequence[date]) -> bool:
+def has_rows(data: ChainData, history: DemandHistory, view: View, origins: Sequence[date]) -> bool:
     """Return whether `build` has rows of a block at some of the origins."""
     at_origin = horizon.store_origins(data.stores, history, origins)
     if at_origin.is_empty() and history.donor_history is not None:
@@ -129,7 +130,7 @@ def has_rows(data: Records, history: demand_history.Past, view: View, origins: S
     return not at_origin.is_empty()
 
 
-def _block_history(data: Records, view: View, last: date) -> demand_history.Past:
+def _block_history(data: ChainData, view: View, last: date) -> DemandHistory:
     """Return the history of a block that is the whole chain."""
     history = build_history(data, view, last)
     return similar_stores.with_donor_history(history, data, similar_stores.DonorPool(data), last)
@@ -139,9 +140,9 @@ def _block_history(data: Records, view: View, last: date) -> demand_history.Past
 class _Builder:
     """Builds the rows of one block of stores from one history."""
 
-    data: Records
+    data: ChainData
     view: View
-    history: demand_history.Past
+    history: DemandHistory
     options: TrainingOptions
 
     def of_donors(self) -> Self:
@@ -199,13 +200,13 @@ def feature_names(matrix: pl.DataFrame) -> list[str]:
     return [name for name in names if name.startswith(tuple(f"{family}_" for family in FEATURE_FAMILIES))]
 
 
-def _nothing_known(data: Records, view: View, origins: Sequence[date]) -> str:
+def _nothing_known(data: ChainData, view: View, origins: Sequence[date]) -> str:
     first = data.first_demand_on(view.target)
     since = f"the first is on {first}" if first else "there is none at all"
     return f"no {view.target} before {max(origins)}: {since}; ingest demand or choose a later origin"
 
 
-def _with_dates(dates: pl.DataFrame, history: demand_history.Past) -> pl.DataFrame:
+def _with_dates(dates: pl.DataFrame, history: DemandHistory) -> pl.DataFrame:
     """Add calendar, holiday and last-year features to rows of (store, origin, date).
 
     `history_last_year`: last year's week around the date over the four weeks of its incumbent;

@@ -16,7 +16,7 @@ import polars as pl
 
 from daypart.features import places
 from daypart.features.business_day import business_date
-from daypart.features.chain_data import Source
+from daypart.features.chain_data import DataSource
 from daypart.features.deterministic_sum import exact_sum
 
 Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)
@@ -90,7 +90,7 @@ class Money:
     days: pl.DataFrame
 
     @classmethod
-    def from_demand(cls, chain: Source, target: str, since: date | None = None) -> Self:
+    def from_demand(cls, chain: DataSource, target: str, since: date | None = None) -> Self:
         """Return the sales of all stores of a chain, from a business date on."""
         if target != "sales" or not has_several_currencies(chain.stores):
             return cls(pl.DataFrame())

@@ -11,12 +11,13 @@ import numpy as np
 import polars as pl
 
 from daypart.features.business_day import business_date, local_time
-from daypart.features.chain_data import Records, Source
+from daypart.features.chain_data import ChainData, DataSource
 from daypart.features.deterministic_sum import exact_sum, last_sum, rank
 from daypart.features.grid import DAY_HOURS, Grid
-from daypart.features.history import demand_history, outliers
+from daypart.features.history import outliers
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.money import UNKNOWN_CURRENCY, Money, with_currency
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 
 YOUNG_DAYS = 91
 """A store with fewer open days borrows."""
@@ -37,13 +38,13 @@ USUAL_SPREAD, USUAL_STORES = 0.25, 4
 class DonorPool:
     """The stores that may lend: `chain` has their demand, `stores` their rows of its stores table, by default all."""
 
-    chain: Source
+    chain: DataSource
     stores: pl.DataFrame | None = None
 
 
 def with_donor_history(
-    history: demand_history.Past, data: Records, donors: DonorPool, last: date, since: date | None = None
-) -> demand_history.Past:
+    history: DemandHistory, data: ChainData, donors: DonorPool, last: date, since: date | None = None
+) -> DemandHistory:
     """Return the history of a block of stores with `donor_history` for its young stores; the same if none is young.
 
     The totals of `donor_history` also have the `spread` of `donor_levels`, and `priced_on`: the date from whose end on
@@ -65,8 +66,8 @@ def with_donor_history(
         return history
     hours = data.hours.join(young, on="store_id", how="semi", maintain_order="left")
     young_data = replace(data, stores=young, demand=lent, hours=hours)
-    covariates = Outside.from_data(young_data, history.covariates.weather, last)
-    donor_history = demand_history.Past.from_data(
+    covariates = Covariates.from_data(young_data, history.covariates.weather, last)
+    donor_history = DemandHistory.from_data(
         young_data, history.target, covariates, history.store_codes, history.holiday_sums
     )
     first_values = pl.col("spread", "priced_on").first()
@@ -93,7 +94,7 @@ def _lent(young: pl.DataFrame, donors: DonorPool, target: str) -> pl.DataFrame:
     return lent.join(priced, on="store_id", how="left", maintain_order="left")
 
 
-def _priced(like: pl.DataFrame, chain: Source, target: str) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+def _priced(like: pl.DataFrame, chain: DataSource, target: str) -> tuple[pl.DataFrame, pl.DataFrame | None]:
     """Return the pairs that can lend, with `priced_on`, and the rate by pair and date where currencies differ.
 
     Without rates all amounts are in one currency.
@@ -114,7 +115,7 @@ def _priced(like: pl.DataFrame, chain: Source, target: str) -> tuple[pl.DataFram
     return lending_pairs, priced.select("store_id", "donor_id", *by).join(rates.drop("since"), on=by).drop(by)
 
 
-def _young(history: demand_history.Past, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
+def _young(history: DemandHistory, stores: pl.DataFrame, since: date | None) -> pl.DataFrame:
     """Return the stores that may be young from `since` on, with `first`, the date on which their demand begins."""
     before = pl.lit(value=False) if since is None else pl.col("date") < since
     begun = history.totals.group_by("store_id").agg(first=pl.col("date").min(), days=before.sum())

@@ -13,11 +13,12 @@ import numpy as np
 import polars as pl
 
 from daypart.features.business_day import business_date
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start.similar_stores import DONOR_LEVEL_DAYS, YOUNG_DAYS
 from daypart.features.deterministic_sum import exact_sum, last_sum, rank
 from daypart.features.grid import DAY_HOURS
-from daypart.features.history import demand_history, horizon
+from daypart.features.history import horizon
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.history.horizon import ORIGIN
 
 TRUST_DAYS, TRUST_HOURS, TRUST_WEEKDAYS = 1, 3, 2
@@ -33,7 +34,7 @@ ROW_KEY = [*ORIGIN, "hour_utc"]
 
 
 def young_origins(
-    data: Records, history: demand_history.Past, rows: pl.DataFrame, origins: Sequence[date], horizon_days: int
+    data: ChainData, history: DemandHistory, rows: pl.DataFrame, origins: Sequence[date], horizon_days: int
 ) -> pl.DataFrame:
     """Return one row per origin and store that is young at it and opens in its horizon: its donors' day-level state.
 
@@ -76,7 +77,7 @@ class DemandShares:
     weekday: pl.DataFrame
 
     @classmethod
-    def from_history(cls, history: demand_history.Past) -> Self:
+    def from_history(cls, history: DemandHistory) -> Self:
         """Return the shares of the first days of the stores that borrow."""
         hours = _first_hours(history)
         sums = [exact_sum(pl.col(name)).alias(name) for name in ("own", "lent")]
@@ -90,7 +91,7 @@ class DemandShares:
         )
 
 
-def _first_hours(history: demand_history.Past) -> pl.DataFrame:
+def _first_hours(history: DemandHistory) -> pl.DataFrame:
     """Return one row per store, own open day and clock hour: `own` demand, and `lent` by its donors.
 
     Days on which the donors lent nothing are left out.

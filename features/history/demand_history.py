@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.deterministic_sum import STEPS_PER_UNIT
 from daypart.features.grid import DAY_HOURS, Column, Grid
 from daypart.features.history import day_statistics, outliers, trading_hours
 from daypart.features.history.lookback import Indices, Lookback, millionths, ratio
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 
 SAME_HOUR_WEEKS = 8
 """Number of known same-weekday values that are read; the incumbent is the mean of the last four."""
@@ -37,7 +37,7 @@ YEARLY_MEMORY_DAYS = 400
 
 
 @dataclass(frozen=True)
-class Past:
+class DemandHistory:
     """A target's history for a block of stores. Build it once and share it.
 
     `raw` is the demand by place of the grid, 0 where nothing was sold; `sold`, from which all states are computed, is
@@ -51,7 +51,7 @@ class Past:
     grid: Grid
     raw: Column
     sold: Column
-    covariates: Outside
+    covariates: Covariates
     weekdays: pl.DataFrame
     totals: pl.DataFrame
     hours: pl.DataFrame
@@ -62,7 +62,7 @@ class Past:
 
     @classmethod
     def from_data(
-        cls, data: Records, target: str, covariates: Outside, codes: pl.DataFrame, sums: pl.DataFrame
+        cls, data: ChainData, target: str, covariates: Covariates, codes: pl.DataFrame, sums: pl.DataFrame
     ) -> Self:
         """Return the history of a block of stores, from its demand and declared hours.
 
@@ -210,7 +210,7 @@ class Past:
         return Lookback(self._days[among], row, rank, points["hour"].cast(pl.Int64).to_numpy())
 
 
-def _open_days(covariates: Outside, sold: Column) -> pl.DataFrame:
+def _open_days(covariates: Covariates, sold: Column) -> pl.DataFrame:
     """Return one row per store and date with demand, sorted, as `day_statistics.weekday_states` takes them."""
     grid, by_day = covariates.grid, sold.reshape(-1, DAY_HOURS)
     amounts = millionths(by_day.sum(axis=1))

@@ -8,8 +8,9 @@ import polars as pl
 
 from daypart.features import clock
 from daypart.features.business_day import day_start
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.history import demand_history, trading_hours
+from daypart.features.history.demand_history import DemandHistory
 
 ORIGIN = ["store_id", "origin_date"]
 DAY_STATES = ("day_level_3", "day_level_7", "day_level_14", "day_level_28", "day_trend", "hourly_scale",
@@ -35,7 +36,7 @@ def store_codes(stores: pl.DataFrame) -> pl.DataFrame:
     return coded.with_columns(hashes)
 
 
-def store_origins(stores: pl.DataFrame, history: demand_history.Past, origins: Sequence[date]) -> pl.DataFrame:
+def store_origins(stores: pl.DataFrame, history: DemandHistory, origins: Sequence[date]) -> pl.DataFrame:
     """Return one row per store and origin at which the store has history: its day-level state, the origin in UTC."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
     coded = stores.select("store_id", "timezone", day_starts=day_start(stores)).join(history.store_codes, on="store_id")
@@ -56,7 +57,7 @@ def in_sample(one_in: int) -> pl.Expr:
 
 
 def store_dates(
-    stores: pl.DataFrame, history: demand_history.Past, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
+    stores: pl.DataFrame, history: DemandHistory, at_origin: pl.DataFrame, horizon_days: int, one_in: int = 1
 ) -> pl.DataFrame:
     """Return one row per store, origin and business date of the horizon before the store closes for good.
 
@@ -83,9 +84,7 @@ def store_dates(
     return dates.join(earlier, on=[*ORIGIN, "date"], how="left")
 
 
-def open_hours(
-    data: Records, history: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame
-) -> pl.DataFrame:
+def open_hours(data: ChainData, history: DemandHistory, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """Return one row per store, origin and real clock hour in which the store may trade, with history joined on.
 
     Declared hours decide on dates for which a store has any. Elsewhere an hour trades if it traded on one of the last
@@ -110,7 +109,7 @@ def open_hours(
     )
 
 
-def planner_incumbent(history: demand_history.Past, origin: date) -> pl.DataFrame:
+def planner_incumbent(history: DemandHistory, origin: date) -> pl.DataFrame:
     """Return one row per store, weekday and hour with a value known at the origin: the planner's `incumbent`.
 
     It is the mean of the last four known same-weekday values, or of as many as there are; an hour without demand on
@@ -121,7 +120,7 @@ def planner_incumbent(history: demand_history.Past, origin: date) -> pl.DataFram
     return history.incumbent(last.join(history.hours, on="store_id")).select("store_id", "weekday", "hour", "incumbent")
 
 
-def _hour_states(history: demand_history.Past, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
+def _hour_states(history: DemandHistory, at_origin: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     """Return one row per store, origin, weekday and hour that the store ever trades or declares."""
     weekdays = dates.select(*ORIGIN, "weekday").unique()
     pairs = at_origin.select(*ORIGIN, "last_on", "open_days_known", "row").join(weekdays, on=ORIGIN)
@@ -146,7 +145,7 @@ def _learned(hours: pl.DataFrame, dates: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(~pl.col("holiday_closed").fill_null(value=False))
 
 
-def _declared(hours: pl.DataFrame, dates: pl.DataFrame, data: Records) -> pl.DataFrame:
+def _declared(hours: pl.DataFrame, dates: pl.DataFrame, data: ChainData) -> pl.DataFrame:
     trade = trading_hours.declared_trade(data.hours, dates.select("store_id", "date").unique(), data.stores)
     rows = dates.join(trade, on=["store_id", "date"]).join(
         hours.drop("last_on", "open_days_known"), on=[*ORIGIN, "weekday", "hour"], how="left"

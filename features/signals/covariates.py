@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.grid import DAY_HOURS, Column, Grid
 from daypart.features.signals import calendar, events, labor, weather
 from daypart.features.signals.weather import WeatherView
@@ -18,7 +18,7 @@ Marks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Outside:
+class Covariates:
     """Covariates of a block of stores on its grid of hours.
 
     `weather` is the view of weather that rows of the grid may see. `hourly` has by name the weather observed, the labor
@@ -40,7 +40,7 @@ class Outside:
     schedule_known_on: Column | None = None
 
     @classmethod
-    def from_data(cls, records: Records, view: WeatherView, last: date) -> Self:
+    def from_data(cls, records: ChainData, view: WeatherView, last: date) -> Self:
         """Return the covariates of a block of stores, from the first date of its demand to `last`."""
         records = replace(records, labor=labor.known_in_time(records.labor, records.stores))
         grid = Grid.from_demand(records.stores, records.demand, last)
@@ -69,7 +69,7 @@ class Outside:
         return pl.Series(column, nan_to_null=True).gather(place)
 
 
-def _hourly_columns(records: Records, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
+def _hourly_columns(records: ChainData, view: WeatherView, grid: Grid, days: pl.DataFrame) -> Mapping[str, Column]:
     """Return the hourly columns of those tables that the chain records."""
     columns: dict[str, Column] = {}
     if view != "none" and records.weather.height:

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 
 from daypart.features import segments
-from daypart.features.chain_data import Source
+from daypart.features.chain_data import DataSource
 from daypart.features.errors import NotKnownError
 from daypart.features.money import Money, in_units
 from daypart.features.tables.schemas import TARGETS
@@ -20,7 +20,7 @@ NAMED = 8
 """How many names of units a message lists."""
 
 
-def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> Members:
+def members(chain: DataSource, portfolio: Portfolio, before: Mapping[str, date]) -> Members:
     """The units of some targets, each as of the date that `before` has for it, with their stores."""
     volumes = {
         target: _volumes(chain, target, day) for target, day in before.items() if portfolio.rule(target).by == "volume"
@@ -28,7 +28,7 @@ def members(chain: Source, portfolio: Portfolio, before: Mapping[str, date]) -> 
     return portfolio.members(chain.stores, volumes, list(before))
 
 
-def _volumes(chain: Source, target: str, before: date) -> pl.DataFrame:
+def _volumes(chain: DataSource, target: str, before: date) -> pl.DataFrame:
     """What stores sell by day of trade; money of several currencies in units of the main one (`features.money`)."""
     volumes = segments.mean_daily(chain.scan_demand(), chain.stores, target, before)
     return in_units(volumes, chain.stores, Money.from_demand(chain, target).units(before), ["volume"])

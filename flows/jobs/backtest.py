@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import InputError
 from daypart.features.money import Money, with_unit
 from daypart.flows.config.portfolio import Unit
@@ -116,7 +116,7 @@ def backtest(
 
 
 def _rolled(
-    records: Records, members: units.Members, unit_recipes: Mapping[Unit, Recipe], span: Span, origins: list[date],
+    records: ChainData, members: units.Members, unit_recipes: Mapping[Unit, Recipe], span: Span, origins: list[date],
     progress: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
     """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
@@ -161,7 +161,7 @@ def _of(unit: Unit) -> str:
     return unit.target if unit.segment is None else f"{unit.target}, tier {unit.tier}"
 
 
-def _check(records: Records, target: str, span: Span, origins: list[date]) -> None:
+def _check(records: ChainData, target: str, span: Span, origins: list[date]) -> None:
     first, last = records.first_demand_on(target), records.last_demand_on(target)
     if not origins:
         raise InputError(f"no origin from {span.start} has its whole horizon by {span.end}: choose a longer span")

@@ -9,7 +9,7 @@ from typing import cast
 
 import polars as pl
 
-from daypart.features.chain_data import Records, Source
+from daypart.features.chain_data import ChainData, DataSource
 from daypart.features.errors import InputError, NotKnownError
 from daypart.features.history import read_window
 from daypart.features.money import with_currency
@@ -166,7 +166,7 @@ def block_forecast(
 ) -> pl.DataFrame:  # fmt: skip
     """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
 
-    def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+    def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> ChainData:
         with stages("read") as count:
             records = chain.block(store_ids, since)
             count(records.demand.height)
@@ -176,14 +176,14 @@ def block_forecast(
     return of_night(window, read, chain, serving, origin, stages, sums)
 
 
-def next_day(records: Source, target: str) -> date:
+def next_day(records: DataSource, target: str) -> date:
     """The day after the last demand of a target that has any."""
     last = records.last_demand_on(target)
     assert last is not None
     return last + timedelta(days=1)
 
 
-def check_origin(records: Source, target: str, origin: date) -> None:
+def check_origin(records: DataSource, target: str, origin: date) -> None:
     """Raises NotKnownError for an origin in the past of the target's demand or too far beyond it."""
     first = next_day(records, target)
     last = first - timedelta(days=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import InputError
 from daypart.flows.config.policies import Policies
 from daypart.flows.config.prices import Prices
@@ -105,7 +105,7 @@ def priced(summary: pl.DataFrame, prices: Prices) -> pl.DataFrame:
     return summary.with_columns(cost_dollars=pl.col("cpu_seconds") / 3600 * prices.cpu_hour)
 
 
-def _check(records: Records, target: str, nights: Nights) -> None:
+def _check(records: ChainData, target: str, nights: Nights) -> None:
     first, last = records.first_demand_on(target), records.last_demand_on(target)
     if nights.end < nights.start:
         raise InputError(f"--end {nights.end} is before --start {nights.start}: choose a later end")

@@ -9,7 +9,7 @@ from typing import Self
 import polars as pl
 
 from daypart.features.business_day import business_clock, business_date
-from daypart.features.chain_data import BY_STORE, Records, Source
+from daypart.features.chain_data import BY_STORE, ChainData, DataSource
 from daypart.features.errors import DaypartError, NotKnownError
 from daypart.features.history.last_days import END_WINDOW_DAYS, LastDays, chain_end
 from daypart.features.matrix import HORIZON_DAYS
@@ -26,14 +26,14 @@ BY_HOUR = {"demand": "hour", "labor": "hour", "weather": "valid"}
 """Tables of which no more is read than asked for, and the moment that their rows speak of."""
 
 
-def read_records(lake: Lake) -> tuple[Records, dict[str, int]]:
+def read_records(lake: Lake) -> tuple[ChainData, dict[str, int]]:
     """All that is recorded, each table at one version and in order, and those versions by table name.
 
     Raises NotKnownError where stores or demand were never ingested.
     """
     versions = _newest(lake)
     tables = _tables(lake, versions, None, None)
-    records = Records.from_tables({name: keys.sort_by_key(rows, TABLES[name].key) for name, rows in tables.items()})
+    records = ChainData.from_tables({name: keys.sort_by_key(rows, TABLES[name].key) for name, rows in tables.items()})
     chain = Chain.at(lake, versions)
     records = replace(records, demand=records.demand.filter(chain.last_days.counts(chain.stores)))
     return _with_schedules_dated(records, chain.last_day()), versions
@@ -97,7 +97,7 @@ class Chain:
         """The chain as the lake had it at those versions of its tables. NotKnownError for one that is not there."""
         return cls(lake, versions, _rows(lake, "stores", versions["stores"], None, None))
 
-    def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> Records:
+    def block(self, store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> ChainData:
         """The records of some stores, in no order; what is not wanted is not read.
 
         `since` drops a table's rows of earlier business dates (demand, weather and labor). Raises DaypartError where
@@ -106,7 +106,7 @@ class Chain:
         self._check_memory(len(store_ids), since)
         tables = _from_whole_days(_tables(self.lake, self.versions, store_ids, since), self.stores, since)
         tables["demand"] = tables["demand"].filter(self.last_days.counts(self.stores))
-        records = Records.from_tables(tables)
+        records = ChainData.from_tables(tables)
         return _with_schedules_dated(records, self.last_day() if records.labor.height else None)
 
     def scan_demand(self) -> pl.LazyFrame:
@@ -179,14 +179,14 @@ class Chain:
         return moment.date() if isinstance(moment, datetime) else None
 
 
-def _with_schedules_dated(records: Records, last_demand: date | None) -> Records:
+def _with_schedules_dated(records: ChainData, last_demand: date | None) -> ChainData:
     """The records with an estimated `known_on` where a schedule has none (`labor.with_known_on`)."""
     if last_demand is None:
         return records
     return replace(records, labor=labor.with_known_on(records.labor, records.stores, last_demand, HORIZON_DAYS))
 
 
-def as_of_day(records: Source, target: str, as_of: date | None) -> date:
+def as_of_day(records: DataSource, target: str, as_of: date | None) -> date:
     """The date as of which to train: as asked, or the day after the last demand. NotKnownError outside the data."""
     last, first = records.last_demand_on(target), records.first_demand_on(target)
     assert last is not None
@@ -199,7 +199,7 @@ def as_of_day(records: Source, target: str, as_of: date | None) -> date:
     return as_of or last + timedelta(days=1)
 
 
-def with_demand(records: Source, targets: tuple[str, ...] | None) -> tuple[str, ...]:
+def with_demand(records: DataSource, targets: tuple[str, ...] | None) -> tuple[str, ...]:
     """The asked targets, or all that have any demand. Raises NotKnownError for one that has none."""
     present = tuple(name for name in TARGETS if records.first_demand_on(name))
     missing = [name for name in targets or () if name not in present]

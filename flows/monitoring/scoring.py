@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.matrix import HORIZON_DAYS
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.jobs.forecast import LATE_DAYS
@@ -94,7 +94,7 @@ def _actuals(lake: Lake, chain: Chain, due: pl.Series, last: date) -> Actuals:
     before = rows.filter(hour < since, pl.col("store_id").is_in(begun.implode())).group_by("store_id")
     earlier = before.agg(moments, pl.col(TARGETS).drop_nulls().last()).collect().select(demand.columns)
     tables = {name: lake.scan_or_empty(name).collect() for name in ("hours", "closures")}
-    records = Records.from_tables({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
+    records = ChainData.from_tables({**tables, "stores": chain.stores, "demand": pl.concat([earlier, demand])})
     return Actuals(demand, idle_days(records, due.min()), chain.stores)  # type: ignore[arg-type]
 
 

@@ -7,12 +7,13 @@ from datetime import date, timedelta
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, Source
+from daypart.features.chain_data import ChainData, DataSource
 from daypart.features.deterministic_sum import ordered_sum
-from daypart.features.history import demand_history, trading_hours
+from daypart.features.history import trading_hours
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.money import with_unit
 from daypart.features.signals import weather
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 from daypart.forecasting.explain.contributions import contributions
 from daypart.forecasting.explain.feature_families import FAMILIES, LIMITS, USUAL, YOUNG, family
 from daypart.forecasting.models.model import Model
@@ -64,7 +65,7 @@ def _family(part: str) -> str:
 
 
 def explain(
-    window: Records, read: Callable[[Sequence[str]], Records], chain: Source, model: Model, origin: date,
+    window: ChainData, read: Callable[[Sequence[str]], ChainData], chain: DataSource, model: Model, origin: date,
     day: date | None = None,
 ) -> Explanation:  # fmt: skip
     """A store's local date `day`, by default its whole horizon; `window` and `read` as in `publication.of_night`.
@@ -73,15 +74,13 @@ def explain(
     """
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
-    world = Outside.from_data(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
+    world = Covariates.from_data(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
     states = publication.night_states(window, world, read, chain, view, origin, serving=[publication.Served(model, "")])
     block, past = next((block, past) for block, past in states if block.stores.height)
     return of_block(block, past, model, origin, day)
 
 
-def of_block(
-    block: Records, past: demand_history.Past, model: Model, origin: date, day: date | None = None
-) -> Explanation:
+def of_block(block: ChainData, past: DemandHistory, model: Model, origin: date, day: date | None = None) -> Explanation:
     """The same of the stores of a block whose states are known."""
     view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
     hours = publication.of_block(block, past, model, origin, "")

@@ -8,7 +8,7 @@ from functools import partial
 
 import polars as pl
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.quality import data_health
 from daypart.forecasting.lifecycle.gate import Verdict, gate
 from daypart.forecasting.lifecycle.policy import Policy
@@ -99,7 +99,7 @@ class _Life:
 
 
 def replay(
-    records: Records, target: str, recipe: Recipe, policies: Mapping[str, Policy], start: date, end: date,
+    records: ChainData, target: str, recipe: Recipe, policies: Mapping[str, Policy], start: date, end: date,
     every_days: int = 1, progress: Callable[[date], None] = lambda night: None,
 ) -> Replayed:  # fmt: skip
     """The nights from `start` to `end`, so many days apart, under each policy by its name.

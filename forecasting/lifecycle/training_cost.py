@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import TypeVar
 
-from daypart.features.chain_data import Source
+from daypart.features.chain_data import DataSource
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
@@ -23,7 +23,7 @@ class ChargingWorkshop(Workshop):
     the states and the sample of rows its share of the days.
     """
 
-    def __init__(self, records: Source, target: str, recipe: Recipe, last: date) -> None:
+    def __init__(self, records: DataSource, target: str, recipe: Recipe, last: date) -> None:
         began = time.process_time()
         super().__init__(records, target, recipe, last)
         # The sample of rows is drawn with the first that are asked for.

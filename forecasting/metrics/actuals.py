@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 
 from daypart.features.business_day import business_date
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.history import trading_hours
 from daypart.features.tables.schemas import TARGETS
 
@@ -13,7 +13,7 @@ DAY = ("store_id", "target", "date")
 STORE_DATE = ("store_id", "date")
 
 
-def idle_days(records: Records, since: date) -> pl.DataFrame:
+def idle_days(records: ChainData, since: date) -> pl.DataFrame:
     """One row per store, target and business date from `since` on which an open store sold nothing, sorted.
 
     A store was open by its declared hours where they are valid on the date and no closure covers them, and another

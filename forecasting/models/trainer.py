@@ -10,10 +10,11 @@ import polars as pl
 
 from daypart.features import matrix
 from daypart.features.business_day import business_date
-from daypart.features.chain_data import Records, Source, days
+from daypart.features.chain_data import ChainData, DataSource, days
 from daypart.features.cold_start import similar_stores
 from daypart.features.errors import NotKnownError
-from daypart.features.history import demand_history, holiday_effects
+from daypart.features.history import holiday_effects
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.money import UNIT_PREFIX, Money, in_units
 from daypart.features.signals import covariate_masking, weather_issues
 from daypart.features.signals.category_codes import Vocabulary
@@ -34,7 +35,7 @@ MONEY = ("y", "incumbent", "smooth", "scale")
 """Columns in the target's unit; what members learn from otherwise are ratios of them."""
 JUDGED = ("store_id", "date", "hour", "lead_days", "youth", "y", "incumbent", "forecast", "q10", "q50", "q90")
 
-Made = tuple[Records, demand_history.Past]
+Made = tuple[ChainData, DemandHistory]
 """A block of stores and its states."""
 
 
@@ -52,7 +53,7 @@ class Workshop:
     """
 
     def __init__(
-        self, records: Source, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL,
+        self, records: DataSource, target: str, recipe: Recipe, last: date, engine: Engine = LOCAL,
         store_ids: Sequence[str] | None = None, sums: pl.DataFrame | None = None,
     ) -> None:  # fmt: skip
         """Prepares origins up to `last`, for some stores or all; `sums` are `chain_sums`, where they are at hand.
@@ -288,13 +289,13 @@ class Workshop:
         return self._evidence[fold]
 
 
-def chain_sums(records: Source, target: str, last: date) -> pl.DataFrame:
+def chain_sums(records: DataSource, target: str, last: date) -> pl.DataFrame:
     """Return `holiday_effects.holiday_sums` of the chain up to `last`: the same for all segments of its stores."""
     first = records.first_demand_on(target) or last
     return holiday_effects.holiday_sums(records.scan_demand(), records.stores, target, first, max(first, last))
 
 
-def first_demand(records: Source, target: str, store_ids: Sequence[str]) -> date | None:
+def first_demand(records: DataSource, target: str, store_ids: Sequence[str]) -> date | None:
     """First business date with any demand of the target in some stores."""
     if len(store_ids) == records.stores.height:
         return records.first_demand_on(target)
@@ -310,7 +311,7 @@ def in_blocks(ids: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _made(
-    records: Source, view: matrix.View, last: date, ids: Sequence[str], sums: pl.DataFrame, stages: Stages
+    records: DataSource, view: matrix.View, last: date, ids: Sequence[str], sums: pl.DataFrame, stages: Stages
 ) -> Made:
     with stages("read") as count:
         block = records.block(ids)
@@ -334,7 +335,7 @@ def _sampled(view: matrix.View, origins: Sequence[date], one_in: int, pair: Made
 
 
 def sampled_from(
-    records: Source, last: date, view: matrix.View, sums: pl.DataFrame, origins: Sequence[date], one_in: int,
+    records: DataSource, last: date, view: matrix.View, sums: pl.DataFrame, origins: Sequence[date], one_in: int,
     ids: Sequence[str], stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip
     """The sample of one block, read where this runs."""

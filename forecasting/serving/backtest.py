@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
@@ -34,7 +34,7 @@ class Segment:
 
 
 def backtest(
-    records: Records,
+    records: ChainData,
     target: str,
     recipe: Recipe,
     origins: list[date],

@@ -5,9 +5,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from daypart.features.business_day import business_date
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start.similar_stores import YOUNG_DAYS
-from daypart.features.history import demand_history, trading_hours
+from daypart.features.history import trading_hours
+from daypart.features.history.demand_history import DemandHistory
 
 OWN_DAYS = 28
 """A store with fewer known open days says so, whether or not it borrows."""
@@ -20,9 +21,7 @@ TAIL = 1.2816
 VALUES = ("forecast", "q10", "q50", "q90")
 
 
-def open_stores(
-    block: Records, past: demand_history.Past, target: str, origin: date, horizon_days: int
-) -> pl.DataFrame:
+def open_stores(block: ChainData, past: DemandHistory, target: str, origin: date, horizon_days: int) -> pl.DataFrame:
     """The stores open in the horizon, with `open_days`, those known before the origin, and whether it `borrows`.
 
     `stale_on` is the last of these days where the store's demand of a later one is missing, else null.
@@ -42,7 +41,7 @@ def open_stores(
     return stores.with_columns(borrows=(pl.col("open_days") < YOUNG_DAYS) & lends).drop("recorded")
 
 
-def _stale(days: pl.DataFrame, past: demand_history.Past, block: Records, origin: date) -> pl.DataFrame:
+def _stale(days: pl.DataFrame, past: DemandHistory, block: ChainData, origin: date) -> pl.DataFrame:
     """One row per store without demand on a later day on which it usually trades: store_id, `stale_on`, its last day.
 
     Usual are weekdays with trade in two of the last four weeks; holidays and known closures do not count.
@@ -61,7 +60,7 @@ def _stale(days: pl.DataFrame, past: demand_history.Past, block: Records, origin
     return missing.select("store_id", "stale_on").unique()
 
 
-def _recorded(block: Records, stores: pl.DataFrame, target: str, origin: date) -> pl.DataFrame:
+def _recorded(block: ChainData, stores: pl.DataFrame, target: str, origin: date) -> pl.DataFrame:
     """One row per store without an open day that has demand before the origin: this kind, of 0, or another alone."""
     silent = stores.filter(pl.col("open_days") == 0)
     before = block.demand.filter(pl.col("store_id").is_in(silent["store_id"].implode()), business_date(stores) < origin)
@@ -69,7 +68,7 @@ def _recorded(block: Records, stores: pl.DataFrame, target: str, origin: date) -
     return before.group_by("store_id").agg(recorded=recorded)
 
 
-def held(predictions: pl.DataFrame, past: demand_history.Past, origin: date) -> pl.DataFrame:
+def held(predictions: pl.DataFrame, past: DemandHistory, origin: date) -> pl.DataFrame:
     """What was told of rows, with no hour above HELD times the busiest known of the store; `held` says where.
 
     Known is what was sold in the year before the origin, and what the row's usual days lead to expect.

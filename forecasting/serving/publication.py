@@ -7,13 +7,14 @@ from datetime import date, timedelta
 import polars as pl
 
 from daypart.features import clock, matrix
-from daypart.features.chain_data import Records, Source
+from daypart.features.chain_data import ChainData, DataSource
 from daypart.features.cold_start import similar_stores
 from daypart.features.dayparts import daypart
 from daypart.features.history import demand_history, holiday_effects, horizon, read_window, trading_hours
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.money import with_unit
 from daypart.features.signals import weather
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 from daypart.forecasting.models.engine import LOCAL, Engine
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import Workshop
@@ -53,7 +54,7 @@ TOLD = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", *FOREC
 
 
 def as_published(
-    workshop: Workshop, records: Records, model: Model, origin: date, version: str, tier: str = "standard"
+    workshop: Workshop, records: ChainData, model: Model, origin: date, version: str, tier: str = "standard"
 ) -> pl.DataFrame:
     """The forecast of all stores, as `of_block` has it; stores and closures are those of `records`."""
     return pl.concat(
@@ -61,14 +62,14 @@ def as_published(
     )
 
 
-def _as_in(block: Records, records: Records) -> Records:
+def _as_in(block: ChainData, records: ChainData) -> ChainData:
     ids = block.stores["store_id"].implode()
     in_block = pl.col("store_id").is_in(ids)
     return replace(block, stores=records.stores.filter(in_block), closures=records.closures.filter(in_block))
 
 
 def of_night(
-    window: Records, reader: Callable[[Sequence[str]], Records], chain: Source, serving: Sequence[Served],
+    window: ChainData, reader: Callable[[Sequence[str]], ChainData], chain: DataSource, serving: Sequence[Served],
     origin: date, stages: Stages = unmeasured, sums: Mapping[str, pl.DataFrame] | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """The same rows as `of_block` of a block's whole history, from what `read_window.window_starts` lets it read of it.
@@ -83,7 +84,7 @@ def of_night(
     with stages("matrix"):
         window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
         last = origin + timedelta(days=matrix.HORIZON_DAYS)
-        world = {name: Outside.from_data(window, name, last) for name in {view.weather for view in views}}
+        world = {name: Covariates.from_data(window, name, last) for name in {view.weather for view in views}}
     sums = sums or holiday_sums(chain, list(dict.fromkeys(view.target for view in views)), origin)
     rows = []
     for view, group in views.items():
@@ -93,9 +94,10 @@ def of_night(
 
 
 def night_states(
-    window: Records, world: Outside, reader: Callable[[Sequence[str]], Records], chain: Source, view: matrix.View,
-    origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None, serving: Sequence[Served] = (),
-) -> Iterator[tuple[Records, demand_history.Past]]:  # fmt: skip
+    window: ChainData, world: Covariates, reader: Callable[[Sequence[str]], ChainData], chain: DataSource,
+    view: matrix.View, origin: date, stages: Stages = unmeasured, sums: pl.DataFrame | None = None,
+    serving: Sequence[Served] = (),
+) -> Iterator[tuple[ChainData, DemandHistory]]:  # fmt: skip
     """Records and states of the stores that the window is enough for, then of those that look further, if any.
 
     A young store borrows from the stores that the model among `serving` which serves it knows; from all without one.
@@ -130,7 +132,7 @@ def _by_lenders(
     return [(sorted(some), lenders[names]) for names, some in parts.items() if some]
 
 
-def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
+def holiday_sums(chain: DataSource, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
     """Return by target the chain's `holiday_effects.holiday_sums` of the last year; empty if no holiday comes soon."""
     if not holiday_effects.has_holidays(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
         return {target: pl.DataFrame(schema=holiday_effects.SUMS_SCHEMA) for target in targets}
@@ -141,7 +143,7 @@ def holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[st
 
 
 def of_block(
-    block: Records, past: demand_history.Past, model: Model, origin: date, version: str, stages: Stages = unmeasured,
+    block: ChainData, past: DemandHistory, model: Model, origin: date, version: str, stages: Stages = unmeasured,
     tier: str = "standard", rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
 ) -> pl.DataFrame:  # fmt: skip
     """The rows of `of_models` by one model for all stores."""
@@ -149,7 +151,7 @@ def of_block(
 
 
 def of_models(
-    block: Records, past: demand_history.Past, serving: Sequence[Served], origin: date, stages: Stages = unmeasured,
+    block: ChainData, past: DemandHistory, serving: Sequence[Served], origin: date, stages: Stages = unmeasured,
     rows: pl.DataFrame | None = None, engine: Engine = LOCAL,
 ) -> pl.DataFrame:  # fmt: skip
     """One row per store, target and real clock hour of the horizon, sorted; COLUMNS. The models share a view.
@@ -207,7 +209,7 @@ def _told(
 
 
 def _published(
-    block: Records, past: demand_history.Past, stores: pl.DataFrame, pred: pl.DataFrame, view: matrix.View, origin: date
+    block: ChainData, past: DemandHistory, stores: pl.DataFrame, pred: pl.DataFrame, view: matrix.View, origin: date
 ) -> pl.DataFrame:
     """All hours of `basis.open_stores`, with what was told of those in which they may trade."""
     about = stores.select("store_id", "open_days", "borrows", "stale_on", "model_version", "tier")
@@ -237,7 +239,7 @@ def _hours(stores: pl.DataFrame, predictions: pl.DataFrame, origin: date, horizo
     return grid.join(values, on=["store_id", "hour_utc"], how="left").with_columns(business_date="date")
 
 
-def _by_hand(records: Records, past: demand_history.Past, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
+def _by_hand(records: ChainData, past: DemandHistory, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
     """The planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
     ends = records.stores.select("store_id", "closed_on")
     return (

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.accuracy import Level, score
 from daypart.forecasting.models.recipe import Recipe
@@ -47,8 +47,8 @@ FAMILIES = {
 SPEC = ChainSpec(stores=16, start=date(2023, 11, 6), days=560, issues_days=280)
 
 
-def _chain(_: Path) -> Records:
-    return Records.from_tables(simulate(SPEC).tables)
+def _chain(_: Path) -> ChainData:
+    return ChainData.from_tables(simulate(SPEC).tables)
 
 
 CHAIN = RealSet("chain", ("orders",), SPEC.end - timedelta(days=70), SPEC.end - timedelta(days=1), _chain, ("issued",))

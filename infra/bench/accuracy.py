@@ -18,7 +18,7 @@ from typing import get_args
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.weather import WeatherView
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
@@ -55,7 +55,7 @@ def scores(
         yield peer_score(who, records, rows, data.name, origins)
 
 
-def peer_score(who: str, records: Records, rows: pl.DataFrame, name: str, origins: list[date]) -> Score:
+def peer_score(who: str, records: ChainData, rows: pl.DataFrame, name: str, origins: list[date]) -> Score:
     """The named peer by our backtest rows of the set's name and one target, or why there is none."""
     target = rows["target"][0]
     if find_spec(who) is None:

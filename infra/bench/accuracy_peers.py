@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.clock import hour_grid
 from daypart.features.signals.calendar import public_holidays
 from infra.bench.series import gapless
@@ -29,10 +29,10 @@ LAGS = (DAY, 2 * DAY, 3 * DAY, WEEK, 2 * WEEK, 3 * WEEK, 4 * WEEK)
 DATE_FEATURES = ("hour", "weekday", "day", "month", "ordinal_day")
 TREES, LEAVES, RATE = 300, 31, 0.05
 
-Peer = Callable[[Records, str, list[date], int], pl.DataFrame]
+Peer = Callable[[ChainData, str, list[date], int], pl.DataFrame]
 
 
-def by_statsforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+def by_statsforecast(records: ChainData, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
     """Seasons of a day and a week (MSTL) about an exponentially smoothed trend, refitted at every origin on a year."""
     from statsforecast import StatsForecast
     from statsforecast.models import MSTL, AutoETS
@@ -46,7 +46,7 @@ def by_statsforecast(records: Records, target: str, origins: list[date], horizon
     return pl.concat(forecasts)
 
 
-def by_mlforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+def by_mlforecast(records: ChainData, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
     """Boosted trees of all series, one hour after the other, retrained every four weeks on all that is known."""
     series, forecasts = regular(records, target, origins[-1]), []
     days = timedelta(days=horizon_days)
@@ -78,7 +78,7 @@ def _trees() -> Any:
     return MLForecast({"forecast": model}, freq="1h", lags=LAGS, lag_transforms=means, date_features=DATE_FEATURES)
 
 
-def regular(records: Records, target: str, end: date) -> pl.DataFrame:
+def regular(records: ChainData, target: str, end: date) -> pl.DataFrame:
     """Every hour of each store's own clock from its first demand to before `end`: unique_id, ds, y, 0 without trade.
 
     The hour that the clock skips in spring counts as one without trade; of the two that it shows in autumn as one
@@ -111,7 +111,7 @@ def _with_holidays(hours: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
 
 
 def _placed(
-    forecast: pl.DataFrame, history: pl.DataFrame, records: Records, origin: date, horizon_days: int
+    forecast: pl.DataFrame, history: pl.DataFrame, records: ChainData, origin: date, horizon_days: int
 ) -> pl.DataFrame:
     """The forecast of hours by the store's clock as one of real hours; closed hours and what is below 0 are 0."""
     week = [pl.col("ds").dt.weekday().alias("weekday"), pl.col("ds").dt.hour().alias("hour")]

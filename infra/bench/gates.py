@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
 from daypart.forecasting.lifecycle.gate import judged
@@ -119,7 +119,7 @@ START, SPAN = date(2024, 3, 4), 196
 def real(seed: int) -> Iterator[str]:
     """Lines on small models of one simulated chain: what the gate says of pairs, and how alike their errors are."""
     spec = ChainSpec(stores=16, start=START, days=SPAN, seed=seed, issues_days=SPAN)
-    records, end = Records.from_tables(simulate(spec).tables), START + timedelta(days=SPAN)
+    records, end = ChainData.from_tables(simulate(spec).tables), START + timedelta(days=SPAN)
     first = end - timedelta(weeks=4)
     shop = Workshop(records, "orders", RECIPE, end)
     rows = shop.with_demand(shop.rows(days(first, end - timedelta(days=1), 7))).filter(pl.col("date") < end)

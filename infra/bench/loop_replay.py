@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.flows.config.prices import Prices
 from daypart.flows.display.replay import show_replay
@@ -29,7 +29,7 @@ YEAR_DAYS = 365
 class Past:
     """Records and the nights that are lived again: one target, from `start` to `end`."""
 
-    records: Records
+    records: ChainData
     target: str
     start: date
     end: date
@@ -45,7 +45,7 @@ def chain(_: Path, stores: int) -> Past:
     """A simulated chain of two years, the second of which is lived again; weather was issued throughout."""
     spec = ChainSpec(stores=stores, issues_days=730)
     start = spec.end - timedelta(days=YEAR_DAYS)
-    return Past(Records.from_tables(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
+    return Past(ChainData.from_tables(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
 
 
 PASTS: dict[str, Callable[[Path, int], Past]] = {"aarhus": cafes, "chain": chain}

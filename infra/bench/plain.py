@@ -9,7 +9,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
@@ -43,12 +43,12 @@ def rows(chain: SimulatedChain) -> list[Row]:
     return report_rows
 
 
-def records(home: Path, stores: int, until: date) -> Records:
+def records(home: Path, stores: int, until: date) -> ChainData:
     """Stores and demand before a date, of the first stores that had traded for a year by then."""
     chain = Chain.of(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
-    return Records.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
+    return ChainData.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
 
 
 def in_polars(home: Path, stores: int, origins: Sequence[date]) -> Work:
@@ -71,14 +71,14 @@ def in_pandas(home: Path, stores: int, origins: Sequence[date]) -> Work:
     return work
 
 
-def ours(history: Records, origins: Sequence[date]) -> pl.DataFrame:
+def ours(history: ChainData, origins: Sequence[date]) -> pl.DataFrame:
     """One origin as a night has it, many as training has them."""
     if len(origins) > 1:
         return matrix.build(history, VIEW, origins)
     return matrix_of(states(_window(history, origins[0]), history.block, history, VIEW, origins[0]), VIEW, origins[0])
 
 
-def _window(history: Records, origin: date) -> Records:
+def _window(history: ChainData, origin: date) -> ChainData:
     since = read_window.window_starts(origin)["demand"]
     return replace(history, demand=history.demand.filter(pl.col("hour_local") >= since))
 

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.signals.events import event_days
 from daypart.features.signals.weather import before
@@ -45,7 +45,7 @@ class Found:
         return float(np.log(self.forecast) / np.log(self.planted))
 
 
-def offers(records: Records, first: date, last: date) -> pl.DataFrame:
+def offers(records: ChainData, first: date, last: date) -> pl.DataFrame:
     """One row per store and hour touched by offers: store_id, date, hour, kind, factor of all of them together."""
     days = event_days(records.events, records.stores, first, last).filter(pl.col("kind") != "price")
     offer_factors = {offer.name: offer.orders for offer in (*PROMOTIONS, *LOCAL_EVENTS)}
@@ -55,14 +55,14 @@ def offers(records: Records, first: date, last: date) -> pl.DataFrame:
     return touched.agg(pl.col("factor").product(), kind=pl.col("kind").unique().sort().str.join(" and "))
 
 
-def told(shop: Workshop, records: Records, origin: date) -> pl.DataFrame:
+def told(shop: Workshop, records: ChainData, origin: date) -> pl.DataFrame:
     """The forecast of what would be known had the records been these."""
     rows = as_published(Workshop(records, "orders", RECIPE, origin), records, shop.train(origin), origin, "1")
     return rows.select("store_id", "hour_utc", "lead_days", "forecast", date=pl.col("hour_local").dt.date(),
                        hour=pl.col("hour_local").dt.hour())  # fmt: skip
 
 
-def of_offers(shop: Workshop, records: Records, origin: date) -> Iterator[Found]:
+def of_offers(shop: Workshop, records: ChainData, origin: date) -> Iterator[Found]:
     """Forecasts with the offers to come over forecasts without them."""
     bare = replace(records, events=records.events.filter(pl.col("starts_local") < origin))
     without = told(shop, bare, origin).select("store_id", "hour_utc", without="forecast")
@@ -76,7 +76,7 @@ def of_offers(shop: Workshop, records: Records, origin: date) -> Iterator[Found]
         yield Found(str(kind), hours.height, planted, float(hours["forecast"].sum()) / base)
 
 
-def of_holidays(shop: Workshop, records: Records, truth: pl.DataFrame, origin: date) -> Iterator[Found]:
+def of_holidays(shop: Workshop, records: ChainData, truth: pl.DataFrame, origin: date) -> Iterator[Found]:
     """Forecasts over what would be true without the holiday, beside those of other days over what is true."""
     rows = told(shop, records, origin).join(truth, on=["store_id", "hour_utc"])
     holidays = public_holidays(records.stores, origin, origin + timedelta(days=13))
@@ -89,7 +89,7 @@ def of_holidays(shop: Workshop, records: Records, truth: pl.DataFrame, origin: d
         yield Found(str(name), hours.height, planted, float(hours["forecast"].sum()) / usual / bias)
 
 
-def of_rain(shop: Workshop, records: Records, origin: date) -> Found:
+def of_rain(shop: Workshop, records: ChainData, origin: date) -> Found:
     """Forecasts of the first days with the rain and snow that were issued over those without."""
     later = pl.col("valid_local") >= origin
     wet = ("precipitation_mm", "snowfall_cm")
@@ -114,7 +114,7 @@ def of_rain(shop: Workshop, records: Records, origin: date) -> Found:
 def main() -> int:
     spec = asked(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
-    records = Records.from_tables(chain.tables)
+    records = ChainData.from_tables(chain.tables)
     shop = Workshop(records, "orders", RECIPE, spec.end)
     for effect in (*of_offers(shop, records, spec.end), *of_holidays(shop, records, chain.truth, spec.end),
                   of_rain(shop, records, spec.end)):  # fmt: skip

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.weather import WeatherView
 from daypart.flows.jobs.backtest import level_scores, scorable
 from daypart.forecasting.leads import lead_week
@@ -45,7 +45,7 @@ class Score:
 
 
 def scored(
-    rows: pl.DataFrame, records: Records, name: str, who: str, weather: WeatherView = "none",
+    rows: pl.DataFrame, records: ChainData, name: str, who: str, weather: WeatherView = "none",
     seconds: float | None = None,
 ) -> Score:  # fmt: skip
     """The figures of backtest rows of one target. Raises `InputError` where a scored row has no forecast."""

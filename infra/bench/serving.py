@@ -9,10 +9,11 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, Source
-from daypart.features.history import demand_history, read_window
+from daypart.features.chain_data import ChainData, DataSource
+from daypart.features.history import read_window
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.signals import weather
-from daypart.features.signals.covariates import Outside
+from daypart.features.signals.covariates import Covariates
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
@@ -23,8 +24,8 @@ from infra.bench.job import Work, measured
 from infra.bench.row import Limit, Row, beside
 from infra.bench.sample_chain import SimulatedChain
 
-Made = tuple[Records, demand_history.Past]
-Read = Callable[[Sequence[str]], Records]
+Made = tuple[ChainData, DemandHistory]
+Read = Callable[[Sequence[str]], ChainData]
 
 
 def rows(chain: SimulatedChain) -> list[Row]:
@@ -55,7 +56,7 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
     window = chain.block(ids, read_window.window_starts(origin))
     window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
-    world = Outside.from_data(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
+    world = Covariates.from_data(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
@@ -65,11 +66,11 @@ def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl
 
 
 def states(
-    window: Records, read_block: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None,
+    window: ChainData, read_block: Read, chain: DataSource, view: matrix.View, origin: date, world: Covariates | None = None,
     sums: pl.DataFrame | None = None,
 ) -> list[Made]:  # fmt: skip
     """Records and states of those stores that the window is enough for, and of those that look further."""
-    world = world or Outside.from_data(window, view.weather, origin + timedelta(days=view.horizon_days))
+    world = world or Covariates.from_data(window, view.weather, origin + timedelta(days=view.horizon_days))
     block_states = night_states(window, world, read_block, chain, view, origin, sums=sums)
     return [block_state for block_state in block_states if _known(block_state, origin)]
 

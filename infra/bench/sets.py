@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.pos.mapping import Mapping
 from daypart.features.pos.store_hours import lines_to_demand
 from daypart.features.signals.weather import WeatherView
@@ -28,11 +28,11 @@ class RealSet:
     targets: tuple[str, ...]
     start: date
     end: date
-    load: Callable[[Path], Records]
+    load: Callable[[Path], ChainData]
     views: tuple[WeatherView, ...] = ()
 
 
-def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | None = None) -> Records:
+def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | None = None) -> ChainData:
     """Conformed records of stores (store_id, timezone, country, subdivision); every row must pass."""
     store_rows = pl.DataFrame(stores, schema=["store_id", "timezone", "country", "subdivision"], orient="row")
     places = conform(store_rows, STORES).rows
@@ -42,17 +42,17 @@ def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | 
             passed = conform(rows, table, places)
             assert passed.refused.is_empty(), passed.refused
             tables[table.name] = passed.rows
-    return Records.from_tables(tables)
+    return ChainData.from_tables(tables)
 
 
-def french(folder: Path) -> Records:
+def french(folder: Path) -> ChainData:
     """One bakery from its ticket lines, in EUR."""
     lines = pl.read_csv(folder / "french_bakery" / "pos_lines.csv.gz", infer_schema=False)
     columns = {"date": "date", "time": "time", "ticket": "ticket_number", "line_total": "item_order_total"}
     return _from_lines(lines, columns, ("bakery", "Europe/Paris", "FR", None))
 
 
-def bread(folder: Path) -> Records:
+def bread(folder: Path) -> ChainData:
     """A bakery-cafe in Edinburgh; no prices, so orders alone."""
     lines = pl.read_csv(folder / "bread_basket" / "pos_lines.csv", infer_schema=False)
     columns = {"date": "Date", "time": "Time", "ticket": "Transaction"}
@@ -61,7 +61,7 @@ def bread(folder: Path) -> Records:
 
 
 def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
-                **settings: object) -> Records:  # fmt: skip
+                **settings: object) -> ChainData:  # fmt: skip
     zones = pl.DataFrame({"store_id": [store[0]], "timezone": [store[1]]})
     mapping = Mapping.from_settings({"columns": columns, "store_id": store[0], **settings})
     pos_demand = lines_to_demand(lines, mapping, zones)
@@ -69,19 +69,19 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
     return _records([store], pos_demand.demand)
 
 
-def aarhus(folder: Path) -> Records:
+def aarhus(folder: Path) -> ChainData:
     """Two cafes of one town, in DKK, before the pandemic."""
     return _aarhus(folder, ("Cafe Cross", "Aaland"), date(2020, 3, 8))
 
 
-def aarhus_shut(folder: Path) -> Records:
+def aarhus_shut(folder: Path) -> ChainData:
     """The same cafes and one that opened in autumn, to the end of 2020: shut from March to May, and from December."""
     records = _aarhus(folder, ("Cafe Cross", "Aaland", "Ziggy"), date(2020, 12, 31))
     opened = pl.when(pl.col("store_id") == "Ziggy").then(date(2020, 9, 28)).otherwise("opened_on")
     return replace(records, stores=records.stores.with_columns(opened_on=opened))
 
 
-def _aarhus(folder: Path, stores: Sequence[str], end: date) -> Records:
+def _aarhus(folder: Path, stores: Sequence[str], end: date) -> ChainData:
     """Refunds that exceed an hour's sales count as 0. Weather is the town's, observed at trading hours; its wind is
     in m/s.
     """
@@ -105,7 +105,7 @@ def _gapless(weather: pl.DataFrame) -> pl.DataFrame:
     return weather.sort("valid_utc").upsample("valid_utc", every="1h").interpolate()
 
 
-def citibike(folder: Path) -> Records:
+def citibike(folder: Path) -> ChainData:
     """A city's hired bicycles as orders, with weather as it was issued every morning, beside a reanalysis of what came.
 
     The trips of the hour that the clock shows twice are told together, and count in the first. Issues begin at
@@ -140,7 +140,7 @@ def _american(issues: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def auckland(_: Path) -> Records:
+def auckland(_: Path) -> ChainData:
     """Footfall at 20 sensors, as orders: a row's date is a day from 06:00, and their clock has 24 hours every day.
 
     The sensor at 107 Quay Street is left out: 42% of its hours are 0. Six hours in 2024 and 2025 are there twice or

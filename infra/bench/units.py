@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.dayparts import daypart
 from daypart.features.segments import Rule, mean_daily
 from daypart.features.simulator import ChainSpec, simulate
@@ -70,7 +70,7 @@ class Made:
 
 
 def _made(
-    records: Records, unit: Unit, ids: tuple[str, ...], tier: str, as_of: date, sums: Mapping[str, pl.DataFrame]
+    records: ChainData, unit: Unit, ids: tuple[str, ...], tier: str, as_of: date, sums: Mapping[str, pl.DataFrame]
 ) -> Made:
     """Trains a unit on what was known at a date and scores the fortnight that followed."""
     recipe, meter = {"top": TOP, "light": LIGHT}[tier], Meter()
@@ -89,7 +89,7 @@ def tiers(segments: int, stores: int, days: int, seed: int) -> Iterator[dict[str
     """The processor time and WAPE of both ways, by target, and what the tiers save and lose: of more and more units."""
     # The fortnight that is forecast is trade of the same chain.
     spec = ChainSpec(stores, days=days + 14, seed=seed, issues_days=0, observed_days=0)
-    records, as_of = Records.from_tables(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
+    records, as_of = ChainData.from_tables(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
     members = parted(records, segments, as_of)
     sums = {target: chain_sums(records.until(as_of - timedelta(days=1)), target, as_of) for target in TARGETS}
     # What is compiled at its first use is nobody's cost.
@@ -104,7 +104,7 @@ def tiers(segments: int, stores: int, days: int, seed: int) -> Iterator[dict[str
         yield compared(results)
 
 
-def parted(records: Records, segments: int, as_of: date) -> units.Members:
+def parted(records: ChainData, segments: int, as_of: date) -> units.Members:
     """Units of as many classes of volume for each target, each with its stores; the least first."""
     volumes = {target: mean_daily(records.scan_demand(), records.stores, target, as_of) for target in TARGETS}
     return Portfolio(dict.fromkeys(TARGETS, Rule("volume", segments))).members(records.stores, volumes)

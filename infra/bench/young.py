@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
@@ -24,10 +24,10 @@ WEEKS = ("0", "1", "2-3", "4-7", "8-13")
 EDGES = (0, 7, 21, 49, 91)
 
 
-def chain(spec: ChainSpec) -> Records:
+def chain(spec: ChainSpec) -> ChainData:
     """The simulated chain, where every fourth store opens on a day drawn from LATE_FROM_DAY to two months before
     the end: what it sold and whom it scheduled before is not there."""
-    records = Records.from_tables(simulate(spec).tables).without("weather")
+    records = ChainData.from_tables(simulate(spec).tables).without("weather")
     opening_days = np.random.default_rng(spec.seed).integers(LATE_FROM_DAY, spec.days - 60, spec.stores)
     opens = pl.DataFrame({"store_id": spec.store_ids, "day": opening_days}).gather_every(4, 2)
     late = opens.select("store_id", late_on=pl.lit(spec.start) + pl.duration(days=1) * pl.col("day"))

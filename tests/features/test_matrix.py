@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models import trainer
@@ -28,9 +28,9 @@ targets = st.sampled_from(["orders", "sales"])
 
 
 @cache
-def chain(seed: int) -> Records:
+def chain(seed: int) -> ChainData:
     """Three stores: the first declares no hours and learns them, the others declare them."""
-    records = Records.from_tables(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
+    records = ChainData.from_tables(simulate(ChainSpec(stores=3, days=DAYS, seed=seed, issues_days=DAYS)).tables)
     return replace(records, hours=records.hours.filter(pl.col("store_id") != "S0001"))
 
 
@@ -38,7 +38,7 @@ def day(step: int) -> date:
     return START + timedelta(days=step)
 
 
-def rows(records: Records, target: str, origins: list[date]) -> pl.DataFrame:
+def rows(records: ChainData, target: str, origins: list[date]) -> pl.DataFrame:
     return matrix.build(records, matrix.View(target), origins)
 
 
@@ -52,7 +52,7 @@ def from_origin(origin: date) -> pl.Expr:
     return pl.col("hour_local").dt.date() >= origin
 
 
-def midnight_utc(records: Records, origin: date) -> pl.Expr:
+def midnight_utc(records: ChainData, origin: date) -> pl.Expr:
     """Each store's origin in UTC, by Python's own time zones."""
     starts = {
         store: datetime.combine(origin, time(), ZoneInfo(zone)).astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
@@ -61,7 +61,7 @@ def midnight_utc(records: Records, origin: date) -> pl.Expr:
     return pl.col("store_id").replace_strict(starts, return_dtype=pl.Datetime("us"))
 
 
-def demand_multiplied(records: Records, origin: date) -> Records:
+def demand_multiplied(records: ChainData, origin: date) -> ChainData:
     later = pl.when(from_origin(origin))
     changed = records.demand.with_columns(
         later.then(pl.col(name) * 7 + 3).otherwise(name).alias(name) for name in ("orders", "sales")
@@ -69,11 +69,11 @@ def demand_multiplied(records: Records, origin: date) -> Records:
     return replace(records, demand=changed)
 
 
-def demand_deleted(records: Records, origin: date) -> Records:
+def demand_deleted(records: ChainData, origin: date) -> ChainData:
     return replace(records, demand=records.demand.filter(~from_origin(origin)))
 
 
-def demand_added_at_new_hours(records: Records, origin: date) -> Records:
+def demand_added_at_new_hours(records: ChainData, origin: date) -> ChainData:
     """From the origin on every store also trades in the hours in which it never did."""
     near = records.demand.filter(from_origin(origin - timedelta(days=7)) & ~from_origin(origin))
     shifted = [
@@ -90,7 +90,7 @@ def demand_added_at_new_hours(records: Records, origin: date) -> Records:
     return replace(records, demand=pl.concat([records.demand, new]).unique(["store_id", "hour_utc"], keep="first"))
 
 
-def weather_issued_later(records: Records, origin: date) -> Records:
+def weather_issued_later(records: ChainData, origin: date) -> ChainData:
     later = pl.col("issued_utc") >= midnight_utc(records, origin)
     wild = records.weather.with_columns(pl.when(later).then(-30.0).otherwise("temperature_c").alias("temperature_c"))
     # One more issue, made at the very origin, that speaks of the whole horizon.
@@ -102,20 +102,20 @@ def weather_issued_later(records: Records, origin: date) -> Records:
     return replace(records, weather=pl.concat([unrevised, extra]))
 
 
-def weather_observed_later(records: Records, origin: date) -> Records:
+def weather_observed_later(records: ChainData, origin: date) -> ChainData:
     later = pl.col("issued_utc").is_null() & (pl.col("valid_local").dt.date() >= origin)
     changed = [pl.when(later).then(0.5).otherwise(name).alias(name) for name in ("temperature_c", "snowfall_cm")]
     return replace(records, weather=records.weather.with_columns(changed))
 
 
-def macro_released_later(records: Records, origin: date) -> Records:
+def macro_released_later(records: ChainData, origin: date) -> ChainData:
     later = pl.col("released_on") >= origin
     wild = records.macro.with_columns(pl.when(later).then(1e4).otherwise("value").alias("value"))
     revised = records.macro.with_columns(released_on=pl.lit(origin), value=pl.col("value") * 2)
     return replace(records, macro=pl.concat([wild, revised]))
 
 
-def events_known_later(records: Records, origin: date) -> Records:
+def events_known_later(records: ChainData, origin: date) -> ChainData:
     """Every event once more under other names, those of days gone by among them, but known too late."""
     last = records.events.select(pl.col("known_on").max()).item()
     later = pl.concat(
@@ -128,7 +128,7 @@ def events_known_later(records: Records, origin: date) -> Records:
     return replace(records, events=pl.concat([known_events, later]))
 
 
-def schedules_known_later(records: Records, origin: date) -> Records:
+def schedules_known_later(records: ChainData, origin: date) -> ChainData:
     """Every schedule of the origin and later becomes known on it, and those of days gone by a day too late."""
     on = pl.col("hour_local").dt.date()
     near = on >= origin - timedelta(days=28)
@@ -139,7 +139,7 @@ def schedules_known_later(records: Records, origin: date) -> Records:
     return replace(records, labor=changed)
 
 
-def closures_known_later(records: Records, origin: date) -> Records:
+def closures_known_later(records: ChainData, origin: date) -> ChainData:
     """Every store closes on every other day of the horizon, which nobody knew, and for the mornings of the others."""
     days = pl.DataFrame({"date": [origin + timedelta(days=step) for step in range(60)]})
     surprises = records.stores.select("store_id").join(days, how="cross").with_columns(
@@ -149,7 +149,7 @@ def closures_known_later(records: Records, origin: date) -> Records:
     return replace(records, closures=pl.concat([records.closures, surprises.select(records.closures.columns)]))
 
 
-def labor_worked(records: Records, origin: date) -> Records:
+def labor_worked(records: ChainData, origin: date) -> ChainData:
     return replace(records, labor=records.labor.with_columns(worked_hours=pl.lit(999.0)))
 
 
@@ -163,14 +163,14 @@ CHANGES = [
 @EVERY
 @given(seed=seeds, step=origin_days, target=targets)
 def test_what_became_known_later_changes_no_cell(
-    change: Callable[[Records, date], Records], seed: int, step: int, target: str
+    change: Callable[[ChainData, date], ChainData], seed: int, step: int, target: str
 ) -> None:
     records, origin = chain(seed), day(step)
     same(rows(change(records, origin), target, [origin]), rows(records, target, [origin]))
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_same_changes_show_once_they_are_known(change: Callable[[Records, date], Records]) -> None:
+def test_the_same_changes_show_once_they_are_known(change: Callable[[ChainData, date], ChainData]) -> None:
     """The property above can fail: what changes there is read by later origins."""
     records, origin = chain(2), day(70)
     late = [day(DAYS)]
@@ -347,13 +347,13 @@ def test_an_event_on_one_of_the_incumbents_days_is_told(known_on: date | None) -
 
 
 def event(name: str, on: date, known_on: date | None) -> pl.DataFrame:
-    schema = Records.from_tables({}).events.schema
+    schema = ChainData.from_tables({}).events.schema
     starts = datetime.combine(on, time())
     row = (name, "local event", starts, starts + timedelta(hours=20), None, None, known_on)
     return pl.DataFrame([row], schema=schema, orient="row")
 
 
-def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Records:
+def weekly_store(first: date, days: int, closed: list[date] | None = None) -> ChainData:
     """One store in New York that sells as many orders in an hour as the hour's number, 8 to 17 every day."""
     hours = pl.datetime_range(
         datetime.combine(first, time()), datetime.combine(first, time()) + timedelta(days=days, hours=-1),
@@ -367,7 +367,7 @@ def weekly_store(first: date, days: int, closed: list[date] | None = None) -> Re
         pl.lit("A").alias("store_id"), "hour_local", hour_utc=zoned.dt.replace_time_zone(None),
         orders=pl.col("hour_local").dt.hour().cast(pl.Float64), sales=pl.col("hour_local").dt.hour() * 10.0,
     )  # fmt: skip
-    empty = Records.from_tables({})
+    empty = ChainData.from_tables({})
     store = {"store_id": "A", "timezone": "America/New_York", "country": "US", "subdivision": "NY"}
     stores = pl.DataFrame({**store}).select(
         pl.col(name).cast(kind) if name in store else pl.lit(None, dtype=kind).alias(name)

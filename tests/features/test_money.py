@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.money import Money, has_several_currencies, with_currency
 from tests.features.cold_start.test_similar_stores import DAYS, NEW, OPENS, YOUNG, chain, day, same
 
@@ -17,7 +17,7 @@ SALES = matrix.View("sales")
 YEN = 150.0
 
 
-def in_yen(*ids: str, orders: bool = True) -> Records:
+def in_yen(*ids: str, orders: bool = True) -> ChainData:
     """The chain whose young store opens in Japan, beside stores in dollars."""
     records, abroad = chain(1), pl.col("store_id").is_in(ids)
     currency = pl.when(abroad).then(pl.lit("JPY")).otherwise(pl.lit("USD"))
@@ -28,7 +28,7 @@ def in_yen(*ids: str, orders: bool = True) -> Records:
     )
 
 
-def rows(records: Records, origin: date, view: matrix.View = SALES) -> pl.DataFrame:
+def rows(records: ChainData, origin: date, view: matrix.View = SALES) -> pl.DataFrame:
     return matrix.build(records, view, [origin])
 
 

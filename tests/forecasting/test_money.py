@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from daypart.features import segments
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.money import UNIT, Money, has_several_currencies, in_units, with_currency, with_unit
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.explain.model_card import Origin, card
@@ -32,9 +32,9 @@ FIGURES = ("forecast", "q10", "q50", "q90", "incumbent")
 
 
 @cache
-def records(currency: str, factor: float) -> Records:
+def records(currency: str, factor: float) -> ChainData:
     """Five stores in dollars, one of them new, but for one in another currency, whose amounts have a factor."""
-    base_records = Records.from_tables(
+    base_records = ChainData.from_tables(
         simulate(ChainSpec(stores=5, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables
     )
     abroad, opened_on = pl.col("store_id") == FOREIGN, START + timedelta(days=OPENED)

@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start import similar_stores, young_stores
 from daypart.features.simulator import ChainSpec, simulate
 
@@ -101,9 +101,9 @@ def test_the_spread_of_levels_is_theirs_and_a_usual_one() -> None:
 
 
 @cache
-def chain(seed: int) -> Records:
+def chain(seed: int) -> ChainData:
     """Six stores with events and labor. One opens on the hundredth day; one says so and has not traded yet."""
-    records = Records.from_tables(
+    records = ChainData.from_tables(
         simulate(ChainSpec(stores=6, start=START, days=DAYS, seed=seed, issues_days=DAYS)).tables
     )
     old = pl.col("opened_on").dt.offset_by("-4y")
@@ -115,7 +115,7 @@ def chain(seed: int) -> Records:
                    hours=records.hours.filter(pl.col("store_id") != NEW))  # fmt: skip
 
 
-def rows(records: Records, origins: Sequence[date]) -> pl.DataFrame:
+def rows(records: ChainData, origins: Sequence[date]) -> pl.DataFrame:
     return matrix.build(records, VIEW, origins)
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.history import day_statistics as day_totals
-from daypart.features.history import demand_history
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.tables.schemas import EVENTS
 
 FIRST = date(2024, 1, 1)
@@ -43,7 +43,7 @@ def stores(*names: str) -> pl.DataFrame:
 
 def past(
     rows: pl.DataFrame, busy: Collection[int] = (), names: tuple[str, ...] = ("A",), last: int = 100
-) -> demand_history.Past:
+) -> DemandHistory:
     """The past of orders up to day `last`, where the days numbered `busy` have an event; no hours are declared."""
     events = [
         {"name": "fair", "kind": "local event", "starts_local": datetime.combine(day, time()),
@@ -52,7 +52,7 @@ def past(
     ]  # fmt: skip
     schema = EVENTS.schema
     event_table = pl.DataFrame(events, schema=schema) if events else pl.DataFrame(schema=schema)
-    records = Records.from_tables({"stores": stores(*names), "demand": rows, "events": event_table})
+    records = ChainData.from_tables({"stores": stores(*names), "demand": rows, "events": event_table})
     return matrix.build_history(records, matrix.View("orders"), FIRST + timedelta(days=last))
 
 
@@ -60,7 +60,7 @@ def totals(days: list[list[int]], busy: Collection[int] = ()) -> pl.DataFrame:
     return past(demand(days), busy).totals
 
 
-def state(history: demand_history.Past) -> pl.DataFrame:
+def state(history: DemandHistory) -> pl.DataFrame:
     """All hourly states, one row per open day and hour ever traded."""
     return history.hour_states(history.weekdays.join(history.hours, on="store_id")).sort("store_id", "date", "hour")
 

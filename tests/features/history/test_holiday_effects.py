@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.history import holiday_effects
 
 NEW_YEAR, JULY_4, LABOR_DAY = date(2024, 1, 1), date(2024, 7, 4), date(2024, 9, 2)
@@ -20,7 +20,7 @@ FACTORS = {(NEW_YEAR, store): 0.5 for store in STORES} | {(JULY_4, "A"): 0.6, (J
 """D is closed on the fourth of July."""
 
 
-def chain() -> Records:
+def chain() -> ChainData:
     """Four stores that sell 10 an hour from 8 to 11, but on two holidays."""
     rows = []
     for store in STORES:
@@ -28,7 +28,7 @@ def chain() -> Records:
             factor = 0.0 if (day, store) == (JULY_4, "D") else FACTORS.get((day, store), 1.0)
             rows += [(store, datetime.combine(day, time(hour)), 10 * factor) for hour in range(8, 12) if factor]
     demand = pl.DataFrame(rows, schema=["store_id", "hour_local", "orders"], orient="row")
-    empty = Records.from_tables({})
+    empty = ChainData.from_tables({})
     store_columns = pl.DataFrame(
         {"store_id": list(STORES), "region": list(STORES.values()), "timezone": "UTC", "country": "US"}
     )

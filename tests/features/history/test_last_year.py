@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.history import demand_history
 from daypart.features.tables.schemas import TABLES
 from tests.features.history.test_demand_history import FIRST, HOURS, demand, past
@@ -33,7 +33,7 @@ STORES = {"A": sold(1, 0.02), "B": sold(2, 0.45), "C": sold(3, 0.1, since=20), "
 
 
 @pytest.fixture(scope="module")
-def records() -> Records:
+def records() -> ChainData:
     fairs = [
         {"name": "fair", "kind": "local event", "starts_local": datetime.combine(day, time()),
          "ends_local": datetime.combine(day, time(23))}
@@ -41,14 +41,14 @@ def records() -> Records:
     ]  # fmt: skip
     stores = [{"store_id": store, "timezone": "Europe/Paris", "country": "XX"} for store in STORES]
     rows = pl.concat(demand(days, store) for store, days in STORES.items())
-    return Records.from_tables({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
+    return ChainData.from_tables({"stores": table("stores", stores), "demand": rows, "events": table("events", fairs)})
 
 
 def table(name: str, rows: list[dict[str, object]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TABLES[name].schema)
 
 
-def build(records: Records, origins: list[date]) -> pl.DataFrame:
+def build(records: ChainData, origins: list[date]) -> pl.DataFrame:
     """The matrix of the stores' own histories, without what young stores borrow."""
     view = matrix.View("orders")
     return matrix.build(records, view, origins, matrix.build_history(records, view, LAST + timedelta(days=14)))
@@ -77,7 +77,7 @@ def year_before(day: date) -> date:
 
 
 @pytest.mark.parametrize("origin", [date(2025, 1, 27), date(2025, 2, 16), LAST])
-def test_last_years_features_are_those_of_loops(records: Records, origin: date) -> None:
+def test_last_years_features_are_those_of_loops(records: ChainData, origin: date) -> None:
     rows = build(records, [origin])
     counts = dict.fromkeys(("history_last_year", "history_last_year_day", "history_last_year_date"), 0)
     for row in rows.unique(["store_id", "date"]).iter_rows(named=True):
@@ -98,7 +98,7 @@ def test_last_years_features_are_those_of_loops(records: Records, origin: date) 
 
 
 @pytest.mark.parametrize("origin", [date(2025, 1, 27), LAST])
-def test_one_origin_says_the_same_of_last_year_beside_others(records: Records, origin: date) -> None:
+def test_one_origin_says_the_same_of_last_year_beside_others(records: ChainData, origin: date) -> None:
     alone = build(records.until(origin - timedelta(days=1)), [origin])
     beside = build(records, [origin, LAST - timedelta(days=14), LAST])
     names = [name for name in alone.columns if "last_year" in name]

@@ -11,7 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.signals.weather import DEPARTING, MEASURES, observations
 from daypart.features.signals.weather_issues import (
     PRECIPITATION,
@@ -32,18 +32,20 @@ AS_OF = START + timedelta(days=85)
 
 
 @cache
-def chain() -> Records:
-    return Records.from_tables(simulate(ChainSpec(stores=2, start=START, days=DAYS, seed=5, issues_days=ISSUES)).tables)
+def chain() -> ChainData:
+    return ChainData.from_tables(
+        simulate(ChainSpec(stores=2, start=START, days=DAYS, seed=5, issues_days=ISSUES)).tables
+    )
 
 
-def training(records: Records) -> pl.DataFrame:
+def training(records: ChainData) -> pl.DataFrame:
     """Every third origin of two weeks without issues and one with them, the dates before AS_OF."""
     origins = days(FIRST_TOLD - timedelta(days=14), FIRST_TOLD + timedelta(days=7), 3)
     rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     return rows.cast(dict.fromkeys(matrix.feature_names(rows), pl.Float32)).filter(pl.col("date") < AS_OF)
 
 
-def degraded_training(records: Records) -> pl.DataFrame:
+def degraded_training(records: ChainData) -> pl.DataFrame:
     return degrade_hindsight(training(records), WeatherIssues.from_weather(records.weather, records.stores), AS_OF)
 
 
@@ -121,7 +123,7 @@ def test_rows_with_an_issue_are_those_of_the_matrix() -> None:
     assert_frame_equal(degraded_training(chain()).select(names), plain.select(names), check_exact=True)
 
 
-def changed_from(records: Records, day: date) -> Records:
+def changed_from(records: ChainData, day: date) -> ChainData:
     """All weather of a date or later, observed and issued, is another."""
     later = pl.when(pl.col("valid_local").dt.date() >= day)
     other = [later.then(pl.col(name) / 2 + 3).otherwise(name).alias(name) for name in MEASURES]
@@ -155,7 +157,7 @@ def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.M
 def test_rain_falls_as_often_as_issues_said_it_would() -> None:
     """Given what fell in the quarter; never below 0."""
     spec = ChainSpec(stores=1, start=START, days=400, seed=5, issues_days=200)
-    records = Records.from_tables(simulate(spec).tables)
+    records = ChainData.from_tables(simulate(spec).tables)
     origins = days(START + timedelta(days=20), START + timedelta(days=180), 2)
     rows = matrix.build(records, matrix.View("orders"), origins, options=matrix.TrainingOptions(hindsight=True))
     rows = rows.with_columns(quarter=(pl.col("hour") // 6).cast(pl.Int8))

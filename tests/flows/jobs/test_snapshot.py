@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import NotKnownError
 from daypart.features.tables import keys
 from daypart.features.tables.schemas import TABLES
@@ -13,11 +13,11 @@ from daypart.flows.jobs.snapshot import Chain, read_records
 from daypart.flows.lake.lake import Lake
 
 
-def tables(records: Records) -> dict[str, pl.DataFrame]:
+def tables(records: ChainData) -> dict[str, pl.DataFrame]:
     return {name: keys.sort_by_key(getattr(records, name), TABLES[name].key) for name in TABLES}
 
 
-def assert_same(actual: Records, expected: Records) -> None:
+def assert_same(actual: ChainData, expected: ChainData) -> None:
     for name, frame in tables(expected).items():
         assert_frame_equal(tables(actual)[name], frame)
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start import similar_stores
-from daypart.features.history import demand_history
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.explain import contributions, explanation
 from daypart.forecasting.explain.feature_families import LIMITS, USUAL, WEATHER, YOUNG, family
@@ -46,9 +46,9 @@ MEMBERS = ("ratio", "level", "linear", "anniversary", "statistical", "smooth", "
 
 
 @cache
-def chain() -> Records:
+def chain() -> ChainData:
     """A store that closes for a day and for a lunch, one that never traded, a young one, one that gave Sundays up."""
-    records = Records.from_tables(simulate(SPEC).tables)
+    records = ChainData.from_tables(simulate(SPEC).tables)
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
     removed = (store == NEW) | ((store == YOUNG_STORE) & (on < ORIGIN - timedelta(days=30)))
     removed |= (store == SUNDAYS) & (on.dt.weekday() == 7) & (on > ORIGIN - timedelta(days=70))
@@ -71,7 +71,7 @@ def model(target: str) -> Model:
 
 
 @cache
-def past(target: str) -> demand_history.Past:
+def past(target: str) -> DemandHistory:
     view, last = matrix.View(target), ORIGIN + timedelta(days=14)
     history = matrix.build_history(chain(), view, last)
     return similar_stores.with_donor_history(history, chain(), similar_stores.DonorPool(chain()), last)

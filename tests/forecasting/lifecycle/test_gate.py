@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy.stats import binom
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
 from daypart.forecasting.lifecycle.gate import TOLERANCE_BPS, first_day, gate, judged
@@ -26,8 +26,8 @@ FIRST = START + timedelta(days=DAYS - 28)
 
 
 @cache
-def records() -> Records:
-    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
+def records() -> ChainData:
+    return ChainData.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=5, issues_days=DAYS)).tables)
 
 
 @cache

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle import training_cost
 from daypart.forecasting.lifecycle.policy import NEVER, TRIGGERED, Policy
@@ -35,15 +35,15 @@ POLICIES = {
 
 
 @cache
-def chain() -> Records:
+def chain() -> ChainData:
     """From BREAK on all stores trade less in the morning and more in the afternoon."""
-    records = Records.from_tables(simulate(SPEC).tables)
+    records = ChainData.from_tables(simulate(SPEC).tables)
     moved = pl.when(pl.col("hour_local").dt.hour() < 12).then(0.7).otherwise(1.25)
     other = pl.when(pl.col("hour_local") >= BREAK).then((pl.col("orders") * moved).round()).otherwise("orders")
     return replace(records, demand=records.demand.with_columns(other.alias("orders")))
 
 
-def lived(records: Records, *names: str) -> Replayed:
+def lived(records: ChainData, *names: str) -> Replayed:
     policies = {name: POLICIES[name] for name in names}
     return replay(records, "orders", RECIPE, policies, START, END, every_days=2)
 

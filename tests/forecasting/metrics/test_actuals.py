@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES, TARGETS
 from daypart.forecasting.metrics.actuals import idle_days, left_out, with_actuals
@@ -40,7 +40,7 @@ def at(day: date, hour: int) -> datetime:
 def chain(
     demand: dict[tuple[str, int], tuple[float | None, float | None]], hours: dict[int, tuple[str, str]],
     valid_from: date | None, closed: dict[tuple[str, int], int | None], closed_on: date | None,
-) -> Records:  # fmt: skip
+) -> ChainData:  # fmt: skip
     """Two stores, of which A declares hours; a row of demand a day, at noon."""
     stores = [{"store_id": name, "timezone": "UTC", "country": "US", "closed_on": closed_on} for name in STORE_IDS]
     rows = [
@@ -49,14 +49,14 @@ def chain(
     ]
     open_at = [("A", weekday, opens, closes, valid_from, None) for weekday, (opens, closes) in hours.items()]
     shut = [(name, DATES[k], first, None, None, None) for (name, k), first in closed.items()]
-    return Records.from_tables({
+    return ChainData.from_tables({
         "stores": pl.DataFrame(stores, schema=STORES.schema), "demand": pl.DataFrame(rows, schema=DEMAND.schema),
         "hours": pl.DataFrame(open_at, schema=HOURS.schema, orient="row"),
         "closures": pl.DataFrame(shut, schema=CLOSURES.schema, orient="row"),
     })  # fmt: skip
 
 
-def trades(records: Records, day: date) -> bool:
+def trades(records: ChainData, day: date) -> bool:
     """Whether A's hours have it trade at any clock hour of a date, its closures apart."""
     closed = {(row["date"], row["from_hour"]) for row in records.closures.to_dicts() if row["store_id"] == "A"}
     for business in (day, day - timedelta(days=1)):
@@ -74,7 +74,7 @@ def trades(records: Records, day: date) -> bool:
     return False
 
 
-def expected(records: Records) -> set[tuple[str, str, date, date]]:
+def expected(records: ChainData) -> set[tuple[str, str, date, date]]:
     """The rule, a store, target and day at a time."""
     demand = {(r["store_id"], r["hour_local"].date(), t): r[t] for r in records.demand.to_dicts() for t in TARGETS}
     demand = {key: value for key, value in demand.items() if value is not None}
@@ -109,7 +109,7 @@ def test_idle_days_are_those_of_the_rule(demand: Any, hours: Any, since: Any, cl
 ALL_WEEK = dict.fromkeys(range(1, 8), ("08:00", "17:00"))
 
 
-def published(records: Records, forecast: float = 3.0) -> pl.DataFrame:
+def published(records: ChainData, forecast: float = 3.0) -> pl.DataFrame:
     """Every noon and midnight of both stores; nothing is forecast at midnight."""
     rows = [
         {"store_id": name, "target": target, "origin_date": MONDAY, "lead_days": k, "hour_local": at(day, hour),
@@ -160,9 +160,9 @@ AS_OF = SPEC.start + timedelta(days=110)
 RECIPE = Recipe(weather="none", rounds=5, folds=1, max_rows=2000, members=("ratio", "statistical"))
 
 
-def without_days(closed: bool, *days: date) -> Records:
+def without_days(closed: bool, *days: date) -> ChainData:
     """A simulated chain in which S0001 sold nothing on some days, its closures saying so or not."""
-    records = Records.from_tables(simulate(SPEC).tables)
+    records = ChainData.from_tables(simulate(SPEC).tables)
     silent_hours = (pl.col("store_id") == "S0001") & pl.col("hour_local").dt.date().is_in(days)
     rows = [("S0001", day, None, None, None, None) for day in days if closed]
     more = pl.DataFrame(rows, schema=CLOSURES.schema, orient="row")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.signals import labor
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.accuracy import wape_bps
@@ -42,8 +42,8 @@ FUTURE: dict[str, Callable[[pl.DataFrame, date], pl.DataFrame]] = {
 
 
 @cache
-def chain() -> Records:
-    return Records.from_tables(simulate(SPEC).tables)
+def chain() -> ChainData:
+    return ChainData.from_tables(simulate(SPEC).tables)
 
 
 @cache
@@ -51,7 +51,7 @@ def idle() -> pl.DataFrame:
     return idle_days(chain(), AS_OF)
 
 
-def cut(records: Records, table: str, first: date) -> Records:
+def cut(records: ChainData, table: str, first: date) -> ChainData:
     return replace(records, **{table: FUTURE[table](getattr(records, table), first)})
 
 
@@ -61,7 +61,7 @@ def trained(without: str = "") -> Model:
     return Workshop(records, "orders", RECIPE, AS_OF).train(AS_OF)
 
 
-def served(model: Model, records_at: Callable[[date], Records]) -> pl.DataFrame:
+def served(model: Model, records_at: Callable[[date], ChainData]) -> pl.DataFrame:
     """The scored hours of all origins, each forecast from what `records_at` has at it, with the demand that came."""
     rows = []
     for origin in ORIGINS:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start import similar_stores
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import TABLES
@@ -34,7 +34,7 @@ RECIPE = Recipe(
 )
 EVERY = settings(max_examples=5)
 
-Change = tuple[Records, set[str]]
+Change = tuple[ChainData, set[str]]
 """Records after a change, and the stores whose forecasts it may move."""
 
 
@@ -47,9 +47,9 @@ def _few_lend() -> Iterator[None]:
 
 
 @cache
-def chain() -> Records:
+def chain() -> ChainData:
     """One store learns its hours, another has been open for five weeks."""
-    records = Records.from_tables(simulate(SPEC).tables)
+    records = ChainData.from_tables(simulate(SPEC).tables)
     before = (pl.col("store_id") == YOUNG) & (pl.col("hour_local").dt.date() < ORIGIN - timedelta(days=35))
     hours = records.hours.filter(pl.col("store_id") != LEARNED)
     return replace(records, demand=records.demand.filter(~before), hours=hours)
@@ -61,7 +61,7 @@ def model() -> Model:
     return Model.from_files(Workshop(chain(), "orders", RECIPE, ORIGIN).train(ORIGIN).files())
 
 
-def night(records: Records, served: Model) -> pl.DataFrame:
+def night(records: ChainData, served: Model) -> pl.DataFrame:
     return of_night(records, records.block, records, [Served(served, "1")], ORIGIN)
 
 
@@ -70,14 +70,14 @@ def published() -> pl.DataFrame:
     return night(chain(), model())
 
 
-def with_rows(records: Records, table: str, *rows: dict[str, Any]) -> Records:
+def with_rows(records: ChainData, table: str, *rows: dict[str, Any]) -> ChainData:
     """The records with some more rows of a table; columns that a row does not have are null."""
     schema = TABLES[table].schema
     added = pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
     return replace(records, **{table: pl.concat([getattr(records, table), added])})
 
 
-def like(records: Records, table: str, store: str, new: str, days: int = 0) -> Records:
+def like(records: ChainData, table: str, store: str, new: str, days: int = 0) -> ChainData:
     """The records with a store's rows of a table once more, for another store and so many days later."""
     rows = getattr(records, table).filter(pl.col("store_id") == store).with_columns(store_id=pl.lit(new))
     moments = [name for name, kind in rows.schema.items() if isinstance(kind, pl.Datetime)]
@@ -100,7 +100,7 @@ regions = st.sampled_from(sorted(chain().stores["region"].unique()))
 
 
 @st.composite
-def an_event(draw: st.DrawFn, records: Records) -> Change:
+def an_event(draw: st.DrawFn, records: ChainData) -> Change:
     """One of the past or of the horizon moves the stores that it touches, and none if it became known too late."""
     when = draw(st.sampled_from(["past", "ahead", "before", "beyond", "late"]))
     days = {"past": past_days, "ahead": st.just(ORIGIN + timedelta(days=3)), "beyond": later_days, "late": any_days,
@@ -118,7 +118,7 @@ def an_event(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def a_store(draw: st.DrawFn, records: Records) -> Change:
+def a_store(draw: st.DrawFn, records: ChainData) -> Change:
     """One that sold nothing yet, at the door of the young one."""
     name = draw(st.sampled_from(["!", "A", "S0003b", "zz"]))
     place = chain().stores.filter(pl.col("store_id") == YOUNG).row(0, named=True)
@@ -133,10 +133,10 @@ def a_store(draw: st.DrawFn, records: Records) -> Change:
     return with_rows(replace(records, stores=other_stores), "stores", new), {name}
 
 
-def of_a_new_store(table: str) -> Callable[[st.DrawFn, Records], Change]:
+def of_a_new_store(table: str) -> Callable[[st.DrawFn, ChainData], Change]:
     """Its own rows of a table, of the chain's days or of a year before them."""
 
-    def change(draw: st.DrawFn, records: Records) -> Change:
+    def change(draw: st.DrawFn, records: ChainData) -> Change:
         records, touched = draw(a_store(records))
         return like(records, table, GROWN, *touched, draw(st.sampled_from([0, -400]))), touched
 
@@ -144,7 +144,7 @@ def of_a_new_store(table: str) -> Callable[[st.DrawFn, Records], Change]:
 
 
 @st.composite
-def some_demand(draw: st.DrawFn, records: Records) -> Change:
+def some_demand(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a new store, or of days since the origin."""
     if draw(st.booleans()):
         return of_a_new_store("demand")(draw, records)
@@ -156,7 +156,7 @@ def some_demand(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def some_hours(draw: st.DrawFn, records: Records) -> Change:
+def some_hours(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a new store, or of one whose hours are declared or learned, valid before the horizon or after it alone."""
     if draw(st.booleans()):
         return of_a_new_store("hours")(draw, records)
@@ -167,7 +167,7 @@ def some_hours(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def a_closure(draw: st.DrawFn, records: Records) -> Change:
+def a_closure(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a day before the horizon or after it."""
     hours = draw(st.sampled_from([{}, {"from_hour": 9, "to_hour": 12}]))
     row = {"store_id": draw(store_ids), "date": draw(st.one_of(past_days, later_days)), "reason": draw(names)}
@@ -175,7 +175,7 @@ def a_closure(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def some_weather(draw: st.DrawFn, records: Records) -> Change:
+def some_weather(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a new store, issued at the origin or later, observed since then, or of other times."""
     kind = draw(st.sampled_from(["new", "issued", "observed", "beyond"]))
     if kind == "new":
@@ -188,7 +188,7 @@ def some_weather(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def a_release(draw: st.DrawFn, records: Records) -> Change:
+def a_release(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a series that the model does not know, or of one that it knows, at the origin or later."""
     unknown = draw(st.booleans())
     series = draw(st.sampled_from(["!", "unrate", "UnRate", "gasregw", "CPI: all [2015]", "zz"] if unknown else
@@ -200,7 +200,7 @@ def a_release(draw: st.DrawFn, records: Records) -> Change:
 
 
 @st.composite
-def some_labor(draw: st.DrawFn, records: Records) -> Change:
+def some_labor(draw: st.DrawFn, records: ChainData) -> Change:
     """Of a new store, after the horizon, or in the past of a store."""
     kind = draw(st.sampled_from(["new", "beyond", "past"]))
     if kind == "new":
@@ -210,7 +210,7 @@ def some_labor(draw: st.DrawFn, records: Records) -> Change:
     return with_rows(records, "labor", row), {store} if kind == "past" else set()
 
 
-CHANGES: dict[str, Callable[[Records], st.SearchStrategy[Change]]] = {
+CHANGES: dict[str, Callable[[ChainData], st.SearchStrategy[Change]]] = {
     "stores": a_store, "demand": some_demand, "hours": some_hours, "closures": a_closure, "weather": some_weather,
     "macro": a_release, "labor": some_labor, "events": an_event,
 }  # fmt: skip
@@ -233,7 +233,7 @@ def test_every_table_has_its_changes() -> None:
     assert set(CHANGES) == set(TABLES)
 
 
-def early(records: Records) -> Records:
+def early(records: ChainData) -> ChainData:
     """An undated event of one store on one past day, under a name that sorts first."""
     day = ORIGIN - timedelta(days=60)
     row = {"name": "!", "kind": "local event", "starts_local": at(day, 8), "ends_local": at(day, 20), "store_id": GROWN}

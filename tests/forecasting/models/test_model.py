@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.model import Model
@@ -24,26 +24,28 @@ RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)
 
 
 @cache
-def chain() -> Records:
-    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=11, issues_days=DAYS)).tables)
+def chain() -> ChainData:
+    return ChainData.from_tables(
+        simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=11, issues_days=DAYS)).tables
+    )
 
 
-def trained(records: Records, recipe: Recipe = RECIPE) -> tuple[Workshop, Model]:
+def trained(records: ChainData, recipe: Recipe = RECIPE) -> tuple[Workshop, Model]:
     shop = Workshop(records, "orders", recipe, END)
     return shop, shop.train(END)
 
 
-def published(records: Records, origin: date = END) -> pl.DataFrame:
+def published(records: ChainData, origin: date = END) -> pl.DataFrame:
     shop, model = trained(records)
     return as_published(shop, records, model, origin, "1")
 
 
 def made(
     stores: dict[str, Callable[[datetime], float]], days: int = DAYS, country: str = "XX", start: date = START
-) -> Records:
+) -> ChainData:
     """Stores on UTC clocks that sell what their function says of each hour; a 0 is an absent row."""
     hours = [datetime.combine(start, time()) + timedelta(hours=k) for k in range(24 * days)]
-    empty = Records.from_tables({})
+    empty = ChainData.from_tables({})
     sold = [
         (name, at, at, float(value(at)), 10.0 * value(at))
         for name, value in stores.items()
@@ -79,7 +81,7 @@ def test_another_seed_gives_other_files() -> None:
 
 def test_the_order_of_the_records_does_not_matter() -> None:
     tables = {name: frame.sample(fraction=1.0, shuffle=True, seed=3) for name, frame in vars(chain()).items()}
-    shuffled = Records(**tables)
+    shuffled = ChainData(**tables)
     assert trained(shuffled)[1].files() == trained(chain())[1].files()
     assert_frame_equal(published(shuffled), published(chain()), check_exact=True)
 
@@ -116,7 +118,7 @@ def test_every_member_rests_on_features_that_it_can_explain() -> None:
     assert gains.group_by("member").agg(pl.col("gain_share").sum())["gain_share"].to_list() == pytest.approx([1] * 4)
 
 
-def starting(records: Records, hour: int) -> Records:
+def starting(records: ChainData, hour: int) -> ChainData:
     """The same records where the days of store A start at a clock hour."""
     starts = pl.when(pl.col("store_id") == "A").then(pl.lit(hour, pl.Int8))
     return replace(records, stores=records.stores.with_columns(day_starts=starts))

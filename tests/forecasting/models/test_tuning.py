@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics import accuracy
@@ -30,12 +30,12 @@ TRIALS = 8
 
 
 @cache
-def records() -> Records:
+def records() -> ChainData:
     """Three stores; the last two weeks lie after the date of the study."""
-    return Records.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=7, issues_days=DAYS)).tables)
+    return ChainData.from_tables(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=7, issues_days=DAYS)).tables)
 
 
-def judge(history: Records) -> Judge:
+def judge(history: ChainData) -> Judge:
     return Judge(Workshop(history, "orders", RECIPE, AS_OF), AS_OF)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
@@ -27,10 +27,10 @@ UTC = ZoneInfo("UTC")
 
 
 @cache
-def chain(change: date, seed: int) -> Records:
+def chain(change: date, seed: int) -> ChainData:
     """Three stores in zones of North America; the clocks change seven days before the chain's end."""
     start = change - timedelta(days=DAYS - 7)
-    records = Records.from_tables(
+    records = ChainData.from_tables(
         simulate(ChainSpec(stores=3, start=start, days=DAYS, seed=seed, issues_days=DAYS)).tables
     )
     return replace(
@@ -41,7 +41,7 @@ def chain(change: date, seed: int) -> Records:
     )
 
 
-def surprises(records: Records, change: date) -> pl.DataFrame:
+def surprises(records: ChainData, change: date) -> pl.DataFrame:
     """Mornings on which the first store was closed, which became known on the day before."""
     days = [change + timedelta(days=step) for step in (-9, -3)]
     rows = [("S0001", day, 0, 11, "outage", day - timedelta(days=1)) for day in days]
@@ -52,7 +52,7 @@ def end(change: date) -> date:
     return change + timedelta(days=7)
 
 
-def known_at(records: Records, origin: date) -> Records:
+def known_at(records: ChainData, origin: date) -> ChainData:
     """What the records held at the origin, table by table."""
     before = datetime.combine(origin, time())
     zones = records.stores.select("store_id", "timezone")

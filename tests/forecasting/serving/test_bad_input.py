@@ -8,7 +8,7 @@ from functools import cache
 import polars as pl
 import pytest
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
@@ -62,7 +62,7 @@ STORES: dict[str, Callable[[datetime], float]] = {
 
 
 @cache
-def chain() -> Records:
+def chain() -> ChainData:
     """The stores above, and `no sales`, which records orders alone; a 0 is an absent row, but in `zero`."""
     hours = [datetime.combine(START, datetime.min.time()) + timedelta(hours=k) for k in range(24 * DAYS)]
     sold = [(name, at, value) for name, of in STORES.items() for at in hours if (value := of(at)) or name == "zero"]
@@ -72,7 +72,7 @@ def chain() -> Records:
     bare = plain.with_columns(store_id=pl.lit("no sales"), sales=pl.lit(None, dtype=pl.Float64))
     demand = pl.concat([demand, bare]).with_columns(hour_utc="hour_local")
     store_rows = pl.DataFrame({"store_id": [*STORES, "no sales"], "timezone": "UTC", "country": "XX"})
-    empty = Records.from_tables({})
+    empty = ChainData.from_tables({})
     table = store_rows.select(
         pl.col(name).cast(kind) if name in store_rows.columns else pl.lit(None, dtype=kind).alias(name)
         for name, kind in empty.stores.schema.items()
@@ -156,7 +156,7 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
 
 
 def test_a_weather_feed_that_stopped_leaves_a_forecast_as_good_as_without_weather() -> None:
-    records = Records.from_tables(simulate(ChainSpec(stores=4, days=150, seed=5, issues_days=150)).tables)
+    records = ChainData.from_tables(simulate(ChainSpec(stores=4, days=150, seed=5, issues_days=150)).tables)
     last = records.last_demand_on("orders")
     assert last is not None
     origin = last + timedelta(days=1)

@@ -10,9 +10,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.cold_start import similar_stores
-from daypart.features.history import demand_history, read_window
+from daypart.features.history import read_window
+from daypart.features.history.demand_history import DemandHistory
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
@@ -27,12 +28,12 @@ CLOCK = {"demand": "hour_local", "labor": "hour_local", "weather": "valid_local"
 
 
 @cache
-def chain(seed: int) -> Records:
+def chain(seed: int) -> ChainData:
     """A store with a year's gap, one that gave Sundays up, a young one, one that reports late, one that fell silent.
 
     And one that never traded.
     """
-    records = Records.from_tables(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
+    records = ChainData.from_tables(simulate(ChainSpec(stores=8, days=DAYS, seed=seed, issues_days=30)).tables)
     end = records.last_demand_on("orders")
     assert end is not None
     on, store = pl.col("hour_local").dt.date(), pl.col("store_id")
@@ -61,14 +62,14 @@ def model(seed: int, target: str) -> tuple[Model, date]:
     return Workshop(chain(seed), target, RECIPE, origin).train(origin), origin
 
 
-def window(records: Records, origin: date) -> Records:
+def window(records: ChainData, origin: date) -> ChainData:
     since = read_window.window_starts(origin)
     cut = {name: getattr(records, name).filter(pl.col(CLOCK[name]) >= day) for name, day in since.items()}
     assert all(0 < cut[name].height < getattr(records, name).height for name in ("demand", "labor"))
     return replace(records, **cut)
 
 
-def states(records: Records, view: matrix.View, origin: date) -> demand_history.Past:
+def states(records: ChainData, view: matrix.View, origin: date) -> DemandHistory:
     last = origin + timedelta(days=14)
     history = matrix.build_history(records, view, last)
     return similar_stores.with_donor_history(history, records, similar_stores.DonorPool(records), last)
@@ -83,7 +84,7 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
     origin = day + timedelta(days=late_days)
     requested_ids: list[str] = []
 
-    def whole(ids: Sequence[str]) -> Records:
+    def whole(ids: Sequence[str]) -> ChainData:
         requested_ids.extend(ids)
         return records.block(ids)
 

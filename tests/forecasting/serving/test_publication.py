@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.tables.conform import conform
 from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES
 from daypart.flows.jobs.backtest import level_scores
@@ -34,7 +34,7 @@ WHOLE, PART = ("night", SHUT_DAY), ("day", SHUT_HOURS)
 
 
 @cache
-def chain() -> Records:
+def chain() -> ChainData:
     """Two stores, one that trades until 04:00, with odd days closed and odd hours absent.
 
     The other sells from 07:00 but declares to open at 09:00. Each has a closure in a horizon.
@@ -59,7 +59,7 @@ def chain() -> Records:
     tables = {DEMAND: demand, CLOSURES: pl.DataFrame(closures), HOURS: pl.DataFrame(hours)}
     frames = {table.name: conform(frame, table, store_rows) for table, frame in tables.items()}
     assert all(frame.refused.is_empty() for frame in frames.values())
-    return Records.from_tables({"stores": store_rows, **{name: frame.rows for name, frame in frames.items()}})
+    return ChainData.from_tables({"stores": store_rows, **{name: frame.rows for name, frame in frames.items()}})
 
 
 def _sold(day: date, draw: random.Random) -> Iterator[tuple[str, datetime, float]]:
@@ -80,7 +80,7 @@ def _utc(day: date, hour: int) -> datetime:
     return local.astimezone(UTC).replace(tzinfo=None)
 
 
-def by_hand(records: Records, origin: date) -> Iterator[tuple[str, date, int, float]]:
+def by_hand(records: ChainData, origin: date) -> Iterator[tuple[str, date, int, float]]:
     """The incumbent of each store, business date and clock hour of 14 days, value by value."""
     sold = defaultdict(list)
     for store, at, orders in records.demand.select("store_id", "hour_local", "orders").iter_rows():

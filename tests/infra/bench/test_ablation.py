@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
@@ -14,8 +14,8 @@ from infra.bench.sets import RealSet
 SPEC = ChainSpec(stores=2, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
 
 
-def _records(_: Path) -> Records:
-    return Records.from_tables(simulate(SPEC).tables)
+def _records(_: Path) -> ChainData:
+    return ChainData.from_tables(simulate(SPEC).tables)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.errors import InputError
 from daypart.features.signals.weather import WeatherView
 from daypart.features.simulator import ChainSpec, simulate
@@ -27,23 +27,23 @@ ORIGINS = [date(2023, 10, 23), date(2023, 10, 25)]
 
 
 @pytest.fixture(scope="module")
-def records() -> Records:
+def records() -> ChainData:
     tables = simulate(SPEC).tables
-    return Records.from_tables({name: tables[name] for name in ("stores", "demand")})
+    return ChainData.from_tables({name: tables[name] for name in ("stores", "demand")})
 
 
 @pytest.fixture(scope="module")
-def rows(records: Records) -> pl.DataFrame:
+def rows(records: ChainData) -> pl.DataFrame:
     return backtest(records, "orders", RECIPE, ORIGINS, 28)[0]
 
 
-def _told(who: str, records: Records) -> pl.DataFrame:
+def _told(who: str, records: ChainData) -> pl.DataFrame:
     pytest.importorskip(who)
     return PEERS[who](records, "orders", ORIGINS, RECIPE.horizon_days).sort("store_id", "origin_date", "hour_utc")
 
 
 @pytest.mark.parametrize("who", PEERS)
-def test_a_peer_forecasts_every_hour_from_what_came_before(who: str, records: Records, rows: pl.DataFrame) -> None:
+def test_a_peer_forecasts_every_hour_from_what_came_before(who: str, records: ChainData, rows: pl.DataFrame) -> None:
     peer_rows = _told(who, records)
     assert in_place(rows, peer_rows)["forecast"].null_count() == 0
     assert peer_rows.height == rows.height
@@ -51,21 +51,21 @@ def test_a_peer_forecasts_every_hour_from_what_came_before(who: str, records: Re
     assert peer_rows["forecast"].is_finite().all()
     later = pl.col("hour_local") >= datetime.combine(ORIGINS[0], datetime.min.time())
     changed = records.demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 7).otherwise("orders"))
-    other = _told(who, Records.from_tables({"stores": records.stores, "demand": changed}))
+    other = _told(who, ChainData.from_tables({"stores": records.stores, "demand": changed}))
     first = pl.col("origin_date") == ORIGINS[0]
     assert_frame_equal(other.filter(first), peer_rows.filter(first), check_exact=True)
     assert other.filter(~first)["forecast"].sum() != pytest.approx(peer_rows.filter(~first)["forecast"].sum(), rel=0.01)
 
 
 @pytest.mark.parametrize("who", PEERS)
-def test_a_peer_errs_least_at_its_own_hours(who: str, records: Records, rows: pl.DataFrame) -> None:
+def test_a_peer_errs_least_at_its_own_hours(who: str, records: ChainData, rows: pl.DataFrame) -> None:
     joined, actual = in_place(rows, _told(who, records)), pl.col("actual")
     shifted = {hours: pl.col("forecast").shift(hours).over("store_id", "origin_date") for hours in (-1, 0, 1)}
     errors = joined.select((shift - actual).abs().mean().alias(str(hours)) for hours, shift in shifted.items()).row(0)
     assert errors[1] < min(errors[0], errors[2])
 
 
-def test_series_have_every_hour_of_the_stores_clock(records: Records) -> None:
+def test_series_have_every_hour_of_the_stores_clock(records: ChainData) -> None:
     end = date(2023, 11, 8)
     for (store,), series in regular(records, "orders", end).group_by("unique_id", maintain_order=True):
         hourly_orders: dict[datetime, list[float]] = {}
@@ -78,7 +78,7 @@ def test_series_have_every_hour_of_the_stores_clock(records: Records) -> None:
         assert series["y"].to_list() == pytest.approx(expected)
 
 
-def test_a_row_without_a_forecast_is_refused(records: Records, rows: pl.DataFrame) -> None:
+def test_a_row_without_a_forecast_is_refused(records: ChainData, rows: pl.DataFrame) -> None:
     forecasts = rows.select("store_id", "origin_date", "hour_utc", "forecast")
     full_score = scored(rows, records, "chain", "same")
     assert scored(in_place(rows, forecasts), records, "chain", "same") == full_score
@@ -87,7 +87,7 @@ def test_a_row_without_a_forecast_is_refused(records: Records, rows: pl.DataFram
         scored(in_place(rows, forecasts.filter(pl.col("hour_utc") != open_hour)), records, "chain", "short")
 
 
-def test_a_library_that_is_missing_is_named(records: Records, rows: pl.DataFrame) -> None:
+def test_a_library_that_is_missing_is_named(records: ChainData, rows: pl.DataFrame) -> None:
     row = peer_score("nosuchlibrary", records, rows, "chain", ORIGINS)
     assert (row.note, row.hour_wape_bps) == ("nosuchlibrary is not installed", None)
 
@@ -101,7 +101,7 @@ def test_pinball_loss_is_that_of_a_slow_loop(rows: pl.DataFrame) -> None:
     assert pinball_bps(rows, "q10") == pytest.approx(1e4 * loss / sold)
 
 
-def test_figures_of_the_band_are_ours_alone(records: Records, rows: pl.DataFrame) -> None:
+def test_figures_of_the_band_are_ours_alone(records: ChainData, rows: pl.DataFrame) -> None:
     ours, theirs = (scored(rows, records, "chain", who) for who in (OURS, INCUMBENT))
     assert theirs.coverage is None
     assert theirs.pinball_10_bps is None
@@ -137,7 +137,7 @@ def test_the_picture_and_the_table_tell_every_figure(tmp_path: Path) -> None:
 
 def test_hindsight_is_told_apart_from_what_issues_earn() -> None:
     spec = ChainSpec(stores=1, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
-    all_records = Records.from_tables(simulate(spec).tables)
+    all_records = ChainData.from_tables(simulate(spec).tables)
     origins = [date(2023, 10, 2), date(2023, 10, 9)]
     recipe = Recipe(rounds=20, folds=1, members=("level",))
     runs = {

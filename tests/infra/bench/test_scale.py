@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.simulator import ChainSpec, simulate
 from infra.bench import lags, pandas_matrix, peers
 from infra.bench.job import Took, Work, measured
@@ -21,19 +21,19 @@ SPEC = ChainSpec(stores=6, start=date(2023, 11, 6), days=486, seed=5, issues_day
 
 
 @pytest.fixture(scope="module")
-def records() -> Records:
+def records() -> ChainData:
     tables = simulate(SPEC).tables
-    return Records.from_tables({name: tables[name] for name in ("stores", "demand")})
+    return ChainData.from_tables({name: tables[name] for name in ("stores", "demand")})
 
 
 @pytest.mark.parametrize("origins", [[SPEC.end], days(SPEC.end - timedelta(days=70), SPEC.end, 14)], ids=len)
-def test_the_matrix_is_the_one_of_pandas(records: Records, origins: list[date]) -> None:
+def test_the_matrix_is_the_one_of_pandas(records: ChainData, origins: list[date]) -> None:
     past_records = records.until(max(origins) - timedelta(days=1))
     theirs = pandas_matrix.build(*pandas_matrix.frames(past_records), VIEW.target, origins)
     assert_same(ours(past_records, origins), theirs)
 
 
-def test_a_difference_in_one_value_is_seen(records: Records) -> None:
+def test_a_difference_in_one_value_is_seen(records: ChainData) -> None:
     theirs = pandas_matrix.build(*pandas_matrix.frames(records), VIEW.target, [SPEC.end])
     theirs.loc[5, "history_day_level_7"] *= 1.000001
     with pytest.raises(AssertionError, match="history_day_level_7"):
@@ -41,12 +41,12 @@ def test_a_difference_in_one_value_is_seen(records: Records) -> None:
 
 
 @pytest.fixture(scope="module")
-def hourly(records: Records) -> pl.DataFrame:
+def hourly(records: ChainData) -> pl.DataFrame:
     end = datetime.combine(SPEC.end, datetime.min.time())
     return regular(records.demand.filter(pl.col("store_id") <= "S0003"), end)
 
 
-def test_series_have_every_hour_once_and_all_orders(records: Records, hourly: pl.DataFrame) -> None:
+def test_series_have_every_hour_once_and_all_orders(records: ChainData, hourly: pl.DataFrame) -> None:
     for (store,), rows in hourly.group_by("unique_id"):
         store_demand = records.demand.filter(pl.col("store_id") == f"S{store:04d}", pl.col("hour_utc") < SPEC.end)
         assert (rows["ds"].diff().drop_nulls() == timedelta(hours=1)).all()
