@@ -14,7 +14,7 @@ import polars as pl
 from daypart.features.chain_data import ChainData
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.signals.events import event_days
-from daypart.features.signals.weather import before
+from daypart.features.signals.weather import known_at
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.simulator.demand import weather_effect
 from daypart.features.simulator.events import LOCAL_EVENTS, PROMOTIONS
@@ -95,7 +95,9 @@ def of_rain(shop: Workshop, records: ChainData, origin: date) -> Found:
     wet = ("precipitation_mm", "snowfall_cm")
     dry = records.weather.with_columns(pl.when(later).then(0.0).otherwise(name).alias(name) for name in wet)
     without = told(shop, replace(records, weather=dry), origin).select("store_id", "hour_utc", without="forecast")
-    issued = before(records.weather, records.stores, origin).drop_nulls("issued_utc").rename({"valid_utc": "hour_utc"})
+    issued = (
+        known_at(records.weather, records.stores, origin).drop_nulls("issued_utc").rename({"valid_utc": "hour_utc"})
+    )
     rows = (
         told(shop, records, origin).join(without, on=["store_id", "hour_utc"]).join(issued, on=["store_id", "hour_utc"])
     )
