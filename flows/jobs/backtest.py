@@ -24,7 +24,8 @@ from daypart.forecasting.metrics import accuracy
 from daypart.forecasting.metrics.actuals import left_out
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import chain_sums
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData, chain_sums
 from daypart.forecasting.serving import backtest as rolling
 from daypart.forecasting.serving.levels import Level
 from daypart.forecasting.serving.publication import ORDER
@@ -113,10 +114,11 @@ def _rolled(
     unit_rows, models = [], dict[str, Model]()
     sums = chain_sums(records, next(iter(members)).target, origins[-1])
     for unit, ids in members.items():
-        segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
+        label = rolling.VersionLabel("" if unit.segment is None else f"{unit.name}-", unit.tier)
+        data = TrainingData(records, unit.target, origins[-1], ids, sums)
         rows, unit_models = rolling.backtest(
-            records, unit.target, unit_recipes[unit], origins, span.retrain_every_days,
-            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
+            ModelTrainer(data, unit_recipes[unit]), origins, span.retrain_every_days,
+            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), label,  # type: ignore[misc]
         )  # fmt: skip
         unit_rows.append(rows)
         models |= unit_models

@@ -17,7 +17,7 @@ from daypart.flows.registry import card_files
 from daypart.flows.registry.registry import Registry
 from daypart.forecasting.explain import model_card as made
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
 
 ENDINGS = (".md", ".html")
 TOLD = ("state", "was", "reason", "request", "waits_for", "override")
@@ -34,10 +34,12 @@ class Card:
     text: str
 
 
-def keep(registry: Registry, run: str, unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> None:
+def keep(
+    registry: Registry, run: str, unit: str, model: Model, workshop: ModelTrainer, chain: Chain, verdict: str
+) -> None:
     """Writes the card of a model that was just trained, gated and recorded as a run."""
-    backtest_rows = workshop.judged(model)
-    origin = made.Origin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
+    backtest_rows = workshop.rolling_predictions(model)
+    origin = made.ModelOrigin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
     card_files.keep(registry.settings, run, made.card(unit, model, origin))
 
 

@@ -26,14 +26,15 @@ from daypart.flows.registry.registry import Registry
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     LEADS_DAYS,
-    LEAST_STORE_WEEKS,
-    MOST_WEEKS,
+    MAX_WINDOW_WEEKS,
+    MIN_STORE_WEEKS,
     Decision,
+    RetrainEvidence,
     decide,
 )
 from daypart.forecasting.metrics import persistent_error, score_tallies
 from daypart.forecasting.metrics.accuracy import Level
-from daypart.forecasting.metrics.expected_accuracy import Promise
+from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
 
 RECENT_ORIGINS_DAYS = 28
 MONEY = ("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored")
@@ -167,7 +168,7 @@ def _decided(
     lasting = persistent_error.week_errors(
         _rows_of(lake, on, LASTING_WEEKS * persistent_error.WEEK_DAYS, at_fault, priced), on
     )
-    promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
+    promised = {unit: ExpectedAccuracy.from_figures(metrics) for unit, metrics in figures.items()}
     tags = registry.tags_all(versions)
     decisions = {}
     for unit in units:
@@ -175,7 +176,8 @@ def _decided(
         column_lost = any(fault.kind == "lost column" for fault in faults[unit.target])
         trained = [date.fromisoformat(entry["as_of"]) for entry in tags.get(unit.unit, []) if "as_of" in entry]
         faulty = len(at_fault[unit.target] & unit.ids)
-        decision = decide(rows, promised.get(unit.unit), policy[unit.unit], on, trained, faulty, len(unit.ids), longer)
+        evidence = RetrainEvidence(rows, longer, len(unit.ids), faulty)
+        decision = decide(evidence, promised.get(unit.unit), policy[unit.unit], on, trained)
         decisions[unit.unit] = _lost(faults[unit.target]) if column_lost and decision.retrain else decision
     return decisions
 
@@ -198,12 +200,12 @@ def _weeks(
     priced: pl.DataFrame,
 ) -> pl.DataFrame:  # fmt: skip
     """Store-weeks of what units' versions published; of units too small for the window, of all weeks that may count."""
-    small = [_published(unit) for unit in units if len(unit.ids) < LEAST_STORE_WEEKS]
-    large = [_published(unit) for unit in units if len(unit.ids) >= LEAST_STORE_WEEKS]
+    small = [_published(unit) for unit in units if len(unit.ids) < MIN_STORE_WEEKS]
+    large = [_published(unit) for unit in units if len(unit.ids) >= MIN_STORE_WEEKS]
     last = max(lake.written("scores", "origin_date"))
     # After nights that were missed the evidence is older.
     missed = max((on - last).days - 1, 0)
-    spans = (small, MOST_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
+    spans = (small, MAX_WINDOW_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
     rows = (
         (_rows_of(lake, on, days, at_fault, priced), pl.Series(names, dtype=pl.String).implode())
         for names, days in spans

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from daypart.features.history import smoothed_baseline
 from daypart.forecasting.explain.feature_families import LEVEL, LIMITS, USUAL, family
 from daypart.forecasting.models import ensemble
-from daypart.forecasting.models.linear import DAY, Linear
+from daypart.forecasting.models.linear import ORIGIN_DAY, Linear
 from daypart.forecasting.models.members import Learned
 from daypart.forecasting.models.model import Model
 
@@ -79,7 +79,7 @@ def of_day(rows: pl.DataFrame, name: str, member: Linear | None, shape: Parts) -
     The share of an hour follows the shape `smooth` + `shape`; each of its parts takes from the day's other hours what
     it gives to one, so that they sum to 0 over the day. A member without regressors tells a level.
     """
-    days = rows.select(*DAY).with_columns(number=pl.struct(DAY).rank("dense") - 1)["number"].to_numpy()
+    days = rows.select(*ORIGIN_DAY).with_columns(number=pl.struct(ORIGIN_DAY).rank("dense") - 1)["number"].to_numpy()
 
     def of_whole_day(value: Array) -> Array:
         return np.asarray(np.bincount(days, weights=value)[days], dtype=np.float64)
@@ -99,8 +99,8 @@ def of_day(rows: pl.DataFrame, name: str, member: Linear | None, shape: Parts) -
 def _day_parts(rows: pl.DataFrame, member: Linear | None, by_hand: Array, total: Array, share: Array) -> Parts:
     if member is None:
         return {LEVEL: (total - by_hand) * share}
-    terms = rows.select(*DAY).join(member.daily_terms(rows), on=DAY, how="left", maintain_order="left")
-    logs = {name: terms[name].to_numpy() for name in terms.columns if name not in (*DAY, "by_hand")}
+    terms = rows.select(*ORIGIN_DAY).join(member.daily_terms(rows), on=ORIGIN_DAY, how="left", maintain_order="left")
+    logs = {name: terms[name].to_numpy() for name in terms.columns if name not in (*ORIGIN_DAY, "by_hand")}
     logs = {USUAL if name == "constant" else name: value for name, value in logs.items()}
     parts = moved_by(by_hand, logs)
     parts[USUAL] = parts[USUAL] - by_hand

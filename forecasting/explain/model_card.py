@@ -16,9 +16,10 @@ from daypart.features.signals import calendar
 from daypart.forecasting.explain.feature_families import FAMILIES, family
 from daypart.forecasting.leads import lead_week
 from daypart.forecasting.metrics import accuracy, segment_bias
+from daypart.forecasting.metrics.expressions import accuracy_bps
 from daypart.forecasting.models.model import Model
 
-SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
+CARD_SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
 TESTED = ("store_id", "region", "daypart")
 TOP_FEATURES = 8
 YEAR = timedelta(days=365)
@@ -30,27 +31,28 @@ OF_WEATHER = {
 
 
 @dataclass(frozen=True)
-class Origin:
+class ModelOrigin:
     """Where a model comes from: Delta version of each table read, first date of demand, and what the gate said.
 
-    `judged` is `Workshop.judged` of it, `sampled` whether those are not all of its stores.
+    `predictions` are `ModelTrainer.rolling_predictions` of it, `sampled` says whether they leave out some of its
+    stores.
     """
 
     reads: Mapping[str, int]
     first: date
     stores: pl.DataFrame
-    judged: pl.DataFrame | None
+    predictions: pl.DataFrame | None
     sampled: bool
     verdict: str
 
 
-def card(name: str, model: Model, origin: Origin) -> str:
+def card(name: str, model: Model, origin: ModelOrigin) -> str:
     """The card of the model of that name, but for its version and who agreed to it, which come later."""
     parts = [
         f"# Model card: {name}, trained as of {model.as_of}",
         _purpose(model),
         "## Data\n\n" + _data(model, origin),
-        "## Recipe\n\n" + _table(_named(model.recipe.model_dump(mode="json"), "setting", "value")),
+        "## Recipe\n\n" + _table(_as_table(model.recipe.model_dump(mode="json"), "setting", "value")),
         "## Members and features\n\n" + _features(model),
         "## How it was judged\n\n" + _windows(model, origin),
         *_figures(model, origin),
@@ -63,19 +65,21 @@ def card(name: str, model: Model, origin: Origin) -> str:
 def segments(predictions: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
     """Accuracy, bias and coverage by the hour of all judged rows and of every segment: by, segment, then `score`'s."""
     cells = _cells(predictions, stores).with_columns(pl.lit(target).alias("target"))
-    overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_kept())
+    overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_scored_columns())
     parts = [
         accuracy.score(cells.drop_nulls(name), "hour", [name])
-        .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_kept())
-        for name in SEGMENTS
+        .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_scored_columns())
+        for name in CARD_SEGMENTS
         if cells[name].is_not_null().any()
     ]  # fmt: skip
     return pl.concat([overall, *parts])
 
 
-def limits(model: Model, origin: Origin) -> list[str]:
+def limits(model: Model, origin: ModelOrigin) -> list[str]:
     """What the model is not good for, or not known to be, in sentences."""
-    young = f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.judged)}."
+    young = (
+        f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.predictions)}."
+    )
     caveats = [
         young,
         _unseen_holidays(model, origin),
@@ -98,7 +102,7 @@ def _purpose(model: Model) -> str:
     )
 
 
-def _data(model: Model, origin: Origin) -> str:
+def _data(model: Model, origin: ModelOrigin) -> str:
     counts = {
         name: f"{value:,.0f}"
         for name, value in model.trained_on.items()
@@ -108,7 +112,7 @@ def _data(model: Model, origin: Origin) -> str:
     if model.units:
         amounts = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
         span += f" Across currencies money counts in orders: {amounts} count for the same."
-    return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
+    return span + "\n\n" + _table(_as_table(dict(sorted(origin.reads.items())), "table", "version"))
 
 
 def _features(model: Model) -> str:
@@ -135,24 +139,25 @@ def _family(feature: str) -> str:
     return "usual" if feature == "constant" else family(feature)
 
 
-def _windows(model: Model, origin: Origin) -> str:
-    if origin.judged is None:
+def _windows(model: Model, origin: ModelOrigin) -> str:
+    if origin.predictions is None:
         return "There was too little history to judge it."
     folds = model.recipe.fold_dates(model.as_of, origin.first)
-    days = origin.judged.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
+    predictions = origin.predictions
+    days = predictions.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
     listed = ", ".join(str(day) for day in reversed(folds))
     return (
         f"Members were refitted as of {listed}, and each forecast the {model.recipe.fold_days} days after from weekly "
-        f"origins: {origin.judged.height:,} hours of {origin.judged['store_id'].n_unique()} stores from {days[0]} to "
+        f"origins: {predictions.height:,} hours of {predictions['store_id'].n_unique()} stores from {days[0]} to "
         f"{days[1]}, none of which its refit had seen."
     )
 
 
-def _figures(model: Model, origin: Origin) -> list[str]:
-    if origin.judged is None:
+def _figures(model: Model, origin: ModelOrigin) -> list[str]:
+    if origin.predictions is None:
         return []
-    scores = segments(origin.judged, origin.stores, model.target)
-    tested = segment_bias.biases(_cells(origin.judged, origin.stores), TESTED)
+    scores = segments(origin.predictions, origin.stores, model.target)
+    tested = segment_bias.biases(_cells(origin.predictions, origin.stores), TESTED)
     shown = tested.filter((pl.col("by") != "store_id") | pl.col("biased").fill_null(value=False))
     stores = tested.filter(pl.col("by") == "store_id")
     note = (
@@ -174,7 +179,7 @@ def _cells(predictions: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _kept() -> dict[str, pl.Expr]:
+def _scored_columns() -> dict[str, pl.Expr]:
     names = ("cells", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps", "coverage")
     return {name: pl.col(name) for name in names}
 
@@ -184,10 +189,10 @@ def _young_figures(predictions: pl.DataFrame | None) -> str:
     wape = accuracy.wape_bps(young, "forecast") if young.height else None
     if wape is None:
         return "; there is none in the evidence, so that nothing is known of how well"
-    return f": accuracy {10_000 - wape:,.0f} bps for the {young['store_id'].n_unique()} in the evidence"
+    return f": accuracy {accuracy_bps(wape):,.0f} bps for the {young['store_id'].n_unique()} in the evidence"
 
 
-def _unseen_holidays(model: Model, origin: Origin) -> str:
+def _unseen_holidays(model: Model, origin: ModelOrigin) -> str:
     """Holidays of the year to come that lie in no year it saw."""
     ahead, behind = (
         set(calendar.public_holidays(origin.stores, first, last)["holiday"])
@@ -201,7 +206,7 @@ def _unseen_holidays(model: Model, origin: Origin) -> str:
     )
 
 
-def _named(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
+def _as_table(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
     rows = [
         (key, ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)) for key, entry in values.items()
     ]

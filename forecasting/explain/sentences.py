@@ -119,7 +119,7 @@ def _weather(explanation: Explanation) -> str:
 
 
 def _measure(explanation: Explanation, measure: str) -> str:
-    weather_view, mean = explanation.seen, _mean(explanation, f"weather_{measure}")
+    weather_view, mean = explanation.weather_view, _mean(explanation, f"weather_{measure}")
     if mean is None:
         return f"no {measure.rpartition('_')[0].replace('_', ' ')} {weather_view}"
     if measure == "precipitation_mm":
@@ -140,9 +140,9 @@ def _measure(explanation: Explanation, measure: str) -> str:
 def _fallen(explanation: Explanation, measure: str, name: str, unit: str, least: float) -> str:
     wet = explanation.hours.filter(pl.col(f"weather_{measure}") >= least)
     if wet.is_empty():
-        return f"no {name} {explanation.seen}"
+        return f"no {name} {explanation.weather_view}"
     at = _spans(wet["hour_local"].dt.hour().to_list())
-    return f"{name} {explanation.seen} for {at} ({wet[f'weather_{measure}'].sum():.1f} {unit})"
+    return f"{name} {explanation.weather_view} for {at} ({wet[f'weather_{measure}'].sum():.1f} {unit})"
 
 
 def _holiday(explanation: Explanation) -> str:

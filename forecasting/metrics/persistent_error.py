@@ -14,7 +14,7 @@ import polars as pl
 from daypart.features.deterministic_sum import exact_sum
 
 WEEK_DAYS = 7
-LEAST_DAYS = 4
+MIN_HOUR_DAYS = 4
 """Days of an hour from which it can be said that a miss returns."""
 UNIT_STORE = ("unit", "store_id")
 ERRORS = {
@@ -25,14 +25,13 @@ CLIP = 4.0
 """Misses beyond so many spreads count as that: one day's event is no steady miss."""
 
 
-def collapsed(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
-    """One row per unit, store, business date and hour before `on`, over the origins that forecast it; open days alone.
+def hourly_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
+    """Return one row per unit, store, business date and hour before `on`, over the origins that forecast it.
 
     Columns of `rows`: unit, store_id, origin_date, hour_local, business_date, forecast, incumbent, actual (null = not
-    known). Adds
-    `week`, which counts back from `on`, 0 the latest; `forecast` and errors are means over origins. `own_error` and
-    `own_incumbent_error` are those that are left when the unit's total of the day is forecast right: days that are
-    hard for all stores are taken out.
+    known). Only open days are kept. `week` counts back from `on`, 0 the latest; `forecast` and errors are means over
+    origins. `own_error` and `own_incumbent_error` are the errors that remain when the unit's total of the day is
+    forecast right: days that are hard for all stores are taken out.
     """
     actual, day = pl.col("actual"), pl.col("business_date")
     past_rows = rows.filter(actual.is_not_null(), day < on).with_columns(
@@ -63,24 +62,24 @@ def collapsed(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
 
 
 def store_weeks(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
-    """One row per unit, store and week before `on` (0 the latest), sorted: what the week's evidence is.
+    """Return the evidence of each week before `on` (0 the latest): one row per unit, store and week, sorted.
 
-    Rows as `collapsed` takes them. `actual` and the errors: sums in the target's unit; `root`: the sum of
+    Rows as `hourly_errors` takes them. `actual` and the errors: sums in the target's unit; `root`: the sum of
     square roots of forecasts, to which the error of a good forecast is in proportion; `days`; `steady`: what steady
     misses by the hour of the day, whole days' own ups and downs apart, added to the error, in the target's unit (may
-    be below 0 by chance). Weeks of fewer than LEAST_DAYS days are left out.
+    be below 0 by chance). Weeks of fewer than MIN_HOUR_DAYS days are left out.
     """
     base, key = pl.col("forecast").clip(lower_bound=0.0), (*UNIT_STORE, "week")
-    traded = collapsed(rows, on).filter(base > 0.0).with_columns(root=base.sqrt())
+    traded = hourly_errors(rows, on).filter(base > 0.0).with_columns(root=base.sqrt())
     sums = traded.group_by(key, maintain_order=True).agg(
         pl.col("actual", "root", *ERRORS.values()).sum(), pl.col("date").n_unique().alias("days")
     )
-    weeks = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= LEAST_DAYS)
+    weeks = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= MIN_HOUR_DAYS)
     return weeks.sort(key)
 
 
 def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
-    """The whole errors of `store_weeks` in one pass over the rows: one row per unit, store and week, sorted.
+    """Return the whole errors of `store_weeks` in one pass over the rows: one row per unit, store and week, sorted.
 
     `actual`, `error`, `incumbent_error` and `root` are added up over origins as well as hours, all alike.
     """
@@ -111,7 +110,7 @@ def _steady(traded: pl.DataFrame) -> pl.DataFrame:
         .agg(n=pl.len(), total=pl.col("miss").sum(), squares=pl.col("miss").pow(2).sum(), root=pl.col("root").sum())
     )
     returned = (pl.col("total").pow(2) - pl.col("squares")) / (pl.col("n") * (pl.col("n") - 1))
-    returned_error = pl.when(pl.col("n") >= LEAST_DAYS).then(returned * pl.col("root")).otherwise(0.0).sum()
+    returned_error = pl.when(pl.col("n") >= MIN_HOUR_DAYS).then(returned * pl.col("root")).otherwise(0.0).sum()
     # A miss of d beside luck of spread s adds d^2 / (s sqrt(2 pi)) to the mean absolute error, to the second order.
     variance = pl.col("squares").sum() / pl.col("n").sum()
     steady = pl.when(variance > 0.0).then(returned_error / (2.0 * math.pi * variance).sqrt()).otherwise(0.0)

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from daypart.forecasting.metrics.accuracy import Level, deviations
+from daypart.forecasting.metrics.expressions import accuracy_bps, coverage_of_counts, volume_bps, wape_bps
 
-KEY = ("store_id", "target", "origin_date", "date", "daypart")
-KEPT = ("lead_days", "model_version", "tier")
+TALLY_KEY = ("store_id", "target", "origin_date", "date", "daypart")
+ATTRIBUTES = ("lead_days", "model_version", "tier")
 CELL: dict[Level, tuple[str, ...]] = {
-    "hour": KEY,
-    "daypart": KEY,
+    "hour": TALLY_KEY,
+    "daypart": TALLY_KEY,
     "day": ("store_id", "target", "origin_date", "date"),
 }
 
@@ -43,9 +44,9 @@ def tally(scored: pl.DataFrame) -> pl.DataFrame:
     # In one order, so that sums have the same bits whatever the order of the rows.
     return (
         rows.sort("store_id", "target", "origin_date", "hour_utc")
-        .group_by(KEY, maintain_order=True)
+        .group_by(TALLY_KEY, maintain_order=True)
         .agg(
-            pl.col(KEPT).first(),
+            pl.col(ATTRIBUTES).first(),
             actual.count().cast(pl.Int16).alias("hours"),
             pl.col("held", "banded").sum().cast(pl.Int16),
             pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
@@ -86,26 +87,18 @@ def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
 
 def _figures() -> list[pl.Expr]:
     actual = pl.col("actual").sum()
-    floored = pl.when(pl.col("floor").is_not_null()).then(pl.col("actual")).sum()
-    coverage = pl.when(pl.col("banded").sum() > 0).then(pl.col("held").sum() / pl.col("banded").sum())
-
-    def bps(error: pl.Expr, volume: pl.Expr = actual) -> pl.Expr:
-        return pl.when(volume > 0.0).then(10_000.0 * error / volume)
-
-    error, by_hand, floor = (
-        bps(pl.col("error").sum()),
-        bps(pl.col("incumbent_error").sum()),
-        bps(pl.col("floor").sum(), floored),
-    )
+    error = volume_bps(pl.col("error").sum(), actual)
+    by_hand = volume_bps(pl.col("incumbent_error").sum(), actual)
+    floor = wape_bps(pl.col("floor"), pl.col("actual"))
     return [
         pl.col("hours").sum().cast(pl.Int64).alias("cells"),
         actual.alias("actual"),
-        (10_000.0 - error).alias("accuracy_bps"),
-        (10_000.0 - by_hand).alias("incumbent_bps"),
+        accuracy_bps(error).alias("accuracy_bps"),
+        accuracy_bps(by_hand).alias("incumbent_bps"),
         (by_hand - error).alias("gain_bps"),
         floor.alias("floor_bps"),
-        (10_000.0 - floor).alias("floor_accuracy_bps"),
+        accuracy_bps(floor).alias("floor_accuracy_bps"),
         (error - floor).alias("excess_bps"),
-        bps(pl.col("forecast").sum() - pl.col("actual").sum()).alias("bias_bps"),
-        coverage.cast(pl.Float64).alias("coverage"),
-    ]  # fmt: skip
+        volume_bps(pl.col("forecast").sum() - actual, actual).alias("bias_bps"),
+        coverage_of_counts(pl.col("held"), pl.col("banded")).cast(pl.Float64).alias("coverage"),
+    ]

@@ -114,13 +114,13 @@ class Learned:
         return frame.select(pl.lit(self.member).alias("member"), "feature",
                             gain_share=pl.col("gain") / max(float(gain.sum()), 1e-12))  # fmt: skip
 
-    def about(self) -> dict[str, Any]:
-        """What the booster's own text does not say, as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the booster's own text does not hold, as JSON has it."""
         return {"member": self.member, "features": list(self.features), "low": self.low, "high": self.high}
 
     @classmethod
-    def of(cls, fields: dict[str, Any], booster: str) -> Self:
-        """The member that `about` and the booster's text described."""
+    def from_dict(cls, fields: dict[str, Any], booster: str) -> Self:
+        """Return the member of `to_dict` and the booster's text."""
         return cls(fields["member"], tuple(fields["features"]), booster, fields["low"], fields["high"])
 
 

@@ -12,9 +12,10 @@ from daypart.features.chain_data import days
 from daypart.features.deterministic_sum import exact_sum
 from daypart.features.errors import NotKnownError
 from daypart.features.money import in_units, with_unit
+from daypart.forecasting.metrics.expressions import bps
 from daypart.forecasting.models import tuning_space
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -38,17 +39,17 @@ class Judge:
     study give the same figures to the last bit.
     """
 
-    def __init__(self, workshop: Workshop, as_of: date) -> None:
-        """Takes the present recipe's workshop. Raises NotKnownError where history leaves no date to judge from."""
-        self.present, self.as_of = workshop.recipe, as_of
-        self._shops = {self.present: workshop}
-        dates = sorted(self.present.model_copy(update={"folds": FOLDS}).fold_dates(as_of, workshop.first))
-        self._rows = {fold: rows for fold in dates if (rows := self._judged(workshop, fold)).height}
+    def __init__(self, trainer: ModelTrainer, as_of: date) -> None:
+        """Takes the trainer of the present recipe. Raises NotKnownError where history leaves no date to judge from."""
+        self.present, self.as_of = trainer.recipe, as_of
+        self._trainers = {self.present: trainer}
+        dates = sorted(self.present.model_copy(update={"folds": FOLDS}).fold_dates(as_of, trainer.first))
+        self._rows = {fold: rows for fold in dates if (rows := self._judged(trainer, fold)).height}
         self._errors: dict[tuple[Recipe, date], pl.DataFrame] = {}
         if not self._rows:
             needed = self.present.min_train_days + self.present.fold_days
             raise NotKnownError(
-                f"too little {workshop.target} before {as_of} to tune on: the first is on {workshop.first}; "
+                f"too little {trainer.target} before {as_of} to tune on: the first is on {trainer.first}; "
                 f"tuning needs {needed} days, and some of the last {FOLDS * self.present.fold_days} open"
             )
 
@@ -66,7 +67,7 @@ class Judge:
         """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
         errors = self.errors(recipe, folds)
         volume = float(errors["y"].sum())
-        wape = {level: 10_000.0 * float(errors[level].sum()) / volume for level in LEVELS}
+        wape = {level: bps(float(errors[level].sum()), volume) for level in LEVELS}
         return wape | {"mean": sum(wape.values()) / len(wape)}
 
     def excess_bps(self, recipe: Recipe, folds: Sequence[date]) -> float:
@@ -87,10 +88,10 @@ class Judge:
         return pl.concat(self._errors[recipe, fold] for fold in folds)
 
     def _tried(self, recipe: Recipe, fold: date) -> pl.DataFrame:
-        base = self._shops[self.present]
-        if recipe not in self._shops:
-            self._shops = {self.present: base, recipe: base.under(recipe)}
-        model = self._shops[recipe].train(fold)
+        base = self._trainers[self.present]
+        if recipe not in self._trainers:
+            self._trainers = {self.present: base, recipe: base.with_recipe(recipe)}
+        model = self._trainers[recipe].train(fold)
         predictions = model.predict(with_unit(self._rows[fold], base.stores, model.units), base.totals)
         predictions = in_units(predictions, base.stores, base.units(self.as_of), ("y", "forecast"))
         error = (pl.col("y") - pl.col("forecast")).abs()
@@ -100,10 +101,10 @@ class Judge:
         errors = totals.with_columns(day=error).group_by(weeks).agg(exact_sum(pl.col(n)) for n in ("y", *LEVELS))
         return errors.sort("store_id", "week")
 
-    def _judged(self, workshop: Workshop, fold: date) -> pl.DataFrame:
+    def _judged(self, trainer: ModelTrainer, fold: date) -> pl.DataFrame:
         """The rows of the fold's weekly origins whose demand was known at the date of the study."""
         origins = days(fold, fold + timedelta(days=self.present.fold_days - 1), 7)
-        return workshop.with_demand(workshop.rows(origins)).filter(pl.col("known_on") < self.as_of)
+        return trainer.with_demand(trainer.rows(origins)).filter(pl.col("known_on") < self.as_of)
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def study(name: str, storage: "BaseStorage | None" = None) -> "Study":
     return loaded_study
 
 
-def done(study: "Study") -> "list[FrozenTrial]":
-    """The trials that were judged on all folds or pruned, in their order."""
+def finished_trials(study: "Study") -> "list[FrozenTrial]":
+    """Return the trials that were judged on all folds or pruned, in their order."""
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -163,7 +164,7 @@ def step(study: "Study", judge: Judge) -> None:
     from optuna.samplers import TPESampler
     from optuna.trial import TrialState
 
-    before = len(done(study))
+    before = len(finished_trials(study))
     if not before and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         study.enqueue_trial(tuning_space.params_of(judge.present))
     # A sampler's state is lost with its process: each trial has a seed of its own.
@@ -217,5 +218,5 @@ def _at_least_bps(present: pl.DataFrame, best: pl.DataFrame, seed: int) -> float
     weeks = gained.group_by("store_id", "week").agg(exact_sum(pl.col("saved")), exact_sum(pl.col("y")))
     saved, volume = (weeks.sort("store_id", "week")[name].to_numpy() for name in ("saved", "y"))
     draws = np.random.default_rng(seed).integers(0, len(volume), (DRAWS, len(volume)))
-    gains = 10_000.0 * saved[draws].sum(axis=1) / volume[draws].sum(axis=1)
+    gains = bps(saved[draws].sum(axis=1), volume[draws].sum(axis=1))
     return float(np.quantile(gains, 1.0 - CONFIDENCE))

@@ -13,8 +13,9 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.forecasting.models.engine import WORKERS
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.serving.publication import NightInputs, ServedModel, forecast_block
 from infra.bench.job import Work
 from infra.bench.night import place
 from infra.bench.sample_chain import SimulatedChain
@@ -38,7 +39,7 @@ def _train(out: Path, home: Path, today: date) -> None:
     lake, registry = place(home, out)
     chain = Chain.of(lake)
     few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
-    files = Workshop(few, TARGET, RECIPE, today).train(today).files()
+    files = ModelTrainer(TrainingData(few, TARGET, today), RECIPE).train(today).files()
     version = registry.register(TARGET, registry.record("train", TARGET, {}, {}, chain.versions, files), {})
     registry.set_alias(TARGET, "champion", version)
 
@@ -63,10 +64,13 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
     champion = Model.from_files(registry.load(TARGET, version))
     view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)
     windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
-    pairs = [pair for window in windows for pair in states(window, chain.block, chain, view, origin)]
+    inputs = (NightInputs(window, chain.block, chain, origin) for window in windows)
+    store_blocks = [block for night_inputs in inputs for block in states(night_inputs, view)]
+    serving = [ServedModel(champion, str(version))]
 
     def work() -> dict[str, int]:
         with ThreadPoolExecutor(WORKERS) as pool:
-            return {"rows": sum(pool.map(lambda pair: of_block(*pair, champion, origin, str(version)).height, pairs))}
+            heights = pool.map(lambda block: forecast_block(block, serving, origin).height, store_blocks)
+            return {"rows": sum(heights)}
 
     return work

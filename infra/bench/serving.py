@@ -1,30 +1,24 @@
 """What a night makes of the lake before it predicts: the states and the matrix of 14 days."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, Source
-from daypart.features.history import demand_history, read_window
-from daypart.features.signals import weather
+from daypart.features.history import read_window
 from daypart.features.signals.covariates import Outside
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.engine import WORKERS
-from daypart.forecasting.models.trainer import in_blocks
-from daypart.forecasting.serving.publication import holiday_sums, night_states
+from daypart.forecasting.models.training_data import StoreBlock, in_blocks
+from daypart.forecasting.serving.publication import NightInputs, chain_holiday_sums, night_blocks
 from infra.bench.job import Work, measured
 from infra.bench.row import Limit, Row, beside
 from infra.bench.sample_chain import SimulatedChain
-
-Made = tuple[Records, demand_history.Past]
-Read = Callable[[Sequence[str]], Records]
 
 
 def rows(chain: SimulatedChain) -> list[Row]:
@@ -39,7 +33,7 @@ def all_stores(home: Path, origin: date) -> Work:
 
     def work() -> dict[str, int]:
         chain = Chain.of(Lake(home / "lake"))
-        sums = holiday_sums(chain, TARGETS, origin)
+        sums = chain_holiday_sums(chain, TARGETS, origin)
         with ThreadPoolExecutor(WORKERS) as pool:
             shapes = list(pool.map(lambda ids: _shape(chain, ids, origin, sums), blocks(chain)))
         return {"rows": sum(height for height, _ in shapes), "columns": max(width for _, width in shapes)}
@@ -53,33 +47,32 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
 
 
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
-    window = chain.block(ids, read_window.since(origin))
-    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-    world = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
+    inputs = NightInputs(chain.block(ids, read_window.since(origin)), chain.block, chain, origin)
+    covariates = inputs.covariates("issued")
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        rows = matrix_of(states(window, chain.block, chain, view, origin, world, sums[target]), view, origin)
+        rows = matrix_of(states(inputs, view, covariates, sums[target]), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
 
 def states(
-    window: Records, read_block: Read, chain: Source, view: matrix.View, origin: date, world: Outside | None = None,
-    sums: pl.DataFrame | None = None,
-) -> list[Made]:  # fmt: skip
-    """Records and states of those stores that the window is enough for, and of those that look further."""
-    world = world or Outside.of(window, view.weather, origin + timedelta(days=view.horizon_days))
-    block_states = night_states(window, world, read_block, chain, view, origin, sums=sums)
-    return [block_state for block_state in block_states if _known(block_state, origin)]
+    inputs: NightInputs, view: matrix.View, covariates: Outside | None = None, sums: pl.DataFrame | None = None
+) -> list[StoreBlock]:
+    """Blocks with history of the stores that the window is enough for, and of those that look further back."""
+    if sums is None:
+        sums = chain_holiday_sums(inputs.chain, [view.target], inputs.origin)[view.target]
+    store_blocks = night_blocks(inputs, view, covariates or inputs.covariates(view.weather), sums)
+    return [block for block in store_blocks if _known(block, inputs.origin)]
 
 
-def _known(block_state: Made, origin: date) -> bool:
-    block, past = block_state
-    return block.stores.join(past.totals.filter(pl.col("date") < origin), on="store_id", how="semi").height > 0
+def _known(block: StoreBlock, origin: date) -> bool:
+    totals = block.history.totals.filter(pl.col("date") < origin)
+    return block.records.stores.join(totals, on="store_id", how="semi").height > 0
 
 
-def matrix_of(block_states: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
+def matrix_of(store_blocks: Sequence[StoreBlock], view: matrix.View, origin: date) -> pl.DataFrame:
     """The matrix of the origin."""
-    matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
+    matrices = [block.build_matrix(view, [origin]) for block in store_blocks]
     return pl.concat(matrices, how="diagonal").sort(matrix.KEY)

@@ -25,8 +25,8 @@ from daypart.flows.jobs.forecast import block_forecast
 from daypart.flows.jobs.snapshot import Chain
 from daypart.forecasting.models.engine import Engine
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import in_blocks, sampled_from
-from daypart.forecasting.serving.publication import holiday_sums
+from daypart.forecasting.models.training_data import BlockBuilder, in_blocks, read_sample
+from daypart.forecasting.serving.publication import chain_holiday_sums
 from daypart.forecasting.stages import unmeasured
 from infra.bench.job import Took, apart
 from infra.bench.night import models, place
@@ -58,12 +58,12 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     chain = Chain.of(lake)
     ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(TARGET)
     assert first is not None
-    sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
-    sums = holiday_sums(chain, ("orders", "sales"), origin)
+    origins, one_in = days(first + timedelta(days=14), origin), recipe.one_in(len(ids))
+    sums = chain_holiday_sums(chain, ("orders", "sales"), origin)
     members = units.members(chain, ONE, dict.fromkeys(TARGETS, origin))
     serving = [champion.served for champion in champions(lake, registry, members)]
     work = {
-        "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
+        "features": partial(read_sample, BlockBuilder(chain, View(TARGET), origin, sums[TARGET]), origins, one_in),
         "forecasting": partial(block_forecast, chain, serving, origin, sums),
     }
     with opened(Settings(home=home, engine="dask", workers=workers)) as make_engine:

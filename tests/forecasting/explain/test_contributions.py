@@ -27,7 +27,8 @@ from daypart.forecasting.models.linear import LINEAR
 from daypart.forecasting.models.members import Learned, fit
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import StoreBlock, TrainingData
 from daypart.forecasting.serving import forecast_limits, publication
 from tests.forecasting.models.test_members import rows as plain_rows
 
@@ -61,8 +62,8 @@ def chain() -> Records:
 
 
 @cache
-def workshop(target: str) -> Workshop:
-    return Workshop(chain(), target, RECIPES[target], ORIGIN)
+def workshop(target: str) -> ModelTrainer:
+    return ModelTrainer(TrainingData(chain(), target, ORIGIN), RECIPES[target])
 
 
 @cache
@@ -139,8 +140,10 @@ def test_the_usual_hours_of_a_member_of_days_are_the_incumbents_of_the_day() -> 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_an_explanation_sums_to_what_is_published_for_every_hour(target: str) -> None:
-    forecast_rows = publication.of_block(chain(), past(target), model(target), ORIGIN, "")
-    breakdown = explanation.of_block(chain(), past(target), model(target), ORIGIN)
+    forecast_rows = publication.forecast_block(
+        StoreBlock(chain(), past(target)), [publication.ServedModel(model(target), "")], ORIGIN
+    )
+    breakdown = explanation.explain_block(StoreBlock(chain(), past(target)), model(target), ORIGIN)
     assert_frame_equal(breakdown.hours.select(forecast_rows.columns), forecast_rows, check_exact=True)
     hourly_totals = breakdown.hours["incumbent"] + breakdown.parts.sum_horizontal()
     np.testing.assert_allclose(hourly_totals, forecast_rows["forecast"], rtol=1e-9, atol=1e-9)
@@ -151,9 +154,9 @@ def test_an_explanation_sums_to_what_is_published_for_every_hour(target: str) ->
 
 
 def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, CLOSED_ON)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN, CLOSED_ON)
     assert CLOSED_ON.isoweekday() == 7
-    declared, given_up = (breakdown.of(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
+    declared, given_up = (breakdown.filter(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
     assert declared.families() == {}
     assert declared.hours["forecast"].sum() == given_up.hours["forecast"].sum() == 0
     assert given_up.hours["incumbent"].sum() > 0
@@ -161,18 +164,18 @@ def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
 
 
 def test_what_a_young_store_borrows_is_beside_what_it_sold_itself() -> None:
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN)
-    new = breakdown.of(pl.col("store_id") == NEW)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN)
+    new = breakdown.filter(pl.col("store_id") == NEW)
     assert new.hours["incumbent"].sum() == 0
     assert new.families()[YOUNG] > 0.5 * new.hours["forecast"].sum() > 0
-    assert breakdown.of(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
-    assert YOUNG not in breakdown.of(pl.col("store_id") == PLAIN).families()
+    assert breakdown.filter(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
+    assert YOUNG not in breakdown.filter(pl.col("store_id") == PLAIN).families()
 
 
 def test_what_is_held_to_the_busiest_hour_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast_limits, "HELD", 0.3)
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, ORIGIN)
-    capped_breakdown = breakdown.of(pl.col("basis").str.contains("held to"))
+    monkeypatch.setattr(forecast_limits, "MAX_BUSIEST_RATIO", 0.3)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN, ORIGIN)
+    capped_breakdown = breakdown.filter(pl.col("basis").str.contains("held to"))
     assert capped_breakdown.hours.height > 10
     assert capped_breakdown.families()[LIMITS] < -0.1 * capped_breakdown.hours["forecast"].sum()
     hourly_totals = capped_breakdown.hours["incumbent"] + capped_breakdown.parts.sum_horizontal()

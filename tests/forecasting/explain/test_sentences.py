@@ -34,7 +34,7 @@ def explanation(
     rows = rows.with_columns(daypart(pl.col("hour_local").dt.hour()))
     schemas = {"holidays": HOLIDAYS, "events": EVENTS, "closures": CLOSURES}
     frames = {name: pl.DataFrame(tables.get(name, []), schema=schema, orient="row") for name, schema in schemas.items()}
-    return Explanation(rows, parts_frame, **frames, seen="issued")
+    return Explanation(rows, parts_frame, **frames, weather_view="issued")
 
 
 RAIN = explanation(

@@ -14,10 +14,12 @@ from daypart.features.chain_data import Records
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle import training_cost
 from daypart.forecasting.lifecycle.policy import NEVER, TRIGGERED, Policy
-from daypart.forecasting.lifecycle.replay import Replayed, replay
-from daypart.forecasting.lifecycle.training_cost import ChargingWorkshop
+from daypart.forecasting.lifecycle.replay import ReplayPlan, ReplayResult, replay
+from daypart.forecasting.lifecycle.training_cost import MeteredTrainer
 from daypart.forecasting.metrics.accuracy import Level, score
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 
 SPEC = ChainSpec(stores=4, days=150, seed=3, issues_days=60)
@@ -43,13 +45,13 @@ def chain() -> Records:
     return replace(records, demand=records.demand.with_columns(other.alias("orders")))
 
 
-def lived(records: Records, *names: str) -> Replayed:
+def lived(records: Records, *names: str) -> ReplayResult:
     policies = {name: POLICIES[name] for name in names}
-    return replay(records, "orders", RECIPE, policies, START, END, every_days=2)
+    return replay(records, "orders", RECIPE, ReplayPlan(policies, START, END, every_days=2))
 
 
 @cache
-def whole() -> Replayed:
+def whole() -> ReplayResult:
     return lived(chain(), *POLICIES)
 
 
@@ -83,10 +85,10 @@ def test_the_same_records_are_lived_alike_beside_any_other_policy() -> None:
 
 def test_never_is_a_backtest_that_trains_once() -> None:
     origins = rolling_origins(START, END, 2, RECIPE.horizon_days)
-    rows, models = backtest(chain().until(END), "orders", RECIPE, origins, 365)
+    rows, models = backtest(ModelTrainer(TrainingData(chain().until(END), "orders", origins[-1]), RECIPE), origins, 365)
     assert len(models) == 1
     never = whole().errors.filter(pl.col("policy") == "never", pl.col("night").is_in(origins))
-    summary = Replayed(of("never"), never).summary().row(0, named=True)
+    summary = ReplayResult(of("never"), never).summary().row(0, named=True)
     levels: tuple[Level, ...] = ("hour", "day")
     for level in levels:
         theirs = score(rows, level).row(0, named=True)
@@ -144,13 +146,13 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.mark.usefixtures("ticking")
 def test_a_job_is_charged_what_others_had_made_for_it() -> None:
-    shop = ChargingWorkshop(chain(), "orders", RECIPE, END)
-    first, alone = shop.charged(START, partial(shop.train, START))
-    second, shared = shop.charged(START, partial(shop.train, START))
+    shop = MeteredTrainer(TrainingData(chain(), "orders", END), RECIPE)
+    first, alone = shop.run(START, partial(shop.train, START))
+    second, shared = shop.run(START, partial(shop.train, START))
     assert second is first
     # A fit of its own, of one fold, its evidence and the rest: each took a second, and so did the states at most.
     share = (START - shop.first).days / (END - shop.first).days
     assert (alone, shared) == (pytest.approx(4 + 1 + 4 + share), pytest.approx(4 + 1 + share))
     fold = START - timedelta(days=RECIPE.fold_days)
-    both = shop.charged(START, lambda: (shop.train(START), shop.train(fold)))[1]
+    both = shop.run(START, lambda: (shop.train(START), shop.train(fold)))[1]
     assert both > shared

@@ -16,7 +16,8 @@ from daypart.forecasting.metrics.actuals import idle_days, left_out, with_actual
 from daypart.forecasting.metrics.score_tallies import left_out as left_out_of_tallies
 from daypart.forecasting.metrics.score_tallies import score, tally
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 
 MONDAY, DAYS = date(2024, 4, 1), 9
 DATES = [MONDAY + timedelta(days=k) for k in range(DAYS)]
@@ -172,7 +173,8 @@ def without_days(closed: bool, *days: date) -> Records:
 def test_an_idle_day_counts_in_what_a_model_is_expected_to_reach_and_in_nothing_that_it_learns() -> None:
     day = AS_OF - timedelta(days=10)
     idle, closed = (
-        Workshop(without_days(shut, day), "orders", RECIPE, SPEC.end).train(AS_OF) for shut in (False, True)
+        ModelTrainer(TrainingData(without_days(shut, day), "orders", SPEC.end), RECIPE).train(AS_OF)
+        for shut in (False, True)
     )
     assert idle.files().keys() == closed.files().keys()
     ours, theirs = idle.trained_on, closed.trained_on
@@ -189,5 +191,7 @@ def test_a_day_is_known_as_idle_only_once_the_store_has_sold_again() -> None:
     past_records = records.until(AS_OF - timedelta(days=1))
     assert idle_days(records, SPEC.start)["known_on"].unique().to_list() == [AS_OF]
     assert idle_days(past_records, SPEC.start).is_empty()
-    full_model, cut = (Workshop(data, "orders", RECIPE, SPEC.end).train(AS_OF) for data in (records, past_records))
+    full_model, cut = (
+        ModelTrainer(TrainingData(data, "orders", SPEC.end), RECIPE).train(AS_OF) for data in (records, past_records)
+    )
     assert full_model.files() == cut.files()

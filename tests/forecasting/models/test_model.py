@@ -15,8 +15,9 @@ from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 
 START, DAYS = date(2024, 4, 1), 91
 END = START + timedelta(days=DAYS)
@@ -28,14 +29,14 @@ def chain() -> Records:
     return Records.of(simulate(ChainSpec(stores=3, start=START, days=DAYS, seed=11, issues_days=DAYS)).tables)
 
 
-def trained(records: Records, recipe: Recipe = RECIPE) -> tuple[Workshop, Model]:
-    shop = Workshop(records, "orders", recipe, END)
+def trained(records: Records, recipe: Recipe = RECIPE) -> tuple[ModelTrainer, Model]:
+    shop = ModelTrainer(TrainingData(records, "orders", END), recipe)
     return shop, shop.train(END)
 
 
 def published(records: Records, origin: date = END) -> pl.DataFrame:
     shop, model = trained(records)
-    return as_published(shop, records, model, origin, "1")
+    return forecast_stores(shop, records, ServedModel(model, "1"), origin)
 
 
 def made(
@@ -176,8 +177,8 @@ def test_a_holiday_that_was_closed_before_is_closed_again() -> None:
 
     records = made({"A": shut, "B": by_day}, days, "CA", start)
     origin = date(2024, 6, 24)
-    shop = Workshop(records, "orders", Recipe(rounds=10, max_rows=2000, folds=1), origin)
-    forecasts = as_published(shop, records, shop.train(origin), origin, "1")
+    shop = ModelTrainer(TrainingData(records, "orders", origin), Recipe(rounds=10, max_rows=2000, folds=1))
+    forecasts = forecast_stores(shop, records, ServedModel(shop.train(origin), "1"), origin)
     on_the_day = forecasts.filter(pl.col("hour_local").dt.date() == date(2024, 7, 1))
     sold = {store: on_the_day.filter(pl.col("store_id") == store)["forecast"].sum() for store in ("A", "B")}
     assert sold["A"] == 0 < sold["B"]
@@ -244,7 +245,7 @@ def test_a_chain_with_three_days_cannot_be_trained_on_and_says_so() -> None:
     records = made({"A": by_day}, days=3)
     origin = START + timedelta(days=3)
     with pytest.raises(NotKnownError, match="too little orders before 2024-04-04") as caught:
-        Workshop(records, "orders", RECIPE, origin).train(origin)
+        ModelTrainer(TrainingData(records, "orders", origin), RECIPE).train(origin)
     assert "\n" not in str(caught.value)
 
 
@@ -252,16 +253,16 @@ def test_a_target_that_was_never_recorded_says_so() -> None:
     records = chain()
     bare = replace(records, demand=records.demand.with_columns(sales=pl.lit(None, dtype=pl.Float64)))
     with pytest.raises(NotKnownError, match="no sales in any store"):
-        Workshop(bare, "sales", RECIPE, END)
+        ModelTrainer(TrainingData(bare, "sales", END), RECIPE)
 
 
 def test_a_chain_too_young_for_a_fold_is_trained_and_leans_on_what_thin_histories_earn() -> None:
     records = made({"A": by_day, "B": by_day}, days=30)
     origin = START + timedelta(days=30)
-    shop = Workshop(records, "orders", RECIPE, origin)
+    shop = ModelTrainer(TrainingData(records, "orders", origin), RECIPE)
     model = shop.train(origin)
     weights = model.weights.group_by("member").agg(pl.col("weight").sum() / 2)
     assert weights.filter(pl.col("member").is_in(["smooth", "incumbent"]))["weight"].sum() > 0.4
-    forecasts = as_published(shop, records, model, origin, "1")
+    forecasts = forecast_stores(shop, records, ServedModel(model, "1"), origin)
     opened = forecasts.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     assert opened["forecast"].is_between(6, 30).all()

@@ -11,9 +11,10 @@ import pytest
 from daypart.features.chain_data import Records
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving import forecast_limits
-from daypart.forecasting.serving.publication import FORECAST, as_published
+from daypart.forecasting.serving.publication import FORECAST, ServedModel, forecast_stores
 
 START, DAYS = date(2023, 1, 2), 560
 END = START + timedelta(days=DAYS)
@@ -82,8 +83,8 @@ def chain() -> Records:
 
 @cache
 def told(target: str) -> pl.DataFrame:
-    shop = Workshop(chain(), target, RECIPE, END)
-    return as_published(shop, chain(), shop.train(END), END, "1")
+    shop = ModelTrainer(TrainingData(chain(), target, END), RECIPE)
+    return forecast_stores(shop, chain(), ServedModel(shop.train(END), "1"), END)
 
 
 def of(store: str, target: str = "orders") -> pl.DataFrame:
@@ -137,17 +138,17 @@ def test_a_target_that_a_store_does_not_record_is_not_forecast_there() -> None:
 
 
 def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -> None:
-    shop = Workshop(chain(), "orders", RECIPE, END)
-    (_, past), *_ = shop.blocks()
+    shop = ModelTrainer(TrainingData(chain(), "orders", END), RECIPE)
+    past = next(shop.blocks()).history
     rows = pl.DataFrame({
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
         "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
-    limited_rows = forecast_limits.held(
+    limited_rows = forecast_limits.cap(
         rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END
     )
     assert limited_rows["forecast"].to_list() == limited_rows["q90"].to_list() == [20.0, 60.0, 300.0]
-    assert limited_rows.select(forecast_limits.in_words().alias("basis"))["basis"].to_list() == [
+    assert limited_rows.select(forecast_limits.basis_text().alias("basis"))["basis"].to_list() == [
         None,
         "stale: its demand ends on 2024-03-01; held to 3 times its busiest hour",
         "rests on 7 open days of its own, on stores like it and on the model of all stores; held to 3 times its "
@@ -163,9 +164,12 @@ def test_a_weather_feed_that_stopped_leaves_a_forecast_as_good_as_without_weathe
     stopped = pl.coalesce("issued_utc", "valid_utc").dt.date() < last - timedelta(days=40)
     silent = replace(records, weather=records.weather.filter(stopped))
     recipe = RECIPE.model_copy(update={"weather": "issued"})
-    shop, bare = Workshop(silent, "orders", recipe, origin), Workshop(records, "orders", RECIPE, origin)
-    forecasts = as_published(shop, silent, shop.train(origin), origin, "1")
-    without = as_published(bare, records, bare.train(origin), origin, "1")
+    shop, bare = (
+        ModelTrainer(TrainingData(silent, "orders", origin), recipe),
+        ModelTrainer(TrainingData(records, "orders", origin), RECIPE),
+    )
+    forecasts = forecast_stores(shop, silent, ServedModel(shop.train(origin), "1"), origin)
+    without = forecast_stores(bare, records, ServedModel(bare.train(origin), "1"), origin)
     assert forecasts["q90"].is_finite().all()
     assert forecasts["forecast"].sum() == pytest.approx(without["forecast"].sum(), rel=0.1)
     assert (forecasts["forecast"] - without["forecast"]).abs().sum() < 0.15 * without["forecast"].sum()
