@@ -13,7 +13,7 @@ from daypart.features.errors import NotKnownError
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.config import toml_files
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.tuning_space import MEMBERS
+from daypart.forecasting.models.tuning_space import TUNED_MEMBERS
 
 STANDARD = "standard"
 """The tier of all stores, which needs no declaring."""
@@ -26,14 +26,14 @@ SETTINGS = {name: field_info for name, field_info in Recipe.model_fields.items()
 Table = Mapping[str, Any]
 
 
-MEMBER = Literal[MEMBERS]  # type: ignore[valid-type]
+MEMBER = Literal[TUNED_MEMBERS]  # type: ignore[valid-type]
 NAME = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
 
 
 def _table(name: str, **more: Any) -> type[BaseModel]:
     """A table in which every setting of a recipe may be given."""
     fields: dict[str, Any] = {setting: (field_info.annotation, field_info) for setting, field_info in SETTINGS.items()}
-    fields["members"] = tuple[MEMBER, ...], Field(MEMBERS, min_length=1)
+    fields["members"] = tuple[MEMBER, ...], Field(TUNED_MEMBERS, min_length=1)
     return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields, **more)  # type: ignore[no-any-return]
 
 

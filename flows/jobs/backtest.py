@@ -28,7 +28,7 @@ from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData, chain_sums
 from daypart.forecasting.serving import backtest as rolling
 from daypart.forecasting.serving.levels import Level
-from daypart.forecasting.serving.publication import ORDER
+from daypart.forecasting.serving.publication import FORECAST_ORDER
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def backtest(
         target_rows.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
-    rows = pl.concat(target_rows).sort(ORDER)
+    rows = pl.concat(target_rows).sort(FORECAST_ORDER)
     if out is not None:
         write_out(rows, out)
     scored = scorable(rows, records.demand, oracle)
@@ -122,7 +122,7 @@ def _rolled(
         )  # fmt: skip
         unit_rows.append(rows)
         models |= unit_models
-    return pl.concat(unit_rows).sort(ORDER), models
+    return pl.concat(unit_rows).sort(FORECAST_ORDER), models
 
 
 def _importance(models: Mapping[str, Model]) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from daypart.forecasting.explain import explanation
 from daypart.forecasting.explain.explanation import Explanation
 from daypart.forecasting.explain.sentences import Reason, reasons, sentences
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.serving.publication import NightInputs
+from daypart.forecasting.serving.night import NightInputs
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""

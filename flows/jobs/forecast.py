@@ -29,7 +29,8 @@ from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.training_data import in_blocks
 from daypart.forecasting.serving import levels
-from daypart.forecasting.serving.publication import ORDER, NightInputs, ServedModel, chain_holiday_sums, forecast_night
+from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, forecast_night
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
 from daypart.forecasting.stages import Stages
 
 LATE_DAYS = 7
@@ -48,14 +49,14 @@ def published(lake: Lake, origin: date | None, stores: Sequence[str] = ()) -> pl
     forecast_rows = lake.scan("forecasts").filter(pl.col("origin_date") == origin)
     if stores:
         forecast_rows = forecast_rows.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
-    frame = forecast_rows.collect().sort(ORDER)
+    frame = forecast_rows.collect().sort(FORECAST_ORDER)
     return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
 
 
 def check_level(level: str, stores: Sequence[str]) -> None:
     """Raises InputError for a level that is none, or that adds up all stores where some are asked for."""
-    if level not in ("hour", *levels.LEVELS):
-        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.LEVELS)}")
+    if level not in ("hour", *levels.AGGREGATE_LEVELS):
+        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.AGGREGATE_LEVELS)}")
     if level in ("region", "chain") and stores:
         raise InputError(f"--level {level} adds up all of its stores: leave --store out, or choose --level day")
 
@@ -75,7 +76,7 @@ def at_level(lake: Lake, registry: Registry, rows: pl.DataFrame, level: str) -> 
     models = {name: _model(store, name) for name in rows["model_version"].unique()}
     parts = rows.partition_by("target", maintain_order=True)
     sums = [levels.aggregate(part, models, stores, cast(levels.Level, level)) for part in parts]
-    return pl.concat(sums).sort(levels.LEVEL_ORDER, nulls_last=True)
+    return pl.concat(sums).sort(levels.AGGREGATE_ORDER, nulls_last=True)
 
 
 def _model(store: ModelStore, name: str) -> Model:

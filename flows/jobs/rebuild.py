@@ -19,7 +19,7 @@ from daypart.flows.lake.tables import lake_table
 from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.serving.publication import ORDER, ServedModel
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def rebuild(lake: Lake, registry: Registry, origin: date, engine: Callable[[Mete
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(registry.settings.prices))))
-    again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(ORDER)
+    again = lake_table("forecasts").conformed(rows).select(forecasts.columns).sort(FORECAST_ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 

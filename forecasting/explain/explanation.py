@@ -15,9 +15,9 @@ from daypart.forecasting.explain.contributions import contributions
 from daypart.forecasting.explain.feature_families import FAMILIES, LIMITS, USUAL, YOUNG, family
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.training_data import StoreBlock
-from daypart.forecasting.serving import publication
+from daypart.forecasting.serving import night, publication
 
-KEY = ["store_id", "hour_utc"]
+HOUR_KEY = ["store_id", "hour_utc"]
 NO_PREDICTIONS = pl.Schema(
     {"store_id": pl.String(), "hour_utc": pl.Datetime("us"), "incumbent": pl.Float64(), "youth": pl.Float64()}
 )
@@ -67,16 +67,16 @@ def _family(part: str) -> str:
     return part if part == CLOSED else family(part)
 
 
-def explain(inputs: publication.NightInputs, model: Model, day: date | None = None) -> Explanation:
+def explain(inputs: night.NightInputs, model: Model, day: date | None = None) -> Explanation:
     """Explain a store's forecast of one local date, by default of its whole horizon.
 
     The forecasts are made anew as they were for publication; callers compare them with published ones.
     """
     view, origin = publication.ServedModel(model, "").view, inputs.origin
     covariates = inputs.covariates(view.weather)
-    holiday_sums = publication.chain_holiday_sums(inputs.chain, [view.target], origin)[view.target]
+    holiday_sums = night.chain_holiday_sums(inputs.chain, [view.target], origin)[view.target]
     serving = [publication.ServedModel(model, "")]
-    blocks = publication.night_blocks(inputs, view, covariates, holiday_sums, serving)
+    blocks = night.night_blocks(inputs, view, covariates, holiday_sums, serving)
     block = next(block for block in blocks if block.records.stores.height)
     return explain_block(block, model, origin, day)
 
@@ -99,10 +99,10 @@ def explain_block(block: StoreBlock, model: Model, origin: date, day: date | Non
         if rows.height:
             predictions = model.predict(with_unit(rows, block.records.stores, model.units), block.history.totals)
             parts = contributions(model, predictions)
-    at = predictions.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
-    hour_parts = _parts_beyond_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)
-    features = predictions.select(*KEY, *matrix.feature_names(predictions))
-    hours = hours.join(features, on=KEY, how="left", maintain_order="left")
+    at = predictions.select(*HOUR_KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
+    hour_parts = _parts_beyond_incumbent(hours.join(at, on=HOUR_KEY, how="left", maintain_order="left"), parts.columns)
+    features = predictions.select(*HOUR_KEY, *matrix.feature_names(predictions))
+    hours = hours.join(features, on=HOUR_KEY, how="left", maintain_order="left")
     closures = trading_hours.known_closures(block.records.closures, origin)
     covariates = block.history.outside
     return Explanation(hours, hour_parts, covariates.holidays, covariates.event_days, closures, view.weather)

@@ -16,14 +16,15 @@ from daypart.features.signals import calendar
 from daypart.forecasting.explain.feature_families import FAMILIES, family
 from daypart.forecasting.leads import lead_week
 from daypart.forecasting.metrics import accuracy, segment_bias
+from daypart.forecasting.metrics.expected_accuracy import FIGURE_PREFIX
 from daypart.forecasting.metrics.expressions import accuracy_bps
 from daypart.forecasting.models.model import Model
 
 CARD_SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
-TESTED = ("store_id", "region", "daypart")
+TESTED_SEGMENTS = ("store_id", "region", "daypart")
 TOP_FEATURES = 8
 YEAR = timedelta(days=365)
-OF_WEATHER = {
+WEATHER_CAVEATS = {
     "issued": "Weather is known as far ahead as it was issued before the origin; further ahead only the season is.",
     "observed": "It was trained and judged on weather in hindsight: its figures are better than nights will be.",
     "none": "It knows no weather.",
@@ -83,7 +84,7 @@ def limits(model: Model, origin: ModelOrigin) -> list[str]:
     caveats = [
         young,
         _unseen_holidays(model, origin),
-        OF_WEATHER[model.recipe.weather],
+        WEATHER_CAVEATS[model.recipe.weather],
         "Weights and bands were chosen by the very origins on which it is judged here; its members had not seen them.",
     ]
     if model.as_of - origin.first < YEAR:
@@ -106,7 +107,7 @@ def _data(model: Model, origin: ModelOrigin) -> str:
     counts = {
         name: f"{value:,.0f}"
         for name, value in model.trained_on.items()
-        if not name.startswith(("promised_", FIGURE)) and not name.endswith("_bps")
+        if not name.startswith((FIGURE_PREFIX, FIGURE)) and not name.endswith("_bps")
     }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
     if model.units:
@@ -157,7 +158,7 @@ def _figures(model: Model, origin: ModelOrigin) -> list[str]:
     if origin.predictions is None:
         return []
     scores = segments(origin.predictions, origin.stores, model.target)
-    tested = segment_bias.biases(_cells(origin.predictions, origin.stores), TESTED)
+    tested = segment_bias.biases(_cells(origin.predictions, origin.stores), TESTED_SEGMENTS)
     shown = tested.filter((pl.col("by") != "store_id") | pl.col("biased").fill_null(value=False))
     stores = tested.filter(pl.col("by") == "store_id")
     note = (

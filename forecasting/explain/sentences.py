@@ -22,9 +22,9 @@ from daypart.forecasting.explain.feature_families import (
     YOUNG,
 )
 
-MOST = 4
+MAX_REASONS = 4
 """Reasons that are told by name; the others are one."""
-LEAST_SHARE = 0.005
+MIN_REASON_SHARE = 0.005
 """Of the forecast or the incumbent: what adds or takes less is told with the others."""
 RAIN_MM, SNOW_CM = 0.1, 0.1
 """An hour of less is dry."""
@@ -49,9 +49,9 @@ def reasons(explanation: Explanation) -> list[Reason]:
     hours, families = explanation.hours, explanation.families()
     size = max(float(hours["forecast"].sum()), float(hours["incumbent"].sum()))
     ranked = sorted(families, key=lambda name: -abs(families[name]))
-    main_families = [name for name in ranked[:MOST] if abs(families[name]) >= LEAST_SHARE * size]
+    main_families = [name for name in ranked[:MAX_REASONS] if abs(families[name]) >= MIN_REASON_SHARE * size]
     rest = [name for name in ranked if name not in main_families]
-    main_reasons = [Reason(name, WHAT[name](explanation), families[name]) for name in main_families]
+    main_reasons = [Reason(name, FAMILY_TEXTS[name](explanation), families[name]) for name in main_families]
     return main_reasons + ([Reason(OTHER, ", ".join(rest), sum(families[name] for name in rest))] if rest else [])
 
 
@@ -218,7 +218,7 @@ def _calendar(explanation: Explanation) -> str:
     return f"{day:%A} {day.day} {day:%B}: time of the year, month and week"
 
 
-WHAT = {
+FAMILY_TEXTS = {
     USUAL: lambda _: "what its hours sell in plain weeks, of which the last four are a few",
     LEVEL: _level,
     CALENDAR: _calendar,

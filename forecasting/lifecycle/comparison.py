@@ -9,7 +9,7 @@ from daypart.features.dayparts import daypart
 from daypart.features.deterministic_sum import exact_sum
 from daypart.features.money import in_units, with_unit
 from daypart.forecasting.metrics.bootstrap import Interval, ratio
-from daypart.forecasting.metrics.expressions import BPS, bps
+from daypart.forecasting.metrics.expressions import BASIS_POINTS, bps
 from daypart.forecasting.models.model import Model
 
 SIDES = ("challenger", "champion")
@@ -109,17 +109,17 @@ class Comparison:
                     gain = part.gain()
                     wapes = [part.wape_bps(side) for side in SIDES]
                     rows.append((by, str(name), *wapes, gain.estimate, gain.lower, gain.upper))
-        return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        return pl.DataFrame(rows, schema=SEGMENT_SCHEMA, orient="row")
 
     def _share(self, part: str) -> float:
         total, volume = (float(self.cells[name].sum()) for name in (part, "y"))
         return bps(total, volume) if volume > 0 else float("nan")
 
     def _beyond(self, part: pl.Expr) -> Interval:
-        return ratio(self.cells, BPS * part, pl.col("y"), self.confidence, self.seed)
+        return ratio(self.cells, BASIS_POINTS * part, pl.col("y"), self.confidence, self.seed)
 
 
-SCHEMA = {"by": pl.String(), "segment": pl.String()} | dict.fromkeys(
+SEGMENT_SCHEMA = {"by": pl.String(), "segment": pl.String()} | dict.fromkeys(
     ("challenger_bps", "champion_bps", "gain_bps", "lower_bps", "upper_bps"), pl.Float64()
 )
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from daypart.features.chain_data import days
-from daypart.forecasting.lifecycle.comparison import SCHEMA, SIDES, ComparedRows, Comparison
+from daypart.forecasting.lifecycle.comparison import SEGMENT_SCHEMA, SIDES, ComparedRows, Comparison
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import ModelTrainer
@@ -28,7 +28,9 @@ class Verdict:
     promote: bool
     reason: str
     figures: dict[str, float]
-    segments: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SCHEMA | {"worse": pl.Boolean()}))
+    segments: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema=SEGMENT_SCHEMA | {"worse": pl.Boolean()})
+    )
 
 
 def gate(challenger: Model, champion: Model | None, trainer: ModelTrainer, policy: Policy | None = None) -> Verdict:

@@ -16,21 +16,21 @@ from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, MAX_WINDOW_WEEKS, 
 from daypart.forecasting.lifecycle.simulated_nights import SimulatedNights
 from daypart.forecasting.lifecycle.training_cost import MeteredTrainer
 from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
-from daypart.forecasting.metrics.expressions import BPS
+from daypart.forecasting.metrics.expressions import BASIS_POINTS
 from daypart.forecasting.metrics.persistent_error import store_weeks
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.training_data import TrainingData
 
-LEVELS = ("hour", "day")
-BY = ["target", "policy"]
+ERROR_LEVELS = ("hour", "day")
+RUN_KEY = ["target", "policy"]
 EVIDENCE_AGE = timedelta(days=7 * MAX_WINDOW_WEEKS + LEADS_DAYS)
 """What was published longer ago is no evidence any more."""
 DEMAND_FAULT_DAYS = 7
 """Days in which faults of demand are looked for."""
 NO_WEEKS = pl.DataFrame(schema={"store_id": pl.String(), "week": pl.Int64()})
-HAPPENED = {"retrained": "retrain", "promoted": "promotion"}
-NIGHTS = pl.Schema({
+EVENT_COLUMNS = {"retrained": "retrain", "promoted": "promotion"}
+NIGHT_SCHEMA = pl.Schema({
     "night": pl.Date(), "champion": pl.Date(), "retrained": pl.Boolean(), "promoted": pl.Boolean(),
     "reason": pl.String(), "verdict": pl.String(), "cpu_seconds": pl.Float64(),
 })  # fmt: skip
@@ -74,12 +74,12 @@ class ReplayResult:
         Columns: accuracy, gain and incumbent by the hour and the day in bps, null where nothing was sold; retrains,
         promotions, cpu_seconds, nights.
         """
-        figures = self.errors.group_by(BY, maintain_order=True).agg(*_accuracies())
-        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{event}s") for name, event in HAPPENED.items()]
-        happened = self.nights.group_by(BY, maintain_order=True).agg(
+        figures = self.errors.group_by(RUN_KEY, maintain_order=True).agg(*_accuracies())
+        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{event}s") for name, event in EVENT_COLUMNS.items()]
+        happened = self.nights.group_by(RUN_KEY, maintain_order=True).agg(
             *counts, pl.col("cpu_seconds").sum(), nights=pl.len().cast(pl.Int64)
         )
-        return figures.join(happened, on=BY, how="left", maintain_order="left", validate="1:1")
+        return figures.join(happened, on=RUN_KEY, how="left", maintain_order="left", validate="1:1")
 
     def weekly(self) -> pl.DataFrame:
         """Return the same accuracies by week: one row per target, policy and Monday of the days that were forecast.
@@ -88,23 +88,26 @@ class ReplayResult:
         """
         dates = self.errors["date"].dt.truncate("1w")
         weeks = pl.DataFrame({"week": days(dates.min(), dates.max(), 7)})  # type: ignore[arg-type]
-        by_week = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week"))
+        by_week = self.errors.group_by(*RUN_KEY, pl.col("date").dt.truncate("1w").alias("week"))
         weekly_figures = by_week.agg(*_accuracies(), pl.col("actual").sum())
-        all_weeks = self.errors.select(BY).unique(maintain_order=True).join(weeks, how="cross")
-        return all_weeks.join(weekly_figures, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
+        all_weeks = self.errors.select(RUN_KEY).unique(maintain_order=True).join(weeks, how="cross")
+        return all_weeks.join(weekly_figures, on=[*RUN_KEY, "week"], how="left", maintain_order="left", validate="1:1")
 
 
 def _accuracies() -> list[pl.Expr]:
     volume = pl.when(pl.col("actual").sum() > 0.0).then(pl.col("actual").sum())
     accuracy = {
-        (name, level): BPS * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
+        (name, level): BASIS_POINTS * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
         for name in ("forecast", "incumbent")
-        for level in LEVELS
+        for level in ERROR_LEVELS
     }
     return [
-        *(accuracy["forecast", level].alias(f"accuracy_{level}_bps") for level in LEVELS),
-        *((accuracy["forecast", level] - accuracy["incumbent", level]).alias(f"gain_{level}_bps") for level in LEVELS),
-        *(accuracy["incumbent", level].alias(f"incumbent_{level}_bps") for level in LEVELS),
+        *(accuracy["forecast", level].alias(f"accuracy_{level}_bps") for level in ERROR_LEVELS),
+        *(
+            (accuracy["forecast", level] - accuracy["incumbent", level]).alias(f"gain_{level}_bps")
+            for level in ERROR_LEVELS
+        ),
+        *(accuracy["incumbent", level].alias(f"incumbent_{level}_bps") for level in ERROR_LEVELS),
     ]
 
 
@@ -145,7 +148,9 @@ def replay(
             _simulate(run, night, trainer, simulated, seconds if night == start else 0.0)
         progress(night)
     return ReplayResult(
-        pl.concat(_with_names(target, name, pl.DataFrame(run.nights, schema=NIGHTS)) for name, run in runs.items()),
+        pl.concat(
+            _with_names(target, name, pl.DataFrame(run.nights, schema=NIGHT_SCHEMA)) for name, run in runs.items()
+        ),
         pl.concat(_with_names(target, name, pl.concat(run.errors)) for name, run in runs.items()),
     )
 

@@ -27,7 +27,7 @@ LASTING_WEEKS, MIN_LASTING_WEEKS = 8, 6
 MIN_STORE_WEEKS = 8
 """Store-weeks of evidence; a chain too small to have them in the window looks further back."""
 MAX_WINDOW_WEEKS = 8
-YEAR_DAYS = 365
+BUDGET_YEAR_DAYS = 365
 LUCK_FREEDOM = 60
 """Degrees of freedom of luck: there are many store-weeks, but their tails are long."""
 FAULTY_SHARE = 0.05
@@ -134,7 +134,7 @@ def _decide_by_age(policy: Policy, on: date, trained: Sequence[date]) -> Decisio
     if age is not None and age < policy.cooldown_days:
         cooldown_text = f"within the {policy.cooldown_days} that a new model is given"
         return Decision(False, f"no retrain: last trained {age} days ago, {cooldown_text}")
-    spent = sum((on - day).days < YEAR_DAYS for day in trained)
+    spent = sum((on - day).days < BUDGET_YEAR_DAYS for day in trained)
     if spent >= policy.retrains_a_year:
         return Decision(False, f"no retrain: {spent} in the last year, the budget is {policy.retrains_a_year}")
     return None

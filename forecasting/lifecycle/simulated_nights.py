@@ -21,8 +21,8 @@ from daypart.forecasting.serving.publication import ServedModel, forecast_block
 NIGHTS_AT_ONCE = 14
 """Nights whose matrix is built in one go: whatever a model makes of them, their rows are the same."""
 
-COMPARED = ("forecast", "incumbent")
-MONEY_COLUMNS = ("forecast", "q10", "q50", "q90", "incumbent", "actual")
+COMPARED_COLUMNS = ("forecast", "incumbent")
+PUBLISHED_MONEY_COLUMNS = ("forecast", "q10", "q50", "q90", "incumbent", "actual")
 EVIDENCE_COLUMNS = ("store_id", "origin_date", "hour_local", "business_date", "forecast", "q10", "incumbent", "actual")
 
 
@@ -68,8 +68,8 @@ class SimulatedNights:
         if key not in self._scores:
             rows = pl.concat(self._forecast(block_nights, model, night) for block_nights in self._blocks)
             stores, units = self._trainer.stores, self._trainer.units(self._nights[0])
-            scored_rows = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, MONEY_COLUMNS)
-            evidence = _evidence(in_units(rows, stores, model.units, MONEY_COLUMNS))
+            scored_rows = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, PUBLISHED_MONEY_COLUMNS)
+            evidence = _evidence(in_units(rows, stores, model.units, PUBLISHED_MONEY_COLUMNS))
             self._scores[key] = NightScores(_errors(scored_rows), evidence)
         return self._scores[key]
 
@@ -134,9 +134,9 @@ def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
 def _errors(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the errors of NightScores."""
     day = pl.col("business_date").alias("date")
-    off = [exact_sum((pl.col(name) - pl.col("actual")).abs()).alias(f"{name}_hour") for name in COMPARED]
-    sums = [exact_sum(pl.col(name)) for name in ("actual", *COMPARED)]
+    off = [exact_sum((pl.col(name) - pl.col("actual")).abs()).alias(f"{name}_hour") for name in COMPARED_COLUMNS]
+    sums = [exact_sum(pl.col(name)) for name in ("actual", *COMPARED_COLUMNS)]
     days = rows.group_by("store_id", day).agg(*sums, *off)
-    by_day = [(pl.col(name) - pl.col("actual")).abs().alias(f"{name}_day") for name in COMPARED]
-    columns = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in COMPARED)]
+    by_day = [(pl.col(name) - pl.col("actual")).abs().alias(f"{name}_day") for name in COMPARED_COLUMNS]
+    columns = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in COMPARED_COLUMNS)]
     return days.with_columns(by_day).group_by("date").agg(exact_sum(pl.col(name)) for name in columns).sort("date")

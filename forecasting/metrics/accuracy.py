@@ -14,15 +14,18 @@ from daypart.forecasting.metrics import expressions
 
 Level = Literal["hour", "daypart", "day"]
 
-STORE_DAY = ("store_id", "target", "origin_date", "date")
-CELL: dict[Level, tuple[str, ...]] = {
-    "hour": (*STORE_DAY, "hour_utc"),
-    "daypart": (*STORE_DAY, "daypart"),
-    "day": STORE_DAY,
+FORECAST_DAY = ("store_id", "target", "origin_date", "date")
+SCORED_CELL_KEYS: dict[Level, tuple[str, ...]] = {
+    "hour": (*FORECAST_DAY, "hour_utc"),
+    "daypart": (*FORECAST_DAY, "daypart"),
+    "day": FORECAST_DAY,
 }
 """What identifies one scored cell at each level; `date` is the local calendar date."""
 
-NEEDED = {*STORE_DAY[:3], "hour_local", "hour_utc", "daypart", "forecast", "q10", "q90", "incumbent", "actual"}
+REQUIRED_COLUMNS = {
+    *FORECAST_DAY[:3],
+    *("hour_local", "hour_utc", "daypart", "forecast", "q10", "q90", "incumbent", "actual"),
+}
 COMPARED_FORECASTS = ("forecast", "incumbent", "oracle")
 
 
@@ -113,9 +116,10 @@ def _deviation_from(centre: npt.NDArray[np.float64], mean: npt.NDArray[np.float6
 
 def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
     """Rows that count at this level, checked, with the columns that scoring reads."""
-    missing = sorted(({*NEEDED, *by} - {"date"}) - set(frame.columns))
+    missing = sorted(({*REQUIRED_COLUMNS, *by} - {"date"}) - set(frame.columns))
     if missing:
-        raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {', '.join(sorted(NEEDED))}")
+        expected = ", ".join(sorted(REQUIRED_COLUMNS))
+        raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {expected}")
     local = pl.col("hour_local").dt.date()
     date = pl.col("business_date") if "business_date" in frame.columns else local
     rows = frame.filter(pl.col("actual").is_not_null()).with_columns(date=date)
@@ -152,7 +156,7 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
         actual.is_between(low, high).alias("held"),
         (high > 0.0).alias("banded"),
     ]
-    key = list(dict.fromkeys((*CELL[level], *by)))
+    key = list(dict.fromkeys((*SCORED_CELL_KEYS[level], *by)))
     # Floats are added up in one order, whatever the order of the rows: same input, same bits.
     rows = rows.sort("store_id", "target", "origin_date", "hour_utc").select(*key, *columns)
     if level == "hour":

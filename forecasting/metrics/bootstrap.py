@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DRAWS = 2000
+BOOTSTRAP_DRAWS = 2000
 CLUSTERS = ("store_id", "week")
 
 
@@ -78,6 +78,6 @@ def _reach(spreads: list[tuple[float, int]], confidence: float) -> float:
 
 @lru_cache(maxsize=32)
 def _draws(count: int, seed: int) -> Array:
-    """How often each cluster is drawn: DRAWS rows, one column per cluster."""
+    """How often each cluster is drawn: BOOTSTRAP_DRAWS rows, one column per cluster."""
     generator = np.random.default_rng(seed)
-    return generator.multinomial(count - 1, np.full(count, 1.0 / count), DRAWS).astype(np.float64)
+    return generator.multinomial(count - 1, np.full(count, 1.0 / count), BOOTSTRAP_DRAWS).astype(np.float64)

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.forecasting.metrics.expressions import BPS, bps
+from daypart.forecasting.metrics.expressions import BASIS_POINTS, bps
 from daypart.forecasting.metrics.persistent_error import WEEK_DAYS, store_weeks
 
 Array = NDArray[np.float64]
 
-PREFIX = "promised_"
+FIGURE_PREFIX = "promised_"
 PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 30.0, 6.0
 """The usual variation of chains: it counts as so many weeks, whose errors and steady misses vary by so much."""
 FIGURE_NAMES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
@@ -100,13 +100,13 @@ class ExpectedAccuracy:
     @classmethod
     def from_figures(cls, figures: Mapping[str, float]) -> Self | None:
         """Return the expected accuracy among a model's figures (`figures`); null for models stored without one."""
-        if any(f"{PREFIX}{name}" not in figures for name in FIGURE_NAMES):
+        if any(f"{FIGURE_PREFIX}{name}" not in figures for name in FIGURE_NAMES):
             return None
         whole_usual, own_usual = (
-            UsualError(*(figures[f"{PREFIX}{part}_{name}"] for name in UsualError.__dataclass_fields__))
+            UsualError(*(figures[f"{FIGURE_PREFIX}{part}_{name}"] for name in UsualError.__dataclass_fields__))
             for part in ("whole", "own")
         )
-        return cls(whole_usual, own_usual, *(figures[f"{PREFIX}{name}"] for name in FIGURE_NAMES))
+        return cls(whole_usual, own_usual, *(figures[f"{FIGURE_PREFIX}{name}"] for name in FIGURE_NAMES))
 
     def figures(self) -> dict[str, float]:
         """Return all of it by name, as a model stores it."""
@@ -114,7 +114,7 @@ class ExpectedAccuracy:
             f"{part}_{name}": value for part in ("whole", "own") for name, value in asdict(getattr(self, part)).items()
         }
         flat |= {name: getattr(self, name) for name in FIGURE_NAMES}
-        return {PREFIX + name: value for name, value in flat.items()}
+        return {FIGURE_PREFIX + name: value for name, value in flat.items()}
 
 
 def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
@@ -129,9 +129,9 @@ def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
     ratio = float(part.sum()) / volume
     count = part.len()
     if count < 2:
-        return BPS * ratio, float("inf")
+        return BASIS_POINTS * ratio, float("inf")
     residuals: Array = (part - ratio * divisor).to_numpy()
-    return BPS * ratio, bps(float(np.sqrt(np.square(residuals).sum() * count / (count - 1))), volume)
+    return BASIS_POINTS * ratio, bps(float(np.sqrt(np.square(residuals).sum() * count / (count - 1))), volume)
 
 
 def _fitted(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:

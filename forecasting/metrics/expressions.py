@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 Value = TypeVar("Value", float, NDArray[np.float64], pl.Expr)
 
-BPS = 10_000.0
+BASIS_POINTS = 10_000.0
 """Basis points in a whole."""
 
 
 def bps(part: Value, volume: Value) -> Value:
     """Return a part of the volume in bps; the caller sees to it that the volume is above 0."""
-    return BPS * part / volume
+    return BASIS_POINTS * part / volume
 
 
 def volume_bps(part: pl.Expr, volume: pl.Expr) -> pl.Expr:
@@ -41,7 +41,7 @@ def bias_bps(forecast: pl.Expr, actual: pl.Expr) -> pl.Expr:
 
 def accuracy_bps(wape: Value) -> Value:
     """Return the accuracy in bps of a WAPE in bps: 10,000 less the WAPE."""
-    return BPS - wape
+    return BASIS_POINTS - wape
 
 
 def coverage(within_band: pl.Expr, banded: pl.Expr) -> pl.Expr:

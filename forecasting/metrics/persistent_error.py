@@ -17,11 +17,11 @@ WEEK_DAYS = 7
 MIN_HOUR_DAYS = 4
 """Days of an hour from which it can be said that a miss returns."""
 UNIT_STORE = ("unit", "store_id")
-ERRORS = {
+ERROR_COLUMNS = {
     **{"forecast": "error", "incumbent": "incumbent_error"},
     **{"own_forecast": "own_error", "own_incumbent": "own_incumbent_error"},
 }
-CLIP = 4.0
+MAX_MISS_SPREADS = 4.0
 """Misses beyond so many spreads count as that: one day's event is no steady miss."""
 
 
@@ -54,7 +54,7 @@ def hourly_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
         .agg(
             actual.first(),
             pl.col("forecast").mean(),
-            *((pl.col(name) - actual).abs().mean().alias(error) for name, error in ERRORS.items()),
+            *((pl.col(name) - actual).abs().mean().alias(error) for name, error in ERROR_COLUMNS.items()),
         )
         .with_columns(date=day, hour=pl.col("hour_local").dt.hour())
         .with_columns(week=(pl.lit(on) - pl.col("date")).dt.total_days().sub(1) // WEEK_DAYS)
@@ -72,7 +72,7 @@ def store_weeks(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     base, key = pl.col("forecast").clip(lower_bound=0.0), (*UNIT_STORE, "week")
     traded = hourly_errors(rows, on).filter(base > 0.0).with_columns(root=base.sqrt())
     sums = traded.group_by(key, maintain_order=True).agg(
-        pl.col("actual", "root", *ERRORS.values()).sum(), pl.col("date").n_unique().alias("days")
+        pl.col("actual", "root", *ERROR_COLUMNS.values()).sum(), pl.col("date").n_unique().alias("days")
     )
     weeks = sums.join(_steady(traded), on=key, validate="1:1").filter(pl.col("days") >= MIN_HOUR_DAYS)
     return weeks.sort(key)
@@ -105,7 +105,7 @@ def _steady(traded: pl.DataFrame) -> pl.DataFrame:
     # The median of a normal's absolute deviations is 1/1.4826 of its spread.
     spread = pl.col("miss").abs().median().over(key) * 1.4826
     hours = (
-        missed.with_columns(miss=pl.col("miss").clip(-CLIP * spread, CLIP * spread))
+        missed.with_columns(miss=pl.col("miss").clip(-MAX_MISS_SPREADS * spread, MAX_MISS_SPREADS * spread))
         .group_by(*key, "hour", maintain_order=True)
         .agg(n=pl.len(), total=pl.col("miss").sum(), squares=pl.col("miss").pow(2).sum(), root=pl.col("root").sum())
     )

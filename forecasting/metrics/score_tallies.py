@@ -9,7 +9,7 @@ from daypart.forecasting.metrics.expressions import accuracy_bps, coverage_of_co
 
 TALLY_KEY = ("store_id", "target", "origin_date", "date", "daypart")
 ATTRIBUTES = ("lead_days", "model_version", "tier")
-CELL: dict[Level, tuple[str, ...]] = {
+TALLIED_CELL_KEYS: dict[Level, tuple[str, ...]] = {
     "hour": TALLY_KEY,
     "daypart": TALLY_KEY,
     "day": ("store_id", "target", "origin_date", "date"),
@@ -63,7 +63,7 @@ def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     """
     rows = tallies.filter(pl.col("hours") > 0)
     rows = rows.filter(pl.col("daypart").is_not_null()) if level == "daypart" else rows
-    key = list(dict.fromkeys((*CELL[level], *by)))
+    key = list(dict.fromkeys((*TALLIED_CELL_KEYS[level], *by)))
     if level != "hour":
         sums = [pl.col("actual", "forecast", "incumbent").sum(), pl.lit(1).alias("hours"), pl.lit(None).alias("held")]
         unit = pl.when(pl.col("target") == "orders").then(pl.col("forecast"))

@@ -14,17 +14,17 @@ from daypart.forecasting.leads import LEAD_WEEKS, lead_week
 
 Array = NDArray[np.float64]
 
-HOLD = 8.0
+PRIOR_STRENGTH = 8.0
 """How strongly weights are held to the prior's: by so much over the store-days of evidence."""
 
-BY_HAND = ("smooth", "incumbent")
-PLAIN = {"smooth": 1.0, "statistical": 1.0, "linear": 1.0, "incumbent": 1.0}
-LEARNED = {"ratio": 1.0, "level": 1.0, "linear": 0.5, "anniversary": 0.5}
+BASELINE_MEMBERS = ("smooth", "incumbent")
+PLAIN_PRIORS = {"smooth": 1.0, "statistical": 1.0, "linear": 1.0, "incumbent": 1.0}
+LEARNED_PRIORS = {"ratio": 1.0, "level": 1.0, "linear": 0.5, "anniversary": 0.5}
 """Shares of the members before any evidence: of thin histories and of long ones, which trees can learn from."""
 LONG_STORE_DAYS = 200
 """Store-days of history at which the two count alike."""
 
-LEAST_SHARE = 0.05
+MIN_MEMBER_SHARE = 0.05
 
 
 def prior_weights(members: Sequence[str], store_days: int) -> pl.DataFrame:
@@ -33,8 +33,8 @@ def prior_weights(members: Sequence[str], store_days: int) -> pl.DataFrame:
     A member that neither list names counts as a learned one. The shares sum to 1 in each lead week.
     """
     long = store_days / (store_days + LONG_STORE_DAYS)
-    learned = np.array([LEARNED.get(name, float(name not in PLAIN)) for name in members])
-    plain = np.array([PLAIN.get(name, 0.0) for name in members])
+    learned = np.array([LEARNED_PRIORS.get(name, float(name not in PLAIN_PRIORS)) for name in members])
+    plain = np.array([PLAIN_PRIORS.get(name, 0.0) for name in members])
     shares = long * learned / max(learned.sum(), 1e-12) + (1 - long) * plain / max(plain.sum(), 1e-12)
     shares = shares / shares.sum()
     rows = [(week, name, share) for week in LEAD_WEEKS for name, share in zip(members, shares.tolist(), strict=True)]
@@ -55,7 +55,7 @@ def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.Dat
         sums = [exact_sum(pl.col(name)).alias(name) for name in (*members, "y")]
         days = hours.group_by("store_id", "date", "lead_days", maintain_order=True).agg(sums)
         prior = prior_shares.filter(pl.col("lead_week") == week)["weight"].to_numpy()
-        hold = HOLD / max(hours.select("store_id", "date").n_unique(), 1)
+        hold = PRIOR_STRENGTH / max(hours.select("store_id", "date").n_unique(), 1)
         levels = [(frame.select(members).to_numpy(), frame["y"].to_numpy()) for frame in (hours, days)]
         fitted = _least_absolute(levels, prior, hold)
         weight_rows += [(week, name, share) for name, share in zip(members, fitted.tolist(), strict=True)]
@@ -63,12 +63,12 @@ def fit_weights(predictions: pl.DataFrame, prior_shares: pl.DataFrame) -> pl.Dat
 
 
 def earning(weights: pl.DataFrame) -> pl.DataFrame:
-    """The weights of the incumbent and of members with LEAST_SHARE in some lead week; they sum to 1 in each.
+    """The weights of the incumbent and of members with MIN_MEMBER_SHARE in some lead week; they sum to 1 in each.
 
     The others would cost a big chain's nights more time than they change its forecasts.
     """
     largest = pl.col("weight").max().over("member")
-    earning_weights = weights.filter((largest >= LEAST_SHARE) | (pl.col("member") == "incumbent"))
+    earning_weights = weights.filter((largest >= MIN_MEMBER_SHARE) | (pl.col("member") == "incumbent"))
     return earning_weights.with_columns(pl.col("weight") / pl.col("weight").sum().over("lead_week"))
 
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-SOFTEN = 0.05
+SOFTENING_SHARE = 0.05
 """Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
 
 CATEGORICAL = ("event_code",)
 BOOSTED = ("ratio", "level")
 LEARNED = (*BOOSTED, *LINEAR)
-YEAR_DAYS = 365
-OF_A_YEAR = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
+FIRST_YEAR_DAYS = 365
+DATE_NAMING_FEATURES = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
 """Within the first year these only name the date: trees would carry the last weeks' weather on for good."""
 TREES_STORE_DAYS = 8_000
 """Store-days of a sample that earn the recipe's rounds; more earn more of them, up to twice as many."""
@@ -43,7 +43,7 @@ is the better by the hour, the other by the day."""
 
 
 def _soft(rows: pl.DataFrame) -> Array:
-    return np.maximum(SOFTEN * rows["scale"].to_numpy(), 1e-9)
+    return np.maximum(SOFTENING_SHARE * rows["scale"].to_numpy(), 1e-9)
 
 
 def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
@@ -152,7 +152,7 @@ def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engi
 
 def _unlearnable(rows: pl.DataFrame) -> tuple[str, ...]:
     days = rows.select((pl.col("date").max() - pl.col("date").min()).dt.total_days()).item() or 0
-    return OF_A_YEAR if days < YEAR_DAYS else ()
+    return DATE_NAMING_FEATURES if days < FIRST_YEAR_DAYS else ()
 
 
 def _rounds(rows: pl.DataFrame, recipe: Recipe) -> int:

@@ -18,7 +18,7 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.uncertainty.bands import Bands, with_bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
-PATHS, VOCABULARY = "paths.parquet", "vocabulary.json"
+PATHS_FILE, VOCABULARY_FILE = "paths.parquet", "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Model:
         texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
         texts["model.json"] = json.dumps(description, indent=1, sort_keys=True)
         if self.vocabulary:
-            texts[VOCABULARY] = self.vocabulary.to_json()
-        paths = {PATHS: self.paths.to_parquet()} if self.paths else {}
+            texts[VOCABULARY_FILE] = self.vocabulary.to_json()
+        paths = {PATHS_FILE: self.paths.to_parquet()} if self.paths else {}
         return {**{name: text.encode() for name, text in texts.items()}, **paths}
 
     @classmethod
@@ -101,8 +101,8 @@ class Model:
             pl.DataFrame(description["weights"]),
             Bands.from_dict(description["bands"]),
             description["trained_on"],
-            Paths.from_parquet(files[PATHS]) if PATHS in files else None,
-            Vocabulary.from_json(files[VOCABULARY]) if VOCABULARY in files else None,
+            Paths.from_parquet(files[PATHS_FILE]) if PATHS_FILE in files else None,
+            Vocabulary.from_json(files[VOCABULARY_FILE]) if VOCABULARY_FILE in files else None,
         )
 
 

@@ -8,8 +8,8 @@ import polars as pl
 from daypart.features.deterministic_sum import exact_sum
 
 SEASON_DAYS = 7
-HISTORY_DAYS = 182
-LEAST_DAYS = 28
+SMOOTHED_DAYS = 182
+MIN_SEASON_DAYS = 28
 """With fewer known open days there is no weekly season to smooth, and the member is silent."""
 
 
@@ -47,12 +47,12 @@ def daily_forecasts(totals: pl.DataFrame, origins: Sequence[date], horizon_days:
 def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
     """One row per store, origin and date of the half year before it, without gaps."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    back = pl.duration(days=HISTORY_DAYS)
+    back = pl.duration(days=SMOOTHED_DAYS)
     spans = (
         totals.select("store_id", "date").join(frame, how="cross")
         .filter(pl.col("date") < pl.col("origin_date"), pl.col("date") >= pl.col("origin_date") - back)
         .group_by("store_id", "origin_date").agg(first=pl.col("date").min(), open_days=pl.len())
-        .filter(pl.col("open_days") >= LEAST_DAYS)
+        .filter(pl.col("open_days") >= MIN_SEASON_DAYS)
     )  # fmt: skip
     grid = spans.with_columns(
         date=pl.date_ranges("first", pl.col("origin_date") - pl.duration(days=1))

@@ -35,7 +35,7 @@ from daypart.forecasting.models.training_data import (
 from daypart.forecasting.uncertainty.bands import fit_bands, with_bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
-MONEY = ("y", "incumbent", "smooth", "scale")
+TARGET_UNIT_COLUMNS = ("y", "incumbent", "smooth", "scale")
 """Columns in the target's unit; what members learn from otherwise are ratios of them."""
 PREDICTION_COLUMNS = (
     "store_id",
@@ -158,7 +158,7 @@ class ModelTrainer:
         """
         learned = self._fit(as_of)
         folds = self._folds(as_of, compared_as_of)
-        members = [*self.recipe.members, *ensemble.BY_HAND]
+        members = [*self.recipe.members, *ensemble.BASELINE_MEMBERS]
         prior = ensemble.prior_weights(members, self._known_rows(as_of).select("store_id", "date").n_unique())
         evidence, units = self._known_evidence(as_of, folds), self.units(as_of)
         if evidence is not None:
@@ -166,7 +166,7 @@ class ModelTrainer:
             if self.samples:
                 weights = ensemble.earning(weights)
         else:
-            rows = in_units(self._known_rows(as_of), self.stores, units, MONEY)
+            rows = in_units(self._known_rows(as_of), self.stores, units, TARGET_UNIT_COLUMNS)
             evidence = rows.with_columns(pl.col("incumbent").alias(name) for name in members)
             evidence, weights = evidence.with_columns(idle=pl.lit(value=False)), prior
         forecasts = evidence.with_columns(ensemble.combine(evidence, weights).alias("forecast"))
@@ -198,9 +198,9 @@ class ModelTrainer:
         evidence = [self._predictions(day).filter(pl.col("known_on") < as_of) for day in reversed(folds)]
         if not sum(frame.height for frame in evidence):
             return None
-        members = [*self.recipe.members, *ensemble.BY_HAND]
+        members = [*self.recipe.members, *ensemble.BASELINE_MEMBERS]
         predictions = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
-        return in_units(predictions, self.stores, self.units(as_of), (*MONEY, *self.recipe.members))
+        return in_units(predictions, self.stores, self.units(as_of), (*TARGET_UNIT_COLUMNS, *self.recipe.members))
 
     def parts(self, as_of: date, compared_as_of: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
         """Return the parts that `train` rests on, in the order in which it makes them; each is made once."""
@@ -229,7 +229,7 @@ class ModelTrainer:
     def _fit(self, as_of: date) -> tuple[Member, ...]:
         if as_of not in self._fits:
             rows = self.vocabulary(as_of).encode(self._training_rows(as_of))
-            rows = in_units(rows, self.stores, self.units(as_of), MONEY)
+            rows = in_units(rows, self.stores, self.units(as_of), TARGET_UNIT_COLUMNS)
             if rows.is_empty():
                 raise NotKnownError(
                     f"too little {self.target} before {as_of} to learn from: the first is on {self.first}; "
@@ -298,7 +298,7 @@ class ModelTrainer:
                 count(rows.height)
             keep = [
                 *("store_id", "date", "hour", "lead_days", "scale", "youth", "y", "idle", "known_on"),
-                *ensemble.BY_HAND, *self.recipe.members,
+                *ensemble.BASELINE_MEMBERS, *self.recipe.members,
             ]  # fmt: skip
             self._evidence[fold] = outputs.select(keep)
         return self._evidence[fold]

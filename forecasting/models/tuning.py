@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-FOLDS = 3
+TUNING_FOLDS = 3
 """Earlier dates, `fold_days` apart, as of which every recipe is fitted and judged on the days that followed."""
 
-UNPRUNED = 4
+UNPRUNED_TRIALS = 4
 """Trials that are judged on all folds before bad ones are stopped early."""
 
-DRAWS, CONFIDENCE = 1000, 0.9
-LEVELS = ("hour", "day")
+GAIN_DRAWS, GAIN_CONFIDENCE = 1000, 0.9
+ERROR_LEVELS = ("hour", "day")
 
 
 class Judge:
@@ -43,14 +43,14 @@ class Judge:
         """Takes the trainer of the present recipe. Raises NotKnownError where history leaves no date to judge from."""
         self.present, self.as_of = trainer.recipe, as_of
         self._trainers = {self.present: trainer}
-        dates = sorted(self.present.model_copy(update={"folds": FOLDS}).fold_dates(as_of, trainer.first))
+        dates = sorted(self.present.model_copy(update={"folds": TUNING_FOLDS}).fold_dates(as_of, trainer.first))
         self._rows = {fold: rows for fold in dates if (rows := self._judged(trainer, fold)).height}
         self._errors: dict[tuple[Recipe, date], pl.DataFrame] = {}
         if not self._rows:
             needed = self.present.min_train_days + self.present.fold_days
             raise NotKnownError(
                 f"too little {trainer.target} before {as_of} to tune on: the first is on {trainer.first}; "
-                f"tuning needs {needed} days, and some of the last {FOLDS * self.present.fold_days} open"
+                f"tuning needs {needed} days, and some of the last {TUNING_FOLDS * self.present.fold_days} open"
             )
 
     @property
@@ -67,7 +67,7 @@ class Judge:
         """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
         errors = self.errors(recipe, folds)
         volume = float(errors["y"].sum())
-        wape = {level: bps(float(errors[level].sum()), volume) for level in LEVELS}
+        wape = {level: bps(float(errors[level].sum()), volume) for level in ERROR_LEVELS}
         return wape | {"mean": sum(wape.values()) / len(wape)}
 
     def excess_bps(self, recipe: Recipe, folds: Sequence[date]) -> float:
@@ -98,7 +98,7 @@ class Judge:
         sums = [exact_sum(pl.col(name)) for name in ("y", "forecast")]
         totals = predictions.group_by("store_id", "origin_date", "date").agg(*sums, hour=exact_sum(error))
         weeks = [pl.col("store_id"), pl.col("date").dt.truncate("1w").alias("week")]
-        errors = totals.with_columns(day=error).group_by(weeks).agg(exact_sum(pl.col(n)) for n in ("y", *LEVELS))
+        errors = totals.with_columns(day=error).group_by(weeks).agg(exact_sum(pl.col(n)) for n in ("y", *ERROR_LEVELS))
         return errors.sort("store_id", "week")
 
     def _judged(self, trainer: ModelTrainer, fold: date) -> pl.DataFrame:
@@ -142,7 +142,7 @@ def study(name: str, storage: "BaseStorage | None" = None) -> "Study":
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS)
     loaded_study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, pruner=pruner)
     for trial in loaded_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         loaded_study.tell(trial.number, state=TrialState.FAIL)
@@ -210,13 +210,13 @@ def table(tried: "Sequence[FrozenTrial]") -> pl.DataFrame:
 
 
 def _at_least_bps(present: pl.DataFrame, best: pl.DataFrame, seed: int) -> float:
-    """The gain in mean WAPE that is reached in CONFIDENCE of the cases where store-weeks are drawn anew, paired."""
-    gained = pl.concat([present, best.select(pl.col(LEVELS).name.suffix("_best"))], how="horizontal").with_columns(
-        saved=sum(pl.col(level) - pl.col(f"{level}_best") for level in LEVELS) / len(LEVELS)
-    )
+    """Return the gain in mean WAPE that is reached in GAIN_CONFIDENCE of paired resamples of store-weeks."""
+    gained = pl.concat(
+        [present, best.select(pl.col(ERROR_LEVELS).name.suffix("_best"))], how="horizontal"
+    ).with_columns(saved=sum(pl.col(level) - pl.col(f"{level}_best") for level in ERROR_LEVELS) / len(ERROR_LEVELS))
     # Folds overlap by a week, which is one draw.
     weeks = gained.group_by("store_id", "week").agg(exact_sum(pl.col("saved")), exact_sum(pl.col("y")))
     saved, volume = (weeks.sort("store_id", "week")[name].to_numpy() for name in ("saved", "y"))
-    draws = np.random.default_rng(seed).integers(0, len(volume), (DRAWS, len(volume)))
+    draws = np.random.default_rng(seed).integers(0, len(volume), (GAIN_DRAWS, len(volume)))
     gains = bps(saved[draws].sum(axis=1), volume[draws].sum(axis=1))
-    return float(np.quantile(gains, 1.0 - CONFIDENCE))
+    return float(np.quantile(gains, 1.0 - GAIN_CONFIDENCE))

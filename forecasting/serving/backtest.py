@@ -11,7 +11,7 @@ from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.serving.levels import Level, aggregate
-from daypart.forecasting.serving.publication import ORDER, ServedModel, forecast_block
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel, forecast_block
 
 
 def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) -> list[date]:
@@ -58,7 +58,7 @@ def backtest(
         for origin, model in serving.items()
     ]
     models = {label.version(model): model for model in serving.values()}
-    rows = pl.concat(forecasts).sort(ORDER)
+    rows = pl.concat(forecasts).sort(FORECAST_ORDER)
     history = trainer.records.block(rows["store_id"].unique().to_list())
     return with_actuals(rows, history.demand, idle_days(history, origins[0]), history.stores).drop("idle"), models
 

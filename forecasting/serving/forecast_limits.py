@@ -18,7 +18,7 @@ MAX_BUSIEST_RATIO = 3
 """No hour is forecast at more than so many times the busiest one known."""
 NORMAL_P90 = 1.2816
 """Standard deviations from the middle of a normal distribution to its 10% and 90%."""
-CAPPED_COLUMNS = ("forecast", "q10", "q50", "q90")
+FORECAST_VALUES = ("forecast", "q10", "q50", "q90")
 
 
 def open_stores(block: StoreBlock, target: str, origin: date, horizon_days: int) -> pl.DataFrame:
@@ -85,7 +85,7 @@ def cap(predictions: pl.DataFrame, past: demand_history.Past, origin: date) -> p
     rows = predictions.join(busiest, on="store_id", how="left", maintain_order="left")
     most = MAX_BUSIEST_RATIO * pl.max_horizontal("busiest", pl.when(pl.col("borrows")).then("usual"))
     return rows.with_columns(
-        *(pl.min_horizontal(name, most).alias(name) for name in CAPPED_COLUMNS), capped=pl.col("forecast") > most
+        *(pl.min_horizontal(name, most).alias(name) for name in FORECAST_VALUES), capped=pl.col("forecast") > most
     ).drop("usual", "busiest")
 
 

@@ -17,8 +17,8 @@ from daypart.forecasting.uncertainty.bands import Array
 from daypart.forecasting.uncertainty.residual_paths import LEAD_WEEK_DAYS, PATH_DRAWS, Draws, Paths
 
 Level = Literal["daypart", "day", "week", "store", "region", "chain"]
-LEVELS: tuple[Level, ...] = get_args(Level)
-CELL: dict[Level, tuple[str, ...]] = {
+AGGREGATE_LEVELS: tuple[Level, ...] = get_args(Level)
+AGGREGATE_CELL_KEYS: dict[Level, tuple[str, ...]] = {
     "daypart": ("store_id", "lead_days", "daypart"),
     "day": ("store_id", "lead_days"),
     "week": ("store_id", "lead_week"),
@@ -27,11 +27,11 @@ CELL: dict[Level, tuple[str, ...]] = {
     "chain": ("currency", "lead_days"),
 }
 """What identifies a cell of one target and origin; days are business dates, as `lead_days` counts them."""
-LEVEL_COLUMNS = (
+AGGREGATE_COLUMNS = (
     "store_id", "target", "origin_date", "lead_days", "hour_local", "hour_utc", "business_date", "daypart", "forecast",
     "q10", "q50", "q90", "incumbent", "model_version", "tier", "basis", "region", "currency",
 )  # fmt: skip
-LEVEL_ORDER = ("store_id", "target", "region", "currency", "hour_local")
+AGGREGATE_ORDER = ("store_id", "target", "region", "currency", "hour_local")
 STORE_COLUMNS = ("store_id", "hour_utc", "basis", "region", "currency")
 SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain": 2}
 """How many independent errors a week of evidence has; of days and dayparts of single stores it has many.
@@ -54,7 +54,7 @@ class ModelCells:
 def aggregate(
     rows: pl.DataFrame, models: Model | Mapping[str, Model], stores: pl.DataFrame, level: Level
 ) -> pl.DataFrame:
-    """Add up published rows of one target and origin: LEVEL_COLUMNS, then `actual` where rows have it; sorted.
+    """Add up published rows of one target and origin: AGGREGATE_COLUMNS, then `actual` where rows have it; sorted.
 
     Where several models forecast them, `models` has each by its `model_version`. Their draws take the same past days
     as far as their evidence shares them. A cell's model_version and tier are those of its first row.
@@ -113,7 +113,7 @@ def small_sample_factor(paths: Paths, samples_a_week: int) -> float:
 def _wide(cells: pl.DataFrame, model_parts: Sequence[ModelCells], level: Level) -> Array:
     """Return how much wider each cell's band is than that of its draws, by the least evidence of its models."""
     stores = cells.group_by("cell").agg(pl.col("store_id").n_unique()).sort("cell")["store_id"].to_numpy()
-    few = level in SAMPLES_A_WEEK and (("store_id" in CELL[level]) | (stores > 1))
+    few = level in SAMPLES_A_WEEK and (("store_id" in AGGREGATE_CELL_KEYS[level]) | (stores > 1))
     wide = np.ones(len(stores))
     for part in model_parts:
         numbers = part.cells["cell"].unique().to_numpy()
@@ -123,18 +123,18 @@ def _wide(cells: pl.DataFrame, model_parts: Sequence[ModelCells], level: Level) 
 
 def _cell_rows(cells: pl.DataFrame, sums: dict[str, Array], level: Level) -> pl.DataFrame:
     """Return one row per cell: its sums, and the columns of its first hour that hold for all of it."""
-    cell_keys = {*CELL[level], *(STORE_COLUMNS if "store_id" in CELL[level] else ())}
+    cell_keys = {*AGGREGATE_CELL_KEYS[level], *(STORE_COLUMNS if "store_id" in AGGREGATE_CELL_KEYS[level] else ())}
     mixed = [name for name in (*STORE_COLUMNS, "daypart") if name not in cell_keys]
     blank = [pl.lit(None, cells.schema[name]).alias(name) for name in mixed]
     cell_rows = (
         cells.with_columns(blank)
         .unique("cell", keep="first", maintain_order=True)
         .with_columns(pl.Series(name, values) for name, values in sums.items())
-        .select(*LEVEL_COLUMNS, *(["actual"] if "actual" in sums else []))
+        .select(*AGGREGATE_COLUMNS, *(["actual"] if "actual" in sums else []))
     )
     if level == "daypart":
         cell_rows = cell_rows.filter(pl.col("daypart").is_not_null() | (pl.max_horizontal("q90", "incumbent") > 0))
-    return cell_rows.sort(LEVEL_ORDER, nulls_last=True)
+    return cell_rows.sort(AGGREGATE_ORDER, nulls_last=True)
 
 
 def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFrame:
@@ -146,8 +146,8 @@ def _cells(rows: pl.DataFrame, stores: pl.DataFrame, level: Level) -> pl.DataFra
     cells = rows.join(stores.select("store_id", "region", "currency"), on="store_id", how="left").with_columns(
         lead_week(), pl.col("youth").fill_null(0.0), currency=money, hour=pl.col("hour_local").dt.hour()
     )
-    numbered = cells.select(CELL[level]).unique().sort(CELL[level]).with_row_index("cell")
-    return cells.join(numbered, on=CELL[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
+    numbered = cells.select(AGGREGATE_CELL_KEYS[level]).unique().sort(AGGREGATE_CELL_KEYS[level]).with_row_index("cell")
+    return cells.join(numbered, on=AGGREGATE_CELL_KEYS[level], nulls_equal=True).sort("cell", "store_id", "hour_utc")
 
 
 def _sum_by_cell(cells: NDArray[np.uint32], values: Array) -> tuple[NDArray[np.uint32], Array]:
@@ -161,7 +161,7 @@ def _quantiles(cells: pl.DataFrame, model_parts: Sequence[ModelCells], stores: p
 
     In memory are the draws of one store, and sums of cells that stores share.
     """
-    count, shared = cells["cell"].n_unique(), "store_id" not in CELL[level]
+    count, shared = cells["cell"].n_unique(), "store_id" not in AGGREGATE_CELL_KEYS[level]
     quantiles = np.zeros((len(BAND_QUANTILES), count))
     total = np.zeros((count if shared else 0, PATH_DRAWS))
     for part in model_parts:

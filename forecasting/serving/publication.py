@@ -1,26 +1,22 @@
-"""A forecast as users get it: every hour of every open store's horizon, closed hours forecast as exactly 0."""
+"""The forecast as published: every hour of every open store's horizon; closed hours are exactly 0."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import cached_property
 
 import polars as pl
 
 from daypart.features import clock, matrix
-from daypart.features.chain_data import Records, Source
-from daypart.features.cold_start import similar_stores
+from daypart.features.chain_data import Records
 from daypart.features.dayparts import daypart
-from daypart.features.history import demand_history, holiday_effects, horizon, read_window, trading_hours
+from daypart.features.history import horizon, trading_hours
 from daypart.features.money import with_unit
-from daypart.features.signals import weather
-from daypart.features.signals.covariates import Outside
-from daypart.forecasting.models.engine import LOCAL, Engine, Local
+from daypart.forecasting.models.engine import LOCAL, Engine
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import StoreBlock
 from daypart.forecasting.serving import forecast_limits
-from daypart.forecasting.stages import Stages, unmeasured
+from daypart.forecasting.serving.forecast_limits import FORECAST_VALUES
 
 
 @dataclass(frozen=True)
@@ -38,44 +34,18 @@ class ServedModel:
         return matrix.View(self.model.target, self.model.recipe.weather, self.model.recipe.horizon_days)
 
 
-@dataclass(frozen=True)
-class NightInputs:
-    """The records from which a night's forecast of some stores is made.
-
-    `window` has what `read_window.since` of the origin lets a night read of the stores. `read_history` returns the
-    whole history of those that look further back. Of the `chain` no more is read than what young stores borrow, and
-    its holidays where their effects are not at hand.
-    """
-
-    window: Records
-    read_history: Callable[[Sequence[str]], Records]
-    chain: Source
-    origin: date
-    stages: Stages = unmeasured
-
-    @cached_property
-    def known_window(self) -> Records:
-        """The window with the weather that was issued before the origin."""
-        return replace(self.window, weather=weather.before(self.window.weather, self.window.stores, self.origin))
-
-    def covariates(self, weather_view: weather.WeatherView) -> Outside:
-        """Return the covariates of the window's stores up to the end of the horizon."""
-        return Outside.of(self.known_window, weather_view, self.origin + timedelta(days=matrix.HORIZON_DAYS))
-
-
-SCHEMA = pl.Schema({
+FORECAST_SCHEMA = pl.Schema({
     "store_id": pl.String(), "target": pl.String(), "origin_date": pl.Date(), "lead_days": pl.Int16(),
     "hour_local": pl.Datetime("us"), "hour_utc": pl.Datetime("us"), "business_date": pl.Date(),
     "daypart": pl.String(), "forecast": pl.Float64(), "q10": pl.Float64(), "q50": pl.Float64(), "q90": pl.Float64(),
     "incumbent": pl.Float64(), "model_version": pl.String(), "tier": pl.String(), "basis": pl.String(),
     "scale": pl.Float64(), "youth": pl.Float64(),
 })  # fmt: skip
-COLUMNS = tuple(SCHEMA)
-ORDER = ("store_id", "target", "origin_date", "hour_utc")
-FORECAST = ("forecast", "q10", "q50", "q90")
+FORECAST_COLUMNS = tuple(FORECAST_SCHEMA)
+FORECAST_ORDER = ("store_id", "target", "origin_date", "hour_utc")
 SPREAD = ("scale", "youth")
-VALUES = (*FORECAST, "incumbent", *SPREAD)
-PREDICTIONS = pl.Schema({name: SCHEMA[name] for name in ("store_id", "hour_utc", *FORECAST, *SPREAD)}
+NUMBER_COLUMNS = (*FORECAST_VALUES, "incumbent", *SPREAD)
+PREDICTIONS = pl.Schema({name: FORECAST_SCHEMA[name] for name in ("store_id", "hour_utc", *FORECAST_VALUES, *SPREAD)}
                         | {"hour": pl.Int8(), "date": pl.Date(), "smooth": pl.Float64()})  # fmt: skip
 
 
@@ -96,79 +66,6 @@ def _with_stores_of(block: Records, records: Records) -> Records:
     return replace(block, stores=records.stores.filter(in_block), closures=records.closures.filter(in_block))
 
 
-def forecast_night(
-    inputs: NightInputs, serving: Sequence[ServedModel], holiday_sums: Mapping[str, pl.DataFrame] | None = None
-) -> pl.DataFrame:
-    """Return the same rows as `forecast_block` of the stores' whole history, reading only what a night needs.
-
-    The models know the same world; each store's rows of a target are by the model that serves it. `holiday_sums` are
-    the chain's by target (`chain_holiday_sums`); null means that they are computed here.
-    """
-    views: dict[matrix.View, list[ServedModel]] = {}
-    for served in serving:
-        views.setdefault(served.view, []).append(served)
-    with inputs.stages("matrix"):
-        covariates = {name: inputs.covariates(name) for name in {view.weather for view in views}}
-    targets = list(dict.fromkeys(view.target for view in views))
-    sums = holiday_sums or chain_holiday_sums(inputs.chain, targets, inputs.origin)
-    rows, engine = [], Local(inputs.stages)
-    for view, group in views.items():
-        blocks = night_blocks(inputs, view, covariates[view.weather], sums[view.target], group)
-        rows += [forecast_block(block, group, inputs.origin, engine=engine) for block in blocks]
-    return pl.concat(rows).sort(ORDER)
-
-
-def night_blocks(
-    inputs: NightInputs,
-    view: matrix.View,
-    covariates: Outside,
-    holiday_sums: pl.DataFrame,
-    serving: Sequence[ServedModel] = (),
-) -> Iterator[StoreBlock]:
-    """Yield the stores that the window is enough for, then those that look further back, if any.
-
-    A young store borrows from the stores that the model among `serving` which serves it knows; from all without one.
-    """
-    window, origin, stores = inputs.known_window, inputs.origin, inputs.chain.stores
-    last = origin + timedelta(days=view.horizon_days)
-    with inputs.stages("matrix"):
-        near = matrix.past(window, view, last, stores, covariates, holiday_sums)
-    further = read_window.looking_further(window.stores, near.totals, origin)
-    yield StoreBlock(replace(window, stores=window.stores.filter(~pl.col("store_id").is_in(further))), near)
-    for ids, lenders in _by_lenders(further, stores, serving):
-        records = inputs.read_history(ids)
-        with inputs.stages("matrix"):
-            past = matrix.past(records, view, last, stores, sums=holiday_sums)
-            past = similar_stores.with_like(
-                past, records, inputs.chain, view.target, view.weather, last, origin, lenders
-            )
-        yield StoreBlock(records, past)
-
-
-def _by_lenders(
-    ids: Sequence[str], stores: pl.DataFrame, serving: Sequence[ServedModel]
-) -> list[tuple[list[str], pl.DataFrame]]:
-    """Return the ids by the rows of `stores` in the vocabulary of the model that serves them; all rows without one."""
-    if not serving:
-        return [(list(ids), stores)] if ids else []
-    parts: dict[tuple[str, ...] | None, set[str]] = {}
-    for served in serving:
-        names = served.model.vocabulary.stores if served.model.vocabulary else None
-        parts.setdefault(names, set()).update(ids if served.store_ids is None else served.store_ids.intersection(ids))
-    lenders = {names: stores if names is None else _with_ids(stores, names) for names in parts}
-    return [(sorted(part_ids), lenders[names]) for names, part_ids in parts.items() if part_ids]
-
-
-def chain_holiday_sums(chain: Source, targets: Sequence[str], origin: date) -> dict[str, pl.DataFrame]:
-    """Return by target the effects of the chain's holidays of the last year; no rows if no holiday comes soon."""
-    if not holiday_effects.near(chain.stores, origin, origin + timedelta(days=matrix.HORIZON_DAYS)):
-        return {target: pl.DataFrame(schema=holiday_effects.SUMS) for target in targets}
-    span = origin - timedelta(days=demand_history.YEAR_DAYS), origin - timedelta(days=1)
-    return {
-        target: holiday_effects.holiday_sums(chain.scan_demand(), chain.stores, target, *span) for target in targets
-    }
-
-
 def forecast_block(
     block: StoreBlock,
     serving: Sequence[ServedModel],
@@ -176,8 +73,9 @@ def forecast_block(
     matrix_rows: pl.DataFrame | None = None,
     engine: Engine = LOCAL,
 ) -> pl.DataFrame:
-    """Return one row per store, target and real clock hour of the horizon, sorted; COLUMNS. The models share a view.
+    """Return one row per store, target and real clock hour of the horizon, sorted; FORECAST_COLUMNS.
 
+    The models share a view.
     `matrix_rows` is the block's matrix of the origin, where it is built already.
 
     Every store open in the horizon that a model is for has all its hours (23 or 25 on the days when clocks change).
@@ -188,7 +86,7 @@ def forecast_block(
     stores = forecast_limits.open_stores(block, view.target, origin, view.horizon_days)
     stores = stores.join(_serving_rows(stores, serving), on="store_id", maintain_order="left")
     if stores.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
+        return pl.DataFrame(schema=FORECAST_SCHEMA)
     block_stores = stores.drop("open_days", "borrows", "stale_on", "model_version", "tier")
     block = replace(block, records=replace(block.records, stores=block_stores))
     predictions = pl.DataFrame(schema=PREDICTIONS)
@@ -213,10 +111,10 @@ def _serving_rows(stores: pl.DataFrame, serving: Sequence[ServedModel]) -> pl.Da
 
 def _rows_for(rows: pl.DataFrame, served: ServedModel) -> pl.DataFrame:
     """Return the rows of the stores that a model is for."""
-    return rows if served.store_ids is None else _with_ids(rows, sorted(served.store_ids))
+    return rows if served.store_ids is None else rows_of_stores(rows, sorted(served.store_ids))
 
 
-def _with_ids(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
+def rows_of_stores(rows: pl.DataFrame, ids: Sequence[str]) -> pl.DataFrame:
     """Return the rows of some stores."""
     return rows.filter(pl.col("store_id").is_in(pl.Series(ids, dtype=pl.String).implode()))
 
@@ -249,9 +147,9 @@ def _assemble(
             daypart=daypart(pl.col("hour")),
             basis=forecast_limits.basis_text(),
         )
-        .with_columns(pl.col(VALUES).fill_null(0.0))
-        .select(COLUMNS)
-        .sort(ORDER)
+        .with_columns(pl.col(NUMBER_COLUMNS).fill_null(0.0))
+        .select(FORECAST_COLUMNS)
+        .sort(FORECAST_ORDER)
     )
 
 
@@ -259,7 +157,7 @@ def _hours(stores: pl.DataFrame, predictions: pl.DataFrame, origin: date, horizo
     """Return one row per store and real clock hour of the horizon's business days, with forecasts null where closed."""
     last = origin + timedelta(days=horizon_days - 1)
     grid = clock.hour_grid(stores, origin, last).collect().with_columns(hour=pl.col("hour_local").dt.hour())
-    values = predictions.select("store_id", "hour_utc", *FORECAST, *SPREAD, "capped")
+    values = predictions.select("store_id", "hour_utc", *FORECAST_VALUES, *SPREAD, "capped")
     return grid.join(values, on=["store_id", "hour_utc"], how="left").with_columns(business_date="date")
 
 

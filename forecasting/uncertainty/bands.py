@@ -26,7 +26,7 @@ TRUST_RATIO_CELLS = 400
 """Cells of evidence at which a store's own ratio in a daypart counts as much as the daypart's."""
 LEVEL_STRETCH = 1.0125
 """Levels are taken this much further from the middle, because the future differs from the folds."""
-RATIOS = {"store_id": pl.String(), "daypart": pl.String(), "ratio": pl.Float64()}
+RATIO_SCHEMA = {"store_id": pl.String(), "daypart": pl.String(), "ratio": pl.Float64()}
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Bands:
         """Return the bands of `to_dict`, to the last bit, or those of old models: one low and high by group."""
         if isinstance(description, list):
             errors = [(min(group["low"], 0.0), 0.0, max(group["high"], 0.0)) for group in description]
-            return cls((0.1, 0.5, 0.9), np.array(errors), pl.DataFrame(schema=RATIOS))
-        ratios = pl.DataFrame(description["ratios"], schema=RATIOS)
+            return cls((0.1, 0.5, 0.9), np.array(errors), pl.DataFrame(schema=RATIO_SCHEMA))
+        ratios = pl.DataFrame(description["ratios"], schema=RATIO_SCHEMA)
         return cls(tuple(description["levels"]), np.array(description["errors"]), ratios)
 
 
@@ -142,7 +142,7 @@ def _fit_ratios(rows: pl.DataFrame) -> pl.DataFrame:
     total, count = exact_sum(pl.col("error")), pl.len()
     usual = cells.select(pl.when(total > 0).then(total / count)).item()
     if usual is None:
-        return pl.DataFrame(schema=RATIOS)
+        return pl.DataFrame(schema=RATIO_SCHEMA)
 
     def shrunk(mean: pl.Expr) -> pl.Expr:
         return (total / pl.lit(usual) + TRUST_RATIO_CELLS * mean) / (count + TRUST_RATIO_CELLS)

@@ -15,7 +15,8 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
-from daypart.forecasting.serving.publication import NightInputs, ServedModel, forecast_block
+from daypart.forecasting.serving.night import NightInputs
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 from infra.bench.job import Work
 from infra.bench.night import place
 from infra.bench.sample_chain import SimulatedChain

@@ -13,7 +13,7 @@ from daypart.features.chain_data import Records, days
 from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
-from daypart.forecasting.serving.publication import NightInputs
+from daypart.forecasting.serving.night import NightInputs
 from infra.bench import pandas_matrix
 from infra.bench.job import Work, apart, measured
 from infra.bench.row import Limit, Row, beside

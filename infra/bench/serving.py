@@ -15,7 +15,7 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.engine import WORKERS
 from daypart.forecasting.models.training_data import StoreBlock, in_blocks
-from daypart.forecasting.serving.publication import NightInputs, chain_holiday_sums, night_blocks
+from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, night_blocks
 from infra.bench.job import Work, measured
 from infra.bench.row import Limit, Row, beside
 from infra.bench.sample_chain import SimulatedChain

@@ -26,7 +26,7 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.forecasting.models.engine import Engine
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.training_data import BlockBuilder, in_blocks, read_sample
-from daypart.forecasting.serving.publication import chain_holiday_sums
+from daypart.forecasting.serving.night import chain_holiday_sums
 from daypart.forecasting.stages import unmeasured
 from infra.bench.job import Took, apart
 from infra.bench.night import models, place

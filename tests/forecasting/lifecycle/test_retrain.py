@@ -148,7 +148,9 @@ def test_slips_and_their_bounds_are_those_by_hand(promise: ExpectedAccuracy) -> 
     figures = decide(RetrainEvidence(weeks, stores=STORES), promise, Policy(window_days=7), ON, LONG_AGO).figures
     frames = [weeks.filter(pl.col("week") == week) for week in range(8)]
     volumes = [float(week["actual"].sum()) for week in frames]
-    lasting = [1e4 * promise.whole.excess(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)]
+    lasting = [
+        1e4 * promise.whole.excess(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)
+    ]
     own_slips = [1e4 * promise.own.excess(frames[0], "own_").sum() / volumes[0]]
     steady = [1e4 * frames[0]["steady"].sum() / volumes[0] - promise.steady_bps]
     of_whole, of_own = promise.whole, promise.own
@@ -270,7 +272,7 @@ def _steady(rows: pl.DataFrame) -> float:
         ratio = sum(h["actual"] for h in hours) / sum(h["forecast"] for h in hours)
         for h in hours:
             miss[day, h["hour"]] = (h["actual"] - h["forecast"] * ratio) / h["forecast"] ** 0.5
-    bound = persistent_error.CLIP * 1.4826 * float(np.median(np.abs(list(miss.values()))))
+    bound = persistent_error.MAX_MISS_SPREADS * 1.4826 * float(np.median(np.abs(list(miss.values()))))
     miss = {key: float(np.clip(value, -bound, bound)) for key, value in miss.items()}
     loss = 0.0
     for hour in OPEN:

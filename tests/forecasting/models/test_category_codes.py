@@ -23,7 +23,8 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest
-from daypart.forecasting.serving.publication import NightInputs, ServedModel, forecast_night
+from daypart.forecasting.serving.night import NightInputs, forecast_night
+from daypart.forecasting.serving.publication import ServedModel
 
 SPEC = ChainSpec(stores=6, start=date(2024, 1, 15), days=140, seed=2, issues_days=30)
 START, ORIGIN = SPEC.start, SPEC.end

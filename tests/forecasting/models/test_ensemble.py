@@ -80,7 +80,7 @@ def loss(rows: pl.DataFrame, weights: dict[str, float], prior: dict[str, float])
         demand = sum(abs(cell["y"]) for cell in cells) / len(cells)
         misses = [(sum(w * cell[name] for name, w in weights.items()) - cell["y"]) / demand for cell in cells]
         total += sum((miss**2 + 0.02**2) ** 0.5 for miss in misses) / len(cells)
-    hold = ensemble.HOLD / len({(store, day) for store, day, _ in days})
+    hold = ensemble.PRIOR_STRENGTH / len({(store, day) for store, day, _ in days})
     return total + hold * sum((w - prior[name]) ** 2 for name, w in weights.items())
 
 

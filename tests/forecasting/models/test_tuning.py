@@ -105,13 +105,13 @@ def test_bad_trials_are_stopped_early() -> None:
     _, tried = searched()
     table = tuning.table(tried)
     stopped = table.filter(pl.col("state") == "pruned")
-    assert 0 < stopped.height < TRIALS - tuning.UNPRUNED + 1
+    assert 0 < stopped.height < TRIALS - tuning.UNPRUNED_TRIALS + 1
     assert stopped["excess_bps"].null_count() == stopped.height
     assert (stopped["folds"] < 3).all()
     for number in stopped["trial"]:
         values = tried[number].intermediate_values
         complete_trials = [trial for trial in tried[:number] if trial.state.name == "COMPLETE"]
-        assert len(complete_trials) >= tuning.UNPRUNED
+        assert len(complete_trials) >= tuning.UNPRUNED_TRIALS
         assert min(values.values()) > median(trial.intermediate_values[max(values)] for trial in complete_trials)
 
 

@@ -19,7 +19,7 @@ from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import at_level, backtest, rolling_origins
 from daypart.forecasting.serving.levels import aggregate
-from daypart.forecasting.serving.publication import COLUMNS, ServedModel, forecast_stores
+from daypart.forecasting.serving.publication import FORECAST_COLUMNS, ServedModel, forecast_stores
 
 DAYS = 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)
@@ -124,7 +124,7 @@ def real_hours(zone: str, first: date, days: int) -> set[datetime]:
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_every_store_has_every_real_clock_hour(change: date, seed: int, target: str) -> None:
     rows, records = run(change, seed, target), chain(change, seed)
-    assert rows.columns == [*COLUMNS, "actual"]
+    assert rows.columns == [*FORECAST_COLUMNS, "actual"]
     for store, zone in records.stores.select("store_id", "timezone").iter_rows():
         for origin in origins(change):
             hours = rows.filter(pl.col("store_id") == store, pl.col("origin_date") == origin)

@@ -14,7 +14,7 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving import forecast_limits
-from daypart.forecasting.serving.publication import FORECAST, ServedModel, forecast_stores
+from daypart.forecasting.serving.publication import FORECAST_VALUES, ServedModel, forecast_stores
 
 START, DAYS = date(2023, 1, 2), 560
 END = START + timedelta(days=DAYS)
@@ -102,7 +102,7 @@ def against_usual(store: str, factor: float = 1.0) -> float:
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_no_value_is_missing_or_negative_or_out_of_order(target: str) -> None:
     rows = told(target)
-    for name in (*FORECAST, "incumbent"):
+    for name in (*FORECAST_VALUES, "incumbent"):
         assert rows[name].is_finite().all(), name
         assert rows[name].min() >= 0, name  # type: ignore[operator]
     assert rows.select((pl.col("q10") <= pl.col("q50")) & (pl.col("q50") <= pl.col("q90"))).to_series().all()

@@ -18,7 +18,14 @@ from daypart.forecasting.metrics.accuracy import band_score
 from daypart.forecasting.models import ensemble
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.serving.levels import CELL, LEVEL_COLUMNS, LEVELS, Level, aggregate, small_sample_factor
+from daypart.forecasting.serving.levels import (
+    AGGREGATE_CELL_KEYS,
+    AGGREGATE_COLUMNS,
+    AGGREGATE_LEVELS,
+    Level,
+    aggregate,
+    small_sample_factor,
+)
 from daypart.forecasting.uncertainty import bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
@@ -99,7 +106,7 @@ def test_errors_taken_as_independent_would_not_do() -> None:
     assert width > 1.8 * alone
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_sums_are_those_of_loops(level: Level, target: str) -> None:
     rows = one().with_columns(target=pl.lit(target))
@@ -109,14 +116,14 @@ def test_sums_are_those_of_loops(level: Level, target: str) -> None:
     for row in rows.to_dicts():
         values = row | {"region": region[row["store_id"]], "currency": money.get(row["store_id"])}
         values["lead_week"] = row["lead_days"] // 7 + 1
-        sums = expected.setdefault(tuple(values[name] for name in CELL[level]), [0.0, 0.0, 0.0])
+        sums = expected.setdefault(tuple(values[name] for name in AGGREGATE_CELL_KEYS[level]), [0.0, 0.0, 0.0])
         for at, name in enumerate(("forecast", "incumbent", "actual")):
             sums[at] += row[name]
     totals = aggregate(rows, model(target), STORES, level).with_columns(lead_week())
     assert totals.height == len(expected)
     for row in totals.to_dicts():
         sums = [row[name] for name in ("forecast", "incumbent", "actual")]
-        assert sums == pytest.approx(expected[tuple(row[name] for name in CELL[level])], abs=1e-9)
+        assert sums == pytest.approx(expected[tuple(row[name] for name in AGGREGATE_CELL_KEYS[level])], abs=1e-9)
 
 
 @given(
@@ -139,20 +146,20 @@ def test_hours_after_midnight_are_in_the_sums_of_the_day_that_opened(
         target=pl.lit(target),
     )
     by_date = dict(hours.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
-    for level in LEVELS:
+    for level in AGGREGATE_LEVELS:
         sums = aggregate(hours, model(target), STORES, level)
         assert sums.select("forecast", "incumbent", "actual").sum().row(0) == pytest.approx(
             hours.select("forecast", "incumbent", "actual").sum().row(0)
         )
-        if "lead_days" in CELL[level]:
+        if "lead_days" in AGGREGATE_CELL_KEYS[level]:
             dates = dict(sums.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
             assert dates == pytest.approx(by_date)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 def test_bands_are_in_order_and_rows_as_the_contract_has_them(level: Level) -> None:
     totals = aggregate(one(), model(), STORES, level)
-    assert totals.columns == [*LEVEL_COLUMNS, "actual"]
+    assert totals.columns == [*AGGREGATE_COLUMNS, "actual"]
     assert totals.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
     assert totals.select((pl.col("q50") <= pl.col("q90")).all()).item()
     assert (totals["q50"] == totals["forecast"]).all()
@@ -174,7 +181,7 @@ def test_shared_errors_make_a_chain_wider_than_its_stores_would() -> None:
     assert alone * 1.2 < chain_width < together * 0.98  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 def test_the_same_bits_in_any_order_and_any_block(level: Level) -> None:
     rows = one()
     totals = aggregate(rows, model(), STORES, level)

@@ -18,7 +18,8 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import StoreBlock, TrainingData
-from daypart.forecasting.serving.publication import NightInputs, ServedModel, forecast_block, forecast_night
+from daypart.forecasting.serving.night import NightInputs, forecast_night
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 
 DAYS = 900
 RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
