@@ -21,7 +21,7 @@ from daypart.flows.jobs.snapshot import read_records, with_demand
 from daypart.flows.lake.lake import Lake
 from daypart.flows.report import Report, write_report
 from daypart.forecasting.metrics import accuracy
-from daypart.forecasting.metrics.actuals import left_out
+from daypart.forecasting.metrics.actuals import count_unscored
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
@@ -34,7 +34,7 @@ from daypart.forecasting.serving.publication import FORECAST_ORDER
 @dataclass(frozen=True)
 class Backtested:
     """A backtest's rows as the contract has them, its scores by target and level, where its report is, and by target
-    how many store-days are left out of the scores (`actuals.left_out`)."""
+    how many store-days are left out of the scores (`actuals.count_unscored`)."""
 
     rows: pl.DataFrame
     scores: pl.DataFrame
@@ -103,7 +103,7 @@ def backtest(
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
     write_report(report_path, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
-    return Backtested(rows, scores, report_path, notices, left_out(rows))
+    return Backtested(rows, scores, report_path, notices, count_unscored(rows))
 
 
 def _rolled(

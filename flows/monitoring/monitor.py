@@ -103,7 +103,7 @@ def monitor(lake: Lake, registry: Registry, policies: Policies = USUAL, now: dat
         _audit(lake, registry, rows, on, now or datetime.combine(on, time()))
         lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
-    left_out = score_tallies.left_out(_recent(lake, RECENT_ORIGINS_DAYS))
+    left_out = score_tallies.count_unscored(_recent(lake, RECENT_ORIGINS_DAYS))
     return Watch(accuracy(lake), {**decided, **stood}, faults, inputs, news, left_out)
 
 

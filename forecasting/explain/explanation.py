@@ -1,4 +1,4 @@
-"""Why a published forecast is what it is: what a planner would have by hand, and by how much each thing moves it."""
+"""Explain a published forecast: the incumbent, and by how much each family of features moves it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ CLOSED = "closed"
 
 @dataclass(frozen=True)
 class Explanation:
-    """Hours of one store and what their forecasts are made of.
+    """Hours of one store and the parts of their forecasts.
 
     `hours` are rows as published, sorted, with the matrix's features (null where closed); `parts` has a row for each:
     one column per feature or family, in the target's unit. The hour's `incumbent` and its parts sum to its `forecast`.

@@ -33,7 +33,7 @@ WEATHER_CAVEATS = {
 
 @dataclass(frozen=True)
 class ModelOrigin:
-    """Where a model comes from: Delta version of each table read, first date of demand, and what the gate said.
+    """The origin of a model: Delta version of each table read, first date of demand, and the verdict of the gate.
 
     `predictions` are `ModelTrainer.rolling_predictions` of it, `sampled` says whether they leave out some of its
     stores.
@@ -48,7 +48,7 @@ class ModelOrigin:
 
 
 def card(name: str, model: Model, origin: ModelOrigin) -> str:
-    """The card of the model of that name, but for its version and who agreed to it, which come later."""
+    """Return the card of the model of that name, without its version and approvals, which are added later."""
     parts = [
         f"# Model card: {name}, trained as of {model.as_of}",
         _purpose(model),
@@ -64,7 +64,10 @@ def card(name: str, model: Model, origin: ModelOrigin) -> str:
 
 
 def segments(predictions: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
-    """Accuracy, bias and coverage by the hour of all judged rows and of every segment: by, segment, then `score`'s."""
+    """Return accuracy, bias and coverage by the hour of all predictions and of every segment.
+
+    Columns: by, segment, then those of `accuracy.score`.
+    """
     cells = _cells(predictions, stores).with_columns(pl.lit(target).alias("target"))
     overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_scored_columns())
     parts = [
@@ -77,7 +80,7 @@ def segments(predictions: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl
 
 
 def limits(model: Model, origin: ModelOrigin) -> list[str]:
-    """What the model is not good for, or not known to be, in sentences."""
+    """Return in sentences what the model is not good for, or not known to be good for."""
     young = (
         f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.predictions)}."
     )
@@ -171,7 +174,7 @@ def _figures(model: Model, origin: ModelOrigin) -> list[str]:
 
 
 def _cells(predictions: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """Judged rows as `accuracy.score` takes them, with the columns of segments."""
+    """Return predictions as `accuracy.score` takes them, with the columns of segments."""
     clock = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
     return predictions.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
         daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, business_date="date", actual="y",
@@ -194,7 +197,7 @@ def _young_figures(predictions: pl.DataFrame | None) -> str:
 
 
 def _unseen_holidays(model: Model, origin: ModelOrigin) -> str:
-    """Holidays of the year to come that lie in no year it saw."""
+    """Return a sentence on the holidays of the year to come that the training data lack."""
     ahead, behind = (
         set(calendar.public_holidays(origin.stores, first, last)["holiday"])
         for first, last in ((model.as_of, model.as_of + YEAR), (origin.first, model.as_of - timedelta(days=1)))

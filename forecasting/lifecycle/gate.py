@@ -1,5 +1,6 @@
-"""Whether a challenger may serve: compared with the champion and the incumbent on origins neither was fitted on."""
+"""The gate: compare a challenger with champion and incumbent on origins that neither was fitted on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -90,21 +91,16 @@ def decide_promotion(comparison: Comparison, policy: Policy) -> Verdict:
     """
     weeks = comparison.cells["week"].n_unique()
     if weeks < MIN_COMPARED_WEEKS:
-        return Verdict(
-            False, f"the champion stays: {weeks} weeks have demand to compare on, not {MIN_COMPARED_WEEKS}", {}
-        )
-    gain, segments = comparison.gain(), _worse(comparison.segments(), policy)
+        needed = f"{weeks} weeks have demand to compare on, not {MIN_COMPARED_WEEKS}"
+        return Verdict(False, f"the champion stays: {needed}", {})
+    gain, segments = comparison.gain(), _flag_worse(comparison.segments(), policy)
     figures = {f"paired_{side}_wape_bps": comparison.wape_bps(side) for side in SIDES}
     figures |= {f"{side}_bias_bps": comparison.bias_bps(side) for side in SIDES}
     figures |= {f"{side}_coverage": comparison.coverage(side) for side in SIDES}
     figures |= {"gain_bps": gain.estimate, "gain_lower_bps": gain.lower, "gain_upper_bps": gain.upper}
     figures |= {"compared_stores": comparison.cells["store_id"].n_unique(), "compared_weeks": weeks}
     finite_figures = {name: value for name, value in figures.items() if abs(value) < float("inf")}
-    text = (
-        "WAPE {paired_challenger_wape_bps:.0f} bps against the champion's {paired_champion_wape_bps:.0f} on the same "
-        "{compared_weeks:.0f} weeks of {compared_stores:.0f} stores; the gain of {gain_bps:.0f} is between "
-        "{gain_lower_bps:.0f} and {gain_upper_bps:.0f}"
-    ).format(**{name: round(value, 0) + 0.0 for name, value in figures.items()})  # so that no -0 is told
+    text = _comparison_text(figures)
     if not gain.lower > policy.gain_bps:
         trails = "trails the champion" if gain.upper < 0 else "not shown to be better, so the champion stays"
         return Verdict(False, f"{trails}: {text}", finite_figures, segments)
@@ -112,6 +108,15 @@ def decide_promotion(comparison: Comparison, policy: Policy) -> Verdict:
     if faults:
         return Verdict(False, f"better as a whole, but {'; '.join(faults)} ({text})", finite_figures, segments)
     return Verdict(True, f"better than the champion: {text}", finite_figures, segments)
+
+
+def _comparison_text(figures: Mapping[str, float]) -> str:
+    """Return WAPEs, weeks, stores and the gain in words."""
+    return (
+        "WAPE {paired_challenger_wape_bps:.0f} bps against the champion's {paired_champion_wape_bps:.0f} on the same "
+        "{compared_weeks:.0f} weeks of {compared_stores:.0f} stores; the gain of {gain_bps:.0f} is between "
+        "{gain_lower_bps:.0f} and {gain_upper_bps:.0f}"
+    ).format(**{name: round(value, 0) + 0.0 for name, value in figures.items()})  # 0.0 turns -0 into 0
 
 
 def _compare(challenger: Model, champion: Model, trainer: ModelTrainer, first: date, policy: Policy) -> Comparison:
@@ -123,7 +128,7 @@ def _compare(challenger: Model, champion: Model, trainer: ModelTrainer, first: d
     return Comparison.from_models(stand_in, champion, shared, policy.gate_confidence, seed)
 
 
-def _worse(segments: pl.DataFrame, policy: Policy) -> pl.DataFrame:
+def _flag_worse(segments: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     beyond = (pl.col("gain_bps") < -policy.worse_bps) & (pl.col("upper_bps") < 0)
     return segments.with_columns(worse=beyond)
 

@@ -61,7 +61,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether to retrain, and why, in one line; `cause` in a word or two, and the figures that it rests on.
+    """Whether to retrain, the reason in one line, its `cause` in a word or two, and the figures behind it.
 
     Figures: `store_weeks`, `wape_bps`, `incumbent_wape_bps`; of each cause that could be judged (`slip`,
     `lasting_slip`, `steady`) what was lost to it beyond the promised, `..._bps`, and its lower bound, `..._low_bps`.

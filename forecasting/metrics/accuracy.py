@@ -1,4 +1,4 @@
-"""How good a backtest was, in basis points: against the actuals, the incumbent and the floor."""
+"""Accuracy of a backtest in basis points, with that of the incumbent and the floor of the error."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -90,7 +90,7 @@ def wape_bps(rows: pl.DataFrame, forecast: str) -> float | None:
 
 
 def deviation(mean: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Mean absolute deviation of a Poisson count from its median: no forecast of it errs less on average.
+    """Return the mean absolute deviation of a Poisson count from its median: no forecast errs less on average.
 
     With integer c and F the distribution function, E|X - c| = 2 c p(c) + (c - m)(2 F(c - 1) - 1), from
     (x) p(x) = m p(x - 1); about the mean it is Crow's (1958) 2 e^-m m^(floor(m) + 1) / floor(m)!. The median
@@ -115,7 +115,7 @@ def _deviation_from(centre: npt.NDArray[np.float64], mean: npt.NDArray[np.float6
 
 
 def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """Rows that count at this level, checked, with the columns that scoring reads."""
+    """Return the checked rows that are scored at this level, with the columns that scoring reads."""
     missing = sorted(({*REQUIRED_COLUMNS, *by} - {"date"}) - set(frame.columns))
     if missing:
         expected = ", ".join(sorted(REQUIRED_COLUMNS))
@@ -137,7 +137,7 @@ def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFram
 
 
 def _in_units(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with money in units, where they say what counts as one."""
+    """Return the rows with money in units, where they say what counts as one."""
     if UNIT not in rows.columns:
         return rows
     money = [name for name in (*COMPARED_FORECASTS, "actual", "q10", "q90", "unit_value") if name in rows.columns]
@@ -145,7 +145,7 @@ def _in_units(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """One row per cell: sums over its hours, the ticket's value, and whether the band held its hours."""
+    """Return one row per cell: sums over its hours, the ticket's value, and whether its hours are within the band."""
     actual, low, high = pl.col("actual"), pl.col("q10").fill_null(0.0), pl.col("q90").fill_null(0.0)
     rivals = [pl.col(name) for name in COMPARED_FORECASTS if name in rows.columns and name != "incumbent"]
     columns = [
@@ -168,13 +168,13 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
 
 
 def _floor() -> pl.Expr:
-    """Mean absolute error of the best forecast of a cell's volume, in the target's unit."""
+    """Return the mean absolute error of the best forecast of a cell's volume, in the target's unit."""
     unit = pl.when(pl.col("unit_value") > 0.0).then(pl.col("unit_value"))
     return deviations(pl.col("forecast") / unit) * unit
 
 
 def deviations(mean: pl.Expr) -> pl.Expr:
-    """`deviation` of a column of means; null where that is null."""
+    """Return the `deviation` of a column of means; null where that is null."""
     best = mean.map_batches(
         lambda means: pl.Series(deviation(means.to_numpy())), return_dtype=pl.Float64, is_elementwise=True
     )

@@ -1,4 +1,4 @@
-"""Actuals: what came in published hours, and which days without demand count as 0."""
+"""Actuals: the demand of published hours, and which days without demand count as 0."""
 
 from datetime import date
 
@@ -14,7 +14,7 @@ STORE_DATE = ("store_id", "date")
 
 
 def idle_days(records: Records, since: date) -> pl.DataFrame:
-    """One row per store, target and business date from `since` on which an open store sold nothing, sorted.
+    """Return one row per store, target and business date from `since` on which an open store sold nothing, sorted.
 
     A store was open by its declared hours where they are valid on the date and no closure covers them, and another
     target's demand does not say that rows are missing; on a date without declared hours it was open where rows of 0 say
@@ -32,8 +32,11 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
     by_hours = silent.join(declared, on=STORE_DATE, how="semi").join(covered, on=STORE_DATE, how="semi")
     by_hours = by_hours.join(busy, on=STORE_DATE, how="left")
     closed = trading_hours.closed_days(records.closures)
-    by_rows = silent.filter("told").join(declared, on=STORE_DATE, how="anti").join(closed, on=STORE_DATE, how="anti")
-    idle = pl.concat([by_hours.filter(pl.col("told") | pl.col("busy").is_null()).drop("busy"), by_rows])
+    by_rows = (
+        silent.filter("recorded").join(declared, on=STORE_DATE, how="anti").join(closed, on=STORE_DATE, how="anti")
+    )
+    by_hours = by_hours.filter(pl.col("recorded") | pl.col("busy").is_null()).drop("busy")
+    idle = pl.concat([by_hours, by_rows])
     ends = idle.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
     open_then = pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))
     return ends.filter(open_then).select(*TARGET_DAY, "known_on").sort(TARGET_DAY)
@@ -42,9 +45,9 @@ def idle_days(records: Records, since: date) -> pl.DataFrame:
 def with_actuals(
     forecasts: pl.DataFrame, demand: pl.DataFrame, idle: pl.DataFrame, stores: pl.DataFrame
 ) -> pl.DataFrame:
-    """Adds `actual` and `idle` to published rows, whose order stays; `idle` has the rows of `idle_days`.
+    """Add `actual` and `idle` to published rows, whose order stays; `idle` has the rows of `idle_days`.
 
-    `actual` is what came in that hour: 0 in an hour without demand on a day with demand or on an idle day, null on
+    `actual` is the demand of that hour: 0 in an hour without demand on a day with demand or on an idle day, null on
     other days without demand, which are not scored. `idle` says whether the day is an idle one.
     """
     long = _long(demand, stores)
@@ -61,8 +64,8 @@ def with_actuals(
     )
 
 
-def left_out(rows: pl.DataFrame) -> dict[str, int]:
-    """By target, how many store-days that were forecast as open have no `actual`, so that they are not scored."""
+def count_unscored(rows: pl.DataFrame) -> dict[str, int]:
+    """Return by target how many store-days that were forecast as open have no `actual`, so that they are not scored."""
     unscored_rows = rows.filter(pl.col("actual").is_null(), pl.col("forecast") > 0.0)
     days = unscored_rows.select("store_id", "target", date="business_date").unique()
     counts = dict(days.group_by("target").len().iter_rows())
@@ -70,7 +73,7 @@ def left_out(rows: pl.DataFrame) -> dict[str, int]:
 
 
 def _long(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, target and hour whose demand was told."""
+    """Return one row per store, target and hour whose demand is recorded."""
     return pl.concat(
         demand.select("store_id", "hour_utc", pl.lit(target).alias("target"), date=business_date(stores),
                       actual=pl.col(target))
@@ -79,12 +82,12 @@ def _long(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _days(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, target and date with rows: what they sum to."""
+    """Return one row per store, target and date with rows: their `total`."""
     return _long(demand, stores).group_by(TARGET_DAY).agg(total=pl.col("actual").sum())
 
 
 def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:
-    """Dates without demand between a store's first and last row: whether rows of 0 were `told`, and `known_on`."""
+    """Return dates without demand between a store's first and last row: `recorded` where rows are 0, and `known_on`."""
     spans = days.group_by("store_id", "target").agg(
         first=pl.max_horizontal(pl.col("date").min(), pl.lit(since)), last=pl.col("date").max()
     )
@@ -95,4 +98,4 @@ def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:
     with_known_on = silent_dates.sort("date").join_asof(
         rows, on="date", by=["store_id", "target"], strategy="forward", check_sortedness=False
     )
-    return with_known_on.select(*TARGET_DAY, "known_on", told=pl.col("total").is_not_null())
+    return with_known_on.select(*TARGET_DAY, "known_on", recorded=pl.col("total").is_not_null())

@@ -40,7 +40,7 @@ class UsualError:
     def fit(cls, weeks: pl.DataFrame, prefix: str) -> Self:
         """Return the usual error of store-weeks; with the prefix "own_" of the errors that are the stores' own."""
         easy = float(weeks[f"{prefix}incumbent_error"].sum()) / float(weeks["root"].sum())
-        usual = cls(*_fitted(weeks, prefix), easy, 0.0, 0.0)
+        usual = cls(*_fit_causes(weeks, prefix), easy, 0.0, 0.0)
         excess = usual.excess(weeks, prefix)
         _, se_bps = mean_bps(excess, weeks["actual"])
         return cls(usual.by_incumbent, usual.by_root, easy, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
@@ -54,7 +54,7 @@ class UsualError:
 
 @dataclass(frozen=True)
 class ExpectedAccuracy:
-    """Figures of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and in all of so much `volume`.
+    """The accuracy of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and so much `volume`.
 
     `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
     the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
@@ -134,8 +134,8 @@ def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
     return BASIS_POINTS * ratio, bps(float(np.sqrt(np.square(residuals).sum() * count / (count - 1))), volume)
 
 
-def _fitted(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
-    """Errors of store-weeks by the incumbent's and the roots, none below 0; big stores do not drown the others."""
+def _fit_causes(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
+    """Return non-negative coefficients of the incumbent's errors and the roots; large stores do not dominate."""
     from scipy.optimize import nnls
 
     scale = np.sqrt(weeks["actual"].to_numpy().clip(1e-9))

@@ -1,4 +1,4 @@
-"""Steady misses: what the same miss, day after day at the same hour of a store, costs in accuracy.
+"""Steady misses: what an error that returns day after day at the same hour of a store costs in accuracy.
 
 Luck and hard days differ from day to day; what a model has wrong about a store returns. The square of what returns is
 estimated without bias from products of different days' misses (a U-statistic, Hoeffding 1948), so that luck adds
@@ -34,23 +34,11 @@ def hourly_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
     forecast right: days that are hard for all stores are taken out.
     """
     actual, day = pl.col("actual"), pl.col("business_date")
-    past_rows = rows.filter(actual.is_not_null(), day < on).with_columns(
-        date=day, incumbent=pl.col("incumbent").fill_null(0.0)
-    )
-    unit_day = ("unit", "origin_date", "date")
-    # In one order, so that sums have the same bits whatever the order of the rows.
-    ordered = (
-        past_rows.sort(*UNIT_STORE, "hour_local", "origin_date")
-        .collect()
-        .with_columns(
-            (pl.col(name) * (actual.sum().over(unit_day) / pl.col(name).sum().over(unit_day)))
-            .fill_nan(0.0)
-            .alias(f"own_{name}")
-            for name in ("forecast", "incumbent")
-        )
-    )
+    past_rows = rows.filter(actual.is_not_null(), day < on)
+    past_rows = past_rows.with_columns(date=day, incumbent=pl.col("incumbent").fill_null(0.0))
     return (
-        ordered.group_by(*UNIT_STORE, "business_date", "hour_local", maintain_order=True)
+        _with_right_days(past_rows)
+        .group_by(*UNIT_STORE, "business_date", "hour_local", maintain_order=True)
         .agg(
             actual.first(),
             pl.col("forecast").mean(),
@@ -58,6 +46,19 @@ def hourly_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
         )
         .with_columns(date=day, hour=pl.col("hour_local").dt.hour())
         .with_columns(week=(pl.lit(on) - pl.col("date")).dt.total_days().sub(1) // WEEK_DAYS)
+    )
+
+
+def _with_right_days(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Add `own_forecast` and `own_incumbent`, scaled so that the unit's total of the day is right."""
+    actual, unit_day = pl.col("actual"), ("unit", "origin_date", "date")
+    # In one order, so that sums have the same bits whatever the order of the rows.
+    ordered = rows.sort(*UNIT_STORE, "hour_local", "origin_date").collect()
+    return ordered.with_columns(
+        (pl.col(name) * (actual.sum().over(unit_day) / pl.col(name).sum().over(unit_day)))
+        .fill_nan(0.0)
+        .alias(f"own_{name}")
+        for name in ("forecast", "incumbent")
     )
 
 
@@ -98,7 +99,7 @@ def week_errors(rows: pl.LazyFrame, on: date) -> pl.DataFrame:
 
 
 def _steady(traded: pl.DataFrame) -> pl.DataFrame:
-    """One row per unit, store and week: `steady`."""
+    """Return one row per unit, store and week: `steady`."""
     key, day = (*UNIT_STORE, "week"), (*UNIT_STORE, "date")
     ratio = pl.col("actual").sum().over(day) / pl.col("forecast").sum().over(day)
     missed = traded.with_columns(miss=(pl.col("actual") - pl.col("forecast") * ratio) / pl.col("root"))

@@ -1,4 +1,4 @@
-"""Tallies: what scoring keeps of published hours, from which accuracy at any level and by any group adds up."""
+"""Tallies: sums over published hours, from which accuracy at any level and by any group is computed."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ TALLIED_CELL_KEYS: dict[Level, tuple[str, ...]] = {
 
 
 def tally(scored: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, target, origin, calendar date and daypart (null = outside any).
+    """Return one row per store, target, origin, calendar date and daypart (null = outside any).
 
     `scored` are published hours with `actual`, null where they are not scored. Sums over the hours that have one, in
     the target's unit: `actual`, `forecast`, `incumbent`, `error` and `incumbent_error` (absolute, by the hour), `floor`
@@ -25,38 +25,39 @@ def tally(scored: pl.DataFrame) -> pl.DataFrame:
     `hours`, `banded` (hours with q90 > 0) and `held` (those of them within q10 to q90). `unscored` is the forecast of
     the hours without an actual: above 0 on a day that was forecast as open and is left out.
     """
-    actual, high = pl.col("actual"), pl.when(pl.col("actual").is_not_null()).then("q90").fill_null(0.0)
+    # In one order, so that sums have the same bits whatever the order of the rows.
+    ordered = _hour_columns(scored).sort("store_id", "target", "origin_date", "hour_utc")
+    return ordered.group_by(TALLY_KEY, maintain_order=True).agg(
+        pl.col(ATTRIBUTES).first(),
+        pl.col("actual").count().cast(pl.Int16).alias("hours"),
+        pl.col("held", "banded").sum().cast(pl.Int16),
+        pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
+        pl.when(pl.col("floor").is_not_null().any()).then(pl.col("floor").sum()).alias("floor"),
+    )
+
+
+def _hour_columns(scored: pl.DataFrame) -> pl.DataFrame:
+    """Return published hours with the columns that `tally` sums."""
+    actual = pl.col("actual")
+    high = pl.when(actual.is_not_null()).then("q90").fill_null(0.0)
     forecast, by_hand = (
         pl.when(actual.is_not_null()).then(pl.col(n).fill_null(0.0)) for n in ("forecast", "incumbent")
     )
-    floor = deviations(pl.when(pl.col("target") == "orders").then(forecast))
-    rows = scored.with_columns(
+    return scored.with_columns(
         date=pl.col("business_date"),
         forecast=forecast,
         unscored=pl.when(actual.is_null()).then(pl.col("forecast")),
         incumbent=by_hand,
         error=(pl.col("forecast") - actual).abs(),
         incumbent_error=(by_hand - actual).abs(),
-        floor=floor,
+        floor=deviations(pl.when(pl.col("target") == "orders").then(forecast)),
         banded=high > 0.0,
         held=(actual.is_between(pl.col("q10").fill_null(0.0), high) & (high > 0.0)).fill_null(value=False),
-    )
-    # In one order, so that sums have the same bits whatever the order of the rows.
-    return (
-        rows.sort("store_id", "target", "origin_date", "hour_utc")
-        .group_by(TALLY_KEY, maintain_order=True)
-        .agg(
-            pl.col(ATTRIBUTES).first(),
-            actual.count().cast(pl.Int16).alias("hours"),
-            pl.col("held", "banded").sum().cast(pl.Int16),
-            pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
-            pl.when(pl.col("floor").is_not_null().any()).then(pl.col("floor").sum()).alias("floor"),
-        )
     )
 
 
 def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """The figures of `accuracy.score` at a level from tallies, one row per group of `by`, sorted by them.
+    """Return the figures of `accuracy.score` at a level from tallies: one row per group of `by`, sorted by them.
 
     As there, the day has all of its hours and the daypart leaves out those outside any; `excess_bps` is the error
     above the floor. A floor at daypart and day is that of the summed forecast.
@@ -77,8 +78,8 @@ def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     return ordered.group_by(by, maintain_order=True).agg(_figures()).collect().sort(by, nulls_last=True)
 
 
-def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
-    """By target, how many store-days that were forecast as open are not scored; see `actuals.left_out`."""
+def count_unscored(tallies: pl.LazyFrame) -> dict[str, int]:
+    """Return by target how many store-days that were forecast as open are not scored; see `actuals.count_unscored`."""
     counts = tallies.group_by("target").agg(
         pl.struct("store_id", "date").filter(pl.col("unscored") > 0.0).n_unique().cast(pl.Int64)
     )

@@ -37,23 +37,23 @@ MAX_LOG_DEPARTURE = 1.5
 
 @dataclass(frozen=True)
 class Linear:
-    """The fitted member: a coefficient a regressor, twice: at mid-horizon, and its change over the horizon."""
+    """The fitted member: two coefficients a regressor, at mid-horizon and for the change over the horizon."""
 
     member: str
     coefficients: tuple[float, ...]
     spreads: tuple[float, ...]
 
     def daily_totals(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """One row per store, origin and date of a matrix: `total`, the day's demand in the target's unit."""
+        """Return one row per store, origin and date of a matrix: `total`, the day's demand in the target's unit."""
         days, terms = self._terms(rows)
         # Added up column by column: a matrix product's last bit depends on how many rows there are.
         departure = np.clip(reduce(np.add, terms.T), -MAX_LOG_DEPARTURE, MAX_LOG_DEPARTURE)
         return days.select(*ORIGIN_DAY, total=pl.col("by_hand") * pl.Series(np.exp(departure)))
 
     def daily_terms(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """One row per store, origin and date: `by_hand`, and by regressor what it adds to the log of the total over it.
+        """Return `by_hand` and what each regressor adds to the log of the total over it, before the bound on their sum.
 
-        Before the bound on their sum.
+        One row per store, origin and date.
         """
         days, terms = self._terms(rows)
         names = regressor_names(self.member)
@@ -66,7 +66,7 @@ class Linear:
         return days, _regressors(self.member, days) * np.array(self.coefficients)
 
     def importance(self) -> pl.DataFrame:
-        """One row per regressor: member, feature, what it moves the log of a usual day by, as a share of all."""
+        """Return one row per regressor: member, feature, its share of the movement in the log of a usual day."""
         names = regressor_names(self.member)
         moved = np.abs(np.array(self.coefficients) * np.array(self.spreads)).reshape(2, len(names)).sum(axis=0)
         frame = pl.DataFrame({"feature": names, "gain": moved})
@@ -84,7 +84,7 @@ class Linear:
 
 
 def regressor_names(member: str) -> list[str]:
-    """What the departure is regressed on, in order."""
+    """Return the names of the regressors, in order."""
     return ["constant", *_day_ratios(member), *HOURLY]
 
 
@@ -93,7 +93,7 @@ def _day_ratios(member: str) -> tuple[str, ...]:
 
 
 def fit_linear(member: str, rows: pl.DataFrame, y: Array) -> Linear:
-    """Fits one of LINEAR on matrix rows and their demand, days weighed by their incumbent.
+    """Fit one of LINEAR on matrix rows and their demand, days weighed by their incumbent.
 
     Least absolute deviations with a ridge, by iteratively reweighted least squares (Schlossmacher 1973).
     """
@@ -116,7 +116,7 @@ def fit_linear(member: str, rows: pl.DataFrame, y: Array) -> Linear:
 
 
 def _days(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, origin and date of the matrix: sums over its hours, and what is the day's own."""
+    """Return one row per store, origin and date of the matrix: sums over its hours, and features of the day."""
     sums = {"by_hand": pl.col("incumbent")} | {name: pl.col(name) * pl.col("smooth") for name in HOURLY}
     if "y" in rows.columns:
         sums["y"] = pl.col("y")
@@ -126,7 +126,7 @@ def _days(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _regressors(member: str, days: pl.DataFrame) -> Array:
-    """One column per regressor, then each again times the lead as -1/2 .. 1/2 of the horizon."""
+    """Return one column per regressor, then each again times the lead as -1/2 .. 1/2 of the horizon."""
     ratios = [pl.col(name) for name in _day_ratios(member)]
     ratios += [pl.col(name) * (1.0 / pl.col("by_hand")) for name in HOURLY]
     bound = MAX_LOG_DEPARTURE

@@ -1,6 +1,6 @@
-"""The learned members, chief among them LightGBM: global over stores, direct over leads, each with a view of its own.
+"""The learned members, mainly LightGBM: global over stores and direct over leads.
 
-Each learns how demand departs from what a planner would do by hand, or its level on the store's own scale.
+Each learns how demand departs from the smoothed baseline, or its level on the store's own scale.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ BOOSTED = ("ratio", "level")
 LEARNED = (*BOOSTED, *LINEAR)
 FIRST_YEAR_DAYS = 365
 DATE_NAMING_FEATURES = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
-"""Within the first year these only name the date: trees would carry the last weeks' weather on for good."""
+"""Within the first year these only name the date: trees would extrapolate the weather of the last weeks."""
 TREES_STORE_DAYS = 8_000
 """Store-days of a sample that earn the recipe's rounds; more earn more of them, up to twice as many."""
 RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
@@ -47,7 +47,7 @@ def _soft(rows: pl.DataFrame) -> Array:
 
 
 def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
-    """What the member predicts, and how much each row counts."""
+    """Return the label that the member predicts, and the weight of each row."""
     if member == "ratio":
         soft = _soft(rows)
         base = rows["smooth"].to_numpy() + soft
@@ -57,7 +57,7 @@ def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
 
 
 def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
-    """Back to the target's own unit, never below 0."""
+    """Return predictions in the target's own unit, never below 0."""
     if member == "ratio":
         soft = _soft(rows)
         demand = (rows["smooth"].to_numpy() + soft) * predicted - soft
@@ -68,7 +68,7 @@ def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
 
 @dataclass(frozen=True)
 class Learned:
-    """One fitted LightGBM member. `low` and `high` bound what it may say, so that no row can blow up."""
+    """One fitted LightGBM member. `low` and `high` bound its raw predictions, so that no row can blow up."""
 
     member: str
     features: tuple[str, ...]
@@ -77,25 +77,25 @@ class Learned:
     high: float
 
     def predict(self, rows: pl.DataFrame) -> Array:
-        """Demand for each row of a matrix, in the target's unit per hour."""
+        """Return the demand of each row of a matrix, in the target's unit per hour."""
         predicted = np.asarray(self._parsed.predict(_floats(rows, self.features)), dtype=np.float64)
         return _invert(self.member, rows, np.clip(predicted, self.low, self.high))
 
     @cached_property
     def _parsed(self) -> "Booster":
-        """The trees: parsed once, for a night asks block by block."""
+        """The trees, parsed once: a night predicts block by block."""
         import lightgbm
 
         return lightgbm.Booster(model_str=self.booster)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the parsed trees, of which the text says all."""
+        """Return the state without the parsed trees, which the text restores."""
         return {name: value for name, value in self.__dict__.items() if name != "_parsed"}
 
     def contributions(self, rows: pl.DataFrame) -> dict[str, Array]:
-        """The raw score of each row by feature (TreeSHAP), "" being the mean score; times `unit` it is demand.
+        """Return the raw score of each row by feature (TreeSHAP); "" has the mean score. Times `unit` it is demand.
 
-        Of `level` it is the log of that: the score sums up in the exponent.
+        The scores of `level` are logs: they add up in the exponent.
         """
         import lightgbm
 
@@ -104,11 +104,11 @@ class Learned:
         return dict(zip((*self.features, ""), scores.T, strict=True))
 
     def unit(self, rows: pl.DataFrame) -> Array:
-        """What each row's prediction is a multiple of, in the target's unit."""
+        """Return the unit of each row's raw prediction, in the target's unit."""
         return rows["smooth"].to_numpy() + _soft(rows) if self.member == "ratio" else rows["scale"].to_numpy()
 
     def importance(self) -> pl.DataFrame:
-        """One row per feature: member, feature, gain as a share of the member's total."""
+        """Return one row per feature: member, feature, gain as a share of the member's total."""
         gain = self._parsed.feature_importance("gain")
         frame = pl.DataFrame({"feature": self.features, "gain": gain})
         return frame.select(pl.lit(self.member).alias("member"), "feature",
@@ -125,7 +125,7 @@ class Learned:
 
 
 def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
-    """Float32 features; a column that the rows lack is missing throughout."""
+    """Return float32 features; a column that the rows lack is missing throughout."""
     absent = [pl.lit(None, dtype=pl.Float32).alias(name) for name in features if name not in rows.columns]
     return rows.with_columns(absent).select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
 
@@ -134,7 +134,7 @@ Member = Learned | Linear
 
 
 def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine = LOCAL) -> Member:
-    """Fits one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
+    """Fit one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
     return fit_linear(member, rows, y) if member in LINEAR else _fit_boosted(member, rows, y, recipe, engine)
 
 

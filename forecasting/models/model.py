@@ -1,4 +1,4 @@
-"""A trained model: members, their weights, the band and its paths; it forecasts a matrix and goes to files and back."""
+"""A trained model: members, weights, bands and residual paths. It forecasts a matrix and is stored as files."""
 
 import json
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ PATHS_FILE, VOCABULARY_FILE = "paths.parquet", "vocabulary.json"
 
 @dataclass(frozen=True)
 class Model:
-    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on.
+    """A trained model of one target. `trained_on` has the figures of its training.
 
-    `vocabulary` holds the names that it was trained with. Models that were stored before there were paths, or
-    vocabularies, have none: without a vocabulary event codes are those of the tables as they are read.
+    `vocabulary` holds the names that it was trained with. Old stored models have
+    no paths or vocabulary: without a vocabulary event codes are those of the tables as they are read.
     """
 
     target: str
@@ -62,7 +62,7 @@ class Model:
 
     @property
     def units(self) -> dict[str, float]:
-        """What counts as one in each currency that it learned from; none where there was one (`features.money`)."""
+        """What counts as one in each currency that it learned from; empty where there was one (`features.money`)."""
         return units_of(self.trained_on)
 
     def importance(self) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Where models of one target are made: the records, their matrix, and every fit of the members done so far."""
+"""The trainer of one target: it fits members, weighs them on rolling origins and makes models, and keeps every fit."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
@@ -53,7 +53,7 @@ PREDICTION_COLUMNS = (
 
 
 class ModelTrainer:
-    """Trains one target from fixed records, and weighs and judges models on its evidence: some stores, or all.
+    """Trains models of one target from fixed records, and weighs and evaluates them on its evidence stores.
 
     Every result for a date is what it would have been had the records ended there: a matrix row knows nothing
     of its origin or later, and a fit as of a date sees demand strictly before it. Fits are kept, so that a
@@ -109,7 +109,7 @@ class ModelTrainer:
         return self._data.records
 
     def units(self, as_of: date) -> dict[str, float]:
-        """What counts as one in each currency as known at a date (`Money.units`); none where there is one currency."""
+        """Return what counts as one in each currency as known at a date (`Money.units`); empty for one currency."""
         if self._money is None:
             self._money = Money.of(self._data.records, self.target)
         return self._money.units(as_of)
@@ -123,17 +123,17 @@ class ModelTrainer:
             yield self._builder.build(block_ids, self._stages)
 
     def rows(self, origins: Sequence[date]) -> pl.DataFrame:
-        """The matrix for some origins, all stores of the evidence."""
+        """Return the matrix of some origins for all stores of the evidence."""
         blocks = [block for block in self.evidence if block.any_known(self.view, origins)] or self.evidence[:1]
         return stack([block.build_matrix(self.view, origins) for block in blocks])
 
     def vocabulary(self, as_of: date) -> Vocabulary:
-        """The names that a model as of a date knows; those known first at the date or later are not among them."""
+        """Return the names that were known before a date."""
         records = self.evidence[0].records  # Events and macro series are the whole chain's.
         return Vocabulary.known_at(as_of, self.stores, records.events, records.macro)
 
     def with_demand(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows whose date is a known open day, with the demand that came as `y`; others are left out.
+        """Return the rows whose date is a known open day, with their demand `y`.
 
         A day is open where something was sold, or `idle`, with a `y` of 0 (`actuals.idle_days`). `known_on` is the date
         of the demand by which that is known: the row's own, but for days without any.
@@ -144,7 +144,7 @@ class ModelTrainer:
         return pl.concat([sold, idle.with_columns(y=pl.lit(0.0), idle=pl.lit(value=True)).select(sold.columns)])
 
     def _idle_days(self) -> pl.DataFrame:
-        """Idle days of the evidence's stores: store_id, date, known_on."""
+        """Return idle days of the evidence's stores: store_id, date, known_on."""
         if self._idle is None:
             idle_rows = pl.concat(idle_days(block.records, self.first) for block in self.evidence)
             self._idle = idle_rows.filter(pl.col("target") == self.target).drop("target")
@@ -164,7 +164,7 @@ class ModelTrainer:
         if evidence is not None:
             weights = ensemble.fit_weights(evidence.filter(~pl.col("idle")), prior)
             if self.samples:
-                weights = ensemble.earning(weights)
+                weights = ensemble.drop_small_weights(weights)
         else:
             rows = in_units(self._known_rows(as_of), self.stores, units, TARGET_UNIT_COLUMNS)
             evidence = rows.with_columns(pl.col("incumbent").alias(name) for name in members)
@@ -243,10 +243,10 @@ class ModelTrainer:
         return self._fits[as_of]
 
     def _training_rows(self, as_of: date) -> pl.DataFrame:
-        """Matrix rows with their demand, as of a date, as members learn from them.
+        """Return matrix rows with their demand, as of a date, as members learn from them.
 
-        The weather of origins without an issue is what came, as uncertain as the issues known at the date were; of a
-        chain bigger than its evidence, the stores of that alone have it.
+        Origins without issued weather take the observed weather, with the uncertainty of the issues known at the date.
+        In a chain larger than its evidence only the evidence stores have it.
         """
         rows = self._known_rows(as_of)
         if "hindsight" in rows.columns:
@@ -254,7 +254,7 @@ class ModelTrainer:
         return rows if rows.is_empty() else covariate_masking.masked(rows)
 
     def _known_rows(self, as_of: date) -> pl.DataFrame:
-        """The same with that weather in hindsight: origins and target hours strictly before the date."""
+        """Return the training rows with observed weather: origins and target hours strictly before the date."""
         if self._training is None:
             origins = days(self.first + timedelta(days=14), self._data.last)
             self._training = self._sample(origins) if origins else pl.DataFrame()
@@ -272,7 +272,7 @@ class ModelTrainer:
         return self._issued
 
     def _sample(self, origins: Sequence[date]) -> pl.DataFrame:
-        """The sample of rows that members learn from, all stores, with demand; features as the members take them."""
+        """Return the sample of rows that members learn from, for all stores, with demand."""
         one_in = self.recipe.one_in(len(self._ids))
         if self._engine.shares_memory:
             sample = partial(sample_rows, self.view, origins, one_in, stages=self._stages)

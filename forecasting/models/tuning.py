@@ -35,16 +35,16 @@ ERROR_LEVELS = ("hour", "day")
 class Judge:
     """Judges recipes on the same rolling origins, each forecast by models fitted before it as a backtest's are.
 
-    What came of a recipe is kept, as sums, so that none is fitted twice. The same records before the date of the
+    The sums of a recipe's errors are kept, so that none is fitted twice. The same records before the date of the
     study give the same figures to the last bit.
     """
 
     def __init__(self, trainer: ModelTrainer, as_of: date) -> None:
-        """Takes the trainer of the present recipe. Raises NotKnownError where history leaves no date to judge from."""
+        """Take the trainer of the present recipe. Raises NotKnownError where history leaves no date to judge from."""
         self.present, self.as_of = trainer.recipe, as_of
         self._trainers = {self.present: trainer}
         dates = sorted(self.present.model_copy(update={"folds": TUNING_FOLDS}).fold_dates(as_of, trainer.first))
-        self._rows = {fold: rows for fold in dates if (rows := self._judged(trainer, fold)).height}
+        self._rows = {fold: rows for fold in dates if (rows := self._fold_rows(trainer, fold)).height}
         self._errors: dict[tuple[Recipe, date], pl.DataFrame] = {}
         if not self._rows:
             needed = self.present.min_train_days + self.present.fold_days
@@ -64,30 +64,30 @@ class Judge:
         return pl.concat(rows.select("store_id", "origin_date", "date") for rows in self._rows.values())
 
     def wape_bps(self, recipe: Recipe, folds: Sequence[date]) -> dict[str, float]:
-        """WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
+        """Return WAPE by the `hour` and by the `day` over some folds, and the `mean` of the two, in bps."""
         errors = self.errors(recipe, folds)
         volume = float(errors["y"].sum())
         wape = {level: bps(float(errors[level].sum()), volume) for level in ERROR_LEVELS}
         return wape | {"mean": sum(wape.values()) / len(wape)}
 
     def excess_bps(self, recipe: Recipe, folds: Sequence[date]) -> float:
-        """By how much the recipe's mean WAPE is above the present one's, in bps; less than 0 is better."""
+        """Return by how much the recipe's mean WAPE is above the present one's, in bps; less than 0 is better."""
         # The present recipe's first: its sample of training rows may serve the other too.
         present = self.wape_bps(self.present, folds)["mean"]
         return self.wape_bps(recipe, folds)["mean"] - present
 
     def errors(self, recipe: Recipe, folds: Sequence[date]) -> pl.DataFrame:
-        """One row per fold, store and week of target dates, sorted by them: demand `y`, absolute errors `hour`, `day`.
+        """Return demand `y` and absolute errors `hour` and `day`: one row per fold, store and week, sorted.
 
         Those by the day are of the sums over each origin's and date's hours. Money of several currencies is in units as
         of the study's date.
         """
         for fold in folds:
             if (recipe, fold) not in self._errors:
-                self._errors[recipe, fold] = self._tried(recipe, fold)
+                self._errors[recipe, fold] = self._evaluate(recipe, fold)
         return pl.concat(self._errors[recipe, fold] for fold in folds)
 
-    def _tried(self, recipe: Recipe, fold: date) -> pl.DataFrame:
+    def _evaluate(self, recipe: Recipe, fold: date) -> pl.DataFrame:
         base = self._trainers[self.present]
         if recipe not in self._trainers:
             self._trainers = {self.present: base, recipe: base.with_recipe(recipe)}
@@ -101,15 +101,15 @@ class Judge:
         errors = totals.with_columns(day=error).group_by(weeks).agg(exact_sum(pl.col(n)) for n in ("y", *ERROR_LEVELS))
         return errors.sort("store_id", "week")
 
-    def _judged(self, trainer: ModelTrainer, fold: date) -> pl.DataFrame:
-        """The rows of the fold's weekly origins whose demand was known at the date of the study."""
+    def _fold_rows(self, trainer: ModelTrainer, fold: date) -> pl.DataFrame:
+        """Return the rows of the fold's weekly origins whose demand was known at the date of the study."""
         origins = days(fold, fold + timedelta(days=self.present.fold_days - 1), 7)
         return trainer.with_demand(trainer.rows(origins)).filter(pl.col("known_on") < self.as_of)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a study came to: the recipe to use, which is the present one unless another is better beyond chance.
+    """The result of a study: the recipe to use, which is the present one unless another is better beyond chance.
 
     `before` and `best` are the WAPEs of the present recipe and of the best trial on the same origins, in bps (hour,
     day, mean). Store-weeks drawn anew would put the best ahead by `at_least_bps` in nine of ten cases; that it was
@@ -134,7 +134,7 @@ class Proposal:
 
 
 def study(name: str, storage: "BaseStorage | None" = None) -> "Study":
-    """The study of that name, begun or as it was left, in a storage that no other process uses.
+    """Return the study of that name, new or as it was left, in a storage that no other process uses.
 
     A trial that was cut off is given up; another will stand in for it.
     """
@@ -157,7 +157,7 @@ def finished_trials(study: "Study") -> "list[FrozenTrial]":
 
 
 def step(study: "Study", judge: Judge) -> None:
-    """Makes one more trial, the first of which is the present recipe; its value is `Judge.excess_bps`.
+    """Run one more trial, the first of which is the present recipe; its value is `Judge.excess_bps`.
 
     It depends on the trials that are done and the recipe's seed, not on whether the study was ever cut off.
     """
@@ -180,7 +180,7 @@ def step(study: "Study", judge: Judge) -> None:
 
 
 def propose(tried: "Sequence[FrozenTrial]", judge: Judge) -> Proposal:
-    """What the first trials of a study come to; there is at least one."""
+    """Return the proposal of the first trials of a study; there is at least one."""
     from optuna.trial import TrialState
 
     values = {number: trial.value for number, trial in enumerate(tried) if trial.state == TrialState.COMPLETE}
@@ -192,7 +192,7 @@ def propose(tried: "Sequence[FrozenTrial]", judge: Judge) -> Proposal:
 
 
 def table(tried: "Sequence[FrozenTrial]") -> pl.DataFrame:
-    """One row per trial: trial, state, excess_bps (null if pruned), folds, seconds and what was tried."""
+    """Return one row per trial: trial, state, excess_bps (null if pruned), folds, seconds and what was tried."""
     from optuna.trial import TrialState
 
     rows = [

@@ -21,7 +21,7 @@ def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) 
 
 @dataclass(frozen=True)
 class VersionLabel:
-    """How versions of a backtest's models are labelled: what their names begin with, and their tier."""
+    """The label of a backtest's models: the prefix of their version names, and their tier."""
 
     prefix: str = ""
     tier: str = "standard"

@@ -1,4 +1,4 @@
-"""What a forecast rests on, in words, and how far it may go beyond what is known of its store."""
+"""Limits of a forecast: its basis in words, and the cap relative to the busiest hour known of its store."""
 
 from datetime import date, timedelta
 
@@ -43,7 +43,7 @@ def open_stores(block: StoreBlock, target: str, origin: date, horizon_days: int)
 
 
 def _stale(days: pl.DataFrame, past: demand_history.Past, records: Records, origin: date) -> pl.DataFrame:
-    """One row per store without demand on a later day on which it usually trades: store_id, `stale_on`, its last day.
+    """Return the stores without demand on a later day on which they usually trade: store_id, `stale_on`, the last day.
 
     Usual are weekdays with trade in two of the last four weeks; holidays and known closures do not count.
     """
@@ -62,7 +62,7 @@ def _stale(days: pl.DataFrame, past: demand_history.Past, records: Records, orig
 
 
 def _recorded(records: Records, stores: pl.DataFrame, target: str, origin: date) -> pl.DataFrame:
-    """One row per store without an open day that has demand before the origin: this kind, of 0, or another alone."""
+    """Return which target a store without open days recorded before the origin: `this`, as 0, or `another` alone."""
     silent = stores.filter(pl.col("open_days") == 0)
     in_stores = pl.col("store_id").is_in(silent["store_id"].implode())
     before = records.demand.filter(in_stores, business_date(stores) < origin)

@@ -28,7 +28,7 @@ LEAD_WEEK_DAYS = 7
 
 @dataclass(frozen=True)
 class Paths:
-    """For stores and origins of the evidence, the rank of each error within its group: empirical copulas.
+    """The rank of each error within its group, by store and origin of the evidence: empirical copulas.
 
     `ranks` has the axes store (in the order of `store_ids`), origin (`origins`), lead day and clock hour; they run
     from 0 to 255. An hour without evidence has the rank of one near it, and a store without any at an origin has
@@ -102,8 +102,9 @@ class Paths:
 class Draws:
     """The path that each draw takes: a past origin, its days, and whether it is mirrored. The same for all stores.
 
-    So errors that many stores had at once come together in a draw. `days` is (draws, lead days). What the evidence
-    missed by on average says how far a forecast may be out, not which way: a path and its mirror image are alike.
+    So errors that many stores had at once come together in a draw. `days` is (draws, lead days). The average
+    error of the evidence says how far a forecast may be out, not in which direction, so a path and its mirror image are
+    equally likely.
     """
 
     origins: NDArray[np.int64]
@@ -133,7 +134,7 @@ class Draws:
 
     @property
     def levels(self) -> Array:
-        """The levels of marginals that the draws take, one each."""
+        """The levels of the error distributions that the draws take, one each."""
         return (np.arange(len(self.ties)) + 0.5) / len(self.ties)
 
 

@@ -100,7 +100,7 @@ def test_the_gate_decides_the_same() -> None:
 
 
 def test_tuning_nights_and_the_card_judge_the_same() -> None:
-    assert _judged(IN_YEN) == pytest.approx(_judged(EURO), rel=1e-6)
+    assert _wape_bps(IN_YEN) == pytest.approx(_wape_bps(EURO), rel=1e-6)
     night = AS_OF - timedelta(days=14)
     errors = [
         SimulatedNights(shop(*chain), [night]).scores(model(*chain, step=DAYS - 14), night) for chain in (IN_YEN, EURO)
@@ -111,7 +111,7 @@ def test_tuning_nights_and_the_card_judge_the_same() -> None:
     assert cards[0] == cards[1]
 
 
-def _judged(chain: tuple[str, float]) -> dict[str, float]:
+def _wape_bps(chain: tuple[str, float]) -> dict[str, float]:
     judge = Judge(shop(*chain), AS_OF)
     return judge.wape_bps(RECIPE, judge.folds)
 

@@ -85,7 +85,7 @@ def of_one(full_model: Model, member: str) -> Model:
 
 
 @cache
-def told(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def predicted_parts(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of the horizon as predicted, and their parts."""
     chosen_model = model(target) if member is None else of_one(model(target), member)
     rows = matrix.build(chain(), matrix.View(target), [ORIGIN], past(target))
@@ -95,7 +95,7 @@ def told(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.mark.parametrize(("target", "member"), [("sales", None), *(("orders", name) for name in (None, *MEMBERS))])
 def test_parts_of_every_row_sum_to_its_forecast(target: str, member: str | None) -> None:
-    rows, parts = told(target, member)
+    rows, parts = predicted_parts(target, member)
     assert rows["store_id"].n_unique() == 6
     forecast = rows["forecast"].to_numpy()
     assert forecast.sum() > 0
@@ -105,7 +105,7 @@ def test_parts_of_every_row_sum_to_its_forecast(target: str, member: str | None)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_nothing_is_left_over_where_nothing_was_cut(member: str) -> None:
     """What is left is told as a limit, so that the sum above would hold with wrong parts as well."""
-    rows, parts = told("orders", member)
+    rows, parts = predicted_parts("orders", member)
     uncut = rows.select(positive=pl.col(member) > 0).to_series().fill_null(value=False).to_numpy()
     bounded = {m.member: m for m in model("orders").learned if isinstance(m, Learned)}
     for name, learner in bounded.items():
@@ -122,7 +122,7 @@ def test_nothing_is_left_over_where_nothing_was_cut(member: str) -> None:
 
 
 def test_a_member_of_days_moves_weather_within_the_day_alone() -> None:
-    rows, parts = told("orders", "linear")
+    rows, parts = predicted_parts("orders", "linear")
     weather = [name for name in parts.columns if family(name) == WEATHER]
     moved = rows.select("store_id", "date").with_columns(parts.select(weather).sum_horizontal().alias("moved"))
     assert moved["moved"].abs().max() > 0.01
@@ -130,7 +130,7 @@ def test_a_member_of_days_moves_weather_within_the_day_alone() -> None:
 
 
 def test_the_usual_hours_of_a_member_of_days_are_the_incumbents_of_the_day() -> None:
-    rows, parts = told("orders", "statistical")
+    rows, parts = predicted_parts("orders", "statistical")
     days = rows.select("store_id", "date", "incumbent", "statistical").with_columns(parts[USUAL], parts["level"])
     sums = days.drop_nulls("statistical").group_by("store_id", "date").agg(pl.exclude("store_id", "date").sum())
     assert sums.height > 20
@@ -242,13 +242,13 @@ def test_contributions_of_trees_are_shapley_values(member: str) -> None:
 @given(st.floats(0, 1e6), st.lists(st.one_of(st.just(0.0), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_a_product_is_told_apart_without_a_remainder(base: float, logs: list[float]) -> None:
     log_factors = {str(k): np.array([value]) for k, value in enumerate(logs)}
-    parts = contributions.moved_by(np.array([base]), log_factors)
+    parts = contributions.log_mean_parts(np.array([base]), log_factors)
     assert sum(parts.values())[0] == pytest.approx(base * np.exp(sum(logs)), rel=1e-9, abs=1e-9)
     assert all(parts[name] * value >= 0 for name, value in log_factors.items())
 
 
 def test_every_feature_has_a_family() -> None:
-    rows, _ = told("orders", None)
+    rows, _ = predicted_parts("orders", None)
     assert len({family(name) for name in matrix.feature_names(rows)}) > 7
     with pytest.raises(KeyError, match="no family"):
         family("moon_phase")

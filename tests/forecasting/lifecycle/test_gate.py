@@ -143,17 +143,18 @@ def test_a_champion_that_cannot_be_compared_stays() -> None:
     assert "made for weather none, the challenger for weather issued" in other.reason
 
 
-@pytest.mark.parametrize(("apart", "known"), [(56, 82), (400, 82)])
-def test_days_before_those_compared_must_do_for_a_challenger(apart: int, known: int) -> None:
+@pytest.mark.parametrize(("apart", "history_days"), [(56, 82), (400, 82)])
+def test_days_before_those_compared_must_do_for_a_challenger(apart: int, history_days: int) -> None:
     other = copy(shop())
     champion = replace(model(DAYS), as_of=START + timedelta(days=DAYS - apart))
-    for least, is_enough in ((known, True), (known + 1, False)):
+    for least, is_enough in ((history_days, True), (history_days + 1, False)):
         other.recipe = RECIPE.model_copy(update={"min_train_days": least})
         first = first_day(model(DAYS), champion, other)
         assert (
             first == FIRST
             if is_enough
-            else first == (f"only {known} days are known before those to compare on, too few for a fair challenger")
+            else first
+            == (f"only {history_days} days are known before those to compare on, too few for a fair challenger")
         )
     other.first = FIRST + timedelta(days=5)
     assert str(first_day(model(DAYS), champion, other)).startswith("only 0 days are known")
@@ -203,9 +204,9 @@ def test_no_figure_is_told_as_less_than_nothing() -> None:
     assert "; the gain of 0 is between 0 and 0" in decide_promotion(cells(dict.fromkeys(EVEN, -0.3)), Policy()).reason
 
 
-@pytest.mark.parametrize(("asked", "serves"), [(0.0, True), (59.0, True), (61.0, False)])
-def test_the_lower_bound_must_clear_what_the_policy_asks(asked: float, serves: bool) -> None:
-    assert decide_promotion(cells(EVEN), Policy(gain_bps=asked)).promote == serves
+@pytest.mark.parametrize(("gain_bps", "serves"), [(0.0, True), (59.0, True), (61.0, False)])
+def test_the_lower_bound_must_clear_what_the_policy_asks(gain_bps: float, serves: bool) -> None:
+    assert decide_promotion(cells(EVEN), Policy(gain_bps=gain_bps)).promote == serves
 
 
 def test_equal_models_are_a_tie() -> None:

@@ -62,22 +62,22 @@ def promise() -> ExpectedAccuracy:
     return promised(1, hard=0.02)
 
 
-def judged(rows: pl.DataFrame, promise: ExpectedAccuracy, policy: Policy | None = None) -> Decision:
+def decision_on(rows: pl.DataFrame, promise: ExpectedAccuracy, policy: Policy | None = None) -> Decision:
     return decide(RetrainEvidence(weeks_of(rows), stores=STORES), promise, policy or Policy(), ON, LONG_AGO)
 
 
 def test_noise_is_not_decay(promise: ExpectedAccuracy) -> None:
-    decisions = [judged(published(seed, hard=0.02), promise) for seed in range(100, 160)]
+    decisions = [decision_on(published(seed, hard=0.02), promise) for seed in range(100, 160)]
     assert sum(result.retrain for result in decisions) <= 1, [result.reason for result in decisions if result.retrain]
 
 
 def test_hard_days_are_not_decay(promise: ExpectedAccuracy) -> None:
-    assert not any(judged(published(seed, hard=0.08), promise).retrain for seed in range(20))
+    assert not any(decision_on(published(seed, hard=0.08), promise).retrain for seed in range(20))
 
 
 def test_a_steady_error_in_a_third_of_the_stores_is(promise: ExpectedAccuracy) -> None:
     rows = [published(seed, wrong=0.12) for seed in range(20)]
-    decisions = [judged(frame, promise) for frame in rows]
+    decisions = [decision_on(frame, promise) for frame in rows]
     assert sum(decision.retrain for decision in decisions) >= 19
     assert {decision.cause for decision in decisions if decision.retrain} <= {"steady misses", "slip"}
     losses_bps = [decision.figures["steady_bps"] for decision in decisions]
@@ -100,7 +100,7 @@ def test_a_model_that_errs_everywhere_has_slipped(promise: ExpectedAccuracy) -> 
     """What returns to no hour is a slip: every hour errs by more than was promised."""
     rows = published(7)
     noise = np.random.default_rng(3).lognormal(0.0, 0.45, rows.height)
-    decision = judged(rows.with_columns(forecast=pl.col("forecast") * noise), promise)
+    decision = decision_on(rows.with_columns(forecast=pl.col("forecast") * noise), promise)
     assert (decision.retrain, decision.cause) == (True, "slip")
     assert decision.figures["slip_low_bps"] > 0
     assert "beyond what was promised for weeks as hard" in decision.reason
@@ -118,19 +118,19 @@ def spoiled(seed: int, weeks: range, days: int = 56) -> pl.DataFrame:
 
 
 def test_whole_days_missed_for_weeks_are_a_lasting_slip_and_two_such_weeks_are_not(promise: ExpectedAccuracy) -> None:
-    lasting = judged(spoiled(2, range(8)), promise)
+    lasting = decision_on(spoiled(2, range(8)), promise)
     assert (lasting.retrain, lasting.cause) == (True, "lasting slip")
     assert lasting.figures["lasting_slip_bps"] > lasting.figures["lasting_slip_low_bps"] > 0
-    two = judged(spoiled(2, range(2)), promise)
+    two = decision_on(spoiled(2, range(2)), promise)
     assert (two.retrain, two.cause) == (False, "none")
     assert abs(two.figures["lasting_slip_bps"]) < 0.2 * lasting.figures["lasting_slip_bps"]
 
 
-@pytest.mark.parametrize(("days", "told"), [(35, False), (42, True), (56, True)])
-def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: ExpectedAccuracy, days: int, told: bool) -> None:
-    decision = judged(spoiled(3, range(8), days), promise)
-    assert ("lasting_slip_bps" in decision.figures) == told
-    assert (decision.cause == "lasting slip") == told
+@pytest.mark.parametrize(("days", "is_judged"), [(35, False), (42, True), (56, True)])
+def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: ExpectedAccuracy, days: int, is_judged: bool) -> None:
+    decision = decision_on(spoiled(3, range(8), days), promise)
+    assert ("lasting_slip_bps" in decision.figures) == is_judged
+    assert (decision.cause == "lasting slip") == is_judged
 
 
 def bound(slips: list[float], volumes: list[float], se: float, sd: float, promise: ExpectedAccuracy) -> float:
@@ -171,7 +171,7 @@ def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: ExpectedAccu
     errors = persistent_error.week_errors(rows.lazy(), ON)
     for weeks, lasting in ((all_weeks, None), (latest, errors)):
         decision = decide(RetrainEvidence(weeks, lasting=lasting, stores=STORES), promise, Policy(), ON, LONG_AGO)
-        assert decision.figures == pytest.approx(judged(rows, promise).figures)
+        assert decision.figures == pytest.approx(decision_on(rows, promise).figures)
 
 
 def test_a_season_of_other_volume_moves_neither(promise: ExpectedAccuracy) -> None:
@@ -182,7 +182,7 @@ def test_a_season_of_other_volume_moves_neither(promise: ExpectedAccuracy) -> No
         half = rng.binomial(rows["actual"].cast(pl.Int64).to_numpy(), 0.5).astype(float)
         by_hand = rng.poisson(rows["incumbent"].to_numpy()) / 2
         thin = rows.with_columns(pl.col("forecast") / 2, actual=pl.Series(half), incumbent=pl.Series(by_hand))
-        assert not judged(thin, promise).retrain
+        assert not decision_on(thin, promise).retrain
 
 
 def test_a_small_chain_looks_further_back() -> None:
@@ -195,13 +195,13 @@ def test_a_small_chain_looks_further_back() -> None:
 
 def test_the_confidence_asked_for_moves_the_bound(promise: ExpectedAccuracy) -> None:
     rows = published(5, wrong=0.05)
-    lows = [judged(rows, promise, Policy(confidence=c)).figures["steady_low_bps"] for c in (0.8, 0.95, 0.999)]
+    lows = [decision_on(rows, promise, Policy(confidence=c)).figures["steady_low_bps"] for c in (0.8, 0.95, 0.999)]
     assert lows == sorted(lows, reverse=True)
     assert len(set(lows)) == 3
 
 
 @pytest.mark.parametrize(
-    ("policy", "trained", "retrain", "told"),
+    ("policy", "trained", "retrain", "text"),
     [
         (NEVER, [], False, "the policy is never to"),
         (WEEKLY, [ON - timedelta(days=7)], True, "last trained 7 days ago, every 7"),
@@ -212,11 +212,11 @@ def test_the_confidence_asked_for_moves_the_bound(promise: ExpectedAccuracy) -> 
     ],
 )
 def test_what_the_policy_says_before_any_evidence(
-    promise: ExpectedAccuracy, policy: Policy, trained: list[date], retrain: bool, told: str
+    promise: ExpectedAccuracy, policy: Policy, trained: list[date], retrain: bool, text: str
 ) -> None:
     decision = decide(RetrainEvidence(weeks_of(published(1, wrong=0.5)), stores=STORES), promise, policy, ON, trained)
     assert decision.retrain is retrain
-    assert told in decision.reason
+    assert text in decision.reason
 
 
 def test_trainings_of_before_the_year_cost_no_budget(promise: ExpectedAccuracy) -> None:
@@ -248,7 +248,7 @@ def test_without_evidence_nothing_is_done(promise: ExpectedAccuracy) -> None:
 
 def test_the_order_of_rows_changes_no_bit(promise: ExpectedAccuracy) -> None:
     rows = published(2, wrong=0.1)
-    assert judged(rows, promise) == judged(rows.sample(fraction=1.0, shuffle=True, seed=1), promise)
+    assert decision_on(rows, promise) == decision_on(rows.sample(fraction=1.0, shuffle=True, seed=1), promise)
 
 
 def test_a_promise_is_kept_with_the_models_figures(promise: ExpectedAccuracy) -> None:

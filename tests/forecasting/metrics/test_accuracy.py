@@ -148,7 +148,7 @@ def test_agrees_with_the_independent_judge_to_the_basis_point(seed: int, tmp_pat
     if not judge.is_file():
         pytest.skip(f"no judge at {judge}")
     demand = _demand(seed)
-    frame = _judged(seed, demand)
+    frame = _backtest_of(seed, demand)
     frame.drop("actual").write_parquet(tmp_path / "backtest.parquet")
     demand.filter(pl.col("orders") > 0).with_columns(
         hour_local=pl.col("hour_local").dt.strftime("%Y-%m-%d %H:%M:%S")
@@ -185,7 +185,7 @@ def _demand(seed: int, stores: int = 3, before: int = 21, days: int = 28) -> pl.
     return pl.concat(frames).select("store_id", "hour_local", "orders")
 
 
-def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
+def _backtest_of(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
     """A backtest frame over that demand: the incumbent by loops, the forecast at random."""
     hourly_orders = {(store, hour): orders for store, hour, orders in demand.iter_rows()}
     opened = {(store, hour.date()) for (store, hour), orders in hourly_orders.items() if orders > 0}

@@ -28,8 +28,8 @@ def same(value: float | None, expected: float | None) -> bool:
 
 @given(ROWS, st.integers(0, 3))
 def test_wape_and_accuracy(rows: list[tuple[float, ...]], unknown: int) -> None:
-    known = pl.int_range(pl.len()) >= unknown
-    error = pl.when(known).then((FORECAST - ACTUAL).abs())
+    is_known = pl.int_range(pl.len()) >= unknown
+    error = pl.when(is_known).then((FORECAST - ACTUAL).abs())
     wape = expressions.wape_bps(error, ACTUAL)
     values = frame(rows).select(wape=wape, accuracy=expressions.accuracy_bps(wape)).row(0)
     missed = volume = 0.0

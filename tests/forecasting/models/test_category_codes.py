@@ -318,11 +318,11 @@ def test_a_young_store_borrows_from_the_stores_that_its_own_model_knows() -> Non
     other = replace(model(), vocabulary=fewer)
     young, grown = frozenset({YOUNG}), frozenset(SPEC.store_ids) - {YOUNG}
 
-    def told(*serving: ServedModel) -> pl.DataFrame:
+    def forecast(*serving: ServedModel) -> pl.DataFrame:
         return forecast_night(NightInputs(chain(), chain().block, chain(), ORIGIN), serving)
 
-    both = told(ServedModel(model(), "1", store_ids=grown), ServedModel(other, "1", store_ids=young))
+    both = forecast(ServedModel(model(), "1", store_ids=grown), ServedModel(other, "1", store_ids=young))
     alone = pl.concat([published().filter(pl.col("store_id") != YOUNG),
-                       told(ServedModel(other, "1")).filter(pl.col("store_id") == YOUNG)])  # fmt: skip
+                       forecast(ServedModel(other, "1")).filter(pl.col("store_id") == YOUNG)])  # fmt: skip
     assert_frame_equal(both, alone.sort("store_id", "hour_utc"), check_exact=True)
     assert not both.equals(published())

@@ -172,6 +172,6 @@ def test_a_member_that_earns_nothing_in_either_week_is_left_out_and_the_incumben
         2: {"a": 0.6, "b": 0.4, "c": 0.0, "incumbent": 0.0},
     }
     rows = [(week, name, share) for week, by_member in shares.items() for name, share in by_member.items()]
-    weights = ensemble.earning(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
+    weights = ensemble.drop_small_weights(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
     assert weights["member"].to_list() == ["a", "b", "incumbent"] * 2
     assert weights["weight"].to_list() == pytest.approx([0.9 / 0.99, 0.04 / 0.99, 0.05 / 0.99, 0.6, 0.4, 0.0])

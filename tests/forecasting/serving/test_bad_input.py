@@ -66,7 +66,12 @@ STORES: dict[str, Callable[[datetime], float]] = {
 def chain() -> Records:
     """The stores above, and `no sales`, which records orders alone; a 0 is an absent row, but in `zero`."""
     hours = [datetime.combine(START, datetime.min.time()) + timedelta(hours=k) for k in range(24 * DAYS)]
-    sold = [(name, at, value) for name, of in STORES.items() for at in hours if (value := of(at)) or name == "zero"]
+    sold = [
+        (name, at, value)
+        for name, demand_at in STORES.items()
+        for at in hours
+        if (value := demand_at(at)) or name == "zero"
+    ]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "orders": pl.Float64}
     demand = pl.DataFrame(sold, schema=schema, orient="row").with_columns(sales=pl.col("orders") * 8)
     plain = demand.filter(pl.col("store_id") == "plain")
@@ -82,26 +87,26 @@ def chain() -> Records:
 
 
 @cache
-def told(target: str) -> pl.DataFrame:
+def forecast(target: str) -> pl.DataFrame:
     shop = ModelTrainer(TrainingData(chain(), target, END), RECIPE)
     return forecast_stores(shop, chain(), ServedModel(shop.train(END), "1"), END)
 
 
-def of(store: str, target: str = "orders") -> pl.DataFrame:
-    forecasts = told(target).filter(pl.col("store_id") == store)
+def forecast_of(store: str, target: str = "orders") -> pl.DataFrame:
+    forecasts = forecast(target).filter(pl.col("store_id") == store)
     assert forecasts.height == 14 * 24
     return forecasts
 
 
 def against_usual(store: str, factor: float = 1.0) -> float:
     """Sum of the forecast over what a usual fortnight would bring."""
-    rows = of(store)
+    rows = forecast_of(store)
     return float(rows["forecast"].sum() / sum(factor * usual(at) for at in rows["hour_local"]))
 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_no_value_is_missing_or_negative_or_out_of_order(target: str) -> None:
-    rows = told(target)
+    rows = forecast(target)
     for name in (*FORECAST_VALUES, "incumbent"):
         assert rows[name].is_finite().all(), name
         assert rows[name].min() >= 0, name  # type: ignore[operator]
@@ -118,23 +123,23 @@ def test_a_fortnight_is_forecast_at_its_level(store: str, factor: float) -> None
 
 @pytest.mark.parametrize("store", ["slipped", "slipped day"])
 def test_a_fault_stands_in_the_published_incumbent_alone(store: str) -> None:
-    assert of(store)["incumbent"].max() > 2000  # type: ignore[operator]
-    assert of(store)["q90"].max() < 3 * 22  # type: ignore[operator]
+    assert forecast_of(store)["incumbent"].max() > 2000  # type: ignore[operator]
+    assert forecast_of(store)["q90"].max() < 3 * 22  # type: ignore[operator]
 
 
 def test_a_store_that_sold_nothing_is_forecast_to_sell_nothing_and_says_so() -> None:
-    assert of("zero")["q90"].sum() == 0
-    assert of("zero")["basis"][0].startswith("rests on nothing: it has sold nothing yet")
+    assert forecast_of("zero")["q90"].sum() == 0
+    assert forecast_of("zero")["basis"][0].startswith("rests on nothing: it has sold nothing yet")
 
 
 def test_a_constant_store_is_forecast_as_it_is() -> None:
-    opened = of("constant").filter(pl.col("hour_local").dt.hour().is_between(8, 17))
+    opened = forecast_of("constant").filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     assert opened["forecast"].to_list() == pytest.approx([10.0] * 140, rel=0.05)
 
 
 def test_a_target_that_a_store_does_not_record_is_not_forecast_there() -> None:
-    assert set(told("sales")["store_id"]) == set(STORES)
-    assert set(told("orders")["store_id"]) == {*STORES, "no sales"}
+    assert set(forecast("sales")["store_id"]) == set(STORES)
+    assert set(forecast("orders")["store_id"]) == {*STORES, "no sales"}
 
 
 def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -> None:
