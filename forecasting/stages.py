@@ -1,4 +1,4 @@
-"""Stages of a job, told to whoever measures it."""
+"""Stages of a job, reported to whatever measures it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -11,9 +11,9 @@ Stages = Callable[[str], AbstractContextManager[Count]]
 
 
 def unmeasured(name: str) -> AbstractContextManager[Count]:
-    """For those whom no one measures."""
+    """Return a stage that measures nothing."""
     return nullcontext(_ignore)
 
 
 def _ignore(rows: int) -> None:
-    """Nobody counts."""
+    """Count nothing."""

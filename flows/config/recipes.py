@@ -14,7 +14,7 @@ from daypart.features.tables.schemas import TARGETS
 from daypart.flows.config import toml_files
 from daypart.flows.config.toml_files import Name
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.tuning_space import MEMBERS
+from daypart.forecasting.models.tuning_space import TUNED_MEMBERS
 
 STANDARD = "standard"
 """The tier of all stores, which is always declared."""
@@ -27,7 +27,7 @@ RECIPE_SETTINGS = {name: field_info for name, field_info in Recipe.model_fields.
 Table = Mapping[str, Any]
 
 
-MemberName = Literal[MEMBERS]  # type: ignore[valid-type]
+MemberName = Literal[TUNED_MEMBERS]  # type: ignore[valid-type]
 
 
 def _table(name: str, **more: Any) -> type[BaseModel]:
@@ -35,7 +35,7 @@ def _table(name: str, **more: Any) -> type[BaseModel]:
     fields: dict[str, Any] = {
         setting: (field_info.annotation, field_info) for setting, field_info in RECIPE_SETTINGS.items()
     }
-    fields["members"] = tuple[MemberName, ...], Field(MEMBERS, min_length=1)
+    fields["members"] = tuple[MemberName, ...], Field(TUNED_MEMBERS, min_length=1)
     return create_model(name, __config__=ConfigDict(extra="forbid", strict=True), **fields, **more)  # type: ignore[no-any-return]
 
 

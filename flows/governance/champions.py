@@ -10,7 +10,7 @@ from daypart.flows.governance import units
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
 from daypart.flows.home import Home
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.serving.publication import Served
+from daypart.forecasting.serving.publication import ServedModel
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Champion:
 
     unit: str
     version: int
-    served: Served
+    served: ServedModel
     sha256: str = ""
     notice: str = ""
 
@@ -94,8 +94,8 @@ def serving(champions: Mapping[str, int], unit: Unit) -> str | None:
     return next((name for name in (unit.name, unit.target) if name in champions), None)
 
 
-def _served(model: Model, version: str, unit: Unit, store_ids: Sequence[str]) -> Served:
-    return Served(model, version, unit.tier, None if unit.segment is None else frozenset(store_ids))
+def _served(model: Model, version: str, unit: Unit, store_ids: Sequence[str]) -> ServedModel:
+    return ServedModel(model, version, unit.tier, None if unit.segment is None else frozenset(store_ids))
 
 
 def _check_all(lacking: Sequence[str]) -> None:

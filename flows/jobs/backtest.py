@@ -20,13 +20,14 @@ from daypart.flows.jobs.hindsight import OBSERVED_WEATHER, undated_notice
 from daypart.flows.jobs.snapshot import read_records, with_demand
 from daypart.flows.report import Report, write_report
 from daypart.forecasting.metrics import accuracy
-from daypart.forecasting.metrics.actuals import left_out
+from daypart.forecasting.metrics.actuals import count_unscored
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import chain_sums
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData, chain_sums
 from daypart.forecasting.serving import backtest as rolling
 from daypart.forecasting.serving.levels import Level
-from daypart.forecasting.serving.publication import ORDER
+from daypart.forecasting.serving.publication import FORECAST_ORDER
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def backtest(
         target_rows.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
-    rows = pl.concat(target_rows).sort(ORDER)
+    rows = pl.concat(target_rows).sort(FORECAST_ORDER)
     if request.out is not None:
         write_out(rows, request.out)
     scored = scorable(rows, records.demand, request.oracle)
@@ -112,7 +113,7 @@ def backtest(
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
     write_report(request.report, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
-    return Backtested(rows, scores, request.report, notices, left_out(rows))
+    return Backtested(rows, scores, request.report, notices, count_unscored(rows))
 
 
 def _rolled(
@@ -123,14 +124,15 @@ def _rolled(
     unit_rows, models = [], dict[str, Model]()
     sums = chain_sums(records, next(iter(members)).target, origins[-1])
     for unit, ids in members.items():
-        segment = rolling.Segment("" if unit.segment is None else f"{unit.name}-", unit.tier, ids, sums)
+        label = rolling.VersionLabel("" if unit.segment is None else f"{unit.name}-", unit.tier)
+        data = TrainingData(records, unit.target, origins[-1], ids, sums)
         rows, unit_models = rolling.backtest(
-            records, unit.target, unit_recipes[unit], origins, span.retrain_every_days,
-            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), segment,  # type: ignore[misc]
+            ModelTrainer(data, unit_recipes[unit]), origins, span.retrain_every_days,
+            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), label,  # type: ignore[misc]
         )  # fmt: skip
         unit_rows.append(rows)
         models |= unit_models
-    return pl.concat(unit_rows).sort(ORDER), models
+    return pl.concat(unit_rows).sort(FORECAST_ORDER), models
 
 
 def _importance(models: Mapping[str, Model]) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import card_files
 from daypart.forecasting.explain import model_card as made
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
 
 ENDINGS = (".md", ".html")
 TOLD = ("state", "was", "reason", "request", "waits_for", "override")
@@ -34,10 +34,10 @@ class Card:
     text: str
 
 
-def new_card(unit: str, model: Model, workshop: Workshop, chain: Chain, verdict: str) -> str:
+def new_card(unit: str, model: Model, workshop: ModelTrainer, chain: Chain, verdict: str) -> str:
     """Return the card of a model that was just trained and gated, as Markdown."""
-    backtest_rows = workshop.judged(model)
-    origin = made.Origin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
+    backtest_rows = workshop.rolling_predictions(model)
+    origin = made.ModelOrigin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
     return made.card(unit, model, origin)
 
 

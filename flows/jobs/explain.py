@@ -19,6 +19,7 @@ from daypart.forecasting.explain import explanation
 from daypart.forecasting.explain.explanation import Explanation
 from daypart.forecasting.explain.sentences import Reason, reasons, sentences
 from daypart.forecasting.models.model import Model
+from daypart.forecasting.serving.night import NightInputs
 
 UNEXPLAINED = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
@@ -126,7 +127,8 @@ def _published(home: Home, query: Asked) -> pl.DataFrame:
 
 def _made_anew(chain: Chain, model: Model, query: Asked, origin: date) -> Explanation:
     window = chain.block([query.store], read_window.window_starts(origin))
-    rebuilt = explanation.explain(window, chain.block, chain, model, origin, query.day).of(query.within)
+    night = NightInputs(window, chain.block, chain, origin)
+    rebuilt = explanation.explain(night, model, query.day).filter(query.within)
     if rebuilt.hours.is_empty():
         raise NotKnownError(
             f"{query.store} has no forecast by the data as it is now, and nothing says what it was then"

@@ -25,9 +25,10 @@ from daypart.flows.jobs.snapshot import Chain, with_demand
 from daypart.flows.lake.staging import Staging
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.trainer import in_blocks
+from daypart.forecasting.models.training_data import in_blocks
 from daypart.forecasting.serving import levels
-from daypart.forecasting.serving.publication import ORDER, Served, holiday_sums, of_night
+from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, forecast_night
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
 from daypart.forecasting.stages import Stages
 
 LATE_DAYS = 7
@@ -46,23 +47,23 @@ def published(home: Home, origin: date | None, stores: Sequence[str] = ()) -> pl
     forecast_rows = home.lake.scan("forecasts").filter(pl.col("origin_date") == origin)
     if stores:
         forecast_rows = forecast_rows.filter(pl.col("store_id").is_in(pl.Series(stores).implode()))
-    frame = forecast_rows.collect().sort(ORDER)
+    frame = forecast_rows.collect().sort(FORECAST_ORDER)
     return None if frame.is_empty() or set(stores) - set(frame["store_id"]) else frame
 
 
 def check_level(level: str, stores: Sequence[str]) -> None:
     """Raises InputError for a level that is none, or that adds up all stores where some are asked for."""
-    if level not in ("hour", *levels.LEVELS):
-        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.LEVELS)}")
+    if level not in ("hour", *levels.AGGREGATE_LEVELS):
+        raise InputError(f"--level is {level!r}: expected hour, {', '.join(levels.AGGREGATE_LEVELS)}")
     if level in ("region", "chain") and stores:
         raise InputError(f"--level {level} adds up all of its stores: leave --store out, or choose --level day")
 
 
 def at_level(home: Home, rows: pl.DataFrame, level: str) -> pl.DataFrame:
-    """Published rows of an origin added up as `levels.summed` has it, by the models that made them; sorted.
+    """Published rows of an origin added up as `levels.aggregate` has it, by the models that made them; sorted.
 
     Rows of level hour are as published. Raises NotKnownError where no store has the region asked for, and as
-    `levels.summed`.
+    `levels.aggregate`.
     """
     if level == "hour":
         return rows
@@ -72,8 +73,8 @@ def at_level(home: Home, rows: pl.DataFrame, level: str) -> pl.DataFrame:
     store = ModelStore(home)
     models = {name: _model(store, name) for name in rows["model_version"].unique()}
     parts = rows.partition_by("target", maintain_order=True)
-    sums = [levels.summed(part, models, stores, cast(levels.Level, level)) for part in parts]
-    return pl.concat(sums).sort(levels.ORDER, nulls_last=True)
+    sums = [levels.aggregate(part, models, stores, cast(levels.Level, level)) for part in parts]
+    return pl.concat(sums).sort(levels.AGGREGATE_ORDER, nulls_last=True)
 
 
 def _model(store: ModelStore, name: str) -> Model:
@@ -153,15 +154,15 @@ def _publication(
     return lineage.Publication(origin, dict(chain.versions), parts)
 
 
-def made(chain: Chain, serving: Sequence[Served], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
+def made(chain: Chain, serving: Sequence[ServedModel], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
     """The forecast of all stores and targets, block by block."""
     blocks = in_blocks(sorted(chain.stores["store_id"]))
-    sums = holiday_sums(chain, list(dict.fromkeys(served.model.target for served in serving)), origin)
+    sums = chain_holiday_sums(chain, list(dict.fromkeys(served.model.target for served in serving)), origin)
     yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
 
 
 def block_forecast(
-    chain: Chain, serving: Sequence[Served], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
+    chain: Chain, serving: Sequence[ServedModel], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
     stages: Stages,
 ) -> pl.DataFrame:  # fmt: skip
     """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
@@ -173,7 +174,7 @@ def block_forecast(
         return records
 
     window = read(ids, read_window.window_starts(origin))
-    return of_night(window, read, chain, serving, origin, stages, sums)
+    return forecast_night(NightInputs(window, read, chain, origin, stages), serving, sums)
 
 
 def next_day(records: DataSource, target: str) -> date:

@@ -19,7 +19,7 @@ from daypart.flows.lake.table_log import TableLog
 from daypart.flows.lake.tables import lake_table
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.serving.publication import ORDER, Served
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local)
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(home.lake, reads)
     rows = pl.concat(made(chain, serving, origin, engine(Meter(home.settings.prices))))
-    again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(ORDER)
+    again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(FORECAST_ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 
@@ -78,12 +78,12 @@ def _bits(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.col(floats).reinterpret(dtype=pl.Int64))
 
 
-def _served(store: ModelStore, rows: pl.DataFrame) -> Served:
+def _served(store: ModelStore, rows: pl.DataFrame) -> ServedModel:
     """The model that published rows are of, for the stores that they are of."""
     name, tier = rows.row(0, named=True)["model_version"], rows.row(0, named=True)["tier"]
     unit, _, version = name.rpartition("-v")
     model = Model.from_files(store.load(unit, int(version)))
-    return Served(model, name, tier, frozenset(rows["store_id"]))
+    return ServedModel(model, name, tier, frozenset(rows["store_id"]))
 
 
 def are_readable(lake: Lake, reads: Mapping[str, int]) -> bool:

@@ -18,7 +18,7 @@ from daypart.flows.jobs.hindsight import OBSERVED_WEATHER
 from daypart.flows.jobs.snapshot import read_records, with_demand
 from daypart.flows.report import replays
 from daypart.forecasting.lifecycle.policy import BUILT_IN, Policy
-from daypart.forecasting.lifecycle.replay import Replayed
+from daypart.forecasting.lifecycle.replay import ReplayPlan, ReplayResult
 from daypart.forecasting.lifecycle.replay import replay as live
 from daypart.forecasting.models.recipe import Recipe
 
@@ -78,14 +78,15 @@ def replay(
     chosen = with_demand(records, request.targets)
     for target in chosen:
         _check(records, target, nights)
+    plan = ReplayPlan(policies, nights.start, nights.end, nights.every_days)
     parts = [
         live(
-            records, target, recipes.recipe(target, recipe), policies, nights.start, nights.end, nights.every_days,
+            records, target, recipes.recipe(target, recipe), plan,
             lambda night, target=target: progress(f"{target} {night}"),  # type: ignore[misc]
         )
         for target in chosen
     ]  # fmt: skip
-    replayed = Replayed(pl.concat(part.nights for part in parts), pl.concat(part.errors for part in parts))
+    replayed = ReplayResult(pl.concat(part.nights for part in parts), pl.concat(part.errors for part in parts))
     stores = records.stores.height
     title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"
     outcome = replays.Replays(

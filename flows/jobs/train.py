@@ -35,7 +35,7 @@ from daypart.forecasting.models.recipe import Recipe
 if TYPE_CHECKING:
     from daypart.forecasting.lifecycle.gate import Verdict
     from daypart.forecasting.models.model import Model
-    from daypart.forecasting.models.trainer import Workshop
+    from daypart.forecasting.models.trainer import ModelTrainer
 
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
@@ -105,7 +105,7 @@ def train(
     Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
     DamagedError where the audit is not as it was written.
     """
-    from daypart.forecasting.models.trainer import chain_sums
+    from daypart.forecasting.models.training_data import chain_sums
 
     policies, portfolio, recipes, governance = home.policies, home.portfolio, home.recipes, home.governance
     chain = Chain.of(home.lake)
@@ -172,13 +172,15 @@ class _Job:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
         from daypart.forecasting.lifecycle.gate import gate
         from daypart.forecasting.models.model import Model
-        from daypart.forecasting.models.trainer import Workshop
+        from daypart.forecasting.models.trainer import ModelTrainer
+        from daypart.forecasting.models.training_data import TrainingData
 
         unit, registry = self.unit, self.home.registry
         meter = Meter(registry.settings.prices)
         try:
             engine = self.engine(meter)
-            workshop = Workshop(self.chain, unit.target, self.recipe, self.as_of, engine, self.store_ids, self.sums)
+            data = TrainingData(self.chain, unit.target, self.as_of, self.store_ids, self.sums)
+            workshop = ModelTrainer(data, self.recipe, engine)
             challenger = workshop.train(self.as_of)
         except NotKnownError as unknown:
             return self.told(None, False, str(unknown), {}, meter)
@@ -201,7 +203,7 @@ class _Job:
             reason = f"{reason}; v{version} is this very model: nothing new is registered"
         return self.told(version, serves, reason, challenger.trained_on, meter)
 
-    def registered(self, challenger: "Model", workshop: "Workshop", verdict: "Verdict", meter: Meter) -> int:
+    def registered(self, challenger: "Model", workshop: "ModelTrainer", verdict: "Verdict", meter: Meter) -> int:
         """The new version of the unit's model, with its card."""
         name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
         params = {"as_of": day, **self.recipe.model_dump(mode="json")}

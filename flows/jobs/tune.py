@@ -146,14 +146,16 @@ class _Search:
     def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[Tuned, Recipes]:
         """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
         from daypart.forecasting.models import tuning
-        from daypart.forecasting.models.trainer import Workshop
+        from daypart.forecasting.models.trainer import ModelTrainer
+        from daypart.forecasting.models.training_data import TrainingData
 
         meter, settings = Meter(self.registry.settings.prices), self.registry.settings
         present = recipes.recipe(self.target, self.usual, self.tier)
-        workshop = Workshop(self.chain, self.target, present, self.as_of, Local(meter), self.store_ids)
+        data = TrainingData(self.chain, self.target, self.as_of, self.store_ids)
+        workshop = ModelTrainer(data, present, Local(meter))
         judge = tuning.Judge(workshop, self.as_of)
         with tuning_studies.open_study(settings.studies, self._name(present)) as study:
-            while _goes_on(trials := tuning.done(study), budget):
+            while _goes_on(trials := tuning.finished_trials(study), budget):
                 progress(f"{self.target} trial {len(trials) + 1} of {budget.trials}")
                 tuning.step(study, judge)
             tried = trials[: budget.trials]

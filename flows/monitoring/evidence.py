@@ -8,7 +8,7 @@ import polars as pl
 
 from daypart.features.money import UNIT, currency_units, with_unit
 from daypart.flows.lake.lake import Lake
-from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, LEAST_STORE_WEEKS, MOST_WEEKS
+from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, MAX_WINDOW_WEEKS, MIN_STORE_WEEKS
 from daypart.forecasting.metrics import persistent_error
 
 
@@ -68,12 +68,12 @@ class Evidence:
 
         Of units too small for the window it is the store-weeks of all weeks that may count.
         """
-        small = [unit.published_name for unit in units if len(unit.ids) < LEAST_STORE_WEEKS]
-        large = [unit.published_name for unit in units if len(unit.ids) >= LEAST_STORE_WEEKS]
+        small = [unit.published_name for unit in units if len(unit.ids) < MIN_STORE_WEEKS]
+        large = [unit.published_name for unit in units if len(unit.ids) >= MIN_STORE_WEEKS]
         on, last = self.on, max(self.lake.written("scores", "origin_date"))
         # After nights that were missed the evidence is older.
         missed = max((on - last).days - 1, 0)
-        spans = (small, MOST_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
+        spans = (small, MAX_WINDOW_WEEKS * persistent_error.WEEK_DAYS), (large, window_days + missed)
         rows = ((self.rows(days), pl.Series(names, dtype=pl.String).implode()) for names, days in spans)
         return pl.concat(
             persistent_error.store_weeks(part.filter(pl.col("unit").is_in(names)), on) for part, names in rows

@@ -27,11 +27,12 @@ from daypart.flows.monitoring.input_drift import drifted
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     Decision,
+    RetrainEvidence,
     decide,
 )
 from daypart.forecasting.metrics import persistent_error, score_tallies
 from daypart.forecasting.metrics.accuracy import Level
-from daypart.forecasting.metrics.expected_accuracy import Promise
+from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
 
 RECENT_ORIGINS_DAYS = 28
 MONEY = ("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored")
@@ -107,7 +108,7 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
         _audit(home, rows, on, now or datetime.combine(on, time()))
         home.lake.upsert("decisions", pl.DataFrame(rows))
     news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
-    left_out = score_tallies.left_out(_recent(home.lake, RECENT_ORIGINS_DAYS))
+    left_out = score_tallies.count_unscored(_recent(home.lake, RECENT_ORIGINS_DAYS))
     return Watch(accuracy(home), {**decided, **stood}, findings.faults, findings.inputs, news, left_out)
 
 
@@ -168,10 +169,10 @@ def _decided(
     versions = {unit.unit: unit.version for unit in units if unit.version is not None}
     figures = {unit: about["metrics"] for unit, about in home.registry.describe_all(versions).items()}
     priced = version_money(home.lake, units, figures)
-    evidence = Evidence(home.lake, on, at_fault, priced)
-    weeks = evidence.store_weeks(units, max(entry.window_days for entry in policy.values()))
-    lasting = persistent_error.week_errors(evidence.rows(LASTING_WEEKS * persistent_error.WEEK_DAYS), on)
-    promised = {unit: Promise.told(metrics) for unit, metrics in figures.items()}
+    scores = Evidence(home.lake, on, at_fault, priced)
+    weeks = scores.store_weeks(units, max(entry.window_days for entry in policy.values()))
+    lasting = persistent_error.week_errors(scores.rows(LASTING_WEEKS * persistent_error.WEEK_DAYS), on)
+    promised = {unit: ExpectedAccuracy.from_figures(metrics) for unit, metrics in figures.items()}
     tags = home.registry.tags_all(versions)
     decisions = {}
     for unit in units:
@@ -179,7 +180,8 @@ def _decided(
         column_lost = any(fault.kind == "lost column" for fault in faults[unit.target])
         trained = [date.fromisoformat(entry["as_of"]) for entry in tags.get(unit.unit, []) if "as_of" in entry]
         faulty = len(at_fault[unit.target] & unit.ids)
-        decision = decide(rows, promised.get(unit.unit), policy[unit.unit], on, trained, faulty, len(unit.ids), longer)
+        evidence = RetrainEvidence(rows, longer, len(unit.ids), faulty)
+        decision = decide(evidence, promised.get(unit.unit), policy[unit.unit], on, trained)
         decisions[unit.unit] = _lost(faults[unit.target]) if column_lost and decision.retrain else decision
     return decisions
 

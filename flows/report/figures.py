@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from daypart.features.money import UNIT
-from daypart.forecasting.metrics.accuracy import CELL, Level, score
+from daypart.forecasting.metrics.accuracy import SCORED_CELL_KEYS, Level, score
 
 BAND_QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 RANKED_STORES = 5
@@ -17,7 +17,7 @@ WEEK_STORES = 5
 
 def by_level(scored: pl.DataFrame, *by: str) -> pl.DataFrame:
     """Return one row per target, group of `by` and level, with the figures of `score`; levels from day to hour."""
-    levels: list[Level] = list(reversed(CELL))
+    levels: list[Level] = list(reversed(SCORED_CELL_KEYS))
     figures = [score(scored, level, ["target", *by]).with_columns(level=pl.lit(level)) for level in levels]
     return pl.concat(figures).sort("target", *by, maintain_order=True)
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from daypart.flows.report import Report, charts, figures
 from daypart.flows.report.palette import CONFIG
-from daypart.forecasting.metrics.actuals import left_out
+from daypart.forecasting.metrics.actuals import count_unscored
 
 NO_VALUE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -67,7 +67,9 @@ def _facts(scored: pl.DataFrame) -> dict[str, str]:
         "Stores": count(rows["store_id"].n_unique()),
         "Origins": f"{count(len(origins))}, {' to '.join(map(day, origins[:1].append(origins[1:][-1:])))}",
         "Hours scored": count(rows.height),
-        "Store-days left out": ", ".join(f"{count(days)} of {target}" for target, days in left_out(scored).items()),
+        "Store-days left out": ", ".join(
+            f"{count(days)} of {target}" for target, days in count_unscored(scored).items()
+        ),
         "Model versions": ", ".join(str(version) for version in rows["model_version"].drop_nulls().unique().sort()),
     }
 

@@ -1,39 +1,38 @@
-"""Why a published forecast is what it is: what a planner would have by hand, and by how much each thing moves it."""
+"""Explain a published forecast: the incumbent, and by how much each family of features moves it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import ChainData, DataSource
 from daypart.features.deterministic_sum import ordered_sum
 from daypart.features.history import trading_hours
-from daypart.features.history.demand_history import DemandHistory
 from daypart.features.money import with_unit
 from daypart.features.signals import weather
-from daypart.features.signals.covariates import Covariates
 from daypart.forecasting.explain.contributions import contributions
 from daypart.forecasting.explain.feature_families import FAMILIES, LIMITS, USUAL, YOUNG, family
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.serving import publication
+from daypart.forecasting.models.training_data import StoreBlock
+from daypart.forecasting.serving import night, publication
 
-KEY = ["store_id", "hour_utc"]
-NOTHING = pl.Schema(
+HOUR_KEY = ["store_id", "hour_utc"]
+NO_PREDICTIONS = pl.Schema(
     {"store_id": pl.String(), "hour_utc": pl.Datetime("us"), "incumbent": pl.Float64(), "youth": pl.Float64()}
 )
 CLOSED = "closed"
-"""What a planner would have by hand in an hour that is forecast as closed."""
+"""The part that takes the incumbent of an hour that is forecast as closed."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Hours of one store and what their forecasts are made of.
+    """Hours of one store and the parts of their forecasts.
 
     `hours` are rows as published, sorted, with the matrix's features (null where closed); `parts` has a row for each:
     one column per feature or family, in the target's unit. The hour's `incumbent` and its parts sum to its `forecast`.
-    `holidays` and `events` are those of the store, `closures` its declared ones, `seen` is the weather they knew.
+    `holidays` and `events` are those of the store, `closures` its declared ones. `weather_view` says which weather the
+    forecasts knew.
     """
 
     hours: pl.DataFrame
@@ -41,69 +40,76 @@ class Explanation:
     holidays: pl.DataFrame
     events: pl.DataFrame
     closures: pl.DataFrame
-    seen: weather.WeatherView
+    weather_view: weather.WeatherView
 
-    def of(self, condition: pl.Expr) -> "Explanation":
-        """Those of the hours alone of which this holds."""
+    def filter(self, condition: pl.Expr) -> "Explanation":
+        """Return the explanation of the hours for which the condition holds."""
         mask = self.hours.select(condition).to_series().fill_null(value=False)
         return replace(self, hours=self.hours.filter(mask), parts=self.parts.filter(mask))
 
     def families(self) -> dict[str, float]:
-        """By family, what it adds to the sum of the incumbents; they and it sum to that of the forecasts."""
+        """Return by family what it adds to the sum of the incumbents; with it they sum to that of the forecasts."""
         sums = self.features()
         parts = {name: [value for part, value in sums.items() if _family(part) == name] for name in (*FAMILIES, CLOSED)}
         return {name: sum(values) for name, values in parts.items() if any(values)}
 
-    def features(self, of: str | None = None) -> dict[str, float]:
-        """The same by feature, of one family or all."""
+    def features(self, family_name: str | None = None) -> dict[str, float]:
+        """Return the same by feature, of one family or all."""
         sums = self.parts.sum().row(0, named=True)
-        return {name: float(value or 0.0) for name, value in sums.items() if of is None or _family(name) == of}
+        return {
+            name: float(value or 0.0)
+            for name, value in sums.items()
+            if family_name is None or _family(name) == family_name
+        }
 
 
 def _family(part: str) -> str:
     return part if part == CLOSED else family(part)
 
 
-def explain(
-    window: ChainData, read: Callable[[Sequence[str]], ChainData], chain: DataSource, model: Model, origin: date,
-    day: date | None = None,
-) -> Explanation:  # fmt: skip
-    """A store's local date `day`, by default its whole horizon; `window` and `read` as in `publication.of_night`.
+def explain(inputs: night.NightInputs, model: Model, day: date | None = None) -> Explanation:
+    """Explain a store's forecast of one local date, by default of its whole horizon.
 
-    The forecasts are made anew as they were for publication; whoever has published ones compares.
+    The forecasts are made anew as they were for publication; callers compare them with published ones.
     """
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    window = replace(window, weather=weather.known_at(window.weather, window.stores, origin))
-    world = Covariates.from_data(window, view.weather, origin + timedelta(days=matrix.HORIZON_DAYS))
-    states = publication.night_states(window, world, read, chain, view, origin, serving=[publication.Served(model, "")])
-    block, past = next((block, past) for block, past in states if block.stores.height)
-    return of_block(block, past, model, origin, day)
+    view, origin = publication.ServedModel(model, "").view, inputs.origin
+    covariates = inputs.covariates(view.weather)
+    holiday_sums = night.chain_holiday_sums(inputs.chain, [view.target], origin)[view.target]
+    serving = [publication.ServedModel(model, "")]
+    blocks = night.night_blocks(inputs, view, covariates, holiday_sums, serving)
+    block = next(block for block in blocks if block.records.stores.height)
+    return explain_block(block, model, origin, day)
 
 
-def of_block(block: ChainData, past: DemandHistory, model: Model, origin: date, day: date | None = None) -> Explanation:
-    """The same of the stores of a block whose states are known."""
-    view = matrix.View(model.target, model.recipe.weather, model.recipe.horizon_days)
-    hours = publication.of_block(block, past, model, origin, "")
+def explain_block(block: StoreBlock, model: Model, origin: date, day: date | None = None) -> Explanation:
+    """Explain the forecasts of a block of stores: of one local date, by default of the whole horizon."""
+    served = publication.ServedModel(model, "")
+    view = served.view
+    hours = publication.forecast_block(block, [served], origin)
     if day is not None:
         hours = hours.filter(pl.col("business_date") == day)
-    predictions, parts = pl.DataFrame(schema=NOTHING), pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64})
-    if matrix.has_rows(block, past, view, [origin]):
-        rows = matrix.build(block, view, [origin], past)
+    predictions, parts = (
+        pl.DataFrame(schema=NO_PREDICTIONS),
+        pl.DataFrame(schema={USUAL: pl.Float64, LIMITS: pl.Float64}),
+    )
+    if block.any_known(view, [origin]):
+        rows = block.build_matrix(view, [origin])
         if day is not None:
             rows = rows.filter(pl.col("date") == day)
         if rows.height:
-            predictions = model.predict(with_unit(rows, block.stores, model.units), past.totals)
+            predictions = model.predict(with_unit(rows, block.records.stores, model.units), block.history.totals)
             parts = contributions(model, predictions)
-    at = predictions.select(*KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
-    beside = _beside_incumbent(hours.join(at, on=KEY, how="left", maintain_order="left"), parts.columns)
-    features = predictions.select(*KEY, *matrix.feature_names(predictions))
-    hours = hours.join(features, on=KEY, how="left", maintain_order="left")
-    closures = trading_hours.known_closures(block.closures, origin)
-    return Explanation(hours, beside, past.covariates.holidays, past.covariates.event_days, closures, view.weather)
+    at = predictions.select(*HOUR_KEY, by_hand="incumbent", lent=pl.col("youth") > 0).hstack(parts)
+    hour_parts = _parts_beyond_incumbent(hours.join(at, on=HOUR_KEY, how="left", maintain_order="left"), parts.columns)
+    features = predictions.select(*HOUR_KEY, *matrix.feature_names(predictions))
+    hours = hours.join(features, on=HOUR_KEY, how="left", maintain_order="left")
+    closures = trading_hours.known_closures(block.records.closures, origin)
+    covariates = block.history.covariates
+    return Explanation(hours, hour_parts, covariates.holidays, covariates.event_days, closures, view.weather)
 
 
-def _beside_incumbent(hours: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """The parts of hours, that of what is usual less the incumbent; what publication changed since is a limit."""
+def _parts_beyond_incumbent(hours: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return the parts of hours beyond their incumbent; what publication changed afterwards is a limit."""
     is_open = pl.col("by_hand").is_not_null()
     borrowed = pl.when(is_open & pl.col("lent")).then(pl.col("by_hand") - pl.col("incumbent")).otherwise(0.0)
     parts = hours.select(pl.col(names).fill_null(0.0), "forecast", "incumbent", **{YOUNG: borrowed}, open=is_open)

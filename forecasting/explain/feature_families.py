@@ -1,10 +1,10 @@
-"""Families: which of a planner's words each feature of the matrix belongs to."""
+"""Families: the groups of features by which a planner reads an explanation."""
 
 USUAL, LEVEL, CALENDAR, WEATHER, EVENT, HOLIDAY = "usual", "level", "calendar", "weather", "event", "holiday"
 LABOR, ECONOMY, STORE, YOUNG, LIMITS = "labor", "economy", "store", "young store", "limits"
 FAMILIES = (USUAL, LEVEL, CALENDAR, WEATHER, EVENT, HOLIDAY, LABOR, ECONOMY, STORE, YOUNG, LIMITS)
-"""`usual`: what the hour usually sells; `level`: the level of late and its trend; `calendar`: time of year, month and
-week; `young store`: what its like sell, for want of weeks of its own; `limits`: what no forecast may pass."""
+"""`usual`: what the hour usually sells; `level`: the recent level and its trend; `calendar`: time of year, month and
+week; `young store`: what similar stores sell, for lack of weeks of its own; `limits`: bounds of a forecast."""
 
 BEGINNINGS = (
     ("calendar_hour", USUAL), ("calendar_lead_days", LEVEL), ("calendar_days_to_holiday", HOLIDAY),
@@ -17,7 +17,7 @@ BEGINNINGS = (
 
 
 def family(feature: str) -> str:
-    """The family of a feature, or of a part that is named for one. KeyError for what is neither."""
+    """Return the family of a feature, or of a part that is named for one. Raises KeyError for any other name."""
     if feature in FAMILIES:
         return feature
     family_name = next((family for beginning, family in BEGINNINGS if feature.startswith(beginning)), None)

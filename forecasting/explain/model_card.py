@@ -16,13 +16,15 @@ from daypart.features.signals import calendar
 from daypart.forecasting.explain.feature_families import FAMILIES, family
 from daypart.forecasting.leads import lead_week
 from daypart.forecasting.metrics import accuracy, segment_bias
+from daypart.forecasting.metrics.expected_accuracy import FIGURE_PREFIX
+from daypart.forecasting.metrics.expressions import accuracy_bps
 from daypart.forecasting.models.model import Model
 
-SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
-TESTED = ("store_id", "region", "daypart")
+CARD_SEGMENTS = ("region", "format", "daypart", "lead_week", "weekday")
+TESTED_SEGMENTS = ("store_id", "region", "daypart")
 TOP_FEATURES = 8
 YEAR = timedelta(days=365)
-OF_WEATHER = {
+WEATHER_CAVEATS = {
     "issued": "Weather is known as far ahead as it was issued before the origin; further ahead only the season is.",
     "observed": "It was trained and judged on weather in hindsight: its figures are better than nights will be.",
     "none": "It knows no weather.",
@@ -30,27 +32,28 @@ OF_WEATHER = {
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where a model comes from: Delta version of each table read, first date of demand, and what the gate said.
+class ModelOrigin:
+    """The origin of a model: Delta version of each table read, first date of demand, and the verdict of the gate.
 
-    `judged` is `Workshop.judged` of it, `sampled` whether those are not all of its stores.
+    `predictions` are `ModelTrainer.rolling_predictions` of it, `sampled` says whether they leave out some of its
+    stores.
     """
 
     reads: Mapping[str, int]
     first: date
     stores: pl.DataFrame
-    judged: pl.DataFrame | None
+    predictions: pl.DataFrame | None
     sampled: bool
     verdict: str
 
 
-def card(name: str, model: Model, origin: Origin) -> str:
-    """The card of the model of that name, but for its version and who agreed to it, which come later."""
+def card(name: str, model: Model, origin: ModelOrigin) -> str:
+    """Return the card of the model of that name, without its version and approvals, which are added later."""
     parts = [
         f"# Model card: {name}, trained as of {model.as_of}",
         _purpose(model),
         "## Data\n\n" + _data(model, origin),
-        "## Recipe\n\n" + _table(_named(model.recipe.model_dump(mode="json"), "setting", "value")),
+        "## Recipe\n\n" + _table(_as_table(model.recipe.model_dump(mode="json"), "setting", "value")),
         "## Members and features\n\n" + _features(model),
         "## How it was judged\n\n" + _windows(model, origin),
         *_figures(model, origin),
@@ -61,25 +64,30 @@ def card(name: str, model: Model, origin: Origin) -> str:
 
 
 def segments(predictions: pl.DataFrame, stores: pl.DataFrame, target: str) -> pl.DataFrame:
-    """Accuracy, bias and coverage by the hour of all judged rows and of every segment: by, segment, then `score`'s."""
+    """Return accuracy, bias and coverage by the hour of all predictions and of every segment.
+
+    Columns: by, segment, then those of `accuracy.score`.
+    """
     cells = _cells(predictions, stores).with_columns(pl.lit(target).alias("target"))
-    overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_kept())
+    overall = accuracy.score(cells, "hour").select(by=pl.lit("all"), segment=pl.lit("all"), **_scored_columns())
     parts = [
         accuracy.score(cells.drop_nulls(name), "hour", [name])
-        .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_kept())
-        for name in SEGMENTS
+        .select(by=pl.lit(name), segment=pl.col(name).cast(pl.String), **_scored_columns())
+        for name in CARD_SEGMENTS
         if cells[name].is_not_null().any()
     ]  # fmt: skip
     return pl.concat([overall, *parts])
 
 
-def limits(model: Model, origin: Origin) -> list[str]:
-    """What the model is not good for, or not known to be, in sentences."""
-    young = f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.judged)}."
+def limits(model: Model, origin: ModelOrigin) -> list[str]:
+    """Return in sentences what the model is not good for, or not known to be good for."""
+    young = (
+        f"Stores with fewer than {YOUNG_DAYS} open days rest on stores like them{_young_figures(origin.predictions)}."
+    )
     caveats = [
         young,
         _unseen_holidays(model, origin),
-        OF_WEATHER[model.recipe.weather],
+        WEATHER_CAVEATS[model.recipe.weather],
         "Weights and bands were chosen by the very origins on which it is judged here; its members had not seen them.",
     ]
     if model.as_of - origin.first < YEAR:
@@ -98,17 +106,17 @@ def _purpose(model: Model) -> str:
     )
 
 
-def _data(model: Model, origin: Origin) -> str:
+def _data(model: Model, origin: ModelOrigin) -> str:
     counts = {
         name: f"{value:,.0f}"
         for name, value in model.trained_on.items()
-        if not name.startswith(("promised_", UNIT_PREFIX)) and not name.endswith("_bps")
+        if not name.startswith((FIGURE_PREFIX, UNIT_PREFIX)) and not name.endswith("_bps")
     }
     span = f"Demand from {origin.first} to {model.as_of - timedelta(days=1)}, {_listed(counts)}."
     if model.units:
         amounts = ", ".join(f"{unit:,.2f} {currency}" for currency, unit in model.units.items())
         span += f" Across currencies money counts in orders: {amounts} count for the same."
-    return span + "\n\n" + _table(_named(dict(sorted(origin.reads.items())), "table", "version"))
+    return span + "\n\n" + _table(_as_table(dict(sorted(origin.reads.items())), "table", "version"))
 
 
 def _features(model: Model) -> str:
@@ -135,24 +143,25 @@ def _family(feature: str) -> str:
     return "usual" if feature == "constant" else family(feature)
 
 
-def _windows(model: Model, origin: Origin) -> str:
-    if origin.judged is None:
+def _windows(model: Model, origin: ModelOrigin) -> str:
+    if origin.predictions is None:
         return "There was too little history to judge it."
     folds = model.recipe.fold_dates(model.as_of, origin.first)
-    days = origin.judged.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
+    predictions = origin.predictions
+    days = predictions.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
     listed = ", ".join(str(day) for day in reversed(folds))
     return (
         f"Members were refitted as of {listed}, and each forecast the {model.recipe.fold_days} days after from weekly "
-        f"origins: {origin.judged.height:,} hours of {origin.judged['store_id'].n_unique()} stores from {days[0]} to "
+        f"origins: {predictions.height:,} hours of {predictions['store_id'].n_unique()} stores from {days[0]} to "
         f"{days[1]}, none of which its refit had seen."
     )
 
 
-def _figures(model: Model, origin: Origin) -> list[str]:
-    if origin.judged is None:
+def _figures(model: Model, origin: ModelOrigin) -> list[str]:
+    if origin.predictions is None:
         return []
-    scores = segments(origin.judged, origin.stores, model.target)
-    tested = segment_bias.biases(_cells(origin.judged, origin.stores), TESTED)
+    scores = segments(origin.predictions, origin.stores, model.target)
+    tested = segment_bias.biases(_cells(origin.predictions, origin.stores), TESTED_SEGMENTS)
     shown = tested.filter((pl.col("by") != "store_id") | pl.col("biased").fill_null(value=False))
     stores = tested.filter(pl.col("by") == "store_id")
     note = (
@@ -165,7 +174,7 @@ def _figures(model: Model, origin: Origin) -> list[str]:
 
 
 def _cells(predictions: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
-    """Judged rows as `accuracy.score` takes them, with the columns of segments."""
+    """Return predictions as `accuracy.score` takes them, with the columns of segments."""
     clock = pl.col("date").cast(pl.Datetime("us")) + pl.duration(hours=pl.col("hour"))
     return predictions.join(stores.select("store_id", "region", "format"), on="store_id", how="left").with_columns(
         daypart(pl.col("hour")), lead_week(), hour_local=clock, hour_utc=clock, business_date="date", actual="y",
@@ -174,7 +183,7 @@ def _cells(predictions: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _kept() -> dict[str, pl.Expr]:
+def _scored_columns() -> dict[str, pl.Expr]:
     names = ("cells", "accuracy_bps", "incumbent_bps", "gain_bps", "bias_bps", "coverage")
     return {name: pl.col(name) for name in names}
 
@@ -184,11 +193,11 @@ def _young_figures(predictions: pl.DataFrame | None) -> str:
     wape = accuracy.wape_bps(young, "forecast") if young.height else None
     if wape is None:
         return "; there is none in the evidence, so that nothing is known of how well"
-    return f": accuracy {10_000 - wape:,.0f} bps for the {young['store_id'].n_unique()} in the evidence"
+    return f": accuracy {accuracy_bps(wape):,.0f} bps for the {young['store_id'].n_unique()} in the evidence"
 
 
-def _unseen_holidays(model: Model, origin: Origin) -> str:
-    """Holidays of the year to come that lie in no year it saw."""
+def _unseen_holidays(model: Model, origin: ModelOrigin) -> str:
+    """Return a sentence on the holidays of the year to come that the training data lack."""
     ahead, behind = (
         set(calendar.public_holidays(origin.stores, first, last)["holiday"])
         for first, last in ((model.as_of, model.as_of + YEAR), (origin.first, model.as_of - timedelta(days=1)))
@@ -201,7 +210,7 @@ def _unseen_holidays(model: Model, origin: Origin) -> str:
     )
 
 
-def _named(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
+def _as_table(values: Mapping[str, object], name: str, value: str) -> pl.DataFrame:
     rows = [
         (key, ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)) for key, entry in values.items()
     ]

@@ -22,10 +22,10 @@ from daypart.forecasting.explain.feature_families import (
     YOUNG,
 )
 
-MOST = 4
-"""Reasons that are told by name; the others are one."""
-LEAST_SHARE = 0.005
-"""Of the forecast or the incumbent: what adds or takes less is told with the others."""
+MAX_REASONS = 4
+"""Reasons that are named; the others are merged into one."""
+MIN_REASON_SHARE = 0.005
+"""Of the forecast or the incumbent: reasons that add or take less are merged into one."""
 RAIN_MM, SNOW_CM = 0.1, 0.1
 """An hour of less is dry."""
 OTHER = "other"
@@ -34,7 +34,7 @@ NONE_NEAR = "no holiday near"
 
 @dataclass(frozen=True)
 class Reason:
-    """A family, what it was, and what it adds to the incumbent, in the target's unit."""
+    """A family of features, its state in words, and what it adds to the incumbent in the target's unit."""
 
     family: str
     what: str
@@ -42,21 +42,21 @@ class Reason:
 
 
 def reasons(explanation: Explanation) -> list[Reason]:
-    """The families that move the forecast of a store's hours of one date, the largest first, small ones as one last.
+    """Return the families that move the forecast of a store's hours of one date, the largest first, small ones merged.
 
     With the sum of incumbents their amounts sum to the forecast.
     """
     hours, families = explanation.hours, explanation.families()
     size = max(float(hours["forecast"].sum()), float(hours["incumbent"].sum()))
     ranked = sorted(families, key=lambda name: -abs(families[name]))
-    main_families = [name for name in ranked[:MOST] if abs(families[name]) >= LEAST_SHARE * size]
+    main_families = [name for name in ranked[:MAX_REASONS] if abs(families[name]) >= MIN_REASON_SHARE * size]
     rest = [name for name in ranked if name not in main_families]
-    main_reasons = [Reason(name, WHAT[name](explanation), families[name]) for name in main_families]
+    main_reasons = [Reason(name, FAMILY_TEXTS[name](explanation), families[name]) for name in main_families]
     return main_reasons + ([Reason(OTHER, ", ".join(rest), sum(families[name] for name in rest))] if rest else [])
 
 
 def sentences(explanation: Explanation, causes: list[Reason], when: str, unit: str) -> list[str]:
-    """What is forecast beside what the last weeks sold, then the reasons; `when` is such as lunch, or empty for a day.
+    """Return sentences on the forecast, the last weeks and the reasons; `when` is such as lunch, or empty for a day.
 
     `unit` is orders or the currency of sales.
     """
@@ -85,7 +85,7 @@ def _day(explanation: Explanation) -> date:
 
 
 def _spans(hours: list[int]) -> str:
-    """Clock hours as 8 or 11-14."""
+    """Return clock hours as 8 or 11-14."""
     spans: list[list[int]] = []
     for hour in sorted(set(hours)):
         if spans and hour == spans[-1][-1] + 1:
@@ -101,14 +101,14 @@ def _mean(explanation: Explanation, feature: str) -> float | None:
 
 
 def _against(ratio: float | None, less: str, template: str, without: str) -> str:
-    """`template` with how far a ratio lies from 1, in percent."""
+    """Return `template` with how far a ratio lies from 1, in percent."""
     if ratio is None:
         return without
     return template.format(f"{abs(ratio - 1):.0%} {'more' if ratio >= 1 else less}")
 
 
 def _weather(explanation: Explanation) -> str:
-    """The measure that moves most in the family's direction, and the next if it moves half as much."""
+    """Return the measure that moves most in the family's direction, and the next if it moves half as much."""
     amounts = dict.fromkeys(MEASURES, 0.0)
     for feature, amount in explanation.features(WEATHER).items():
         amounts[next(name for name in MEASURES if feature.startswith(f"weather_{name}"))] += amount
@@ -119,13 +119,13 @@ def _weather(explanation: Explanation) -> str:
 
 
 def _measure(explanation: Explanation, measure: str) -> str:
-    weather_view, mean = explanation.seen, _mean(explanation, f"weather_{measure}")
+    weather_view, mean = explanation.weather_view, _mean(explanation, f"weather_{measure}")
     if mean is None:
         return f"no {measure.rpartition('_')[0].replace('_', ' ')} {weather_view}"
     if measure == "precipitation_mm":
-        return _fallen(explanation, measure, "rain", "mm", RAIN_MM)
+        return _precipitation(explanation, measure, "rain", "mm", RAIN_MM)
     if measure == "snowfall_cm":
-        return _fallen(explanation, measure, "snow", "cm", SNOW_CM)
+        return _precipitation(explanation, measure, "snow", "cm", SNOW_CM)
     if measure == "temperature_c":
         departure = _mean(explanation, f"weather_{measure}_departure")
         usual = (
@@ -137,12 +137,12 @@ def _measure(explanation: Explanation, measure: str) -> str:
     return f"{texts[measure].format(mean)}, as {weather_view}"
 
 
-def _fallen(explanation: Explanation, measure: str, name: str, unit: str, least: float) -> str:
+def _precipitation(explanation: Explanation, measure: str, name: str, unit: str, least: float) -> str:
     wet = explanation.hours.filter(pl.col(f"weather_{measure}") >= least)
     if wet.is_empty():
-        return f"no {name} {explanation.seen}"
+        return f"no {name} {explanation.weather_view}"
     at = _spans(wet["hour_local"].dt.hour().to_list())
-    return f"{name} {explanation.seen} for {at} ({wet[f'weather_{measure}'].sum():.1f} {unit})"
+    return f"{name} {explanation.weather_view} for {at} ({wet[f'weather_{measure}'].sum():.1f} {unit})"
 
 
 def _holiday(explanation: Explanation) -> str:
@@ -177,7 +177,7 @@ def _event(explanation: Explanation) -> str:
 
 
 def _declared(explanation: Explanation) -> list[str]:
-    """The declared closures of the hours' days, in which no one expects anything."""
+    """Return a line per declared closure of the hours' days."""
     hours = explanation.hours
     closures = explanation.closures.filter(
         pl.col("store_id") == hours["store_id"][0], pl.col("date").is_in(hours["business_date"].implode())
@@ -201,7 +201,7 @@ def _limits(explanation: Explanation) -> str:
 
 
 def _level(explanation: Explanation) -> str:
-    """The last week's level, unless the family moves the other way: a longer trend does then."""
+    """Return the last week's level, unless the family moves the other way: then a longer trend does."""
     ratio, without = _mean(explanation, "history_day_level_7"), "recent level and trend"
     if ratio is None or (ratio - 1) * sum(explanation.features(LEVEL).values()) < 0:
         return without
@@ -218,7 +218,7 @@ def _calendar(explanation: Explanation) -> str:
     return f"{day:%A} {day.day} {day:%B}: time of the year, month and week"
 
 
-WHAT = {
+FAMILY_TEXTS = {
     USUAL: lambda _: "what its hours sell in plain weeks, of which the last four are a few",
     LEVEL: _level,
     CALENDAR: _calendar,
@@ -232,4 +232,4 @@ WHAT = {
     LIMITS: _limits,
     CLOSED: _closed,
 }
-"""What each family was, in words."""
+"""The state of each family, in words."""

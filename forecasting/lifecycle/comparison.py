@@ -1,4 +1,4 @@
-"""Challenger and champion beside each other on the same target hours: errors, bias and bands, whole and by segment."""
+"""Comparison of challenger and champion on the same target hours: errors, bias and bands, overall and by segment."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -9,19 +9,32 @@ from daypart.features.dayparts import daypart
 from daypart.features.deterministic_sum import exact_sum
 from daypart.features.money import in_units, with_unit
 from daypart.forecasting.metrics.bootstrap import Interval, ratio
+from daypart.forecasting.metrics.expressions import BASIS_POINTS, bps
 from daypart.forecasting.models.model import Model
 
 SIDES = ("challenger", "champion")
-SEGMENTS = ("tier", "region", "format", "daypart")
-BPS = 10_000.0
+SEGMENT_COLUMNS = ("tier", "region", "format", "daypart")
+
+
+@dataclass(frozen=True)
+class ComparedRows:
+    """The rows on which two models are compared: a matrix with demand `y`, and what its prediction needs.
+
+    `totals` are the daily totals of the stores. Weeks begin on the weekday of `first_day`.
+    """
+
+    matrix: pl.DataFrame
+    totals: pl.DataFrame
+    stores: pl.DataFrame
+    first_day: date
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row of `cells` per store, week and daypart, and what can be said of the two models on them.
+    """Two models on the same cells: one row of `cells` per store, week and daypart.
 
-    Columns: store_id, week (of seven days, from 0), those of SEGMENTS that are known, `y` (demand) and for each of
-    SIDES: `_error` (sum of absolute hourly errors) and `_over` (sum of forecast - demand) in the target's unit,
+    Columns: store_id, week (of seven days, from 0), those of SEGMENT_COLUMNS that are known, `y` (demand) and for each
+    of SIDES: `_error` (sum of absolute hourly errors) and `_over` (sum of forecast - demand) in the target's unit,
     `_banded` (hours whose q90 is above 0) and `_held` (those of them within the band).
     """
 
@@ -30,52 +43,52 @@ class Comparison:
     seed: int
 
     @classmethod
-    def of(
-        cls, models: tuple[Model, Model], rows: pl.DataFrame, totals: pl.DataFrame, stores: pl.DataFrame,
-        first: date, confidence: float, seed: int,
-    ) -> "Comparison":  # fmt: skip
-        """Of two models' forecasts of the same matrix rows with demand, where weeks begin on `first`'s weekday.
+    def from_models(
+        cls, challenger: Model, champion: Model, rows: ComparedRows, confidence: float, seed: int
+    ) -> "Comparison":
+        """Return the comparison of two models' forecasts of the same matrix rows.
 
-        Money of several currencies is in the units of the first model.
+        Money of several currencies is in the units of the challenger.
         """
         key = ["store_id", "week", "daypart"]
-        week = (pl.col("date") - first).dt.total_days() // 7
-        sides, units = [], models[0].units
-        for side, model in zip(SIDES, models, strict=True):
-            priced = with_unit(rows, stores, model.units)
-            forecast = model.predict(priced, totals).with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
+        week = (pl.col("date") - rows.first_day).dt.total_days() // 7
+        sides, stores, units = [], rows.stores, challenger.units
+        for side, model in zip(SIDES, (challenger, champion), strict=True):
+            priced = with_unit(rows.matrix, stores, model.units)
+            forecast = model.predict(priced, rows.totals)
+            forecast = forecast.with_columns(daypart(pl.col("hour")).fill_null("other"), week=week)
             forecast = in_units(forecast, stores, units, ("y", "forecast", "q10", "q90"))
             sides.append(forecast.group_by(key).agg(exact_sum(pl.col("y")), *_sums(side)).sort(key))
         ours, theirs = sides
         both = ours.with_columns(theirs.select(pl.exclude(*key, "y")))
-        segment_columns = [name for name in SEGMENTS if name in stores.columns]
+        segment_columns = [name for name in SEGMENT_COLUMNS if name in stores.columns]
         cells = both.join(stores.select("store_id", *segment_columns), on="store_id", how="left", maintain_order="left")
         return cls(cells, confidence, seed)
 
     def wape_bps(self, side: str) -> float:
-        """WAPE of one side; NaN where demand sums to 0."""
+        """Return the WAPE of one side in bps; NaN where demand sums to 0."""
         return self._share(f"{side}_error")
 
     def bias_bps(self, side: str) -> float:
-        """Bias of one side, above 0 where it forecasts too much; NaN where demand sums to 0."""
+        """Return the bias of one side in bps, above 0 where it forecasts too much; NaN where demand sums to 0."""
         return self._share(f"{side}_over")
 
     def coverage(self, side: str) -> float:
-        """Share of hours within the band, of those that have one; NaN where none has."""
+        """Return the share of hours within the band, of those that have one; NaN where none has."""
         within_band, banded = (float(self.cells[f"{side}_{what}"].sum()) for what in ("held", "banded"))
         return within_band / banded if banded else float("nan")
 
     def gain(self) -> Interval:
-        """By how much the challenger's WAPE is below the champion's, in bps."""
+        """Return by how much the challenger's WAPE is below the champion's, in bps."""
         return self._beyond(pl.col("champion_error") - pl.col("challenger_error"))
 
     def more_biased(self) -> Interval:
-        """By how much the challenger's bias is further from 0 than the champion's, in bps."""
+        """Return by how much the challenger's bias is further from 0 than the champion's, in bps."""
         ours, theirs = (pl.col(f"{side}_over") * (1 if self.bias_bps(side) > 0 else -1) for side in SIDES)
         return self._beyond(ours - theirs)
 
     def more_covered(self) -> Interval:
-        """By how much more the challenger covers than the champion, as a share of hours."""
+        """Return by how much more the challenger covers than the champion, as a share of hours."""
         # Of a champion without bands in some cells those count as not held.
         return ratio(
             self.cells, pl.col("challenger_held") - pl.col("champion_held"), pl.col("challenger_banded"),
@@ -83,10 +96,12 @@ class Comparison:
         )  # fmt: skip
 
     def segments(self) -> pl.DataFrame:
-        """One row per segment that is not the whole: by, segment, challenger_bps, champion_bps (WAPE), and gain_bps
-        with its bounds lower_bps and upper_bps."""
+        """Return one row per segment that is not all of the cells.
+
+        Columns: by, segment, challenger_bps, champion_bps (WAPE), and gain_bps with its bounds lower_bps and upper_bps.
+        """
         rows = []
-        for by in (name for name in SEGMENTS if name in self.cells.columns):
+        for by in (name for name in SEGMENT_COLUMNS if name in self.cells.columns):
             parts = self.cells.drop_nulls(by).partition_by(by, as_dict=True)
             for (name,), cells in sorted(parts.items(), key=lambda item: str(item[0])):
                 part = Comparison(cells, self.confidence, self.seed)
@@ -94,17 +109,17 @@ class Comparison:
                     gain = part.gain()
                     wapes = [part.wape_bps(side) for side in SIDES]
                     rows.append((by, str(name), *wapes, gain.estimate, gain.lower, gain.upper))
-        return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        return pl.DataFrame(rows, schema=SEGMENT_SCHEMA, orient="row")
 
     def _share(self, part: str) -> float:
         total, volume = (float(self.cells[name].sum()) for name in (part, "y"))
-        return BPS * total / volume if volume > 0 else float("nan")
+        return bps(total, volume) if volume > 0 else float("nan")
 
     def _beyond(self, part: pl.Expr) -> Interval:
-        return ratio(self.cells, BPS * part, pl.col("y"), self.confidence, self.seed)
+        return ratio(self.cells, BASIS_POINTS * part, pl.col("y"), self.confidence, self.seed)
 
 
-SCHEMA = {"by": pl.String(), "segment": pl.String()} | dict.fromkeys(
+SEGMENT_SCHEMA = {"by": pl.String(), "segment": pl.String()} | dict.fromkeys(
     ("challenger_bps", "champion_bps", "gain_bps", "lower_bps", "upper_bps"), pl.Float64()
 )
 

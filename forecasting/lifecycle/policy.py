@@ -1,4 +1,4 @@
-"""How the loop decides: when a champion is trained again, and what a challenger must show to serve."""
+"""Policies: when a champion is retrained, and what a challenger must show to serve."""
 
 from typing import Literal, Self
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Policy(BaseModel):
-    """The figures that the loop acts on; the same policy, data and seed give the same decisions.
+    """The thresholds of retraining and promotion; the same policy, data and seed give the same decisions.
 
     A retrain is `triggered` by evidence (and, where `every_days` is given, by age), `scheduled` by age alone, or
     `never` made. Evidence counts where it is at least `slip_bps` of WAPE and where its lower bound at `confidence`
@@ -15,7 +15,7 @@ class Policy(BaseModel):
 
     A challenger serves if the lower bound, at `gate_confidence`, of its gain over the champion is above `gain_bps`, no
     segment is worse by more than `worse_bps`, its bias is within `bias_bps` and its 80% band covers `coverage_low`
-    to `coverage_high` of what came.
+    to `coverage_high` of actuals.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Replay: the nights of the past as they would have gone under each policy of retraining."""
+"""Replay: simulate the nights of the past under each policy of retraining."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,83 +12,108 @@ from daypart.features.chain_data import ChainData, days
 from daypart.features.quality import data_health
 from daypart.forecasting.lifecycle.gate import Verdict, gate
 from daypart.forecasting.lifecycle.policy import Policy
-from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, MOST_WEEKS, Decision, decide
-from daypart.forecasting.lifecycle.simulated_nights import Nights
-from daypart.forecasting.lifecycle.training_cost import ChargingWorkshop
-from daypart.forecasting.metrics.expected_accuracy import Promise
+from daypart.forecasting.lifecycle.retrain import LEADS_DAYS, MAX_WINDOW_WEEKS, Decision, RetrainEvidence, decide
+from daypart.forecasting.lifecycle.simulated_nights import SimulatedNights
+from daypart.forecasting.lifecycle.training_cost import MeteredTrainer
+from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
+from daypart.forecasting.metrics.expressions import BASIS_POINTS
 from daypart.forecasting.metrics.persistent_error import store_weeks
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.training_data import TrainingData
 
-LEVELS = ("hour", "day")
-BY = ["target", "policy"]
-KEPT = timedelta(days=7 * MOST_WEEKS + LEADS_DAYS)
+ERROR_LEVELS = ("hour", "day")
+RUN_KEY = ["target", "policy"]
+EVIDENCE_AGE = timedelta(days=7 * MAX_WINDOW_WEEKS + LEADS_DAYS)
 """What was published longer ago is no evidence any more."""
-DEMAND_DAYS = 7
+DEMAND_FAULT_DAYS = 7
 """Days in which faults of demand are looked for."""
 NO_WEEKS = pl.DataFrame(schema={"store_id": pl.String(), "week": pl.Int64()})
-HAPPENED = {"retrained": "retrain", "promoted": "promotion"}
-NIGHTS = pl.Schema({
+EVENT_COLUMNS = {"retrained": "retrain", "promoted": "promotion"}
+NIGHT_SCHEMA = pl.Schema({
     "night": pl.Date(), "champion": pl.Date(), "retrained": pl.Boolean(), "promoted": pl.Boolean(),
     "reason": pl.String(), "verdict": pl.String(), "cpu_seconds": pl.Float64(),
 })  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """What came of targets under some policies.
+class ReplayPlan:
+    """Policies by name, and the nights that they are replayed on: from `start` to `end`, so many days apart.
+
+    Demand through `end` is scored.
+    """
+
+    policies: Mapping[str, Policy]
+    start: date
+    end: date
+    every_days: int = 1
+
+    @property
+    def nights(self) -> list[date]:
+        """The nights, in their order."""
+        return days(self.start, self.end, self.every_days)
+
+
+@dataclass(frozen=True)
+class ReplayResult:
+    """The nights and errors of targets under some policies.
 
     `nights` has one row per target, policy and night: target, policy, night, champion (the date that it was trained
     as of), retrained, promoted (the challenger of that night, which serves from the next), reason (of the decision),
     verdict (of the gate, null without one) and cpu_seconds (of trainings, gates and decisions; forecasting costs
-    every policy the same and is left out). `errors` has one row per target, policy, night and date: `nights.Scored`.
+    every policy the same and is left out). `errors` has one row per target, policy, night and date:
+    `simulated_nights.NightScores`.
     """
 
     nights: pl.DataFrame
     errors: pl.DataFrame
 
     def summary(self) -> pl.DataFrame:
-        """One row per target and policy, in their order: accuracy, gain and incumbent by the hour and the day, in bps.
+        """Return one row per target and policy, in their order.
 
-        And retrains, promotions, cpu_seconds, nights. Accuracies are null where nothing was sold.
+        Columns: accuracy, gain and incumbent by the hour and the day in bps, null where nothing was sold; retrains,
+        promotions, cpu_seconds, nights.
         """
-        figures = self.errors.group_by(BY, maintain_order=True).agg(*_accuracies())
-        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{event}s") for name, event in HAPPENED.items()]
-        happened = self.nights.group_by(BY, maintain_order=True).agg(
+        figures = self.errors.group_by(RUN_KEY, maintain_order=True).agg(*_accuracies())
+        counts = [pl.col(name).sum().cast(pl.Int64).alias(f"{event}s") for name, event in EVENT_COLUMNS.items()]
+        happened = self.nights.group_by(RUN_KEY, maintain_order=True).agg(
             *counts, pl.col("cpu_seconds").sum(), nights=pl.len().cast(pl.Int64)
         )
-        return figures.join(happened, on=BY, how="left", maintain_order="left", validate="1:1")
+        return figures.join(happened, on=RUN_KEY, how="left", maintain_order="left", validate="1:1")
 
     def weekly(self) -> pl.DataFrame:
-        """One row per target, policy and week of the days that were forecast, by its Monday: the same accuracies.
+        """Return the same accuracies by week: one row per target, policy and Monday of the days that were forecast.
 
-        And `actual`, what was sold, once for each forecast of it.
+        `actual` is what was sold, once for each forecast of it.
         """
         dates = self.errors["date"].dt.truncate("1w")
         weeks = pl.DataFrame({"week": days(dates.min(), dates.max(), 7)})  # type: ignore[arg-type]
-        by_week = self.errors.group_by(*BY, pl.col("date").dt.truncate("1w").alias("week"))
+        by_week = self.errors.group_by(*RUN_KEY, pl.col("date").dt.truncate("1w").alias("week"))
         weekly_figures = by_week.agg(*_accuracies(), pl.col("actual").sum())
-        every = self.errors.select(BY).unique(maintain_order=True).join(weeks, how="cross")
-        return every.join(weekly_figures, on=[*BY, "week"], how="left", maintain_order="left", validate="1:1")
+        all_weeks = self.errors.select(RUN_KEY).unique(maintain_order=True).join(weeks, how="cross")
+        return all_weeks.join(weekly_figures, on=[*RUN_KEY, "week"], how="left", maintain_order="left", validate="1:1")
 
 
 def _accuracies() -> list[pl.Expr]:
     volume = pl.when(pl.col("actual").sum() > 0.0).then(pl.col("actual").sum())
     accuracy = {
-        (name, level): 10_000.0 * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
+        (name, level): BASIS_POINTS * (1.0 - pl.col(f"{name}_{level}").sum() / volume)
         for name in ("forecast", "incumbent")
-        for level in LEVELS
+        for level in ERROR_LEVELS
     }
     return [
-        *(accuracy["forecast", level].alias(f"accuracy_{level}_bps") for level in LEVELS),
-        *((accuracy["forecast", level] - accuracy["incumbent", level]).alias(f"gain_{level}_bps") for level in LEVELS),
-        *(accuracy["incumbent", level].alias(f"incumbent_{level}_bps") for level in LEVELS),
+        *(accuracy["forecast", level].alias(f"accuracy_{level}_bps") for level in ERROR_LEVELS),
+        *(
+            (accuracy["forecast", level] - accuracy["incumbent", level]).alias(f"gain_{level}_bps")
+            for level in ERROR_LEVELS
+        ),
+        *(accuracy["incumbent", level].alias(f"incumbent_{level}_bps") for level in ERROR_LEVELS),
     ]
 
 
 @dataclass
-class _Life:
-    """What went on under one policy so far; `rows` is what its champion published, by the night."""
+class _PolicyRun:
+    """The state of one policy's run; `rows` is what its champion published, by the night."""
 
     policy: Policy
     champion: Model
@@ -99,82 +124,87 @@ class _Life:
 
 
 def replay(
-    records: ChainData, target: str, recipe: Recipe, policies: Mapping[str, Policy], start: date, end: date,
-    every_days: int = 1, progress: Callable[[date], None] = lambda night: None,
-) -> Replayed:  # fmt: skip
-    """The nights from `start` to `end`, so many days apart, under each policy by its name.
+    records: ChainData,
+    target: str,
+    recipe: Recipe,
+    plan: ReplayPlan,
+    progress: Callable[[date], None] = lambda night: None,
+) -> ReplayResult:
+    """Replay the nights of a plan under each of its policies.
 
-    All begin with the model as of `start`. On each night the champion forecasts, and the policy is asked on what had
-    come by then of what was forecast before: demand strictly before the night. A challenger is trained as of the night
-    and judged by the gate; if it wins it serves from the next night on. Demand through `end` is scored. Equal records
-    give equal results, but for processor seconds, which are measured. A chain of more stores than the recipe's evidence
-    is replayed on those. Raises NotKnownError where history before `start` is too little to train.
+    All begin with the model as of the first night. On each night the champion forecasts, and the policy decides on what
+    was known by then of earlier forecasts: demand strictly before the night. A challenger is trained as of the night
+    and judged by the gate; if it wins it serves from the next night on. Equal records give equal results, but for
+    processor seconds, which are measured. A chain of more stores than the recipe's evidence is replayed on those.
+    Raises NotKnownError where history before the first night is too little to train.
     """
-    workshop = ChargingWorkshop(records.until(end), target, recipe, end)
-    first, seconds = workshop.charged(start, partial(workshop.train, start))
-    lives = {name: _Life(policy, first, [start]) for name, policy in policies.items()}
-    nights = days(start, end, every_days)
-    scored = Nights(workshop, nights)
-    for night in nights:
-        for life in lives.values():
-            _live(life, night, workshop, scored, seconds if night == start else 0.0)
+    start = plan.start
+    trainer = MeteredTrainer(TrainingData(records.until(plan.end), target, plan.end), recipe)
+    first, seconds = trainer.run(start, partial(trainer.train, start))
+    runs = {name: _PolicyRun(policy, first, [start]) for name, policy in plan.policies.items()}
+    simulated = SimulatedNights(trainer, plan.nights)
+    for night in plan.nights:
+        for run in runs.values():
+            _simulate(run, night, trainer, simulated, seconds if night == start else 0.0)
         progress(night)
-    return Replayed(
-        pl.concat(_of(target, name, pl.DataFrame(life.nights, schema=NIGHTS)) for name, life in lives.items()),
-        pl.concat(_of(target, name, pl.concat(life.errors)) for name, life in lives.items()),
+    return ReplayResult(
+        pl.concat(
+            _with_names(target, name, pl.DataFrame(run.nights, schema=NIGHT_SCHEMA)) for name, run in runs.items()
+        ),
+        pl.concat(_with_names(target, name, pl.concat(run.errors)) for name, run in runs.items()),
     )
 
 
-def _of(target: str, name: str, rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.select(pl.lit(target).alias("target"), pl.lit(name).alias("policy"), pl.all())
+def _with_names(target: str, policy: str, rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.lit(target).alias("target"), pl.lit(policy).alias("policy"), pl.all())
 
 
-def _live(life: _Life, night: date, workshop: ChargingWorkshop, nights: Nights, seconds: float) -> None:
-    """One night under one policy; `seconds` were spent before it."""
-    champion, verdict = life.champion, None
-    scores = nights.scored(champion, night)
+def _simulate(run: _PolicyRun, night: date, trainer: MeteredTrainer, nights: SimulatedNights, seconds: float) -> None:
+    """Simulate one night under one policy; `seconds` were spent before it."""
+    champion, verdict = run.champion, None
+    scores = nights.scores(champion, night)
     began = time.process_time()
-    decision = _decision(life, night, nights)
+    decision = _decision(run, night, nights)
     seconds += time.process_time() - began
-    life.rows = {day: rows for day, rows in life.rows.items() if day > night - KEPT} | {night: scores.rows}
+    run.rows = {day: rows for day, rows in run.rows.items() if day > night - EVIDENCE_AGE} | {night: scores.rows}
     if decision.retrain:
-        (challenger, verdict), took = workshop.charged(
-            night, partial(_challenged, workshop, champion, night, life.policy)
-        )
+        (challenger, verdict), took = trainer.run(night, partial(_challenge, trainer, champion, night, run.policy))
         seconds += took
-        life.trained.append(night)
+        run.trained.append(night)
         if verdict.promote:
-            life.champion, life.rows = challenger, {}
-    life.errors.append(scores.errors.select(pl.lit(night).alias("night"), pl.all()))
-    life.nights.append({
+            run.champion, run.rows = challenger, {}
+    run.errors.append(scores.errors.select(pl.lit(night).alias("night"), pl.all()))
+    run.nights.append({
         "night": night, "champion": champion.as_of, "retrained": decision.retrain,
         "promoted": verdict is not None and verdict.promote, "reason": decision.reason,
         "verdict": None if verdict is None else verdict.reason, "cpu_seconds": seconds,
     })  # fmt: skip
 
 
-def _challenged(workshop: ChargingWorkshop, champion: Model, night: date, policy: Policy) -> tuple[Model, Verdict]:
-    challenger = workshop.train(night)
-    return challenger, gate(challenger, champion, workshop, policy)
+def _challenge(trainer: MeteredTrainer, champion: Model, night: date, policy: Policy) -> tuple[Model, Verdict]:
+    challenger = trainer.train(night)
+    return challenger, gate(challenger, champion, trainer, policy)
 
 
-def _decision(life: _Life, night: date, nights: Nights) -> Decision:
-    """What the policy says at the start of the night's day, on what its champion published and what had come of it."""
-    promise, weeks, faulty = Promise.told(life.champion.trained_on), NO_WEEKS, set[str]()
-    if life.policy.retrain == "triggered" and life.rows:
-        rows = pl.concat(life.rows.values())
+def _decision(run: _PolicyRun, night: date, nights: SimulatedNights) -> Decision:
+    """Return the policy's decision at the start of the night's day, on what its champion published before."""
+    weeks, faulty = NO_WEEKS, set[str]()
+    if run.policy.retrain == "triggered" and run.rows:
+        rows = pl.concat(run.rows.values())
         faulty = data_health.stores_at_fault(
             data_health.demand_faults(_days(rows, nights.closures, night), night), night
         )
         sound = ~pl.col("store_id").is_in(pl.Series(sorted(faulty), dtype=pl.String).implode())
         weeks = store_weeks(rows.lazy().filter(sound), night)
-    return decide(weeks, promise, life.policy, night, life.trained, len(faulty), nights.stores)
+    expected = ExpectedAccuracy.from_figures(run.champion.trained_on)
+    evidence = RetrainEvidence(weeks, stores=nights.stores, faulty_stores=len(faulty))
+    return decide(evidence, expected, run.policy, night, run.trained)
 
 
 def _days(rows: pl.DataFrame, closures: pl.DataFrame, night: date) -> pl.DataFrame:
-    """The days of the last week that were forecast and that no closure explains, as `health.demand_faults` has them."""
+    """Return the days of the last week that were forecast and that no closure explains, for `demand_faults`."""
     day = pl.col("business_date")
-    near = rows.lazy().filter(day < night, day >= night - timedelta(days=DEMAND_DAYS))
+    near = rows.lazy().filter(day < night, day >= night - timedelta(days=DEMAND_FAULT_DAYS))
     return (
         data_health.store_days(near)
         .collect()

@@ -1,4 +1,4 @@
-"""Whether a champion has decayed enough to train it again: noise and hard days aside."""
+"""Decide whether a champion has decayed enough to retrain it, apart from noise and hard days."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import polars as pl
 
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.metrics import persistent_error
-from daypart.forecasting.metrics.expected_accuracy import PRIOR_WEEKS, Promise, Usual, mean_bps
+from daypart.forecasting.metrics.expected_accuracy import PRIOR_WEEKS, ExpectedAccuracy, UsualError, mean_bps
+from daypart.forecasting.metrics.expressions import bps
 
 Cause = Literal["slip", "lasting slip", "steady misses", "age", "no promise", "data fault", "none"]
 
@@ -20,32 +21,47 @@ CAUSES: dict[Cause, str] = {
     "lasting slip": "lost for weeks beyond what was promised",
     "steady misses": "lost to misses that return at the same hours of a store",
 }
-"""What decay is, each in words."""
-LASTING_WEEKS, LEAST_LASTING_WEEKS = 8, 6
+"""The kinds of decay, in words."""
+LASTING_WEEKS, MIN_LASTING_WEEKS = 8, 6
 """A slip of whole days is told from a run of hard ones by how long it lasts."""
-LEAST_STORE_WEEKS = 8
+MIN_STORE_WEEKS = 8
 """Store-weeks of evidence; a chain too small to have them in the window looks further back."""
-MOST_WEEKS = 8
-YEAR_DAYS = 365
+MAX_WINDOW_WEEKS = 8
+BUDGET_YEAR_DAYS = 365
 LUCK_FREEDOM = 60
 """Degrees of freedom of luck: there are many store-weeks, but their tails are long."""
 FAULTY_SHARE = 0.05
-"""Share of stores with a data fault from which the others' evidence is not trusted either."""
+"""Share of stores with a data fault above which the evidence of the other stores is not trusted either."""
 LEADS_DAYS = 7
-"""Leads that are compared: those of the promise."""
+"""Leads that are compared: those of the expected accuracy."""
 
 
 @dataclass(frozen=True)
-class Strays:
-    """How far a figure strays by chance: its variance in bps squared, and the degrees of freedom of that."""
+class ErrorVariance:
+    """How far a figure varies by chance: its variance in bps squared, and the degrees of freedom of that."""
 
     variance: float
     freedom: float
 
 
 @dataclass(frozen=True)
+class Loss:
+    """What was lost to one cause beyond the expected, in bps of the volume, and how far that varies by chance."""
+
+    bps: float
+    chance: ErrorVariance
+
+    def figures(self, name: str, confidence: float) -> dict[str, float]:
+        """Return the loss and its lower bound, named for the cause."""
+        from scipy.stats import t
+
+        sure = float(t.ppf(confidence, self.chance.freedom)) * self.chance.variance**0.5
+        return {f"{name}_bps": self.bps, f"{name}_low_bps": self.bps - sure}
+
+
+@dataclass(frozen=True)
 class Decision:
-    """Whether to retrain, and why, in one line; `cause` in a word or two, and the figures that it rests on.
+    """Whether to retrain, the reason in one line, its `cause` in a word or two, and the figures behind it.
 
     Figures: `store_weeks`, `wape_bps`, `incumbent_wape_bps`; of each cause that could be judged (`slip`,
     `lasting_slip`, `steady`) what was lost to it beyond the promised, `..._bps`, and its lower bound, `..._low_bps`.
@@ -57,35 +73,43 @@ class Decision:
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def decide(
-    weeks: pl.DataFrame,
-    promise: Promise | None,
-    policy: Policy,
-    on: date,
-    trained: Sequence[date],
-    faulty: int = 0,
-    stores: int = 0,
-    lasting: pl.DataFrame | None = None,
-) -> Decision:
-    """Decides at the start of day `on` for one unit, from what its champion published and what has come of it.
+@dataclass(frozen=True)
+class RetrainEvidence:
+    """What is known of a unit's published forecasts when a retrain is decided.
 
-    `weeks`: the store-weeks before `on` (`misses.store_weeks`) of what the champion published, leads below LEADS_DAYS;
-    `lasting` those of LASTING_WEEKS, whole errors alone (`misses.week_errors`), where `weeks` do not reach so far.
-    `trained`: dates of the unit's trainings. Of its `stores`, `faulty` have data at fault and are not among the weeks;
-    where they are more than FAULTY_SHARE nothing is decided at all.
+    `weeks` are the store-weeks of what its champion published, leads below LEADS_DAYS (`persistent_error.store_weeks`).
+    `lasting` are those of LASTING_WEEKS, whole errors alone (`persistent_error.week_errors`); null where `weeks` reach
+    as far. Of the unit's `stores`, `faulty_stores` have data at fault and are not among the weeks.
+    """
+
+    weeks: pl.DataFrame
+    lasting: pl.DataFrame | None = None
+    stores: int = 0
+    faulty_stores: int = 0
+
+
+def decide(
+    evidence: RetrainEvidence, expected: ExpectedAccuracy | None, policy: Policy, on: date, trained: Sequence[date]
+) -> Decision:
+    """Decide at the start of day `on` whether to retrain one unit, from the evidence before that day.
+
+    `trained` are the dates of the unit's trainings. Where the data of more than FAULTY_SHARE of its stores are at fault
+    there is no retrain.
 
     Three things are decay. A slip: the stores' own error of the window, days that were hard for all of them apart,
-    beyond what rolling origins promised for cells that were as hard for the incumbent and of that volume; the strays of
-    whole weeks in the promise count as noise. A lasting slip: the same of whole errors, over LASTING_WEEKS. Steady
-    misses (`misses`) beyond the promised: what the model has wrong about its stores, returning day after day. Each is
-    held against what as much volume of the promise's store-weeks shows when they are drawn anew. Seasons move none.
+    beyond what rolling origins lead to expect for cells that were as hard for the incumbent and of that volume; the
+    variation of whole weeks at those origins counts as noise. A lasting slip: the same of whole errors, over
+    LASTING_WEEKS. Steady misses (`persistent_error`) beyond the expected: what the model has wrong about its stores,
+    returning day after day. Each is compared with what as much volume of the rolling origins' store-weeks shows when
+    they are resampled. Seasons move none.
     """
-    if faulty > FAULTY_SHARE * stores:
-        message = f"no retrain: data fault in {faulty} of {stores} stores; mend the data first"
+    weeks, faulty = evidence.weeks, evidence.faulty_stores
+    if faulty > FAULTY_SHARE * evidence.stores:
+        message = f"no retrain: data fault in {faulty} of {evidence.stores} stores; mend the data first"
         return Decision(False, message, "data fault")
-    if (early_decision := _held_back(policy, on, trained)) is not None:
+    if (early_decision := _decide_by_age(policy, on, trained)) is not None:
         return early_decision
-    if promise is None:
+    if expected is None:
         return Decision(
             True,
             "retrain: the champion promises nothing to hold it against: too little history, or older than promises",
@@ -94,11 +118,12 @@ def decide(
     if weeks.height < 2:
         message = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
         return Decision(False, f"no retrain: {message}")
-    return _judged(_figures(weeks, weeks if lasting is None else lasting, policy, promise), policy)
+    lasting = weeks if evidence.lasting is None else evidence.lasting
+    return _decide_by_figures(_figures(weeks, lasting, policy, expected), policy)
 
 
-def _held_back(policy: Policy, on: date, trained: Sequence[date]) -> Decision | None:
-    """What cadence, cooldown and budget say before any evidence."""
+def _decide_by_age(policy: Policy, on: date, trained: Sequence[date]) -> Decision | None:
+    """Return what cadence, cooldown and budget decide before any evidence; null where they decide nothing."""
     age = (on - max(trained)).days if trained else None
     if policy.retrain == "never":
         return Decision(False, "no retrain: the policy is never to")
@@ -109,68 +134,61 @@ def _held_back(policy: Policy, on: date, trained: Sequence[date]) -> Decision | 
     if age is not None and age < policy.cooldown_days:
         cooldown_text = f"within the {policy.cooldown_days} that a new model is given"
         return Decision(False, f"no retrain: last trained {age} days ago, {cooldown_text}")
-    spent = sum((on - day).days < YEAR_DAYS for day in trained)
+    spent = sum((on - day).days < BUDGET_YEAR_DAYS for day in trained)
     if spent >= policy.retrains_a_year:
         return Decision(False, f"no retrain: {spent} in the last year, the budget is {policy.retrains_a_year}")
     return None
 
 
 def _window(store_weeks: pl.DataFrame, policy: Policy) -> pl.DataFrame:
-    """Store-weeks of the window, or of as many weeks back as give LEAST_STORE_WEEKS."""
+    """Return the store-weeks of the window, or of as many weeks back as give MIN_STORE_WEEKS."""
     weeks = -(-policy.window_days // persistent_error.WEEK_DAYS)
-    while weeks < MOST_WEEKS and store_weeks.filter(pl.col("week") < weeks).height < LEAST_STORE_WEEKS:
+    while weeks < MAX_WINDOW_WEEKS and store_weeks.filter(pl.col("week") < weeks).height < MIN_STORE_WEEKS:
         weeks += 1
     return store_weeks.filter(pl.col("week") < weeks)
 
 
-def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, promise: Promise) -> dict[str, float]:
+def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, expected: ExpectedAccuracy) -> dict[str, float]:
     window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS)
     volume = float(window["actual"].sum())
     figures = {
         "store_weeks": float(window.height),
-        "wape_bps": 1e4 * float(window["error"].sum()) / volume,
-        "incumbent_wape_bps": 1e4 * float(window["incumbent_error"].sum()) / volume,
-        **_bounded("slip", *_slip(window, promise, promise.own, "own_"), policy),
+        "wape_bps": bps(float(window["error"].sum()), volume),
+        "incumbent_wape_bps": bps(float(window["incumbent_error"].sum()), volume),
+        **_slip(window, expected, expected.own, "own_").figures("slip", policy.confidence),
     }
-    if lasting["week"].n_unique() >= LEAST_LASTING_WEEKS:
-        figures |= _bounded("lasting_slip", *_lasting(lasting, promise), policy)
+    if lasting["week"].n_unique() >= MIN_LASTING_WEEKS:
+        figures |= _lasting_slip(lasting, expected).figures("lasting_slip", policy.confidence)
     steady, _ = mean_bps(window["steady"], window["actual"])
-    strays = _strays(window, promise, promise.steady_se_bps, promise.steady_week_sd_bps)
-    return figures | _bounded("steady", steady - promise.steady_bps, strays, policy)
+    chance = _chance(window, expected, expected.steady_se_bps, expected.steady_week_sd_bps)
+    return figures | Loss(steady - expected.steady_bps, chance).figures("steady", policy.confidence)
 
 
-def _slip(weeks: pl.DataFrame, promise: Promise, usual: Usual, prefix: str) -> tuple[float, Strays]:
-    """What was lost beyond the usual, in bps, and how far that strays."""
-    excess_bps, _ = mean_bps(usual.over(weeks, prefix), weeks["actual"])
-    return excess_bps, _strays(weeks, promise, usual.se_bps, usual.week_sd_bps)
+def _slip(weeks: pl.DataFrame, expected: ExpectedAccuracy, usual: UsualError, prefix: str) -> Loss:
+    """Return what was lost beyond the usual error."""
+    excess_bps, _ = mean_bps(usual.excess(weeks, prefix), weeks["actual"])
+    return Loss(excess_bps, _chance(weeks, expected, usual.se_bps, usual.week_sd_bps))
 
 
-def _lasting(weeks: pl.DataFrame, promise: Promise) -> tuple[float, Strays]:
-    """The median week's slip, which one or two hard weeks do not move, and how far it strays."""
-    slips = [_slip(week, promise, promise.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
+def _lasting_slip(weeks: pl.DataFrame, expected: ExpectedAccuracy) -> Loss:
+    """Return the median week's slip, which one or two hard weeks do not move."""
+    slips = [_slip(week, expected, expected.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
     # A normal sample's median varies by pi / 2 times as much as its mean.
-    variance = math.pi / 2 * sum(strays.variance for _, strays in slips) / len(slips) ** 2
-    return median(slip for slip, _ in slips), Strays(variance, slips[0][1].freedom)
+    variance = math.pi / 2 * sum(slip.chance.variance for slip in slips) / len(slips) ** 2
+    return Loss(median(slip.bps for slip in slips), ErrorVariance(variance, slips[0].chance.freedom))
 
 
-def _strays(weeks: pl.DataFrame, promise: Promise, se_bps: float, week_sd_bps: float) -> Strays:
-    """How far a figure of some store-weeks strays beside the promise's, from how those strayed."""
-    # Luck shrinks with volume; strays that all stores share do so only with more weeks.
-    luck = se_bps**2 * (1 + promise.volume / float(weeks["actual"].sum()))
-    common = week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / promise.weeks)
+def _chance(weeks: pl.DataFrame, expected: ExpectedAccuracy, se_bps: float, week_sd_bps: float) -> ErrorVariance:
+    """Return how far a figure of some store-weeks varies around the expected one, from how the expected ones varied."""
+    # Luck shrinks with volume; variation that all stores share does so only with more weeks.
+    luck = se_bps**2 * (1 + expected.volume / float(weeks["actual"].sum()))
+    common = week_sd_bps**2 * (1 / weeks["week"].n_unique() + 1 / expected.weeks)
     # Degrees of freedom of the sum (Satterthwaite 1946).
-    squares = luck**2 / LUCK_FREEDOM + common**2 / (promise.weeks - 1 + PRIOR_WEEKS)
-    return Strays(luck + common, (luck + common) ** 2 / squares if squares > 0.0 else LUCK_FREEDOM)
+    squares = luck**2 / LUCK_FREEDOM + common**2 / (expected.weeks - 1 + PRIOR_WEEKS)
+    return ErrorVariance(luck + common, (luck + common) ** 2 / squares if squares > 0.0 else LUCK_FREEDOM)
 
 
-def _bounded(name: str, estimate: float, strays: Strays, policy: Policy) -> dict[str, float]:
-    from scipy.stats import t
-
-    sure = float(t.ppf(policy.confidence, strays.freedom)) * strays.variance**0.5
-    return {f"{name}_bps": estimate, f"{name}_low_bps": estimate - sure}
-
-
-def _judged(figures: dict[str, float], policy: Policy) -> Decision:
+def _decide_by_figures(figures: dict[str, float], policy: Policy) -> Decision:
     against = f"WAPE {figures['wape_bps']:.0f} bps, the incumbent's {figures['incumbent_wape_bps']:.0f}"
     cause_texts = []
     for cause, meaning in CAUSES.items():

@@ -1,4 +1,4 @@
-"""Nights of the past: what any model would have published on each, beside what came."""
+"""Simulated nights: what any model would have published on each night of the past, with what was sold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,21 @@ from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models import statistical
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.trainer import Made, Workshop
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import StoreBlock
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 
-AT_ONCE = 14
-"""Nights whose matrix is made in one go: whatever a model makes of them, their rows are the same."""
+NIGHTS_AT_ONCE = 14
+"""Nights whose matrix is built in one go: whatever a model makes of them, their rows are the same."""
 
-RIVALS = ("forecast", "incumbent")
-MONEY = ("forecast", "q10", "q50", "q90", "incumbent", "actual")
-KEPT = ("store_id", "origin_date", "hour_local", "business_date", "forecast", "q10", "incumbent", "actual")
+COMPARED_COLUMNS = ("forecast", "incumbent")
+PUBLISHED_MONEY_COLUMNS = ("forecast", "q10", "q50", "q90", "incumbent", "actual")
+EVIDENCE_COLUMNS = ("store_id", "origin_date", "hour_local", "business_date", "forecast", "q10", "incumbent", "actual")
 
 
 @dataclass(frozen=True)
-class Scored:
-    """One night's forecast by one model, as far as it is known what came of it.
+class NightScores:
+    """The scores of one night's forecast by one model, as far as actuals are known.
 
     `errors` has one row per date: actual, and the absolute errors of forecast and incumbent by the hour and the day
     (forecast_hour, ...), added up over stores. `rows` are the published hours of the leads that retraining is decided
@@ -39,67 +40,71 @@ class Scored:
     rows: pl.DataFrame
 
 
-class Nights:
-    """Scores the stores of a workshop's evidence on some nights, in their order; each night and model once."""
+class SimulatedNights:
+    """Scores the evidence stores of a trainer on some nights, in their order; each night and model once."""
 
-    def __init__(self, workshop: Workshop, nights: Sequence[date]) -> None:
-        self._workshop, self._nights = workshop, list(nights)
-        self._known: list[tuple[Made, pl.DataFrame, _Told]] = []
+    def __init__(self, trainer: ModelTrainer, nights: Sequence[date]) -> None:
+        self._trainer, self._nights = trainer, list(nights)
+        self._blocks: list[_NightsOfBlock] = []
         self._until = date.min
-        self._scored: dict[tuple[date, date], Scored] = {}
-        self._idle = pl.concat(idle_days(block, self._nights[0]) for block, _ in workshop.evidence)
+        self._scores: dict[tuple[date, date], NightScores] = {}
+        self._idle = pl.concat(idle_days(block.records, self._nights[0]) for block in trainer.evidence)
 
     @property
     def stores(self) -> int:
         """How many stores are scored."""
-        return sum(block.stores.height for (block, _) in self._workshop.evidence)
+        return sum(block.records.stores.height for block in self._trainer.evidence)
 
     @property
     def closures(self) -> pl.DataFrame:
         """The closures of those stores."""
-        return pl.concat(block.closures for (block, _) in self._workshop.evidence)
+        return pl.concat(block.records.closures for block in self._trainer.evidence)
 
-    def scored(self, model: Model, night: date) -> Scored:
-        """What came of the model's forecast of that night. Nights are asked for in their order."""
+    def scores(self, model: Model, night: date) -> NightScores:
+        """Return the scores of the model's forecast of that night. Nights are asked for in their order."""
         if night > self._until:
-            self._make(night)
+            self._prepare(night)
         key = model.as_of, night
-        if key not in self._scored:
-            rows = pl.concat(self._published(pair, rows, engine, model, night) for pair, rows, engine in self._known)
-            stores, units = self._workshop.stores, self._workshop.units(self._nights[0])
-            scored_rows = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, MONEY)
-            self._scored[key] = Scored(_errors(scored_rows), _evidence(in_units(rows, stores, model.units, MONEY)))
-        return self._scored[key]
+        if key not in self._scores:
+            rows = pl.concat(self._forecast(block_nights, model, night) for block_nights in self._blocks)
+            stores, units = self._trainer.stores, self._trainer.units(self._nights[0])
+            scored_rows = in_units(rows.filter(pl.col("actual").is_not_null()), stores, units, PUBLISHED_MONEY_COLUMNS)
+            evidence = _evidence(in_units(rows, stores, model.units, PUBLISHED_MONEY_COLUMNS))
+            self._scores[key] = NightScores(_errors(scored_rows), evidence)
+        return self._scores[key]
 
-    def _make(self, night: date) -> None:
-        """The matrix of that night and those to come, and their days by the statistical member."""
+    def _prepare(self, night: date) -> None:
+        """Build the matrix of that night and those to come, and their days by the statistical member."""
         at = self._nights.index(night)
-        some = self._nights[at : at + AT_ONCE]
-        self._until, self._scored = some[-1], {}
-        view = self._workshop.view
-        self._known = [(pair, _rows(pair, view, some), _Told(nights=some)) for pair in self._workshop.evidence]
+        nights = self._nights[at : at + NIGHTS_AT_ONCE]
+        self._until, self._scores = nights[-1], {}
+        view = self._trainer.view
+        self._blocks = [
+            _NightsOfBlock(block, _rows(block, view, nights), _NightsEngine(nights=nights))
+            for block in self._trainer.evidence
+        ]
 
-    def _published(self, pair: Made, rows: pl.DataFrame, engine: "_Told", model: Model, night: date) -> pl.DataFrame:
-        """The block's rows, with what came."""
-        block, past = pair
+    def _forecast(self, block_nights: "_NightsOfBlock", model: Model, night: date) -> pl.DataFrame:
+        """Return the block's published rows of the night with what was sold."""
+        block, rows = block_nights.block, block_nights.matrix_rows
         night_rows = rows.filter(pl.col("origin_date") == night) if rows.width else rows
-        ready = night_rows if night_rows.height else None
-        published = of_block(block, past, model, night, f"as-of-{model.as_of}", rows=ready, engine=engine)
+        matrix_rows = night_rows if night_rows.height else None
+        served = ServedModel(model, f"as-of-{model.as_of}")
+        published = forecast_block(block, [served], night, matrix_rows, block_nights.engine)
         # A day more on either side: stores' clocks differ from UTC.
         span = pl.col("hour_local").is_between(
             night - timedelta(days=1), night + timedelta(days=model.recipe.horizon_days + 2)
         )
-        return with_actuals(published, block.demand.filter(span), self._idle, block.stores)
+        return with_actuals(published, block.records.demand.filter(span), self._idle, block.records.stores)
 
 
-def _rows(pair: Made, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
-    block, past = pair
-    return matrix.build(block, view, nights, past) if matrix.has_rows(block, past, view, nights) else pl.DataFrame()
+def _rows(block: StoreBlock, view: matrix.View, nights: Sequence[date]) -> pl.DataFrame:
+    return block.build_matrix(view, nights) if block.any_known(view, nights) else pl.DataFrame()
 
 
 @dataclass(frozen=True)
-class _Told(Local):
-    """This process, which has the statistical member speak of one block's nights once."""
+class _NightsEngine(Local):
+    """This process, which computes the statistical member's days of one block's nights once."""
 
     nights: Sequence[date] = ()
     days: list[pl.DataFrame] = field(default_factory=list)
@@ -111,18 +116,27 @@ class _Told(Local):
         return self.days[0].filter(pl.col("origin_date").is_in(origins))
 
 
+@dataclass(frozen=True)
+class _NightsOfBlock:
+    """A block of stores, its matrix rows of some nights, and the engine that forecasts them."""
+
+    block: StoreBlock
+    matrix_rows: pl.DataFrame
+    engine: _NightsEngine
+
+
 def _evidence(rows: pl.DataFrame) -> pl.DataFrame:
-    """See Scored."""
+    """Return the rows of NightScores."""
     near = rows.filter(pl.col("lead_days") < LEADS_DAYS).with_columns(actual=pl.when(~pl.col("idle")).then("actual"))
-    return near.select(pl.col("model_version").alias("unit"), *KEPT)
+    return near.select(pl.col("model_version").alias("unit"), *EVIDENCE_COLUMNS)
 
 
 def _errors(rows: pl.DataFrame) -> pl.DataFrame:
-    """See Scored."""
+    """Return the errors of NightScores."""
     day = pl.col("business_date").alias("date")
-    off = [exact_sum((pl.col(name) - pl.col("actual")).abs()).alias(f"{name}_hour") for name in RIVALS]
-    sums = [exact_sum(pl.col(name)) for name in ("actual", *RIVALS)]
+    off = [exact_sum((pl.col(name) - pl.col("actual")).abs()).alias(f"{name}_hour") for name in COMPARED_COLUMNS]
+    sums = [exact_sum(pl.col(name)) for name in ("actual", *COMPARED_COLUMNS)]
     days = rows.group_by("store_id", day).agg(*sums, *off)
-    by_day = [(pl.col(name) - pl.col("actual")).abs().alias(f"{name}_day") for name in RIVALS]
-    columns = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in RIVALS)]
+    by_day = [(pl.col(name) - pl.col("actual")).abs().alias(f"{name}_day") for name in COMPARED_COLUMNS]
+    columns = ["actual", *(f"{name}_{level}" for level in ("hour", "day") for name in COMPARED_COLUMNS)]
     return days.with_columns(by_day).group_by("date").agg(exact_sum(pl.col(name)) for name in columns).sort("date")

@@ -1,4 +1,4 @@
-"""How good a backtest was, in basis points: against the actuals, the incumbent and the floor."""
+"""Accuracy of a backtest in basis points, with that of the incumbent and the floor of the error."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -10,19 +10,23 @@ import polars as pl
 from daypart.features.deterministic_sum import exact_sum
 from daypart.features.errors import InputError, SchemaError
 from daypart.features.money import UNIT
+from daypart.forecasting.metrics import expressions
 
 Level = Literal["hour", "daypart", "day"]
 
-DAY = ("store_id", "target", "origin_date", "date")
-CELL: dict[Level, tuple[str, ...]] = {
-    "hour": (*DAY, "hour_utc"),
-    "daypart": (*DAY, "daypart"),
-    "day": DAY,
+FORECAST_DAY = ("store_id", "target", "origin_date", "date")
+SCORED_CELL_KEYS: dict[Level, tuple[str, ...]] = {
+    "hour": (*FORECAST_DAY, "hour_utc"),
+    "daypart": (*FORECAST_DAY, "daypart"),
+    "day": FORECAST_DAY,
 }
 """What identifies one scored cell at each level; `date` is the local calendar date."""
 
-NEEDED = {*DAY[:3], "hour_local", "hour_utc", "daypart", "forecast", "q10", "q90", "incumbent", "actual"}
-RIVALS = ("forecast", "incumbent", "oracle")
+REQUIRED_COLUMNS = {
+    *FORECAST_DAY[:3],
+    *("hour_local", "hour_utc", "daypart", "forecast", "q10", "q90", "incumbent", "actual"),
+}
+COMPARED_FORECASTS = ("forecast", "incumbent", "oracle")
 
 
 def score(frame: pl.DataFrame, level: Level, by: Sequence[str] = ()) -> pl.DataFrame:
@@ -65,29 +69,28 @@ def band_score(cells: pl.DataFrame, by: Sequence[str] = ()) -> pl.DataFrame:
     true quantile loses least; at 0.5 it is half of WAPE.
     """
     scored_cells = cells.filter(pl.col("actual").is_not_null())
-    within_band = pl.col("actual").is_between("q10", "q90").filter(pl.col("q90") > 0.0)
+    actual = pl.col("actual")
+    losses = {percent: expressions.pinball(actual, pl.col(f"q{percent}"), percent) for percent in (10, 50, 90)}
     figures = [
         pl.len().cast(pl.Int64).alias("cells"),
-        within_band.mean().alias("coverage"),
-        *(_wape_bps(_pinball(p)).alias(f"pinball_{p}_bps") for p in (10, 50, 90)),
+        expressions.coverage(actual.is_between("q10", "q90"), pl.col("q90") > 0.0).alias("coverage"),
+        *(expressions.wape_bps(loss, actual).alias(f"pinball_{percent}_bps") for percent, loss in losses.items()),
     ]
     return scored_cells.group_by(by).agg(figures).sort(by, nulls_last=True) if by else scored_cells.select(figures)
 
 
-def _pinball(percent: int) -> pl.Expr:
-    error = pl.col("actual") - pl.col(f"q{percent}")
-    return pl.max_horizontal(error * (percent / 100), error * (percent / 100 - 1))
-
-
 def wape_bps(rows: pl.DataFrame, forecast: str) -> float | None:
-    """WAPE in basis points of a column beside what came, `y`, the same bits in any order; None where that is 0."""
-    error, volume = (pl.col("y") - pl.col(forecast)).abs(), exact_sum(pl.col("y"))
-    wape = rows.select(pl.when(volume > 0.0).then(10_000.0 * exact_sum(error) / volume)).item()
+    """Return the WAPE in bps of a forecast column against `y`, with the same bits in any order of rows.
+
+    None where `y` sums to 0.
+    """
+    error = exact_sum((pl.col("y") - pl.col(forecast)).abs())
+    wape = rows.select(expressions.volume_bps(error, exact_sum(pl.col("y")))).item()
     return None if wape is None else float(wape)
 
 
 def deviation(mean: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Mean absolute deviation of a Poisson count from its median: no forecast of it errs less on average.
+    """Return the mean absolute deviation of a Poisson count from its median: no forecast errs less on average.
 
     With integer c and F the distribution function, E|X - c| = 2 c p(c) + (c - m)(2 F(c - 1) - 1), from
     (x) p(x) = m p(x - 1); about the mean it is Crow's (1958) 2 e^-m m^(floor(m) + 1) / floor(m)!. The median
@@ -112,10 +115,11 @@ def _deviation_from(centre: npt.NDArray[np.float64], mean: npt.NDArray[np.float6
 
 
 def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """Rows that count at this level, checked, with the columns that scoring reads."""
-    missing = sorted(({*NEEDED, *by} - {"date"}) - set(frame.columns))
+    """Return the checked rows that are scored at this level, with the columns that scoring reads."""
+    missing = sorted(({*REQUIRED_COLUMNS, *by} - {"date"}) - set(frame.columns))
     if missing:
-        raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {', '.join(sorted(NEEDED))}")
+        expected = ", ".join(sorted(REQUIRED_COLUMNS))
+        raise SchemaError(f"the backtest frame has no {', '.join(missing)}: expected {expected}")
     local = pl.col("hour_local").dt.date()
     date = pl.col("business_date") if "business_date" in frame.columns else local
     rows = frame.filter(pl.col("actual").is_not_null()).with_columns(date=date)
@@ -127,23 +131,23 @@ def _scored(frame: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     targets = rows["target"].unique().sort().to_list()
     if len(targets) > 1 and "target" not in by:
         raise InputError(f"targets {', '.join(targets)} have different units: expected one, or target in `by`")
-    rows = _counted(rows)
+    rows = _in_units(rows)
     unit = pl.col("unit_value") if "unit_value" in rows.columns else pl.lit(None, dtype=pl.Float64)
     return rows.with_columns(unit_value=pl.when(pl.col("target") == "orders").then(1.0).otherwise(unit))
 
 
-def _counted(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with money in units, where they say what counts as one."""
+def _in_units(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with money in units, where they say what counts as one."""
     if UNIT not in rows.columns:
         return rows
-    money = [name for name in (*RIVALS, "actual", "q10", "q90", "unit_value") if name in rows.columns]
+    money = [name for name in (*COMPARED_FORECASTS, "actual", "q10", "q90", "unit_value") if name in rows.columns]
     return rows.with_columns(pl.col(name) / pl.col(UNIT) for name in money)
 
 
 def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """One row per cell: sums over its hours, the ticket's value, and whether the band held its hours."""
+    """Return one row per cell: sums over its hours, the ticket's value, and whether its hours are within the band."""
     actual, low, high = pl.col("actual"), pl.col("q10").fill_null(0.0), pl.col("q90").fill_null(0.0)
-    rivals = [pl.col(name) for name in RIVALS if name in rows.columns and name != "incumbent"]
+    rivals = [pl.col(name) for name in COMPARED_FORECASTS if name in rows.columns and name != "incumbent"]
     columns = [
         actual,
         pl.col("incumbent").fill_null(0.0),
@@ -152,7 +156,7 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
         actual.is_between(low, high).alias("held"),
         (high > 0.0).alias("banded"),
     ]
-    key = list(dict.fromkeys((*CELL[level], *by)))
+    key = list(dict.fromkeys((*SCORED_CELL_KEYS[level], *by)))
     # Floats are added up in one order, whatever the order of the rows: same input, same bits.
     rows = rows.sort("store_id", "target", "origin_date", "hour_utc").select(*key, *columns)
     if level == "hour":
@@ -164,30 +168,26 @@ def _cells(rows: pl.DataFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
 
 
 def _floor() -> pl.Expr:
-    """Mean absolute error of the best forecast of a cell's volume, in the target's unit."""
+    """Return the mean absolute error of the best forecast of a cell's volume, in the target's unit."""
     unit = pl.when(pl.col("unit_value") > 0.0).then(pl.col("unit_value"))
     return deviations(pl.col("forecast") / unit) * unit
 
 
 def deviations(mean: pl.Expr) -> pl.Expr:
-    """`deviation` of a column of means; null where that is null."""
+    """Return the `deviation` of a column of means; null where that is null."""
     best = mean.map_batches(
         lambda means: pl.Series(deviation(means.to_numpy())), return_dtype=pl.Float64, is_elementwise=True
     )
     return pl.when(mean.is_not_null()).then(best)
 
 
-def _wape_bps(error: pl.Expr) -> pl.Expr:
-    """Sum of a column of errors over the actuals of the cells where it is known."""
-    volume = pl.when(error.is_not_null()).then(pl.col("actual")).sum()
-    return pl.when(volume > 0.0).then(10_000.0 * error.sum() / volume)
-
-
 def _figures(oracle: bool) -> list[pl.Expr]:
     actual = pl.col("actual")
-    accuracy = {name: 10_000.0 - _wape_bps((pl.col(name) - actual).abs()) for name in RIVALS[: 2 + oracle]}
-    floor = _wape_bps(pl.col("floor"))
-    bias = pl.when(actual.sum() > 0.0).then(10_000.0 * (pl.col("forecast") - actual).sum() / actual.sum())
+    accuracy = {
+        name: expressions.accuracy_bps(expressions.wape_bps((pl.col(name) - actual).abs(), actual))
+        for name in COMPARED_FORECASTS[: 2 + oracle]
+    }
+    floor = expressions.wape_bps(pl.col("floor"), actual)
     return [
         pl.len().cast(pl.Int64).alias("cells"),
         actual.sum().alias("actual"),
@@ -195,13 +195,13 @@ def _figures(oracle: bool) -> list[pl.Expr]:
         accuracy["incumbent"].alias("incumbent_bps"),
         (accuracy["forecast"] - accuracy["incumbent"]).alias("gain_bps"),
         floor.alias("floor_bps"),
-        (10_000.0 - floor).alias("floor_accuracy_bps"),
+        expressions.accuracy_bps(floor).alias("floor_accuracy_bps"),
         *([accuracy["oracle"].alias("oracle_bps")] if oracle else []),
-        bias.alias("bias_bps"),
+        expressions.bias_bps(pl.col("forecast"), actual).alias("bias_bps"),
     ]
 
 
 def _coverage(level: Level) -> pl.Expr:
     if level != "hour":
         return pl.lit(None, dtype=pl.Float64).alias("coverage")
-    return pl.col("held").filter(pl.col("banded")).mean().alias("coverage")
+    return expressions.coverage(pl.col("held"), pl.col("banded")).alias("coverage")

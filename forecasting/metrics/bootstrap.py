@@ -1,10 +1,10 @@
-"""How sure a ratio of sums is, by drawing whole stores and whole weeks anew.
+"""Confidence intervals of ratios of sums, by resampling whole stores and whole weeks.
 
-Cells of one store go wrong together, and so do those of one week across the chain. The bootstrap of clusters allows
-for both: stores are drawn anew, then weeks, and the two variances are added (two-way clustering: Cameron, Gelbach &
-Miller 2011; without their third term, which may make a variance negative, so that what is neither a store's nor a
-week's counts twice). n - 1 of n clusters are drawn, for of few clusters n vary too little (Rao & Wu 1988). A few weeks
-tell little of how much weeks vary: bounds are of Student's t, where quantiles of stores and of weeks are averaged by
+Errors of one store are correlated, and so are those of one week across the chain. The cluster bootstrap allows for
+both: stores are resampled, then weeks, and the two variances are added (two-way clustering: Cameron, Gelbach & Miller
+2011). Their third term may make a variance negative and is left out, so that what is neither a store's nor a week's
+counts twice. n - 1 of n clusters are drawn, because n draws of few clusters vary too little (Rao & Wu 1988). A few
+weeks tell little of how much weeks vary: bounds use Student's t, where quantiles of stores and of weeks are averaged by
 their variances (Cochran & Cox 1950).
 """
 
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DRAWS = 2000
+BOOTSTRAP_DRAWS = 2000
 CLUSTERS = ("store_id", "week")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its one-sided bounds: the truth is above `lower`, or below `upper`, with the confidence asked.
+    """An estimate and its one-sided bounds: the truth is above `lower`, or below `upper`, at the given confidence.
 
     The bounds are infinite where one week or less says nothing of how much weeks vary.
     """
@@ -35,11 +35,11 @@ class Interval:
 
 
 def ratio(cells: pl.DataFrame, part: pl.Expr, divisor: pl.Expr, confidence: float, seed: int) -> Interval:
-    """The sum of `part` over that of `divisor`, over cells (columns: store_id, week and what the two need).
+    """Return the sum of `part` over that of `divisor`, over cells (columns: store_id, week and what the two need).
 
-    Every cell of a store-week is drawn with its store and with its week. What differs between two models on the same
-    cells is asked for as a part, so that it is paired. NaN where the sum of `divisor` is 0. The same cells in any order
-    and the same seed give the same bits.
+    Every cell of a store-week is drawn with its store and with its week. To compare two
+    models on the same cells, pass the difference of their errors as the part: it is then paired. NaN where the sum of
+    `divisor` is 0. The same cells in any order and the same seed give the same bits.
     """
     values = cells.select(*CLUSTERS, part=part, whole=divisor).sort(CLUSTERS)
     sums = values.select("part", "whole").to_numpy()
@@ -53,7 +53,7 @@ def ratio(cells: pl.DataFrame, part: pl.Expr, divisor: pl.Expr, confidence: floa
 
 
 def _spread(names: pl.Series, sums: Array, estimate: float, seed: int) -> tuple[float, int]:
-    """The variance of the ratio where clusters are drawn anew, and its degrees of freedom: clusters less one."""
+    """Return the variance of the ratio as clusters are resampled, and its degrees of freedom: clusters less one."""
     codes = names.rank("dense").to_numpy() - 1
     by_cluster = np.stack([np.bincount(codes, column) for column in sums.T], axis=1)
     by_cluster = by_cluster[by_cluster[:, 1] > 0.0]
@@ -78,6 +78,6 @@ def _reach(spreads: list[tuple[float, int]], confidence: float) -> float:
 
 @lru_cache(maxsize=32)
 def _draws(count: int, seed: int) -> Array:
-    """How often each cluster is drawn: DRAWS rows, one column per cluster."""
+    """Return how often each cluster is drawn: BOOTSTRAP_DRAWS rows, one column per cluster."""
     generator = np.random.default_rng(seed)
-    return generator.multinomial(count - 1, np.full(count, 1.0 / count), DRAWS).astype(np.float64)
+    return generator.multinomial(count - 1, np.full(count, 1.0 / count), BOOTSTRAP_DRAWS).astype(np.float64)

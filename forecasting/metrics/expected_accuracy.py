@@ -1,4 +1,4 @@
-"""What a model promises: the evidence of its rolling origins, against which its published forecasts are held."""
+"""The accuracy to expect of a model, from its rolling origins; its published forecasts are compared with it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -9,22 +9,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from daypart.forecasting.metrics.expressions import BASIS_POINTS, bps
 from daypart.forecasting.metrics.persistent_error import WEEK_DAYS, store_weeks
 
 Array = NDArray[np.float64]
 
-PREFIX = "promised_"
+FIGURE_PREFIX = "promised_"
 PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 30.0, 6.0
-"""What is usual of chains counts as so many weeks, whose errors and steady misses stray by so much."""
-FIGURES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
+"""The usual variation of chains: it counts as so many weeks, whose errors and steady misses vary by so much."""
+FIGURE_NAMES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
 
 
 @dataclass(frozen=True)
-class Usual:
-    """The error that is usual of store-weeks: `by_incumbent` times the incumbent's on the same cells plus `by_root`
-    times the sum of square roots of forecasts. A week that is easy for the incumbent is no easier for a model: in all
+class UsualError:
+    """The usual error of store-weeks, from the incumbent's error and the volume.
+
+    It is `by_incumbent` times the incumbent's on the same cells plus `by_root` times the sum of square roots of
+    forecasts. A week that is easy for the incumbent is no easier for a model: in all
     of a week the incumbent's error counts as at least `easy` times the roots. `se_bps` is the standard error of the
-    mean over the promise's store-weeks by the luck of each, `week_sd_bps` how far whole weeks strayed beyond such luck.
+    mean over the store-weeks by the luck of each, `week_sd_bps` how far whole weeks vary beyond such luck.
     """
 
     by_incumbent: float
@@ -34,32 +37,32 @@ class Usual:
     week_sd_bps: float
 
     @classmethod
-    def of(cls, weeks: pl.DataFrame, prefix: str) -> Self:
-        """What is usual of errors, or where `prefix` is "own_" of those that are left of the stores' own."""
+    def fit(cls, weeks: pl.DataFrame, prefix: str) -> Self:
+        """Return the usual error of store-weeks; with the prefix "own_" of the errors that are the stores' own."""
         easy = float(weeks[f"{prefix}incumbent_error"].sum()) / float(weeks["root"].sum())
-        usual = cls(*_fitted(weeks, prefix), easy, 0.0, 0.0)
-        excess = usual.over(weeks, prefix)
+        usual = cls(*_fit_causes(weeks, prefix), easy, 0.0, 0.0)
+        excess = usual.excess(weeks, prefix)
         _, se_bps = mean_bps(excess, weeks["actual"])
         return cls(usual.by_incumbent, usual.by_root, easy, se_bps, _week_sd_bps(weeks, excess, PRIOR_WEEK_SD_BPS))
 
-    def over(self, weeks: pl.DataFrame, prefix: str) -> pl.Series:
-        """By how much the error of store-weeks is above the usual, in the target's unit."""
+    def excess(self, weeks: pl.DataFrame, prefix: str) -> pl.Series:
+        """Return by how much the error of store-weeks is above the usual, in the target's unit."""
         error, by_hand, root = pl.col(f"{prefix}error"), pl.col(f"{prefix}incumbent_error"), pl.col("root")
         harder = (self.easy * root.sum().over("week") / by_hand.sum().over("week")).clip(lower_bound=1.0)
         return weeks.select(over=error - self.by_incumbent * by_hand * harder - self.by_root * root).to_series()
 
 
 @dataclass(frozen=True)
-class Promise:
-    """Figures of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and in all of so much `volume`.
+class ExpectedAccuracy:
+    """The accuracy of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and so much `volume`.
 
     `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
     the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
-    error over store-weeks `steady_se_bps` and the strays of whole weeks `steady_week_sd_bps`.
+    error over store-weeks `steady_se_bps` and the variation of whole weeks `steady_week_sd_bps`.
     """
 
-    whole: Usual
-    own: Usual
+    whole: UsualError
+    own: UsualError
     weeks: float
     volume: float
     steady_bps: float
@@ -67,10 +70,10 @@ class Promise:
     steady_week_sd_bps: float
 
     @classmethod
-    def of(cls, predictions: pl.DataFrame) -> Self | None:
-        """The promise of judged rows (columns: store_id, date, hour, lead_days, forecast, incumbent, y).
+    def from_predictions(cls, predictions: pl.DataFrame) -> Self | None:
+        """Return the expected accuracy by rolling-origin predictions, or None if they cover fewer than two weeks.
 
-        Null where fewer than two weeks of them are there.
+        Columns: store_id, date, hour, lead_days, forecast, incumbent, y.
         """
         rows = predictions.lazy().filter(pl.col("lead_days") < WEEK_DAYS).select(
             "store_id", "forecast", "incumbent", unit=pl.lit(""), actual="y",
@@ -83,29 +86,39 @@ class Promise:
         weeks = store_weeks(rows, last + timedelta(days=1))
         if weeks["week"].n_unique() < 2:
             return None
-        steady = *mean_bps(weeks["steady"], weeks["actual"]), _week_sd_bps(weeks, weeks["steady"], PRIOR_STEADY_SD_BPS)
-        over = float(weeks["week"].n_unique()), float(weeks["actual"].sum())
-        return cls(Usual.of(weeks, ""), Usual.of(weeks, "own_"), *over, *steady)
+        steady_bps, steady_se_bps = mean_bps(weeks["steady"], weeks["actual"])
+        return cls(
+            whole=UsualError.fit(weeks, ""),
+            own=UsualError.fit(weeks, "own_"),
+            weeks=float(weeks["week"].n_unique()),
+            volume=float(weeks["actual"].sum()),
+            steady_bps=steady_bps,
+            steady_se_bps=steady_se_bps,
+            steady_week_sd_bps=_week_sd_bps(weeks, weeks["steady"], PRIOR_STEADY_SD_BPS),
+        )
 
     @classmethod
-    def told(cls, figures: Mapping[str, float]) -> Self | None:
-        """The promise among a model's figures (`figures`); null for models of before there was one."""
-        if any(f"{PREFIX}{name}" not in figures for name in FIGURES):
+    def from_figures(cls, figures: Mapping[str, float]) -> Self | None:
+        """Return the expected accuracy among a model's figures (`figures`); null for models stored without one."""
+        if any(f"{FIGURE_PREFIX}{name}" not in figures for name in FIGURE_NAMES):
             return None
         whole_usual, own_usual = (
-            Usual(*(figures[f"{PREFIX}{of}_{name}"] for name in Usual.__dataclass_fields__)) for of in ("whole", "own")
+            UsualError(*(figures[f"{FIGURE_PREFIX}{part}_{name}"] for name in UsualError.__dataclass_fields__))
+            for part in ("whole", "own")
         )
-        return cls(whole_usual, own_usual, *(figures[f"{PREFIX}{name}"] for name in FIGURES))
+        return cls(whole_usual, own_usual, *(figures[f"{FIGURE_PREFIX}{name}"] for name in FIGURE_NAMES))
 
     def figures(self) -> dict[str, float]:
-        """All of it by name, as a model keeps it."""
-        flat = {f"{of}_{name}": value for of in ("whole", "own") for name, value in asdict(getattr(self, of)).items()}
-        flat |= {name: getattr(self, name) for name in FIGURES}
-        return {PREFIX + name: value for name, value in flat.items()}
+        """Return all of it by name, as a model stores it."""
+        flat = {
+            f"{part}_{name}": value for part in ("whole", "own") for name, value in asdict(getattr(self, part)).items()
+        }
+        flat |= {name: getattr(self, name) for name in FIGURE_NAMES}
+        return {FIGURE_PREFIX + name: value for name, value in flat.items()}
 
 
 def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
-    """The ratio of sums over store-weeks in bps, and its standard error as store-weeks are drawn anew.
+    """Return the ratio of sums over store-weeks in bps, and its standard error as store-weeks are resampled.
 
     The error is that which resampling them with replacement tends to (Efron 1979; delta method), exact in the
     number of draws. Infinite for fewer than two store-weeks.
@@ -116,13 +129,13 @@ def mean_bps(part: pl.Series, divisor: pl.Series) -> tuple[float, float]:
     ratio = float(part.sum()) / volume
     count = part.len()
     if count < 2:
-        return 1e4 * ratio, float("inf")
-    strays: Array = (part - ratio * divisor).to_numpy()
-    return 1e4 * ratio, 1e4 * float(np.sqrt(np.square(strays).sum() * count / (count - 1))) / volume
+        return BASIS_POINTS * ratio, float("inf")
+    residuals: Array = (part - ratio * divisor).to_numpy()
+    return BASIS_POINTS * ratio, bps(float(np.sqrt(np.square(residuals).sum() * count / (count - 1))), volume)
 
 
-def _fitted(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
-    """Errors of store-weeks by the incumbent's and the roots, none below 0; big stores do not drown the others."""
+def _fit_causes(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
+    """Return non-negative coefficients of the incumbent's errors and the roots; large stores do not dominate."""
     from scipy.optimize import nnls
 
     scale = np.sqrt(weeks["actual"].to_numpy().clip(1e-9))
@@ -132,7 +145,7 @@ def _fitted(weeks: pl.DataFrame, prefix: str) -> tuple[float, float]:
 
 
 def _week_sd_bps(weeks: pl.DataFrame, part: pl.Series, prior_bps: float) -> float:
-    """How far a part of the volume strayed from week to week for all stores together, beyond the luck of each.
+    """Return how far a part of the volume varied from week to week for all stores together, beyond luck.
 
     Few weeks say little of it: they are held to what is usual of chains (a moderated variance, Smyth 2004).
     """

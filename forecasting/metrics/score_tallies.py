@@ -1,22 +1,23 @@
-"""Tallies: what scoring keeps of published hours, from which accuracy at any level and by any group adds up."""
+"""Tallies: sums over published hours, from which accuracy at any level and by any group is computed."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from daypart.forecasting.metrics.accuracy import Level, deviations
+from daypart.forecasting.metrics.expressions import accuracy_bps, coverage_of_counts, volume_bps, wape_bps
 
-KEY = ("store_id", "target", "origin_date", "date", "daypart")
-KEPT = ("lead_days", "model_version", "tier")
-CELL: dict[Level, tuple[str, ...]] = {
-    "hour": KEY,
-    "daypart": KEY,
+TALLY_KEY = ("store_id", "target", "origin_date", "date", "daypart")
+ATTRIBUTES = ("lead_days", "model_version", "tier")
+TALLIED_CELL_KEYS: dict[Level, tuple[str, ...]] = {
+    "hour": TALLY_KEY,
+    "daypart": TALLY_KEY,
     "day": ("store_id", "target", "origin_date", "date"),
 }
 
 
 def tally(scored: pl.DataFrame) -> pl.DataFrame:
-    """One row per store, target, origin, calendar date and daypart (null = outside any).
+    """Return one row per store, target, origin, calendar date and daypart (null = outside any).
 
     `scored` are published hours with `actual`, null where they are not scored. Sums over the hours that have one, in
     the target's unit: `actual`, `forecast`, `incumbent`, `error` and `incumbent_error` (absolute, by the hour), `floor`
@@ -24,45 +25,46 @@ def tally(scored: pl.DataFrame) -> pl.DataFrame:
     `hours`, `banded` (hours with q90 > 0) and `held` (those of them within q10 to q90). `unscored` is the forecast of
     the hours without an actual: above 0 on a day that was forecast as open and is left out.
     """
-    actual, high = pl.col("actual"), pl.when(pl.col("actual").is_not_null()).then("q90").fill_null(0.0)
+    # In one order, so that sums have the same bits whatever the order of the rows.
+    ordered = _hour_columns(scored).sort("store_id", "target", "origin_date", "hour_utc")
+    return ordered.group_by(TALLY_KEY, maintain_order=True).agg(
+        pl.col(ATTRIBUTES).first(),
+        pl.col("actual").count().cast(pl.Int16).alias("hours"),
+        pl.col("held", "banded").sum().cast(pl.Int16),
+        pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
+        pl.when(pl.col("floor").is_not_null().any()).then(pl.col("floor").sum()).alias("floor"),
+    )
+
+
+def _hour_columns(scored: pl.DataFrame) -> pl.DataFrame:
+    """Return published hours with the columns that `tally` sums."""
+    actual = pl.col("actual")
+    high = pl.when(actual.is_not_null()).then("q90").fill_null(0.0)
     forecast, by_hand = (
         pl.when(actual.is_not_null()).then(pl.col(n).fill_null(0.0)) for n in ("forecast", "incumbent")
     )
-    floor = deviations(pl.when(pl.col("target") == "orders").then(forecast))
-    rows = scored.with_columns(
+    return scored.with_columns(
         date=pl.col("business_date"),
         forecast=forecast,
         unscored=pl.when(actual.is_null()).then(pl.col("forecast")),
         incumbent=by_hand,
         error=(pl.col("forecast") - actual).abs(),
         incumbent_error=(by_hand - actual).abs(),
-        floor=floor,
+        floor=deviations(pl.when(pl.col("target") == "orders").then(forecast)),
         banded=high > 0.0,
         held=(actual.is_between(pl.col("q10").fill_null(0.0), high) & (high > 0.0)).fill_null(value=False),
-    )
-    # In one order, so that sums have the same bits whatever the order of the rows.
-    return (
-        rows.sort("store_id", "target", "origin_date", "hour_utc")
-        .group_by(KEY, maintain_order=True)
-        .agg(
-            pl.col(KEPT).first(),
-            actual.count().cast(pl.Int16).alias("hours"),
-            pl.col("held", "banded").sum().cast(pl.Int16),
-            pl.col("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored").sum(),
-            pl.when(pl.col("floor").is_not_null().any()).then(pl.col("floor").sum()).alias("floor"),
-        )
     )
 
 
 def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFrame:
-    """The figures of `accuracy.score` at a level from tallies, one row per group of `by`, sorted by them.
+    """Return the figures of `accuracy.score` at a level from tallies: one row per group of `by`, sorted by them.
 
     As there, the day has all of its hours and the daypart leaves out those outside any; `excess_bps` is the error
     above the floor. A floor at daypart and day is that of the summed forecast.
     """
     rows = tallies.filter(pl.col("hours") > 0)
     rows = rows.filter(pl.col("daypart").is_not_null()) if level == "daypart" else rows
-    key = list(dict.fromkeys((*CELL[level], *by)))
+    key = list(dict.fromkeys((*TALLIED_CELL_KEYS[level], *by)))
     if level != "hour":
         sums = [pl.col("actual", "forecast", "incumbent").sum(), pl.lit(1).alias("hours"), pl.lit(None).alias("held")]
         unit = pl.when(pl.col("target") == "orders").then(pl.col("forecast"))
@@ -76,8 +78,8 @@ def score(tallies: pl.LazyFrame, level: Level, by: Sequence[str]) -> pl.DataFram
     return ordered.group_by(by, maintain_order=True).agg(_figures()).collect().sort(by, nulls_last=True)
 
 
-def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
-    """By target, how many store-days that were forecast as open are not scored; see `actuals.left_out`."""
+def count_unscored(tallies: pl.LazyFrame) -> dict[str, int]:
+    """Return by target how many store-days that were forecast as open are not scored; see `actuals.count_unscored`."""
     counts = tallies.group_by("target").agg(
         pl.struct("store_id", "date").filter(pl.col("unscored") > 0.0).n_unique().cast(pl.Int64)
     )
@@ -86,26 +88,18 @@ def left_out(tallies: pl.LazyFrame) -> dict[str, int]:
 
 def _figures() -> list[pl.Expr]:
     actual = pl.col("actual").sum()
-    floored = pl.when(pl.col("floor").is_not_null()).then(pl.col("actual")).sum()
-    coverage = pl.when(pl.col("banded").sum() > 0).then(pl.col("held").sum() / pl.col("banded").sum())
-
-    def bps(error: pl.Expr, volume: pl.Expr = actual) -> pl.Expr:
-        return pl.when(volume > 0.0).then(10_000.0 * error / volume)
-
-    error, by_hand, floor = (
-        bps(pl.col("error").sum()),
-        bps(pl.col("incumbent_error").sum()),
-        bps(pl.col("floor").sum(), floored),
-    )
+    error = volume_bps(pl.col("error").sum(), actual)
+    by_hand = volume_bps(pl.col("incumbent_error").sum(), actual)
+    floor = wape_bps(pl.col("floor"), pl.col("actual"))
     return [
         pl.col("hours").sum().cast(pl.Int64).alias("cells"),
         actual.alias("actual"),
-        (10_000.0 - error).alias("accuracy_bps"),
-        (10_000.0 - by_hand).alias("incumbent_bps"),
+        accuracy_bps(error).alias("accuracy_bps"),
+        accuracy_bps(by_hand).alias("incumbent_bps"),
         (by_hand - error).alias("gain_bps"),
         floor.alias("floor_bps"),
-        (10_000.0 - floor).alias("floor_accuracy_bps"),
+        accuracy_bps(floor).alias("floor_accuracy_bps"),
         (error - floor).alias("excess_bps"),
-        bps(pl.col("forecast").sum() - pl.col("actual").sum()).alias("bias_bps"),
-        coverage.cast(pl.Float64).alias("coverage"),
-    ]  # fmt: skip
+        volume_bps(pl.col("forecast").sum() - actual, actual).alias("bias_bps"),
+        coverage_of_counts(pl.col("held"), pl.col("banded")).cast(pl.Float64).alias("coverage"),
+    ]

@@ -1,4 +1,4 @@
-"""Where the heavy work is done: in this process, or by the workers of a cluster that stands in for it."""
+"""Engines: run the heavy work in this process, or on the workers of a cluster behind the same protocol."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ MAX_BIN = 127
 
 @dataclass(frozen=True)
 class Sample:
-    """What a boosted member learns from: float32 features (rows, names), and each row's label and weight."""
+    """The sample of a boosted member: float32 features (rows, names), and each row's label and weight."""
 
     features: NDArray[np.float32]
     names: list[str]
@@ -35,28 +35,28 @@ class Sample:
 
 
 class Engine(Protocol):
-    """Does a job's heavy work. Every engine gives the same bits, but for what its `boost` says."""
+    """Runs a job's heavy work. Every engine gives the same bits, except where its `boost` says otherwise."""
 
     @property
     def stages(self) -> Stages:
-        """Who measures the job."""
+        """The stages by which the job is measured."""
         ...
 
     @property
     def shares_memory(self) -> bool:
-        """Whether work sees what is in memory here; else it is best told where to read for itself."""
+        """Whether work has access to this process's memory; otherwise it reads its own records."""
         ...
 
     def map(self, work: Callable[[Block, Stages], Result], blocks: Iterable[Block]) -> Iterator[Result]:
-        """The work of every block, in the order of the blocks; a few are worked on at once."""
+        """Yield the result of every block, in the order of the blocks; a few run at once."""
         ...
 
     def boost(self, sample: Sample, settings: Mapping[str, Any], rounds: int) -> str:
-        """LightGBM's text of a model with so many trees, deterministic for a seed among the settings."""
+        """Return LightGBM's text of a model with so many trees, deterministic for a seed among the settings."""
         ...
 
     def daily_forecasts(self, totals: pl.DataFrame, origins: Sequence[date], horizon_days: int) -> pl.DataFrame:
-        """The rows of `statistical.daily_forecasts`."""
+        """Return the rows of `statistical.daily_forecasts`."""
         ...
 
 
@@ -93,4 +93,4 @@ class Local:
 
 
 LOCAL = Local()
-"""The engine of those whom no one measures."""
+"""The engine of jobs that are not measured."""

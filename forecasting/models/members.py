@@ -1,6 +1,6 @@
-"""The learned members, chief among them LightGBM: global over stores, direct over leads, each with a view of its own.
+"""The learned members, mainly LightGBM: global over stores and direct over leads.
 
-Each learns how demand departs from what a planner would do by hand, or its level on the store's own scale.
+Each learns how demand departs from the smoothed baseline, or its level on the store's own scale.
 """
 
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-SOFTEN = 0.05
+SOFTENING_SHARE = 0.05
 """Share of a store's mean trading hour that is added before logarithms and ratios, so that zeros are tame."""
 
 CATEGORICAL = ("event_code",)
 BOOSTED = ("ratio", "level")
 LEARNED = (*BOOSTED, *LINEAR)
-YEAR_DAYS = 365
-OF_A_YEAR = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
-"""Within the first year these only name the date: trees would carry the last weeks' weather on for good."""
+FIRST_YEAR_DAYS = 365
+DATE_NAMING_FEATURES = ("calendar_day_of_year", "calendar_day_of_month", "calendar_days_to_month_end")
+"""Within the first year these only name the date: trees would extrapolate the weather of the last weeks."""
 TREES_STORE_DAYS = 8_000
 """Store-days of a sample that earn the recipe's rounds; more earn more of them, up to twice as many."""
 RATIO_CEILING, LEVEL_CEILING = 10.0, 50.0
@@ -43,11 +43,11 @@ is the better by the hour, the other by the day."""
 
 
 def _soft(rows: pl.DataFrame) -> Array:
-    return np.maximum(SOFTEN * rows["scale"].to_numpy(), 1e-9)
+    return np.maximum(SOFTENING_SHARE * rows["scale"].to_numpy(), 1e-9)
 
 
 def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
-    """What the member predicts, and how much each row counts."""
+    """Return the label that the member predicts, and the weight of each row."""
     if member == "ratio":
         soft = _soft(rows)
         base = rows["smooth"].to_numpy() + soft
@@ -57,7 +57,7 @@ def _label(member: str, rows: pl.DataFrame, y: Array) -> tuple[Array, Array]:
 
 
 def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
-    """Back to the target's own unit, never below 0."""
+    """Return predictions in the target's own unit, never below 0."""
     if member == "ratio":
         soft = _soft(rows)
         demand = (rows["smooth"].to_numpy() + soft) * predicted - soft
@@ -68,7 +68,7 @@ def _invert(member: str, rows: pl.DataFrame, predicted: Array) -> Array:
 
 @dataclass(frozen=True)
 class Learned:
-    """One fitted LightGBM member. `low` and `high` bound what it may say, so that no row can blow up."""
+    """One fitted LightGBM member. `low` and `high` bound its raw predictions, so that no row can blow up."""
 
     member: str
     features: tuple[str, ...]
@@ -77,25 +77,25 @@ class Learned:
     high: float
 
     def predict(self, rows: pl.DataFrame) -> Array:
-        """Demand for each row of a matrix, in the target's unit per hour."""
+        """Return the demand of each row of a matrix, in the target's unit per hour."""
         predicted = np.asarray(self._parsed.predict(_floats(rows, self.features)), dtype=np.float64)
         return _invert(self.member, rows, np.clip(predicted, self.low, self.high))
 
     @cached_property
     def _parsed(self) -> "Booster":
-        """The trees: parsed once, for a night asks block by block."""
+        """The trees, parsed once: a night predicts block by block."""
         import lightgbm
 
         return lightgbm.Booster(model_str=self.booster)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the parsed trees, of which the text says all."""
+        """Return the state without the parsed trees, which the text restores."""
         return {name: value for name, value in self.__dict__.items() if name != "_parsed"}
 
     def contributions(self, rows: pl.DataFrame) -> dict[str, Array]:
-        """The raw score of each row by feature (TreeSHAP), "" being the mean score; times `unit` it is demand.
+        """Return the raw score of each row by feature (TreeSHAP); "" has the mean score. Times `unit` it is demand.
 
-        Of `level` it is the log of that: the score sums up in the exponent.
+        The scores of `level` are logs: they add up in the exponent.
         """
         import lightgbm
 
@@ -104,28 +104,28 @@ class Learned:
         return dict(zip((*self.features, ""), scores.T, strict=True))
 
     def unit(self, rows: pl.DataFrame) -> Array:
-        """What each row's prediction is a multiple of, in the target's unit."""
+        """Return the unit of each row's raw prediction, in the target's unit."""
         return rows["smooth"].to_numpy() + _soft(rows) if self.member == "ratio" else rows["scale"].to_numpy()
 
     def importance(self) -> pl.DataFrame:
-        """One row per feature: member, feature, gain as a share of the member's total."""
+        """Return one row per feature: member, feature, gain as a share of the member's total."""
         gain = self._parsed.feature_importance("gain")
         frame = pl.DataFrame({"feature": self.features, "gain": gain})
         return frame.select(pl.lit(self.member).alias("member"), "feature",
                             gain_share=pl.col("gain") / max(float(gain.sum()), 1e-12))  # fmt: skip
 
-    def about(self) -> dict[str, Any]:
-        """What the booster's own text does not say, as JSON has it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the booster's own text does not hold, as JSON has it."""
         return {"member": self.member, "features": list(self.features), "low": self.low, "high": self.high}
 
     @classmethod
-    def of(cls, fields: dict[str, Any], booster: str) -> Self:
-        """The member that `about` and the booster's text described."""
+    def from_dict(cls, fields: dict[str, Any], booster: str) -> Self:
+        """Return the member of `to_dict` and the booster's text."""
         return cls(fields["member"], tuple(fields["features"]), booster, fields["low"], fields["high"])
 
 
 def _floats(rows: pl.DataFrame, features: Sequence[str]) -> NDArray[np.float32]:
-    """Float32 features; a column that the rows lack is missing throughout."""
+    """Return float32 features; a column that the rows lack is missing throughout."""
     absent = [pl.lit(None, dtype=pl.Float32).alias(name) for name in features if name not in rows.columns]
     return rows.with_columns(absent).select(pl.col(list(features)).cast(pl.Float32)).to_numpy()
 
@@ -134,7 +134,7 @@ Member = Learned | Linear
 
 
 def fit(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engine: Engine = LOCAL) -> Member:
-    """Fits one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
+    """Fit one of LEARNED on matrix rows and their demand; deterministic for a recipe's seed."""
     return fit_linear(member, rows, y) if member in LINEAR else _fit_boosted(member, rows, y, recipe, engine)
 
 
@@ -152,7 +152,7 @@ def _fit_boosted(member: str, rows: pl.DataFrame, y: Array, recipe: Recipe, engi
 
 def _unlearnable(rows: pl.DataFrame) -> tuple[str, ...]:
     days = rows.select((pl.col("date").max() - pl.col("date").min()).dt.total_days()).item() or 0
-    return OF_A_YEAR if days < YEAR_DAYS else ()
+    return DATE_NAMING_FEATURES if days < FIRST_YEAR_DAYS else ()
 
 
 def _rounds(rows: pl.DataFrame, recipe: Recipe) -> int:

@@ -1,4 +1,4 @@
-"""A trained model: members, their weights, the band and its paths; it forecasts a matrix and goes to files and back."""
+"""A trained model: members, weights, bands and residual paths. It forecasts a matrix and is stored as files."""
 
 import json
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.uncertainty.bands import Bands, with_bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
-PATHS, VOCABULARY = "paths.parquet", "vocabulary.json"
+PATHS_FILE, VOCABULARY_FILE = "paths.parquet", "vocabulary.json"
 
 
 @dataclass(frozen=True)
 class Model:
-    """What `train` makes and `forecast` uses, for one target. `trained_on` describes what it rests on.
+    """A trained model of one target. `trained_on` has the figures of its training.
 
-    `vocabulary` holds the names that it was trained with. Models that were stored before there were paths, or
-    vocabularies, have none: without a vocabulary event codes are those of the tables as they are read.
+    `vocabulary` holds the names that it was trained with. Old stored models have
+    no paths or vocabulary: without a vocabulary event codes are those of the tables as they are read.
     """
 
     target: str
@@ -45,8 +45,9 @@ class Model:
         return self.weights["member"].unique(maintain_order=True).to_list()
 
     def predict(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
-        """The matrix's rows with each member's say, `forecast`, q10, q50 and q90, in the target's unit per hour.
+        """Return the matrix's rows with a column per member, `forecast`, q10, q50 and q90.
 
+        All are in the target's unit per hour.
         Event codes and macro columns are those of the model's vocabulary. Where it has `units`, the matrix has the UNIT
         of each row's currency (`money.with_unit`).
         """
@@ -54,76 +55,88 @@ class Model:
         # Members of days need the shape of the first boosted one, whatever its own weight.
         learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
         matrix = encode_categories(matrix, self.vocabulary)
-        rows = member_predictions(learned, matrix, totals, self.recipe, self.members, engine)
+        daily = StatisticalMember(totals, self.recipe.horizon_days, engine) if "statistical" in self.members else None
+        rows = member_predictions(learned, matrix, daily)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
 
     @property
     def units(self) -> dict[str, float]:
-        """What counts as one in each currency that it learned from; none where there was one (`features.money`)."""
+        """What counts as one in each currency that it learned from; empty where there was one (`features.money`)."""
         return currency_units(self.trained_on)
 
     def importance(self) -> pl.DataFrame:
-        """One row per learned member and feature: target, member, feature, gain_share."""
+        """Return one row per learned member and feature: target, member, feature, gain_share."""
         frames = [member.importance() for member in self.learned]
         return pl.concat(frames).select(pl.lit(self.target).alias("target"), pl.all())
 
     def files(self) -> dict[str, bytes]:
-        """The whole model as files: LightGBM's text format, JSON and Parquet. Nothing is pickled."""
-        about = {
+        """Return the whole model as files: LightGBM's text format, JSON and Parquet. Nothing is pickled."""
+        description = {
             "target": self.target,
             "as_of": self.as_of.isoformat(),
             "recipe": self.recipe.model_dump(mode="json"),
             "weights": self.weights.to_dicts(),
-            "bands": self.bands.about(),
+            "bands": self.bands.to_dict(),
             "trained_on": self.trained_on,
-            "members": [member.about() for member in self.learned],
+            "members": [member.to_dict() for member in self.learned],
         }
         texts = {f"{m.member}.txt": m.booster for m in self.learned if isinstance(m, Learned)}
-        texts["model.json"] = json.dumps(about, indent=1, sort_keys=True)
+        texts["model.json"] = json.dumps(description, indent=1, sort_keys=True)
         if self.vocabulary:
-            texts[VOCABULARY] = self.vocabulary.to_json()
-        paths = {PATHS: self.paths.to_parquet()} if self.paths else {}
+            texts[VOCABULARY_FILE] = self.vocabulary.to_json()
+        paths = {PATHS_FILE: self.paths.to_parquet()} if self.paths else {}
         return {**{name: text.encode() for name, text in texts.items()}, **paths}
 
     @classmethod
     def from_files(cls, files: dict[str, bytes]) -> Self:
-        """The model that `files` described, to the last bit."""
-        about = json.loads(files["model.json"])
-        learned = tuple(_member(member, files) for member in about["members"])
+        """Return the model of `files`, to the last bit."""
+        description = json.loads(files["model.json"])
+        learned = tuple(_member(member, files) for member in description["members"])
         return cls(
-            about["target"],
-            date.fromisoformat(about["as_of"]),
-            Recipe.model_validate(about["recipe"]),
+            description["target"],
+            date.fromisoformat(description["as_of"]),
+            Recipe.model_validate(description["recipe"]),
             learned,
-            pl.DataFrame(about["weights"]),
-            Bands.of(about["bands"]),
-            about["trained_on"],
-            Paths.from_parquet(files[PATHS]) if PATHS in files else None,
-            Vocabulary.from_json(files[VOCABULARY]) if VOCABULARY in files else None,
+            pl.DataFrame(description["weights"]),
+            Bands.from_dict(description["bands"]),
+            description["trained_on"],
+            Paths.from_parquet(files[PATHS_FILE]) if PATHS_FILE in files else None,
+            Vocabulary.from_json(files[VOCABULARY_FILE]) if VOCABULARY_FILE in files else None,
         )
 
 
 def _member(fields: dict[str, Any], files: dict[str, bytes]) -> Member:
     if fields["member"] in LINEAR:
-        return Linear.of(fields)
-    return Learned.of(fields, files[f"{fields['member']}.txt"].decode())
+        return Linear.from_dict(fields)
+    return Learned.from_dict(fields, files[f"{fields['member']}.txt"].decode())
+
+
+@dataclass(frozen=True)
+class StatisticalMember:
+    """The member `statistical`: daily forecasts from stores' daily `totals`, computed by an engine."""
+
+    totals: pl.DataFrame
+    horizon_days: int
+    engine: Engine = LOCAL
+
+    def daily_totals(self, origins: Sequence[date]) -> pl.DataFrame:
+        """Return one row per store, origin and date of the horizon with the day's demand, `total`."""
+        return self.engine.daily_forecasts(self.totals, origins, self.horizon_days)
 
 
 def member_predictions(
-    learned: tuple[Member, ...], matrix: pl.DataFrame, totals: pl.DataFrame, recipe: Recipe, members: Sequence[str],
-    engine: Engine = LOCAL,
-) -> pl.DataFrame:  # fmt: skip
-    """The matrix's rows with a column of demand per learned member; `statistical`, if asked, null where silent.
+    learned: Sequence[Member], matrix: pl.DataFrame, statistical_member: StatisticalMember | None
+) -> pl.DataFrame:
+    """Return the matrix's rows with a column of demand per member; `statistical` is null where it is silent.
 
-    Rows are encoded by the vocabulary that the members were fitted with.
+    Rows are encoded by the vocabulary that the learned members were fitted with.
     Members of days are spread over hours by the shape of the first boosted member.
     """
     boosted = [member for member in learned if isinstance(member, Learned)]
     rows = matrix.with_columns(pl.Series(m.member, m.predict(matrix)) for m in boosted)
     shape = boosted[0].member if boosted else "smooth"
     totals_by = {m.member: m.daily_totals(matrix) for m in learned if isinstance(m, Linear)}
-    if "statistical" in members:
-        origins = rows["origin_date"].unique().to_list()
-        totals_by["statistical"] = engine.daily_forecasts(totals, origins, recipe.horizon_days)
+    if statistical_member is not None:
+        totals_by["statistical"] = statistical_member.daily_totals(rows["origin_date"].unique().to_list())
     return rows.with_columns(statistical.spread(rows, shape, days).alias(name) for name, days in totals_by.items())

@@ -1,4 +1,4 @@
-"""How a model is made: members, rounds, sampled origins, calibration; everything that is not learned."""
+"""The recipe of a model: members, rounds, sampled origins, folds; every setting that is not learned."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -46,25 +46,25 @@ class Recipe(BaseModel):
     left_out: tuple[str, ...] = Field(NAMES_THE_DATE, description="beginnings of features not to learn from")
 
     def learns_from(self, features: Sequence[str]) -> list[str]:
-        """The features that learned members see, in their order."""
+        """Return the features that learned members use, in their order."""
         return [name for name in features if not name.startswith(self.left_out)]
 
     def fold_dates(self, as_of: date, first: date) -> list[date]:
-        """Dates of the rolling refits before `as_of`, latest first, that leave enough history after `first`."""
+        """Return dates of the rolling refits before `as_of`, latest first, that leave enough history after `first`."""
         dates = [as_of - timedelta(days=self.fold_days * (k + 1)) for k in range(self.folds)]
         return [day for day in dates if (day - first).days >= self.min_train_days]
 
     def evidence(self, store_ids: Sequence[str]) -> list[str]:
-        """The stores whose rolling origins weigh the members, sorted: all, or a fixed sample of a bigger chain."""
+        """Return the stores whose rolling origins weigh the members, sorted: all, or a fixed sample."""
         shuffled_ids = sorted(store_ids, key=lambda name: (crc32(name.encode()), name))
         return sorted(shuffled_ids[: self.evidence_stores])
 
     def origins(self, first: date, as_of: date) -> list[date]:
-        """Training origins known at `as_of`: every day from two weeks after the first demand, within history_days."""
+        """Return the training origins before `as_of`: each day from two weeks after `first`, within history_days."""
         start = max(first + timedelta(days=14), as_of - timedelta(days=self.history_days))
         return [start + timedelta(days=k) for k in range((as_of - start).days)]
 
     def one_in(self, stores: int) -> int:
-        """The share of pairs of origin and lead to train on; it depends on the chain's size alone, not on dates."""
+        """Return k to train on one in k pairs of origin and lead; it depends on the size of the chain, not on dates."""
         rows = stores * USUAL_HOURS * self.horizon_days * self.history_days
         return max(1, -(-rows // self.max_rows))

@@ -8,13 +8,13 @@ import polars as pl
 from daypart.features.deterministic_sum import exact_sum
 
 SEASON_DAYS = 7
-HISTORY_DAYS = 182
-LEAST_DAYS = 28
+SMOOTHED_DAYS = 182
+MIN_SEASON_DAYS = 28
 """With fewer known open days there is no weekly season to smooth, and the member is silent."""
 
 
 def daily_forecasts(totals: pl.DataFrame, origins: Sequence[date], horizon_days: int) -> pl.DataFrame:
-    """One row per store, origin and date of the horizon: `total`, the day's demand, never below 0.
+    """Return the day's demand, `total`, never below 0: one row per store, origin and date of the horizon.
 
     Additive-error, additive-season exponential smoothing without trend on log totals (ETS(A,N,A): Hyndman et
     al. 2008), refitted at every origin on the last half year before it. Closed days are bridged by the same
@@ -45,14 +45,14 @@ def daily_forecasts(totals: pl.DataFrame, origins: Sequence[date], horizon_days:
 
 
 def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
-    """One row per store, origin and date of the half year before it, without gaps."""
+    """Return one row per store, origin and date of the half year before it, without gaps."""
     frame = pl.DataFrame({"origin_date": sorted(set(origins))}, schema={"origin_date": pl.Date})
-    back = pl.duration(days=HISTORY_DAYS)
+    back = pl.duration(days=SMOOTHED_DAYS)
     spans = (
         totals.select("store_id", "date").join(frame, how="cross")
         .filter(pl.col("date") < pl.col("origin_date"), pl.col("date") >= pl.col("origin_date") - back)
         .group_by("store_id", "origin_date").agg(first=pl.col("date").min(), open_days=pl.len())
-        .filter(pl.col("open_days") >= LEAST_DAYS)
+        .filter(pl.col("open_days") >= MIN_SEASON_DAYS)
     )  # fmt: skip
     grid = spans.with_columns(
         date=pl.date_ranges("first", pl.col("origin_date") - pl.duration(days=1))
@@ -70,7 +70,7 @@ def _series(totals: pl.DataFrame, origins: Sequence[date]) -> pl.DataFrame:
 
 
 def spread(rows: pl.DataFrame, shape: str, days: pl.DataFrame) -> pl.Series:
-    """The daily forecasts over the hours of each day in proportion to the column `shape`; null where silent."""
+    """Return the daily forecasts spread over hours in proportion to the column `shape`; null where silent."""
     by = ["store_id", "origin_date", "date"]
     day_sum = exact_sum(pl.col(shape)).over(by)
     share = pl.col(shape) / day_sum

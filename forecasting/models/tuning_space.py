@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 Params = Mapping[str, Any]
 """A recipe as a trial has it: each tuned number, and for every name that a list may hold whether it does."""
 
-AROUND = {"rounds": 3.0, "leaves": 4.0, "learning_rate": 3.0, "history_days": 3.0, "max_rows": 2.0}
+TUNED_NUMBERS = {"rounds": 3.0, "leaves": 4.0, "learning_rate": 3.0, "history_days": 3.0, "max_rows": 2.0}
 """Numbers of a recipe that are tuned, from so many times below the present one to so many times above it."""
 
-MEMBERS = (*LEARNED, "statistical")
-PICKED: dict[str, tuple[str, ...]] = {"members": MEMBERS, "left_out": NAMES_THE_DATE}
+TUNED_MEMBERS = (*LEARNED, "statistical")
+TUNED_LISTS: dict[str, tuple[str, ...]] = {"members": TUNED_MEMBERS, "left_out": NAMES_THE_DATE}
 """Lists of a recipe of which every name, and every other that the present list holds, may be in or out."""
 
-DIGITS = ".3g"
+NUMBER_FORMAT = ".3g"
 """To how many digits numbers are tried and proposed, for the sake of who reads them."""
 
 
 def suggest(trial: "Trial", present: Recipe) -> Recipe:
-    """The recipe that a trial tries."""
-    for field, factor in AROUND.items():
+    """Return the recipe that a trial tries."""
+    for field, factor in TUNED_NUMBERS.items():
         low, high = _range(field, getattr(present, field), factor)
         if isinstance(getattr(present, field), int):
             trial.suggest_int(field, ceil(low), floor(high), log=True)
@@ -38,39 +38,39 @@ def suggest(trial: "Trial", present: Recipe) -> Recipe:
 
 
 def params_of(present: Recipe) -> dict[str, Any]:
-    """The parameters of the trial that tries the present recipe."""
+    """Return the parameters of the trial that tries the present recipe."""
     switches = {f"{field}.{name}": name in getattr(present, field) for field, name in _switches(present)}
-    return {field: getattr(present, field) for field in AROUND} | switches
+    return {field: getattr(present, field) for field in TUNED_NUMBERS} | switches
 
 
 def recipe_of(params: Params, present: Recipe) -> Recipe:
-    """The recipe of a trial's parameters; what is not tuned is as in the present one."""
-    settings: dict[str, Any] = {field: _rounded(params[field], getattr(present, field)) for field in AROUND}
-    for field in PICKED:
+    """Return the recipe of a trial's parameters; settings that are not tuned are those of the present one."""
+    settings: dict[str, Any] = {field: _round(params[field], getattr(present, field)) for field in TUNED_NUMBERS}
+    for field in TUNED_LISTS:
         settings[field] = tuple(name for name in _names(field, present) if params.get(f"{field}.{name}", True))
     return Recipe.model_validate(present.model_dump() | settings)
 
 
 def _names(field: str, present: Recipe) -> list[str]:
-    """All names of a list, the present ones first, in their order."""
-    return list(dict.fromkeys((*getattr(present, field), *PICKED[field])))
+    """Return all names of a list, the present ones first, in their order."""
+    return list(dict.fromkeys((*getattr(present, field), *TUNED_LISTS[field])))
 
 
 def _switches(present: Recipe) -> Iterator[tuple[str, str]]:
-    """The names that may be in or out, by list. One member always stays: the first boosted one, if there is any."""
+    """Yield the names that may be in or out, by list. One member always stays: the first boosted one, if any."""
     stays = next((name for name in present.members if name in BOOSTED), present.members[0])
-    for field in PICKED:
+    for field in TUNED_LISTS:
         yield from ((field, name) for name in _names(field, present) if (field, name) != ("members", stays))
 
 
 def _range(field: str, value: float, factor: float) -> tuple[float, float]:
-    """Bounds around the present value, inside what a recipe may hold."""
+    """Return bounds around the present value, inside what a recipe may hold."""
     limits = Recipe.model_fields[field].metadata
     lows = [float(limit.ge) for limit in limits if hasattr(limit, "ge")]
     highs = [(value + float(limit.lt)) / 2 for limit in limits if hasattr(limit, "lt")]
     return max(value / factor, *lows, 0.0), min([value * factor, *highs])
 
 
-def _rounded(value: float, present: float) -> float:
-    """A tried number to a few digits, but the present one as it is."""
-    return value if value == present else type(present)(float(format(value, DIGITS)))
+def _round(value: float, present: float) -> float:
+    """Return a tried number to a few digits, but the present one as it is."""
+    return value if value == present else type(present)(float(format(value, NUMBER_FORMAT)))

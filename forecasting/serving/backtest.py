@@ -1,81 +1,70 @@
-"""Rolling origins: at each, the forecast that would have been published, beside what came."""
+"""Rolling origins: at each, the forecast that would have been published, with what was sold."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
 
-from daypart.features.chain_data import ChainData, days
+from daypart.features.chain_data import days
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.levels import Level, summed
-from daypart.forecasting.serving.publication import ORDER, of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.serving.levels import Level, aggregate
+from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel, forecast_block
 
 
 def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) -> list[date]:
-    """Origins from start while the whole horizon ends by end."""
+    """Return the origins from start whose whole horizon ends by end."""
     return days(start, end - timedelta(days=horizon_days - 1), every_days)
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Some stores that have models of their own: what versions' names begin with, and the tier.
+class VersionLabel:
+    """The label of a backtest's models: the prefix of their version names, and their tier."""
 
-    `sums` are the chain's (`workshop.chain_sums`) up to the last origin.
-    """
+    prefix: str = ""
+    tier: str = "standard"
 
-    before: str
-    tier: str
-    store_ids: Sequence[str]
-    sums: pl.DataFrame
+    def version(self, model: Model) -> str:
+        """Return the name of a model's version."""
+        return f"{self.prefix}as-of-{model.as_of}"
 
 
 def backtest(
-    records: ChainData,
-    target: str,
-    recipe: Recipe,
+    trainer: ModelTrainer,
     origins: list[date],
     retrain_every_days: int,
     progress: Callable[[date], None] = lambda origin: None,
-    segment: Segment | None = None,
+    label: VersionLabel | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Model]]:
-    """One row per store, origin and hour of the horizon, as published, with `actual`; and the models by version.
+    """Return forecasts of rolling origins with what was sold, and the models by version.
 
-    Of all stores, or of a segment of them.
-
-    Models are retrained every `retrain_every_days` from the first origin, each on what was known at its date,
-    and each origin uses the latest. `actual` is as `actuals.with_actuals` has it: null on days without demand that are
-    closed or not yet known, 0 in an hour without demand on an open day.
+    One row per store of the trainer, origin and hour of the horizon, as published, with `actual`. Models are retrained
+    every `retrain_every_days` from the first origin, each on what was known at its date, and each origin uses the
+    latest. `actual` is as `actuals.with_actuals` has it: null on days without demand that are closed or not yet known,
+    0 in an hour without demand on an open day.
     """
-    ids, sums = (segment.store_ids, segment.sums) if segment else (None, None)
-    workshop = Workshop(records, target, recipe, origins[-1], store_ids=ids, sums=sums)
-    before, tier = (segment.before, segment.tier) if segment else ("", "standard")
+    label = label or VersionLabel()
     trained: dict[date, Model] = {}
-    served: dict[date, Model] = {}
+    serving: dict[date, Model] = {}
     for origin in origins:
         as_of = origin - timedelta(days=(origin - origins[0]).days % retrain_every_days)
-        served[origin] = trained[as_of] = trained.get(as_of) or workshop.train(as_of)
+        serving[origin] = trained[as_of] = trained.get(as_of) or trainer.train(as_of)
         progress(origin)
     forecasts = [
-        of_block(block, past, model, origin, _version(before, model), tier=tier)
-        for block, past in workshop.blocks()
-        for origin, model in served.items()
+        forecast_block(block, [ServedModel(model, label.version(model), label.tier)], origin)
+        for block in trainer.blocks()
+        for origin, model in serving.items()
     ]
-    models = {_version(before, model): model for model in served.values()}
-    rows = pl.concat(forecasts).sort(ORDER)
-    history = records.block(rows["store_id"].unique().to_list())
+    models = {label.version(model): model for model in serving.values()}
+    rows = pl.concat(forecasts).sort(FORECAST_ORDER)
+    history = trainer.records.block(rows["store_id"].unique().to_list())
     return with_actuals(rows, history.demand, idle_days(history, origins[0]), history.stores).drop("idle"), models
 
 
 def at_level(rows: pl.DataFrame, models: Mapping[str, Model], stores: pl.DataFrame, level: Level) -> pl.DataFrame:
-    """The rows of a backtest that have an actual, added up as `levels.summed` has it, each by the model it is from."""
+    """Return the backtest rows that have an actual, added up by `levels.aggregate` with the models they are from."""
     scored_rows = rows.filter(pl.col("actual").is_not_null())
     parts = scored_rows.partition_by("model_version", "origin_date", as_dict=True, maintain_order=True)
-    return pl.concat(summed(part, models[version], stores, level) for (version, _), part in parts.items())
-
-
-def _version(before: str, model: Model) -> str:
-    return f"{before}as-of-{model.as_of}"
+    return pl.concat(aggregate(part, models[version], stores, level) for (version, _), part in parts.items())

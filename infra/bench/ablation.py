@@ -18,6 +18,8 @@ from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.accuracy import Level, score
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.accuracy_peers import RETRAIN_EVERY_DAYS
 from infra.bench.scale import show, write
@@ -95,11 +97,12 @@ def earned(data: RealSet, target: str, folder: Path, recipe: Recipe, only: list[
     recipe = recipe.model_copy(update={"weather": "issued" if "issued" in data.views else "none"})
     origins = rolling_origins(data.start, data.end, 7, recipe.horizon_days)
     features = matrix.feature_names(matrix.build(records, matrix.View(target, recipe.weather), origins[-1:]))
-    baseline = backtest(records, target, recipe, origins, RETRAIN_EVERY_DAYS)[0]
+    training_data = TrainingData(records, target, origins[-1])
+    baseline, _ = backtest(ModelTrainer(training_data, recipe), origins, RETRAIN_EVERY_DAYS)
     for what, (used, other) in variants(recipe, features).items():
         if only and what not in only:
             continue
-        rows = backtest(records, target, other, origins, RETRAIN_EVERY_DAYS)[0]
+        rows, _ = backtest(ModelTrainer(training_data, other), origins, RETRAIN_EVERY_DAYS)
         without, with_it = (rows, baseline) if used else (baseline, rows)
         yield Earned(data.name, target, what, used, *_difference(without, with_it, "hour"),
                      *_difference(without, with_it, "day"))  # fmt: skip

@@ -21,6 +21,8 @@ import polars as pl
 from daypart.features.chain_data import ChainData
 from daypart.features.signals.weather import WeatherView
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench import hindsight
 from infra.bench.accuracy_peers import PEERS, RETRAIN_EVERY_DAYS
@@ -46,7 +48,8 @@ def scores(
     runs: dict[WeatherView, pl.DataFrame] = {}
     for view in views:
         began = time.perf_counter()
-        runs[view], _ = backtest(records, target, Recipe(weather=view), origins, RETRAIN_EVERY_DAYS)
+        trainer = ModelTrainer(TrainingData(records, target, origins[-1]), Recipe(weather=view))
+        runs[view], _ = backtest(trainer, origins, RETRAIN_EVERY_DAYS)
         yield scored(runs[view], records, data.name, OURS, view, time.perf_counter() - began)
     worths += worth(data.name, runs)
     rows = runs[views[0]]

@@ -14,7 +14,8 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.members import BOOSTED, Learned, fit
 from daypart.forecasting.models.recipe import USUAL_HOURS, Recipe
-from daypart.forecasting.models.trainer import BLOCK_STORES, Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import BLOCK_STORES, TrainingData
 from infra.bench.job import Work, measured
 from infra.bench.row import Row, short
 from infra.bench.sample_chain import SimulatedChain
@@ -54,7 +55,7 @@ def _write(out: Path, chain: SimulatedChain) -> None:
     out.mkdir()
     lake = Chain.of(Lake(chain.home() / "lake"))
     block = lake.block(sorted(lake.stores["store_id"])[:BLOCK_STORES])
-    workshop = Workshop(block, TARGET, RECIPE, chain.today)
+    workshop = ModelTrainer(TrainingData(block, TARGET, chain.today), RECIPE)
     weeks = RECIPE.max_rows // (block.stores.height * USUAL_HOURS * RECIPE.horizon_days) + 1
     origins = days(chain.spec.start, chain.today)[-15::-7][:weeks]
     rows = workshop.with_demand(workshop.rows(origins)).head(RECIPE.max_rows)

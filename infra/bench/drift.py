@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from daypart.features.quality.data_health import demand_faults, stores_at_fault
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle.policy import TRIGGERED, Policy
-from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, decide
+from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, RetrainEvidence, decide
 from daypart.forecasting.metrics import persistent_error
-from daypart.forecasting.metrics.expected_accuracy import Promise
+from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
 
 Array = NDArray[np.float64]
 
@@ -142,19 +142,23 @@ def rows(chain: World, first: int, last: int, faulty: set[str] = frozenset()) ->
     )  # fmt: skip
 
 
-def promise(chain: World) -> Promise:
-    expected = Promise.of(rows(chain, PROMISED, PROMISED + PROMISED_DAYS).with_columns(y="actual"))
+def promise(chain: World) -> ExpectedAccuracy:
+    expected = ExpectedAccuracy.from_predictions(
+        rows(chain, PROMISED, PROMISED + PROMISED_DAYS).with_columns(y="actual")
+    )
     assert expected is not None
     return expected
 
 
-def night(chain: World, promised: Promise, day: int, policy: Policy, faulty: set[str] = frozenset()) -> Decision:  # type: ignore[assignment]
+def night(
+    chain: World, promised: ExpectedAccuracy, day: int, policy: Policy, faulty: set[str] = frozenset()
+) -> Decision:  # type: ignore[assignment]
     """What is decided at the start of a day; a champion that is 100 days old."""
     on = START + timedelta(days=day)
     longer = rows(chain, max(day - 7 * LASTING_WEEKS, SERVED), day, faulty).lazy()
     weeks = persistent_error.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
     trained, lasting = [on - timedelta(days=100)], persistent_error.week_errors(longer, on)
-    return decide(weeks, promised, policy, on, trained, len(faulty), len(chain.names), lasting)
+    return decide(RetrainEvidence(weeks, lasting, len(chain.names), len(faulty)), promised, policy, on, trained)
 
 
 def false_retrains(chain: World, policy: Policy) -> int:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from daypart.features.chain_data import ChainData, days
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
-from daypart.forecasting.lifecycle.gate import judged
+from daypart.forecasting.lifecycle.comparison import SIDES, ComparedRows, Comparison
+from daypart.forecasting.lifecycle.gate import decide_promotion
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 
 Array = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def promoted(kind: str, stores: int, weeks: int, gain: float, runs: int, hurt: f
         generator = np.random.default_rng([run, stores, weeks])
         cell_rows = cells(generator, stores, weeks, KINDS[kind], gain, hurt)
         # Draws are kept by their seed, so a few seeds do.
-        promotions += judged(Comparison(cell_rows, POLICY.gate_confidence, run % 8), POLICY).promote
+        promotions += decide_promotion(Comparison(cell_rows, POLICY.gate_confidence, run % 8), POLICY).promote
     return promotions / runs
 
 
@@ -121,11 +122,11 @@ def real(seed: int) -> Iterator[str]:
     spec = ChainSpec(stores=16, start=START, days=SPAN, seed=seed, issues_days=SPAN)
     records, end = ChainData.from_tables(simulate(spec).tables), START + timedelta(days=SPAN)
     first = end - timedelta(weeks=4)
-    shop = Workshop(records, "orders", RECIPE, end)
+    shop = ModelTrainer(TrainingData(records, "orders", end), RECIPE)
     rows = shop.with_demand(shop.rows(days(first, end - timedelta(days=1), 7))).filter(pl.col("date") < end)
 
     def made(as_of: date = first, **changes: int) -> Model:
-        return shop.under(RECIPE.model_copy(update=changes)).train(as_of) if changes else shop.train(as_of)
+        return shop.with_recipe(RECIPE.model_copy(update=changes)).train(as_of) if changes else shop.train(as_of)
 
     usual, poor = made(), made(rounds=8, leaves=4)
     pairs = {
@@ -134,9 +135,10 @@ def real(seed: int) -> Iterator[str]:
         "champion much poorer": (usual, poor),
         "challenger much poorer": (poor, usual),
     }
-    for name, models in pairs.items():
-        compared = Comparison.of(models, rows, shop.totals, shop.stores, first, POLICY.gate_confidence, RECIPE.seed)
-        verdict, spread_text = judged(compared, POLICY), measured(compared.cells)
+    shared, confidence = ComparedRows(rows, shop.totals, shop.stores, first), POLICY.gate_confidence
+    for name, (challenger, champion) in pairs.items():
+        compared = Comparison.from_models(challenger, champion, shared, confidence, RECIPE.seed)
+        verdict, spread_text = decide_promotion(compared, POLICY), measured(compared.cells)
         yield f"chain {seed}, {name}: {'promotes' if verdict.promote else 'keeps'}; {verdict.reason}; {spread_text}"
 
 

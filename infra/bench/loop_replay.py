@@ -18,7 +18,7 @@ from daypart.flows.display.replay import show_replay
 from daypart.flows.jobs.replay import priced
 from daypart.flows.report import replays
 from daypart.forecasting.lifecycle.policy import BUILT_IN
-from daypart.forecasting.lifecycle.replay import replay
+from daypart.forecasting.lifecycle.replay import ReplayPlan, replay
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.sets import aarhus_shut
 
@@ -71,7 +71,7 @@ def main() -> int:
         past = PASTS[name](arguments.data, arguments.stores)
         recipe = past.recipe.model_copy(update={"max_rows": arguments.max_rows})
         outcome = replay(
-            past.records, past.target, recipe, BUILT_IN, past.start, past.end, arguments.every_days,
+            past.records, past.target, recipe, ReplayPlan(BUILT_IN, past.start, past.end, arguments.every_days),
             lambda night, name=name: print(name, night, file=sys.stderr, flush=True),
         )  # fmt: skip
         title = f"{name}, {past.start} to {past.end}"

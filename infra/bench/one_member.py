@@ -14,8 +14,8 @@ from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.engine import WORKERS
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.serving.publication import forecast_block
 from infra.bench.job import Work
 from infra.bench.night import open_home
 from infra.bench.sample_chain import SimulatedChain
@@ -40,7 +40,7 @@ def _train(out: Path, home: Path, today: date) -> None:
     lake, registry = opened.lake, opened.registry
     chain = Chain.of(lake)
     few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
-    files = Workshop(few, TARGET, RECIPE, today).train(today).files()
+    files = ModelTrainer(few, TARGET, RECIPE, today).train(today).files()
     version = registry.register(TARGET, registry.record(RunRecord("train", TARGET, {}, {}, chain.versions, files)), {})
     registry.set_alias(TARGET, "champion", version)
 
@@ -70,6 +70,7 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
 
     def work() -> dict[str, int]:
         with ThreadPoolExecutor(WORKERS) as pool:
-            return {"rows": sum(pool.map(lambda pair: of_block(*pair, champion, origin, str(version)).height, pairs))}
+            heights = pool.map(lambda block: forecast_block(block, serving, origin).height, store_blocks)
+            return {"rows": sum(heights)}
 
     return work

@@ -13,6 +13,7 @@ from daypart.features.chain_data import ChainData, days
 from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
+from daypart.forecasting.serving.night import NightInputs
 from infra.bench import pandas_matrix
 from infra.bench.job import Work, apart, measured
 from infra.bench.row import Limit, Row, beside
@@ -75,7 +76,8 @@ def ours(history: ChainData, origins: Sequence[date]) -> pl.DataFrame:
     """One origin as a night has it, many as training has them."""
     if len(origins) > 1:
         return matrix.build(history, VIEW, origins)
-    return matrix_of(states(_window(history, origins[0]), history.block, history, VIEW, origins[0]), VIEW, origins[0])
+    inputs = NightInputs(_window(history, origins[0]), history.block, history, origins[0])
+    return matrix_of(states(inputs, VIEW), VIEW, origins[0])
 
 
 def _window(history: ChainData, origin: date) -> ChainData:

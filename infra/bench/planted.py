@@ -21,8 +21,9 @@ from daypart.features.simulator.events import LOCAL_EVENTS, PROMOTIONS
 from daypart.features.simulator.places import DAYPART_OF_HOUR, FORMATS
 from daypart.features.simulator.stores import HOLIDAY_ORDERS, OTHER_HOLIDAY
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 from infra.bench.asked import asked
 
 RECIPE = Recipe(weather="issued", rounds=150, max_rows=150_000, folds=1)
@@ -55,14 +56,15 @@ def offers(records: ChainData, first: date, last: date) -> pl.DataFrame:
     return touched.agg(pl.col("factor").product(), kind=pl.col("kind").unique().sort().str.join(" and "))
 
 
-def told(shop: Workshop, records: ChainData, origin: date) -> pl.DataFrame:
+def told(shop: ModelTrainer, records: ChainData, origin: date) -> pl.DataFrame:
     """The forecast of what would be known had the records been these."""
-    rows = as_published(Workshop(records, "orders", RECIPE, origin), records, shop.train(origin), origin, "1")
+    trainer = ModelTrainer(TrainingData(records, "orders", origin), RECIPE)
+    rows = forecast_stores(trainer, records, ServedModel(shop.train(origin), "1"), origin)
     return rows.select("store_id", "hour_utc", "lead_days", "forecast", date=pl.col("hour_local").dt.date(),
                        hour=pl.col("hour_local").dt.hour())  # fmt: skip
 
 
-def of_offers(shop: Workshop, records: ChainData, origin: date) -> Iterator[Found]:
+def of_offers(shop: ModelTrainer, records: ChainData, origin: date) -> Iterator[Found]:
     """Forecasts with the offers to come over forecasts without them."""
     bare = replace(records, events=records.events.filter(pl.col("starts_local") < origin))
     without = told(shop, bare, origin).select("store_id", "hour_utc", without="forecast")
@@ -76,7 +78,7 @@ def of_offers(shop: Workshop, records: ChainData, origin: date) -> Iterator[Foun
         yield Found(str(kind), hours.height, planted, float(hours["forecast"].sum()) / base)
 
 
-def of_holidays(shop: Workshop, records: ChainData, truth: pl.DataFrame, origin: date) -> Iterator[Found]:
+def of_holidays(shop: ModelTrainer, records: ChainData, truth: pl.DataFrame, origin: date) -> Iterator[Found]:
     """Forecasts over what would be true without the holiday, beside those of other days over what is true."""
     rows = told(shop, records, origin).join(truth, on=["store_id", "hour_utc"])
     holidays = public_holidays(records.stores, origin, origin + timedelta(days=13))
@@ -89,7 +91,7 @@ def of_holidays(shop: Workshop, records: ChainData, truth: pl.DataFrame, origin:
         yield Found(str(name), hours.height, planted, float(hours["forecast"].sum()) / usual / bias)
 
 
-def of_rain(shop: Workshop, records: ChainData, origin: date) -> Found:
+def of_rain(shop: ModelTrainer, records: ChainData, origin: date) -> Found:
     """Forecasts of the first days with the rain and snow that were issued over those without."""
     later = pl.col("valid_local") >= origin
     wet = ("precipitation_mm", "snowfall_cm")
@@ -117,7 +119,7 @@ def main() -> int:
     spec = asked(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
     records = ChainData.from_tables(chain.tables)
-    shop = Workshop(records, "orders", RECIPE, spec.end)
+    shop = ModelTrainer(records, "orders", RECIPE, spec.end)
     for effect in (*of_offers(shop, records, spec.end), *of_holidays(shop, records, chain.truth, spec.end),
                   of_rain(shop, records, spec.end)):  # fmt: skip
         print(f"{effect.what}: {effect.hours} hours, {effect.planted:.3f} planted, {effect.forecast:.3f} found, "

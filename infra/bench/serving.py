@@ -1,9 +1,8 @@
 """What a night makes of the lake before it predicts: the states and the matrix of 14 days."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -18,8 +17,8 @@ from daypart.features.tables.schemas import TARGETS
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.engine import WORKERS
-from daypart.forecasting.models.trainer import in_blocks
-from daypart.forecasting.serving.publication import holiday_sums, night_states
+from daypart.forecasting.models.training_data import StoreBlock, in_blocks
+from daypart.forecasting.serving.night import chain_holiday_sums
 from infra.bench.job import Work, measured
 from infra.bench.row import Limit, Row, beside
 from infra.bench.sample_chain import SimulatedChain
@@ -40,7 +39,7 @@ def all_stores(home: Path, origin: date) -> Work:
 
     def work() -> dict[str, int]:
         chain = Chain.of(Lake(home / "lake"))
-        sums = holiday_sums(chain, TARGETS, origin)
+        sums = chain_holiday_sums(chain, TARGETS, origin)
         with ThreadPoolExecutor(WORKERS) as pool:
             shapes = list(pool.map(lambda ids: _shape(chain, ids, origin, sums), blocks(chain)))
         return {"rows": sum(height for height, _ in shapes), "columns": max(width for _, width in shapes)}
@@ -60,7 +59,7 @@ def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        rows = matrix_of(states(window, chain.block, chain, view, origin, world, sums[target]), view, origin)
+        rows = matrix_of(states(inputs, view, covariates, sums[target]), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
@@ -75,12 +74,12 @@ def states(
     return [block_state for block_state in block_states if _known(block_state, origin)]
 
 
-def _known(block_state: Made, origin: date) -> bool:
-    block, past = block_state
-    return block.stores.join(past.totals.filter(pl.col("date") < origin), on="store_id", how="semi").height > 0
+def _known(block: StoreBlock, origin: date) -> bool:
+    totals = block.history.totals.filter(pl.col("date") < origin)
+    return block.records.stores.join(totals, on="store_id", how="semi").height > 0
 
 
-def matrix_of(block_states: Sequence[Made], view: matrix.View, origin: date) -> pl.DataFrame:
+def matrix_of(store_blocks: Sequence[StoreBlock], view: matrix.View, origin: date) -> pl.DataFrame:
     """The matrix of the origin."""
     matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
     return pl.concat(matrices, how="diagonal").sort(matrix.ROW_KEY)

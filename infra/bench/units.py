@@ -42,8 +42,9 @@ from daypart.forecasting.metrics import score_tallies
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop, chain_sums
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData, chain_sums
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 from infra.bench.job import Work, apart, measured
 from infra.bench.scale import write_text
 
@@ -75,10 +76,11 @@ def _made(
     """Trains a unit on what was known at a date and scores the fortnight that followed."""
     recipe, meter = {"top": TOP, "light": LIGHT}[tier], Meter()
     past_records = records.until(as_of - timedelta(days=1))
-    workshop = Workshop(past_records, unit.target, recipe, as_of, Local(meter), ids, sums[unit.target])
-    model = workshop.train(as_of)
+    data = TrainingData(past_records, unit.target, as_of, ids, sums[unit.target])
+    trainer = ModelTrainer(data, recipe, Local(meter))
+    model = trainer.train(as_of)
     cpu_seconds = meter.usage()[-1].cpu_seconds
-    forecast_rows = pl.concat(of_block(block, past, model, as_of, tier) for block, past in workshop.blocks())
+    forecast_rows = pl.concat(forecast_block(block, [ServedModel(model, tier)], as_of) for block in trainer.blocks())
     block = records.block(ids)
     scored = with_actuals(forecast_rows, block.demand, idle_days(block, as_of), block.stores).drop_nulls("actual")
     error = (scored["forecast"] - scored["actual"]).abs().sum()

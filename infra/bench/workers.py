@@ -25,8 +25,7 @@ from daypart.flows.jobs.forecast import block_forecast
 from daypart.flows.jobs.snapshot import Chain
 from daypart.forecasting.models.engine import Engine
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import in_blocks, sampled_from
-from daypart.forecasting.serving.publication import holiday_sums
+from daypart.forecasting.models.training_data import BlockBuilder, in_blocks, read_sample
 from daypart.forecasting.stages import unmeasured
 from infra.bench.job import Took, apart
 from infra.bench.night import models, open_home
@@ -64,7 +63,7 @@ def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, To
     members = units.members(chain, DEFAULT_PORTFOLIO, dict.fromkeys(TARGETS, origin))
     serving = [champion.served for champion in champions(opened, members)]
     work = {
-        "features": partial(sampled_from, chain, origin, View(TARGET), sums[TARGET], *sample),
+        "features": partial(read_sample, BlockBuilder(chain, View(TARGET), origin, sums[TARGET]), origins, one_in),
         "forecasting": partial(block_forecast, chain, serving, origin, sums),
     }
     with open_engine(Settings(home=home, engine="dask", workers=workers)) as make_engine:

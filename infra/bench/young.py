@@ -13,6 +13,8 @@ import polars as pl
 from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.asked import asked
 
@@ -76,7 +78,7 @@ def main() -> int:
     spec = asked(__doc__, ChainSpec(stores=60, days=430, seed=11, start=START))
     records = chain(spec)
     origins = rolling_origins(START + timedelta(days=180), spec.end - timedelta(days=1), 6, 14)
-    rows, _ = backtest(records, "orders", RECIPE, origins, 84)
+    rows, _ = backtest(ModelTrainer(TrainingData(records, "orders", origins[-1]), RECIPE), origins, 84)
     scored = like_mean(rows, records.stores).filter(pl.col("opened_on") > START)
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
         print(figures(scored))

@@ -16,8 +16,9 @@ from daypart.features import matrix
 from daypart.features.chain_data import ChainData
 from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.forecasting.models import trainer
+from daypart.forecasting.models import trainer, training_data
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.training_data import TrainingData
 
 DAYS = 100
 START = date(2023, 11, 6)
@@ -191,7 +192,9 @@ def test_many_origins_at_once_equal_each_alone(seed: int, steps: set[int], targe
 def test_training_rows_equal_serving_rows(seed: int, steps: set[int], target: str) -> None:
     records = chain(seed)
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    trained = trainer.Workshop(records, target, recipe, day(DAYS)).rows([day(step) for step in sorted(steps)])
+    trained = trainer.ModelTrainer(TrainingData(records, target, day(DAYS)), recipe).rows(
+        [day(step) for step in sorted(steps)]
+    )
     for origin in (day(step) for step in steps):
         served = rows(records.until(origin - timedelta(days=1)), target, [origin])
         same(trained.filter(pl.col("origin_date") == origin), served)
@@ -243,9 +246,9 @@ def test_another_store_moves_no_store_in_or_out_of_a_sample_and_a_smaller_one_is
 def test_rows_do_not_depend_on_the_blocks_of_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
     origins = [day(60), day(90)]
-    expected_rows = trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins)
-    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    same(trainer.Workshop(chain(1), "orders", recipe, day(DAYS)).rows(origins), expected_rows)
+    expected_rows = trainer.ModelTrainer(TrainingData(chain(1), "orders", day(DAYS)), recipe).rows(origins)
+    monkeypatch.setattr(training_data, "BLOCK_STORES", 1)
+    same(trainer.ModelTrainer(TrainingData(chain(1), "orders", day(DAYS)), recipe).rows(origins), expected_rows)
 
 
 @pytest.mark.parametrize("table", ["weather", "labor"])
@@ -254,9 +257,9 @@ def test_a_block_without_a_table_has_rows_like_the_others(monkeypatch: pytest.Mo
     part = getattr(records, table).filter(pl.col("store_id") != "S0002")
     records = replace(records, **{table: part})
     recipe = Recipe(rounds=10, max_rows=5000, folds=1)
-    expected_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
-    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    blocked_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows([day(90)])
+    expected_rows = trainer.ModelTrainer(TrainingData(records, "orders", day(DAYS)), recipe).rows([day(90)])
+    monkeypatch.setattr(training_data, "BLOCK_STORES", 1)
+    blocked_rows = trainer.ModelTrainer(TrainingData(records, "orders", day(DAYS)), recipe).rows([day(90)])
     same(blocked_rows, expected_rows)
 
 
@@ -291,9 +294,9 @@ def test_a_block_without_history_yet_has_the_rows_of_its_like(monkeypatch: pytes
     young = (pl.col("store_id") == "S0003") & (pl.col("hour_local").dt.date() < day(80))
     records = replace(records, demand=records.demand.filter(~young))
     recipe, origins = Recipe(rounds=10, max_rows=5000, folds=1), [day(20), day(60), day(90)]
-    expected_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
-    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    blocked_rows = trainer.Workshop(records, "orders", recipe, day(DAYS)).rows(origins)
+    expected_rows = trainer.ModelTrainer(TrainingData(records, "orders", day(DAYS)), recipe).rows(origins)
+    monkeypatch.setattr(training_data, "BLOCK_STORES", 1)
+    blocked_rows = trainer.ModelTrainer(TrainingData(records, "orders", day(DAYS)), recipe).rows(origins)
     same(blocked_rows, expected_rows)
     # No store is established yet on the twentieth day.
     assert set(blocked_rows.filter(pl.col("store_id") == "S0003")["origin_date"]) == set(origins[1:])

@@ -12,16 +12,17 @@ from daypart.features import segments
 from daypart.features.chain_data import ChainData
 from daypart.features.money import UNIT, Money, has_several_currencies, in_units, with_currency, with_unit
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.forecasting.explain.model_card import Origin, card
+from daypart.forecasting.explain.model_card import ModelOrigin, card
 from daypart.forecasting.lifecycle.gate import Verdict, gate
-from daypart.forecasting.lifecycle.simulated_nights import Nights
+from daypart.forecasting.lifecycle.simulated_nights import SimulatedNights
 from daypart.forecasting.metrics import accuracy
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.models.tuning import Judge
 from daypart.forecasting.serving import levels
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 
 START, DAYS, OPENED = date(2024, 1, 1), 110, 100
 AS_OF = START + timedelta(days=DAYS)
@@ -49,8 +50,8 @@ def records(currency: str, factor: float) -> ChainData:
 
 
 @cache
-def shop(currency: str, factor: float) -> Workshop:
-    return Workshop(records(currency, factor), "sales", RECIPE, AS_OF)
+def shop(currency: str, factor: float) -> ModelTrainer:
+    return ModelTrainer(TrainingData(records(currency, factor), "sales", AS_OF), RECIPE)
 
 
 @cache
@@ -62,7 +63,9 @@ EURO, IN_YEN = ("EUR", 1.0), ("JPY", YEN)
 
 
 def published(currency: str, factor: float) -> pl.DataFrame:
-    rows = as_published(shop(currency, factor), records(currency, factor), model(currency, factor), AS_OF, "sales-v1")
+    rows = forecast_stores(
+        shop(currency, factor), records(currency, factor), ServedModel(model(currency, factor), "sales-v1"), AS_OF
+    )
     abroad = pl.col("store_id") == FOREIGN
     names = (*FIGURES, "scale")
     return rows.with_columns(pl.when(abroad).then(pl.col(name) / factor).otherwise(name) for name in names)
@@ -99,28 +102,30 @@ def test_the_gate_decides_the_same() -> None:
 
 
 def test_tuning_nights_and_the_card_judge_the_same() -> None:
-    assert _judged(IN_YEN) == pytest.approx(_judged(EURO), rel=1e-6)
+    assert _wape_bps(IN_YEN) == pytest.approx(_wape_bps(EURO), rel=1e-6)
     night = AS_OF - timedelta(days=14)
-    errors = [Nights(shop(*chain), [night]).scored(model(*chain, step=DAYS - 14), night) for chain in (IN_YEN, EURO)]
+    errors = [
+        SimulatedNights(shop(*chain), [night]).scores(model(*chain, step=DAYS - 14), night) for chain in (IN_YEN, EURO)
+    ]
     alike(errors[0].errors, errors[1].errors, ("actual", "forecast_hour", "incumbent_day"))
     alike(errors[0].rows.drop_nulls("actual"), errors[1].rows.drop_nulls("actual"), ("actual", "forecast", "incumbent"))
     cards = [card("sales", model(*chain), _origin(chain)).split("## Accuracy")[1] for chain in (IN_YEN, EURO)]
     assert cards[0] == cards[1]
 
 
-def _judged(chain: tuple[str, float]) -> dict[str, float]:
+def _wape_bps(chain: tuple[str, float]) -> dict[str, float]:
     judge = Judge(shop(*chain), AS_OF)
     return judge.wape_bps(RECIPE, judge.folds)
 
 
-def _origin(chain: tuple[str, float]) -> Origin:
-    return Origin({}, START, shop(*chain).stores, shop(*chain).judged(model(*chain)), False, "-")
+def _origin(chain: tuple[str, float]) -> ModelOrigin:
+    return ModelOrigin({}, START, shop(*chain).stores, shop(*chain).rolling_predictions(model(*chain)), False, "-")
 
 
 def test_scores_over_two_currencies_are_of_units() -> None:
     def scored(chain: tuple[str, float]) -> pl.DataFrame:
-        issued = as_published(
-            shop(*chain), records(*chain), model(*chain, step=DAYS - 14), AS_OF - timedelta(days=14), "-"
+        issued = forecast_stores(
+            shop(*chain), records(*chain), ServedModel(model(*chain, step=DAYS - 14), "-"), AS_OF - timedelta(days=14)
         )
         hours = records(*chain).demand.select("store_id", "hour_utc", actual="sales")
         rows = issued.join(hours, on=["store_id", "hour_utc"], how="left").with_columns(pl.col("actual").fill_null(0.0))
@@ -134,9 +139,9 @@ def test_scores_over_two_currencies_are_of_units() -> None:
 
 def test_bands_of_sums_and_segments_by_volume_are_the_same() -> None:
     def weeks(chain: tuple[str, float]) -> pl.DataFrame:
-        rows = as_published(shop(*chain), records(*chain), model(*chain), AS_OF, "sales-v1")
+        rows = forecast_stores(shop(*chain), records(*chain), ServedModel(model(*chain), "sales-v1"), AS_OF)
         stores = with_currency(records(*chain).stores)
-        totals = levels.summed(rows, model(*chain), stores, "week")
+        totals = levels.aggregate(rows, model(*chain), stores, "week")
         return in_units(totals, stores, model(*chain).units, FIGURES).sort("store_id", "lead_days")
 
     alike(weeks(IN_YEN), weeks(EURO))
@@ -164,7 +169,7 @@ def test_a_chain_of_one_currency_has_no_units_and_the_bits_that_it_had() -> None
 
 def test_orders_have_no_units() -> None:
     chain = records(*IN_YEN)
-    assert Workshop(chain, "orders", RECIPE, AS_OF).units(AS_OF) == {}
+    assert ModelTrainer(TrainingData(chain, "orders", AS_OF), RECIPE).units(AS_OF) == {}
     rows = pl.DataFrame({"store_id": [FOREIGN] * 2, "target": ["orders", "sales"], "forecast": [3.0, 300.0]})
     unit_rows = in_units(rows, chain.stores, {"USD": 1.0, "JPY": YEN}, ["forecast"])
     assert unit_rows["forecast"].to_list() == [3.0, 2.0]

@@ -22,9 +22,10 @@ from daypart.features.signals.weather_issues import (
 )
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import WEATHER
-from daypart.forecasting.models import trainer
+from daypart.forecasting.models import training_data
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 
 START, DAYS, ISSUES = date(2023, 12, 4), 90, 45
 FIRST_TOLD = START + timedelta(days=DAYS - ISSUES + 1)
@@ -139,7 +140,7 @@ def test_what_came_or_was_issued_for_later_changes_no_row() -> None:
 def test_a_model_does_not_know_the_weather_after_its_date() -> None:
     recipe = Recipe(rounds=5, folds=1, members=("level",))
     files = [
-        Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
+        ModelTrainer(TrainingData(records, "orders", START + timedelta(days=DAYS)), recipe).train(AS_OF).files()
         for records in (chain(), changed_from(chain(), AS_OF), changed_from(chain(), AS_OF - timedelta(days=21)))
     ]
     assert files[0] == files[1]
@@ -149,9 +150,14 @@ def test_a_model_does_not_know_the_weather_after_its_date() -> None:
 def test_blocks_and_a_store_without_weather_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     records = replace(chain(), weather=chain().weather.filter(pl.col("store_id") != "S0002"))
     recipe = Recipe(rounds=5, folds=1, members=("level",))
-    expected_files = Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files()
-    monkeypatch.setattr(trainer, "BLOCK_STORES", 1)
-    assert Workshop(records, "orders", recipe, START + timedelta(days=DAYS)).train(AS_OF).files() == expected_files
+    expected_files = (
+        ModelTrainer(TrainingData(records, "orders", START + timedelta(days=DAYS)), recipe).train(AS_OF).files()
+    )
+    monkeypatch.setattr(training_data, "BLOCK_STORES", 1)
+    assert (
+        ModelTrainer(TrainingData(records, "orders", START + timedelta(days=DAYS)), recipe).train(AS_OF).files()
+        == expected_files
+    )
 
 
 def test_rain_falls_as_often_as_issues_said_it_would() -> None:

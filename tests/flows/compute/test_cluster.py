@@ -24,6 +24,7 @@ from daypart.flows.jobs.train import Engines, train
 from daypart.forecasting.models import trainer
 from daypart.forecasting.models.engine import Local, Sample
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.stages import Stages
 
 SMALL = Recipe(rounds=10, max_rows=4000, folds=1)
@@ -147,7 +148,8 @@ def test_daily_forecasts_are_the_same_however_many_share_them(
     published_world: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daypart.flows.compute.dask_engine.SERIES_STORES", 1)
-    shop = trainer.Workshop(Chain.of(published_world.lake), "orders", SMALL, published_world.origin)
+    data = TrainingData(Chain.of(published_world.lake), "orders", published_world.origin)
+    shop = trainer.ModelTrainer(data, SMALL)
     origins = [published_world.origin, published_world.origin.replace(day=1)]
     here = Local().daily_forecasts(shop.totals, origins, 14)
     meter = Meter()

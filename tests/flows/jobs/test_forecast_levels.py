@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from daypart.forecasting.serving.levels import COLUMNS
+from daypart.forecasting.serving.levels import AGGREGATE_COLUMNS
 
 LEVELS = ("daypart", "day", "week", "store", "region", "chain")
 KEY = {
@@ -39,7 +39,7 @@ def test_every_level_is_the_sum_of_the_published_hours(
     written = daypart(published_world.home, "forecast", "--level", level, "--out", out)
     assert f"by {level}, origin {published_world.origin}" in written.out
     rows = pl.read_parquet(out)
-    assert rows.columns == list(COLUMNS)
+    assert rows.columns == list(AGGREGATE_COLUMNS)
     assert [row["q90"] for row in output["forecasts"]] == rows["q90"].to_list()
     expected = by_hand(published_world, level)
     weekly_rows = rows.with_columns(week=pl.col("lead_days") // 7)

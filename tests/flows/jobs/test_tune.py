@@ -17,6 +17,8 @@ from polars.testing import assert_frame_equal
 from daypart.flows.jobs.snapshot import read_records
 from daypart.flows.jobs.tune import Budget, TuneRequest, Tunings, tune
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest
 from tests.flows.conftest import SMALL, World
 
@@ -94,7 +96,11 @@ def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, d
     span = ("--start", start, "--end", end, "--targets", "orders", "--out", tmp_path / "b.parquet")
     assert daypart(untrained.home, "backtest", *span).status == 0
     records, _ = read_records(untrained.lake)
-    expected, _ = backtest(records.until(end), "orders", Recipe.model_validate(orders), [start], 28)
+    expected, _ = backtest(
+        ModelTrainer(TrainingData(records.until(end), "orders", [start][-1]), Recipe.model_validate(orders)),
+        [start],
+        28,
+    )
     assert_frame_equal(pl.read_parquet(tmp_path / "b.parquet"), expected, check_exact=True)
 
 

@@ -27,7 +27,8 @@ from daypart.forecasting.models.linear import LINEAR
 from daypart.forecasting.models.members import Learned, fit
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import StoreBlock, TrainingData
 from daypart.forecasting.serving import forecast_limits, publication
 from tests.forecasting.models.test_members import rows as plain_rows
 
@@ -61,8 +62,8 @@ def chain() -> ChainData:
 
 
 @cache
-def workshop(target: str) -> Workshop:
-    return Workshop(chain(), target, RECIPES[target], ORIGIN)
+def workshop(target: str) -> ModelTrainer:
+    return ModelTrainer(TrainingData(chain(), target, ORIGIN), RECIPES[target])
 
 
 @cache
@@ -84,7 +85,7 @@ def of_one(full_model: Model, member: str) -> Model:
 
 
 @cache
-def told(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def predicted_parts(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Rows of the horizon as predicted, and their parts."""
     chosen_model = model(target) if member is None else of_one(model(target), member)
     rows = matrix.build(chain(), matrix.View(target), [ORIGIN], past(target))
@@ -94,7 +95,7 @@ def told(target: str, member: str | None) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 @pytest.mark.parametrize(("target", "member"), [("sales", None), *(("orders", name) for name in (None, *MEMBERS))])
 def test_parts_of_every_row_sum_to_its_forecast(target: str, member: str | None) -> None:
-    rows, parts = told(target, member)
+    rows, parts = predicted_parts(target, member)
     assert rows["store_id"].n_unique() == 6
     forecast = rows["forecast"].to_numpy()
     assert forecast.sum() > 0
@@ -104,7 +105,7 @@ def test_parts_of_every_row_sum_to_its_forecast(target: str, member: str | None)
 @pytest.mark.parametrize("member", MEMBERS)
 def test_nothing_is_left_over_where_nothing_was_cut(member: str) -> None:
     """What is left is told as a limit, so that the sum above would hold with wrong parts as well."""
-    rows, parts = told("orders", member)
+    rows, parts = predicted_parts("orders", member)
     uncut = rows.select(positive=pl.col(member) > 0).to_series().fill_null(value=False).to_numpy()
     bounded = {m.member: m for m in model("orders").learned if isinstance(m, Learned)}
     for name, learner in bounded.items():
@@ -121,7 +122,7 @@ def test_nothing_is_left_over_where_nothing_was_cut(member: str) -> None:
 
 
 def test_a_member_of_days_moves_weather_within_the_day_alone() -> None:
-    rows, parts = told("orders", "linear")
+    rows, parts = predicted_parts("orders", "linear")
     weather = [name for name in parts.columns if family(name) == WEATHER]
     moved = rows.select("store_id", "date").with_columns(parts.select(weather).sum_horizontal().alias("moved"))
     assert moved["moved"].abs().max() > 0.01
@@ -129,7 +130,7 @@ def test_a_member_of_days_moves_weather_within_the_day_alone() -> None:
 
 
 def test_the_usual_hours_of_a_member_of_days_are_the_incumbents_of_the_day() -> None:
-    rows, parts = told("orders", "statistical")
+    rows, parts = predicted_parts("orders", "statistical")
     days = rows.select("store_id", "date", "incumbent", "statistical").with_columns(parts[USUAL], parts["level"])
     sums = days.drop_nulls("statistical").group_by("store_id", "date").agg(pl.exclude("store_id", "date").sum())
     assert sums.height > 20
@@ -139,8 +140,10 @@ def test_the_usual_hours_of_a_member_of_days_are_the_incumbents_of_the_day() -> 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_an_explanation_sums_to_what_is_published_for_every_hour(target: str) -> None:
-    forecast_rows = publication.of_block(chain(), past(target), model(target), ORIGIN, "")
-    breakdown = explanation.of_block(chain(), past(target), model(target), ORIGIN)
+    forecast_rows = publication.forecast_block(
+        StoreBlock(chain(), past(target)), [publication.ServedModel(model(target), "")], ORIGIN
+    )
+    breakdown = explanation.explain_block(StoreBlock(chain(), past(target)), model(target), ORIGIN)
     assert_frame_equal(breakdown.hours.select(forecast_rows.columns), forecast_rows, check_exact=True)
     hourly_totals = breakdown.hours["incumbent"] + breakdown.parts.sum_horizontal()
     np.testing.assert_allclose(hourly_totals, forecast_rows["forecast"], rtol=1e-9, atol=1e-9)
@@ -151,9 +154,9 @@ def test_an_explanation_sums_to_what_is_published_for_every_hour(target: str) ->
 
 
 def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, CLOSED_ON)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN, CLOSED_ON)
     assert CLOSED_ON.isoweekday() == 7
-    declared, given_up = (breakdown.of(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
+    declared, given_up = (breakdown.filter(pl.col("store_id") == store) for store in (CLOSED, SUNDAYS))
     assert declared.families() == {}
     assert declared.hours["forecast"].sum() == given_up.hours["forecast"].sum() == 0
     assert given_up.hours["incumbent"].sum() > 0
@@ -161,18 +164,18 @@ def test_a_closed_hour_has_no_part_but_what_it_sold_before() -> None:
 
 
 def test_what_a_young_store_borrows_is_beside_what_it_sold_itself() -> None:
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN)
-    new = breakdown.of(pl.col("store_id") == NEW)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN)
+    new = breakdown.filter(pl.col("store_id") == NEW)
     assert new.hours["incumbent"].sum() == 0
     assert new.families()[YOUNG] > 0.5 * new.hours["forecast"].sum() > 0
-    assert breakdown.of(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
-    assert YOUNG not in breakdown.of(pl.col("store_id") == PLAIN).families()
+    assert breakdown.filter(pl.col("store_id") == YOUNG_STORE).families()[YOUNG] != 0
+    assert YOUNG not in breakdown.filter(pl.col("store_id") == PLAIN).families()
 
 
 def test_what_is_held_to_the_busiest_hour_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forecast_limits, "HELD", 0.3)
-    breakdown = explanation.of_block(chain(), past("orders"), model("orders"), ORIGIN, ORIGIN)
-    capped_breakdown = breakdown.of(pl.col("basis").str.contains("held to"))
+    monkeypatch.setattr(forecast_limits, "MAX_BUSIEST_RATIO", 0.3)
+    breakdown = explanation.explain_block(StoreBlock(chain(), past("orders")), model("orders"), ORIGIN, ORIGIN)
+    capped_breakdown = breakdown.filter(pl.col("basis").str.contains("held to"))
     assert capped_breakdown.hours.height > 10
     assert capped_breakdown.families()[LIMITS] < -0.1 * capped_breakdown.hours["forecast"].sum()
     hourly_totals = capped_breakdown.hours["incumbent"] + capped_breakdown.parts.sum_horizontal()
@@ -239,13 +242,13 @@ def test_contributions_of_trees_are_shapley_values(member: str) -> None:
 @given(st.floats(0, 1e6), st.lists(st.one_of(st.just(0.0), st.floats(-3, 3)), min_size=1, max_size=8))
 def test_a_product_is_told_apart_without_a_remainder(base: float, logs: list[float]) -> None:
     log_factors = {str(k): np.array([value]) for k, value in enumerate(logs)}
-    parts = contributions.moved_by(np.array([base]), log_factors)
+    parts = contributions.log_mean_parts(np.array([base]), log_factors)
     assert sum(parts.values())[0] == pytest.approx(base * np.exp(sum(logs)), rel=1e-9, abs=1e-9)
     assert all(parts[name] * value >= 0 for name, value in log_factors.items())
 
 
 def test_every_feature_has_a_family() -> None:
-    rows, _ = told("orders", None)
+    rows, _ = predicted_parts("orders", None)
     assert len({family(name) for name in matrix.feature_names(rows)}) > 7
     with pytest.raises(KeyError, match="no family"):
         family("moon_phase")

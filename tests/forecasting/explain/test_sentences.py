@@ -34,7 +34,7 @@ def explanation(
     rows = rows.with_columns(daypart(pl.col("hour_local").dt.hour()))
     schemas = {"holidays": HOLIDAYS, "events": EVENTS, "closures": CLOSURES}
     frames = {name: pl.DataFrame(tables.get(name, []), schema=schema, orient="row") for name, schema in schemas.items()}
-    return Explanation(rows, parts_frame, **frames, seen="issued")
+    return Explanation(rows, parts_frame, **frames, weather_view="issued")
 
 
 RAIN = explanation(
@@ -88,7 +88,7 @@ def test_amounts_sum_to_the_forecast_however_few_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("feature", "values", "said"),
+    ("feature", "values", "text"),
     [
         ("weather_temperature_c", [31.0] * 4, "31 °C issued, 6 above the usual"),
         ("weather_snowfall_cm", [0.0, 2.0, 1.0, 0.0], "snow issued for 12-13 (3.0 cm)"),
@@ -98,20 +98,20 @@ def test_amounts_sum_to_the_forecast_however_few_are_named() -> None:
         ("weather_humidity_pct", [None] * 4, "no humidity issued"),
     ],
 )
-def test_the_measure_that_moves_most_is_named(feature: str, values: list[float], said: str) -> None:
+def test_the_measure_that_moves_most_is_named(feature: str, values: list[float], text: str) -> None:
     other_parts = {"weather_cloud_cover_pct": [1.0] * 4}
     features = {feature: values, "weather_temperature_c_departure": [6.0] * 4}
-    assert what(explanation({feature: [-5.0] * 4, **other_parts}, features))["weather"] == said
+    assert what(explanation({feature: [-5.0] * 4, **other_parts}, features))["weather"] == text
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "text"),
     [(0, "Diwali"), (1, "1 day before Diwali"), (-3, "3 days after Diwali"), (11, "no holiday near")],
 )
-def test_a_holiday_is_named_with_its_distance(days: int, said: str) -> None:
+def test_a_holiday_is_named_with_its_distance(days: int, text: str) -> None:
     on = DAY + timedelta(days=days)
     diwali = explanation({"history_holiday_effect": [-9.0] * 4}, holidays=[("S1", on, "Diwali"), ("S2", DAY, "Other")])
-    assert what(diwali)["holiday"] == said
+    assert what(diwali)["holiday"] == text
 
 
 def test_events_are_named_if_they_touch_the_hours_and_were_known() -> None:

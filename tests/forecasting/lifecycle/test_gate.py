@@ -11,13 +11,14 @@ from scipy.stats import binom
 
 from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
-from daypart.forecasting.lifecycle.gate import TOLERANCE_BPS, first_day, gate, judged
+from daypart.forecasting.lifecycle.comparison import SIDES, ComparedRows, Comparison
+from daypart.forecasting.lifecycle.gate import TOLERANCE_BPS, decide_promotion, first_day, gate
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.members import Learned
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from infra.bench.gates import promoted
 
 START, DAYS = date(2024, 1, 1), 110
@@ -31,8 +32,8 @@ def records() -> ChainData:
 
 
 @cache
-def shop() -> Workshop:
-    return Workshop(records(), "orders", RECIPE, START + timedelta(days=DAYS))
+def shop() -> ModelTrainer:
+    return ModelTrainer(TrainingData(records(), "orders", START + timedelta(days=DAYS)), RECIPE)
 
 
 @cache
@@ -51,8 +52,8 @@ def wild(model: Model) -> Model:
     return replace(model, learned=far)
 
 
-def wild_shop(fold: date) -> Workshop:
-    """The same workshop with such members as of `fold`."""
+def wild_shop(fold: date) -> ModelTrainer:
+    """The same trainer with such members as of `fold`."""
     other = copy(shop())
     other._fits = {**other._fits, fold: wild(shop().train(fold, START + timedelta(days=DAYS))).learned}
     return other
@@ -142,17 +143,18 @@ def test_a_champion_that_cannot_be_compared_stays() -> None:
     assert "made for weather none, the challenger for weather issued" in other.reason
 
 
-@pytest.mark.parametrize(("apart", "known"), [(56, 82), (400, 82)])
-def test_days_before_those_compared_must_do_for_a_challenger(apart: int, known: int) -> None:
+@pytest.mark.parametrize(("apart", "history_days"), [(56, 82), (400, 82)])
+def test_days_before_those_compared_must_do_for_a_challenger(apart: int, history_days: int) -> None:
     other = copy(shop())
     champion = replace(model(DAYS), as_of=START + timedelta(days=DAYS - apart))
-    for least, is_enough in ((known, True), (known + 1, False)):
+    for least, is_enough in ((history_days, True), (history_days + 1, False)):
         other.recipe = RECIPE.model_copy(update={"min_train_days": least})
         first = first_day(model(DAYS), champion, other)
         assert (
             first == FIRST
             if is_enough
-            else first == (f"only {known} days are known before those to compare on, too few for a fair challenger")
+            else first
+            == (f"only {history_days} days are known before those to compare on, too few for a fair challenger")
         )
     other.first = FIRST + timedelta(days=5)
     assert str(first_day(model(DAYS), champion, other)).startswith("only 0 days are known")
@@ -161,14 +163,15 @@ def test_days_before_those_compared_must_do_for_a_challenger(apart: int, known: 
 @pytest.mark.parametrize("first", [FIRST, FIRST + timedelta(days=14)], ids=["of a fold", "between folds"])
 def test_the_stand_in_has_seen_nothing_of_what_it_is_judged_on(first: date) -> None:
     end = START + timedelta(days=DAYS)
-    ended = Workshop(records().until(first - timedelta(days=1)), "orders", RECIPE, end)
+    ended = ModelTrainer(TrainingData(records().until(first - timedelta(days=1)), "orders", end), RECIPE)
     assert ended.train(first, end).files() == shop().train(first, end).files()
 
 
 def test_a_comparison_is_of_the_forecasts_themselves() -> None:
     rows = shop().with_demand(shop().rows([FIRST, FIRST + timedelta(days=7)]))
     models = model(DAYS - 28), wild(model(54))
-    compared = Comparison.of(models, rows, shop().totals, records().stores, FIRST, 0.95, 7)
+    shared = ComparedRows(rows, shop().totals, records().stores, FIRST)
+    compared = Comparison.from_models(*models, shared, 0.95, 7)
     for side, one in zip(SIDES, models, strict=True):
         predictions = list(one.predict(rows, shop().totals).iter_rows(named=True))
         volume = sum(row["y"] for row in predictions)
@@ -189,7 +192,7 @@ def test_a_comparison_is_of_the_forecasts_themselves() -> None:
 
 
 def test_the_reason_says_what_was_found() -> None:
-    verdict = judged(cells(EVEN, noise=20.0), Policy())
+    verdict = decide_promotion(cells(EVEN, noise=20.0), Policy())
     assert verdict.promote
     assert verdict.reason == (
         "better than the champion: WAPE 1440 bps against the champion's 1500 on the same 4 weeks of 4 stores; "
@@ -198,16 +201,16 @@ def test_the_reason_says_what_was_found() -> None:
 
 
 def test_no_figure_is_told_as_less_than_nothing() -> None:
-    assert "; the gain of 0 is between 0 and 0" in judged(cells(dict.fromkeys(EVEN, -0.3)), Policy()).reason
+    assert "; the gain of 0 is between 0 and 0" in decide_promotion(cells(dict.fromkeys(EVEN, -0.3)), Policy()).reason
 
 
-@pytest.mark.parametrize(("asked", "serves"), [(0.0, True), (59.0, True), (61.0, False)])
-def test_the_lower_bound_must_clear_what_the_policy_asks(asked: float, serves: bool) -> None:
-    assert judged(cells(EVEN), Policy(gain_bps=asked)).promote == serves
+@pytest.mark.parametrize(("gain_bps", "serves"), [(0.0, True), (59.0, True), (61.0, False)])
+def test_the_lower_bound_must_clear_what_the_policy_asks(gain_bps: float, serves: bool) -> None:
+    assert decide_promotion(cells(EVEN), Policy(gain_bps=gain_bps)).promote == serves
 
 
 def test_equal_models_are_a_tie() -> None:
-    assert not judged(cells(dict.fromkeys(EVEN, 0.0)), Policy()).promote
+    assert not decide_promotion(cells(dict.fromkeys(EVEN, 0.0)), Policy()).promote
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,7 @@ def test_no_region_may_get_worse_by_more_than_allowed(west: float, noise: float,
     gains = dict.fromkeys(("north", "east", "south"), 300.0)
     steady, rough = cells(gains), cells({"west": west}, noise=noise)
     names = pl.concat([steady.cells, rough.cells])
-    verdict = judged(replace(steady, cells=names), Policy(gain_bps=-1e6))
+    verdict = decide_promotion(replace(steady, cells=names), Policy(gain_bps=-1e6))
     assert verdict.promote == serves
     assert verdict.segments.filter("worse")["segment"].to_list() == ([] if serves else ["west"])
     assert ("region west is worse by 130 bps, at least 130" in verdict.reason) == (not serves)
@@ -239,7 +242,7 @@ def test_no_region_may_get_worse_by_more_than_allowed(west: float, noise: float,
 def test_a_bias_out_of_bounds_blocks_unless_the_champions_is_as_large(
     biases: tuple[float, float], serves: bool
 ) -> None:
-    verdict = judged(cells(EVEN, biases=biases), Policy(bias_bps=500))
+    verdict = decide_promotion(cells(EVEN, biases=biases), Policy(bias_bps=500))
     assert verdict.promote == serves
     assert ("its bias is" in verdict.reason) == (not serves)
     assert verdict.figures["challenger_bias_bps"] == pytest.approx(biases[0])
@@ -260,13 +263,13 @@ def test_a_bias_out_of_bounds_blocks_unless_the_champions_is_as_large(
 def test_bands_that_cover_too_little_or_too_much_block_unless_the_champions_are_no_better(
     covers: tuple[float, float], serves: bool
 ) -> None:
-    verdict = judged(cells(EVEN, covers=covers), Policy(coverage_low=0.7, coverage_high=0.9))
+    verdict = decide_promotion(cells(EVEN, covers=covers), Policy(coverage_low=0.7, coverage_high=0.9))
     assert verdict.promote == serves
     assert ("its bands cover" in verdict.reason) == (not serves)
 
 
 def test_one_week_with_demand_keeps_the_champion() -> None:
-    assert judged(cells(EVEN, weeks=1), Policy()).reason.startswith("the champion stays: 1 weeks have demand")
+    assert decide_promotion(cells(EVEN, weeks=1), Policy()).reason.startswith("the champion stays: 1 weeks have demand")
 
 
 RUNS = 100

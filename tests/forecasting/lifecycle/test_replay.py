@@ -14,10 +14,12 @@ from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.lifecycle import training_cost
 from daypart.forecasting.lifecycle.policy import NEVER, TRIGGERED, Policy
-from daypart.forecasting.lifecycle.replay import Replayed, replay
-from daypart.forecasting.lifecycle.training_cost import ChargingWorkshop
+from daypart.forecasting.lifecycle.replay import ReplayPlan, ReplayResult, replay
+from daypart.forecasting.lifecycle.training_cost import MeteredTrainer
 from daypart.forecasting.metrics.accuracy import Level, score
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 
 SPEC = ChainSpec(stores=4, days=150, seed=3, issues_days=60)
@@ -43,60 +45,63 @@ def chain() -> ChainData:
     return replace(records, demand=records.demand.with_columns(other.alias("orders")))
 
 
-def lived(records: ChainData, *names: str) -> Replayed:
+def replayed(records: ChainData, *names: str) -> ReplayResult:
     policies = {name: POLICIES[name] for name in names}
-    return replay(records, "orders", RECIPE, policies, START, END, every_days=2)
+    return replay(records, "orders", RECIPE, ReplayPlan(policies, START, END, every_days=2))
 
 
 @cache
-def whole() -> Replayed:
-    return lived(chain(), *POLICIES)
+def full_replay() -> ReplayResult:
+    return replayed(chain(), *POLICIES)
 
 
-def told(nights: pl.DataFrame) -> pl.DataFrame:
+def without_seconds(nights: pl.DataFrame) -> pl.DataFrame:
     return nights.drop("cpu_seconds")
 
 
-def of(policy: str) -> pl.DataFrame:
-    return whole().nights.filter(pl.col("policy") == policy)
+def nights_under(policy: str) -> pl.DataFrame:
+    return full_replay().nights.filter(pl.col("policy") == policy)
 
 
 def test_a_night_knows_nothing_of_what_comes_after_it() -> None:
     names, night = ("weekly", "triggered"), START + timedelta(days=22)
     later = pl.col("hour_local") >= night
     other = chain().demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 1).otherwise("orders"))
-    changed = lived(replace(chain(), demand=other.filter(~later | (pl.col("store_id") != "S0003"))), *names)
+    changed = replayed(replace(chain(), demand=other.filter(~later | (pl.col("store_id") != "S0003"))), *names)
     before, known_dates = pl.col("night") <= night, pl.col("date") < night
     chosen_policies = pl.col("policy").is_in(names)
     for name in names:
-        assert of(name).filter(before)["retrained"].any()
-    assert_frame_equal(told(changed.nights.filter(before)), told(whole().nights.filter(chosen_policies, before)))
-    assert_frame_equal(changed.errors.filter(known_dates), whole().errors.filter(chosen_policies, known_dates))
-    assert not changed.errors.equals(whole().errors.filter(chosen_policies))
+        assert nights_under(name).filter(before)["retrained"].any()
+    assert_frame_equal(
+        without_seconds(changed.nights.filter(before)),
+        without_seconds(full_replay().nights.filter(chosen_policies, before)),
+    )
+    assert_frame_equal(changed.errors.filter(known_dates), full_replay().errors.filter(chosen_policies, known_dates))
+    assert not changed.errors.equals(full_replay().errors.filter(chosen_policies))
 
 
 def test_the_same_records_are_lived_alike_beside_any_other_policy() -> None:
-    alone = lived(chain(), "triggered")
-    assert_frame_equal(told(alone.nights), told(of("triggered")))
-    assert_frame_equal(alone.errors, whole().errors.filter(pl.col("policy") == "triggered"))
+    alone = replayed(chain(), "triggered")
+    assert_frame_equal(without_seconds(alone.nights), without_seconds(nights_under("triggered")))
+    assert_frame_equal(alone.errors, full_replay().errors.filter(pl.col("policy") == "triggered"))
 
 
 def test_never_is_a_backtest_that_trains_once() -> None:
     origins = rolling_origins(START, END, 2, RECIPE.horizon_days)
-    rows, models = backtest(chain().until(END), "orders", RECIPE, origins, 365)
+    rows, models = backtest(ModelTrainer(TrainingData(chain().until(END), "orders", origins[-1]), RECIPE), origins, 365)
     assert len(models) == 1
-    never = whole().errors.filter(pl.col("policy") == "never", pl.col("night").is_in(origins))
-    summary = Replayed(of("never"), never).summary().row(0, named=True)
+    never = full_replay().errors.filter(pl.col("policy") == "never", pl.col("night").is_in(origins))
+    summary = ReplayResult(nights_under("never"), never).summary().row(0, named=True)
     levels: tuple[Level, ...] = ("hour", "day")
     for level in levels:
         theirs = score(rows, level).row(0, named=True)
         assert summary[f"accuracy_{level}_bps"] == pytest.approx(theirs["accuracy_bps"], abs=1e-4)
         assert summary[f"gain_{level}_bps"] == pytest.approx(theirs["gain_bps"], abs=1e-4)
-    assert not of("never")["retrained"].any()
+    assert not nights_under("never")["retrained"].any()
 
 
 def test_a_schedule_retrains_by_age_and_what_is_promoted_serves_from_the_next_night() -> None:
-    weekly = of("weekly")
+    weekly = nights_under("weekly")
     nights = [START + timedelta(days=step) for step in (8, 16, 24)]
     assert weekly.filter("retrained")["night"].to_list() == nights
     assert set(weekly.filter("promoted")["night"]) <= set(nights)
@@ -108,26 +113,28 @@ def test_a_schedule_retrains_by_age_and_what_is_promoted_serves_from_the_next_ni
 
 
 def test_a_challenger_serves_only_through_the_gate() -> None:
-    refused = of("refused")
+    refused = nights_under("refused")
     assert refused["retrained"].sum() == 3
     assert refused.filter("retrained")["verdict"].is_not_null().all()
     assert not refused["promoted"].any()
-    never, same = (whole().errors.filter(pl.col("policy") == name).drop("policy") for name in ("never", "refused"))
+    never, same = (
+        full_replay().errors.filter(pl.col("policy") == name).drop("policy") for name in ("never", "refused")
+    )
     assert_frame_equal(same, never)
-    assert refused["cpu_seconds"].sum() > of("never")["cpu_seconds"].sum()
+    assert refused["cpu_seconds"].sum() > nights_under("never")["cpu_seconds"].sum()
 
 
 def test_evidence_triggers_a_retrain_once_the_break_is_seen() -> None:
-    retrained = of("triggered").filter("retrained")
+    retrained = nights_under("triggered").filter("retrained")
     assert retrained["night"].to_list()[0] > BREAK
     assert retrained["reason"].str.contains("bps lost").all()
 
 
 def test_weeks_add_up_to_the_whole() -> None:
-    weekly = whole().weekly()
+    weekly = full_replay().weekly()
     assert weekly["week"].dt.weekday().unique().to_list() == [1]
-    for policy, bps in whole().summary().select("policy", "accuracy_day_bps").iter_rows():
-        policy_errors = whole().errors.filter(pl.col("policy") == policy)
+    for policy, bps in full_replay().summary().select("policy", "accuracy_day_bps").iter_rows():
+        policy_errors = full_replay().errors.filter(pl.col("policy") == policy)
         volume = policy_errors.group_by(week=pl.col("date").dt.truncate("1w")).agg(pl.col("actual").sum())
         rows = weekly.filter(pl.col("policy") == policy).join(volume, on="week")
         mean = (rows["accuracy_day_bps"] * rows["actual"]).sum() / rows["actual"].sum()
@@ -144,13 +151,13 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 @pytest.mark.usefixtures("ticking")
 def test_a_job_is_charged_what_others_had_made_for_it() -> None:
-    shop = ChargingWorkshop(chain(), "orders", RECIPE, END)
-    first, alone = shop.charged(START, partial(shop.train, START))
-    second, shared = shop.charged(START, partial(shop.train, START))
+    shop = MeteredTrainer(TrainingData(chain(), "orders", END), RECIPE)
+    first, alone = shop.run(START, partial(shop.train, START))
+    second, shared = shop.run(START, partial(shop.train, START))
     assert second is first
     # A fit of its own, of one fold, its evidence and the rest: each took a second, and so did the states at most.
     share = (START - shop.first).days / (END - shop.first).days
     assert (alone, shared) == (pytest.approx(4 + 1 + 4 + share), pytest.approx(4 + 1 + share))
     fold = START - timedelta(days=RECIPE.fold_days)
-    both = shop.charged(START, lambda: (shop.train(START), shop.train(fold)))[1]
+    both = shop.run(START, lambda: (shop.train(START), shop.train(fold)))[1]
     assert both > shared

@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import t as student_t
 
 from daypart.forecasting.lifecycle.policy import NEVER, WEEKLY, Policy
-from daypart.forecasting.lifecycle.retrain import Decision, decide
+from daypart.forecasting.lifecycle.retrain import Decision, RetrainEvidence, decide
 from daypart.forecasting.metrics import persistent_error
-from daypart.forecasting.metrics.expected_accuracy import PRIOR_WEEKS, Promise
+from daypart.forecasting.metrics.expected_accuracy import PRIOR_WEEKS, ExpectedAccuracy
 
 ON = date(2025, 9, 1)
 STORES, WEEKS, OPEN = 48, 12, range(7, 21)
@@ -49,33 +49,35 @@ def weeks_of(rows: pl.DataFrame, on: date = ON) -> pl.DataFrame:
     return persistent_error.store_weeks(rows.lazy(), on)
 
 
-def promised(seed: int, **options: Any) -> Promise:
-    fitted_promise = Promise.of(published(seed, days=7 * WEEKS, **options).with_columns(y="actual"))
+def promised(seed: int, **options: Any) -> ExpectedAccuracy:
+    fitted_promise = ExpectedAccuracy.from_predictions(
+        published(seed, days=7 * WEEKS, **options).with_columns(y="actual")
+    )
     assert fitted_promise is not None
     return fitted_promise
 
 
 @pytest.fixture(scope="module")
-def promise() -> Promise:
+def promise() -> ExpectedAccuracy:
     return promised(1, hard=0.02)
 
 
-def judged(rows: pl.DataFrame, promise: Promise, policy: Policy | None = None) -> Decision:
-    return decide(weeks_of(rows), promise, policy or Policy(), ON, LONG_AGO, stores=STORES)
+def decision_on(rows: pl.DataFrame, promise: ExpectedAccuracy, policy: Policy | None = None) -> Decision:
+    return decide(RetrainEvidence(weeks_of(rows), stores=STORES), promise, policy or Policy(), ON, LONG_AGO)
 
 
-def test_noise_is_not_decay(promise: Promise) -> None:
-    decisions = [judged(published(seed, hard=0.02), promise) for seed in range(100, 160)]
+def test_noise_is_not_decay(promise: ExpectedAccuracy) -> None:
+    decisions = [decision_on(published(seed, hard=0.02), promise) for seed in range(100, 160)]
     assert sum(result.retrain for result in decisions) <= 1, [result.reason for result in decisions if result.retrain]
 
 
-def test_hard_days_are_not_decay(promise: Promise) -> None:
-    assert not any(judged(published(seed, hard=0.08), promise).retrain for seed in range(20))
+def test_hard_days_are_not_decay(promise: ExpectedAccuracy) -> None:
+    assert not any(decision_on(published(seed, hard=0.08), promise).retrain for seed in range(20))
 
 
-def test_a_steady_error_in_a_third_of_the_stores_is(promise: Promise) -> None:
+def test_a_steady_error_in_a_third_of_the_stores_is(promise: ExpectedAccuracy) -> None:
     rows = [published(seed, wrong=0.12) for seed in range(20)]
-    decisions = [judged(frame, promise) for frame in rows]
+    decisions = [decision_on(frame, promise) for frame in rows]
     assert sum(decision.retrain for decision in decisions) >= 19
     assert {decision.cause for decision in decisions if decision.retrain} <= {"steady misses", "slip"}
     losses_bps = [decision.figures["steady_bps"] for decision in decisions]
@@ -94,11 +96,11 @@ def _errors(rows: pl.DataFrame) -> float:
     return float((rows["actual"] - rows["forecast"]).abs().sum())
 
 
-def test_a_model_that_errs_everywhere_has_slipped(promise: Promise) -> None:
+def test_a_model_that_errs_everywhere_has_slipped(promise: ExpectedAccuracy) -> None:
     """What returns to no hour is a slip: every hour errs by more than was promised."""
     rows = published(7)
     noise = np.random.default_rng(3).lognormal(0.0, 0.45, rows.height)
-    decision = judged(rows.with_columns(forecast=pl.col("forecast") * noise), promise)
+    decision = decision_on(rows.with_columns(forecast=pl.col("forecast") * noise), promise)
     assert (decision.retrain, decision.cause) == (True, "slip")
     assert decision.figures["slip_low_bps"] > 0
     assert "beyond what was promised for weeks as hard" in decision.reason
@@ -115,23 +117,23 @@ def spoiled(seed: int, weeks: range, days: int = 56) -> pl.DataFrame:
     return rows.join(factors, on="date", maintain_order="left").with_columns(forecast=missed).drop("factor")
 
 
-def test_whole_days_missed_for_weeks_are_a_lasting_slip_and_two_such_weeks_are_not(promise: Promise) -> None:
-    lasting = judged(spoiled(2, range(8)), promise)
+def test_whole_days_missed_for_weeks_are_a_lasting_slip_and_two_such_weeks_are_not(promise: ExpectedAccuracy) -> None:
+    lasting = decision_on(spoiled(2, range(8)), promise)
     assert (lasting.retrain, lasting.cause) == (True, "lasting slip")
     assert lasting.figures["lasting_slip_bps"] > lasting.figures["lasting_slip_low_bps"] > 0
-    two = judged(spoiled(2, range(2)), promise)
+    two = decision_on(spoiled(2, range(2)), promise)
     assert (two.retrain, two.cause) == (False, "none")
     assert abs(two.figures["lasting_slip_bps"]) < 0.2 * lasting.figures["lasting_slip_bps"]
 
 
-@pytest.mark.parametrize(("days", "told"), [(35, False), (42, True), (56, True)])
-def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: Promise, days: int, told: bool) -> None:
-    decision = judged(spoiled(3, range(8), days), promise)
-    assert ("lasting_slip_bps" in decision.figures) == told
-    assert (decision.cause == "lasting slip") == told
+@pytest.mark.parametrize(("days", "is_judged"), [(35, False), (42, True), (56, True)])
+def test_a_lasting_slip_is_told_of_six_weeks_or_more(promise: ExpectedAccuracy, days: int, is_judged: bool) -> None:
+    decision = decision_on(spoiled(3, range(8), days), promise)
+    assert ("lasting_slip_bps" in decision.figures) == is_judged
+    assert (decision.cause == "lasting slip") == is_judged
 
 
-def bound(slips: list[float], volumes: list[float], se: float, sd: float, promise: Promise) -> float:
+def bound(slips: list[float], volumes: list[float], se: float, sd: float, promise: ExpectedAccuracy) -> float:
     """The lower bound of the median of weeks' slips, or of one figure of all its weeks, by the formulas one by one."""
     strays = [(se**2 * (1 + promise.volume / volume), sd**2 * (1 + 1 / promise.weeks)) for volume in volumes]
     luck, common = strays[0]
@@ -141,13 +143,15 @@ def bound(slips: list[float], volumes: list[float], se: float, sd: float, promis
     return median(slips) - float(student_t.ppf(Policy().confidence, freedom)) * math.sqrt(variance)
 
 
-def test_slips_and_their_bounds_are_those_by_hand(promise: Promise) -> None:
+def test_slips_and_their_bounds_are_those_by_hand(promise: ExpectedAccuracy) -> None:
     weeks = weeks_of(spoiled(5, range(8)))
-    figures = decide(weeks, promise, Policy(window_days=7), ON, LONG_AGO, stores=STORES).figures
+    figures = decide(RetrainEvidence(weeks, stores=STORES), promise, Policy(window_days=7), ON, LONG_AGO).figures
     frames = [weeks.filter(pl.col("week") == week) for week in range(8)]
     volumes = [float(week["actual"].sum()) for week in frames]
-    lasting = [1e4 * promise.whole.over(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)]
-    own_slips = [1e4 * promise.own.over(frames[0], "own_").sum() / volumes[0]]
+    lasting = [
+        1e4 * promise.whole.excess(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)
+    ]
+    own_slips = [1e4 * promise.own.excess(frames[0], "own_").sum() / volumes[0]]
     steady = [1e4 * frames[0]["steady"].sum() / volumes[0] - promise.steady_bps]
     of_whole, of_own = promise.whole, promise.own
     for name, slips, se, sd in (
@@ -161,16 +165,16 @@ def test_slips_and_their_bounds_are_those_by_hand(promise: Promise) -> None:
     assert figures["incumbent_wape_bps"] == pytest.approx(1e4 * frames[0]["incumbent_error"].sum() / volumes[0])
 
 
-def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: Promise) -> None:
+def test_weeks_beyond_the_window_may_be_told_apart_from_it(promise: ExpectedAccuracy) -> None:
     rows = spoiled(4, range(8))
     all_weeks, latest = weeks_of(rows), weeks_of(rows).filter(pl.col("week") < 4)
     errors = persistent_error.week_errors(rows.lazy(), ON)
     for weeks, lasting in ((all_weeks, None), (latest, errors)):
-        decision = decide(weeks, promise, Policy(), ON, LONG_AGO, stores=STORES, lasting=lasting)
-        assert decision.figures == pytest.approx(judged(rows, promise).figures)
+        decision = decide(RetrainEvidence(weeks, lasting=lasting, stores=STORES), promise, Policy(), ON, LONG_AGO)
+        assert decision.figures == pytest.approx(decision_on(rows, promise).figures)
 
 
-def test_a_season_of_other_volume_moves_neither(promise: Promise) -> None:
+def test_a_season_of_other_volume_moves_neither(promise: ExpectedAccuracy) -> None:
     """Half the volume: errors are larger against it by chance alone, and the incumbent's too."""
     for seed in range(10):
         rows = published(seed)
@@ -178,26 +182,26 @@ def test_a_season_of_other_volume_moves_neither(promise: Promise) -> None:
         half = rng.binomial(rows["actual"].cast(pl.Int64).to_numpy(), 0.5).astype(float)
         by_hand = rng.poisson(rows["incumbent"].to_numpy()) / 2
         thin = rows.with_columns(pl.col("forecast") / 2, actual=pl.Series(half), incumbent=pl.Series(by_hand))
-        assert not judged(thin, promise).retrain
+        assert not decision_on(thin, promise).retrain
 
 
 def test_a_small_chain_looks_further_back() -> None:
     """Two stores need four weeks for eight store-weeks."""
     promise = promised(1, stores=2)
     rows = published(3, stores=2, days=56)
-    decision = decide(weeks_of(rows), promise, Policy(), ON, LONG_AGO, stores=2)
+    decision = decide(RetrainEvidence(weeks_of(rows), stores=2), promise, Policy(), ON, LONG_AGO)
     assert decision.figures["store_weeks"] == 8
 
 
-def test_the_confidence_asked_for_moves_the_bound(promise: Promise) -> None:
+def test_the_confidence_asked_for_moves_the_bound(promise: ExpectedAccuracy) -> None:
     rows = published(5, wrong=0.05)
-    lows = [judged(rows, promise, Policy(confidence=c)).figures["steady_low_bps"] for c in (0.8, 0.95, 0.999)]
+    lows = [decision_on(rows, promise, Policy(confidence=c)).figures["steady_low_bps"] for c in (0.8, 0.95, 0.999)]
     assert lows == sorted(lows, reverse=True)
     assert len(set(lows)) == 3
 
 
 @pytest.mark.parametrize(
-    ("policy", "trained", "retrain", "told"),
+    ("policy", "trained", "retrain", "text"),
     [
         (NEVER, [], False, "the policy is never to"),
         (WEEKLY, [ON - timedelta(days=7)], True, "last trained 7 days ago, every 7"),
@@ -208,45 +212,48 @@ def test_the_confidence_asked_for_moves_the_bound(promise: Promise) -> None:
     ],
 )
 def test_what_the_policy_says_before_any_evidence(
-    promise: Promise, policy: Policy, trained: list[date], retrain: bool, told: str
+    promise: ExpectedAccuracy, policy: Policy, trained: list[date], retrain: bool, text: str
 ) -> None:
-    decision = decide(weeks_of(published(1, wrong=0.5)), promise, policy, ON, trained, stores=STORES)
+    decision = decide(RetrainEvidence(weeks_of(published(1, wrong=0.5)), stores=STORES), promise, policy, ON, trained)
     assert decision.retrain is retrain
-    assert told in decision.reason
+    assert text in decision.reason
 
 
-def test_trainings_of_before_the_year_cost_no_budget(promise: Promise) -> None:
+def test_trainings_of_before_the_year_cost_no_budget(promise: ExpectedAccuracy) -> None:
     old = [ON - timedelta(days=365 + k) for k in range(20)]
-    assert decide(weeks_of(published(1, wrong=0.5)), promise, Policy(), ON, old, stores=STORES).retrain
+    assert decide(RetrainEvidence(weeks_of(published(1, wrong=0.5)), stores=STORES), promise, Policy(), ON, old).retrain
 
 
-def test_many_stores_at_fault_end_the_matter(promise: Promise) -> None:
+def test_many_stores_at_fault_end_the_matter(promise: ExpectedAccuracy) -> None:
     weeks = weeks_of(published(1, wrong=0.5))
-    decisions = [decide(weeks, promise, Policy(), ON, LONG_AGO, faulty, STORES) for faulty in (2, 3)]
+    decisions = [
+        decide(RetrainEvidence(weeks, stores=STORES, faulty_stores=faulty), promise, Policy(), ON, LONG_AGO)
+        for faulty in (2, 3)
+    ]
     assert [decision.retrain for decision in decisions] == [True, False]
     assert decisions[1].cause == "data fault"
     assert "data fault in 3 of 48 stores" in decisions[1].reason
 
 
 def test_a_champion_that_promised_nothing_is_trained_again() -> None:
-    decision = decide(weeks_of(published(1)), None, Policy(), ON, LONG_AGO, stores=STORES)
+    decision = decide(RetrainEvidence(weeks_of(published(1)), stores=STORES), None, Policy(), ON, LONG_AGO)
     assert (decision.retrain, decision.cause) == (True, "no promise")
 
 
-def test_without_evidence_nothing_is_done(promise: Promise) -> None:
-    decision = decide(weeks_of(published(1).clear()), promise, Policy(), ON, LONG_AGO, stores=STORES)
+def test_without_evidence_nothing_is_done(promise: ExpectedAccuracy) -> None:
+    decision = decide(RetrainEvidence(weeks_of(published(1).clear()), stores=STORES), promise, Policy(), ON, LONG_AGO)
     assert not decision.retrain
     assert decision.reason == "no retrain: 0 whole store-weeks of published hours have actuals; 2 needed"
 
 
-def test_the_order_of_rows_changes_no_bit(promise: Promise) -> None:
+def test_the_order_of_rows_changes_no_bit(promise: ExpectedAccuracy) -> None:
     rows = published(2, wrong=0.1)
-    assert judged(rows, promise) == judged(rows.sample(fraction=1.0, shuffle=True, seed=1), promise)
+    assert decision_on(rows, promise) == decision_on(rows.sample(fraction=1.0, shuffle=True, seed=1), promise)
 
 
-def test_a_promise_is_kept_with_the_models_figures(promise: Promise) -> None:
-    assert Promise.told({**promise.figures(), "rows": 3.0}) == promise
-    assert Promise.told({"rows": 3.0}) is None
+def test_a_promise_is_kept_with_the_models_figures(promise: ExpectedAccuracy) -> None:
+    assert ExpectedAccuracy.from_figures({**promise.figures(), "rows": 3.0}) == promise
+    assert ExpectedAccuracy.from_figures({"rows": 3.0}) is None
 
 
 def test_steady_misses_by_hand() -> None:
@@ -265,7 +272,7 @@ def _steady(rows: pl.DataFrame) -> float:
         ratio = sum(h["actual"] for h in hours) / sum(h["forecast"] for h in hours)
         for h in hours:
             miss[day, h["hour"]] = (h["actual"] - h["forecast"] * ratio) / h["forecast"] ** 0.5
-    bound = persistent_error.CLIP * 1.4826 * float(np.median(np.abs(list(miss.values()))))
+    bound = persistent_error.MAX_MISS_SPREADS * 1.4826 * float(np.median(np.abs(list(miss.values()))))
     miss = {key: float(np.clip(value, -bound, bound)) for key, value in miss.items()}
     loss = 0.0
     for hour in OPEN:

@@ -17,7 +17,7 @@ from scipy.stats import poisson
 
 from daypart.features.dayparts import daypart
 from daypart.features.errors import InputError, SchemaError
-from daypart.forecasting.metrics.accuracy import CELL, Level, band_score, deviation, score, wape_bps
+from daypart.forecasting.metrics.accuracy import SCORED_CELL_KEYS, Level, band_score, deviation, score, wape_bps
 
 START = date(2025, 3, 3)
 Row = dict[str, Any]
@@ -80,7 +80,7 @@ def slow(frame: pl.DataFrame, level: Level, by: tuple[str, ...]) -> dict[tuple[A
         row["date"] = row["business_date"]
         if row["actual"] is not None and not (level == "daypart" and row["daypart"] is None):
             group = tuple(row[name] for name in by)
-            cells[(group, *(row[name] for name in CELL[level]))].append(row)
+            cells[(group, *(row[name] for name in SCORED_CELL_KEYS[level]))].append(row)
     groups: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
     for key, rows in cells.items():
         groups[key[0]].append(rows)
@@ -148,7 +148,7 @@ def test_agrees_with_the_independent_judge_to_the_basis_point(seed: int, tmp_pat
     if not judge.is_file():
         pytest.skip(f"no judge at {judge}")
     demand = _demand(seed)
-    frame = _judged(seed, demand)
+    frame = _backtest_of(seed, demand)
     frame.drop("actual").write_parquet(tmp_path / "backtest.parquet")
     demand.filter(pl.col("orders") > 0).with_columns(
         hour_local=pl.col("hour_local").dt.strftime("%Y-%m-%d %H:%M:%S")
@@ -158,7 +158,7 @@ def test_agrees_with_the_independent_judge_to_the_basis_point(seed: int, tmp_pat
     ran = subprocess.run([sys.executable, judge, *map(str, arguments)], capture_output=True, text=True, check=True)
     verdict = json.loads(ran.stdout)
     assert verdict["missing"] == 0
-    for level in CELL:
+    for level in SCORED_CELL_KEYS:
         figures = score(frame, level).row(0, named=True)
         assert round(10_000 - figures["accuracy_bps"]) == verdict[level]
         assert round(figures["gain_bps"]) == verdict[f"gain_{level}"]
@@ -185,7 +185,7 @@ def _demand(seed: int, stores: int = 3, before: int = 21, days: int = 28) -> pl.
     return pl.concat(frames).select("store_id", "hour_local", "orders")
 
 
-def _judged(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
+def _backtest_of(seed: int, demand: pl.DataFrame) -> pl.DataFrame:
     """A backtest frame over that demand: the incumbent by loops, the forecast at random."""
     hourly_orders = {(store, hour): orders for store, hour, orders in demand.iter_rows()}
     opened = {(store, hour.date()) for (store, hour), orders in hourly_orders.items() if orders > 0}

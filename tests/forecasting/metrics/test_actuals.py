@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES, TARGETS
-from daypart.forecasting.metrics.actuals import idle_days, left_out, with_actuals
-from daypart.forecasting.metrics.score_tallies import left_out as left_out_of_tallies
+from daypart.forecasting.metrics.actuals import count_unscored, idle_days, with_actuals
+from daypart.forecasting.metrics.score_tallies import count_unscored as count_unscored_tallies
 from daypart.forecasting.metrics.score_tallies import score, tally
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 
 MONDAY, DAYS = date(2024, 4, 1), 9
 DATES = [MONDAY + timedelta(days=k) for k in range(DAYS)]
@@ -83,7 +84,7 @@ def expected(records: ChainData) -> set[tuple[str, str, date, date]]:
     idle_rows = set()
     for store in STORE_IDS:
         for target in TARGETS:
-            days = sorted(day for name, day, of in demand if (name, of) == (store, target))
+            days = sorted(day for name, day, kind in demand if (name, kind) == (store, target))
             for day in (day for day in DATES if days and max(SINCE, days[0]) <= day <= days[-1] and day < ends):
                 rows = demand.get((store, day, target))
                 if rows:
@@ -131,9 +132,9 @@ def test_an_idle_day_costs_its_forecast_and_a_closed_one_is_counted() -> None:
     assert [actuals[day] for day in DATES] == [5.0, 5.0, 0.0, 5.0, None, 5.0, 5.0, 5.0, 5.0]
     assert of_a.filter("idle")["hour_local"].dt.date().unique().to_list() == [DATES[2]]
     # B declares no hours: both of its silent days may be closed.
-    assert left_out(rows) == {"orders": 3, "sales": 3}
+    assert count_unscored(rows) == {"orders": 3, "sales": 3}
     tallies = tally(rows)
-    assert left_out_of_tallies(tallies.lazy()) == left_out(rows)
+    assert count_unscored_tallies(tallies.lazy()) == count_unscored(rows)
     (orders, _) = score(tallies.lazy(), "hour", ["target"]).to_dicts()
     assert orders["cells"] == rows.filter(pl.col("target") == "orders")["actual"].count()
     # Of 18 store-days 14 sold 5, one is idle and three are left out.
@@ -172,7 +173,8 @@ def without_days(closed: bool, *days: date) -> ChainData:
 def test_an_idle_day_counts_in_what_a_model_is_expected_to_reach_and_in_nothing_that_it_learns() -> None:
     day = AS_OF - timedelta(days=10)
     idle, closed = (
-        Workshop(without_days(shut, day), "orders", RECIPE, SPEC.end).train(AS_OF) for shut in (False, True)
+        ModelTrainer(TrainingData(without_days(shut, day), "orders", SPEC.end), RECIPE).train(AS_OF)
+        for shut in (False, True)
     )
     assert idle.files().keys() == closed.files().keys()
     ours, theirs = idle.trained_on, closed.trained_on
@@ -189,5 +191,7 @@ def test_a_day_is_known_as_idle_only_once_the_store_has_sold_again() -> None:
     past_records = records.until(AS_OF - timedelta(days=1))
     assert idle_days(records, SPEC.start)["known_on"].unique().to_list() == [AS_OF]
     assert idle_days(past_records, SPEC.start).is_empty()
-    full_model, cut = (Workshop(data, "orders", RECIPE, SPEC.end).train(AS_OF) for data in (records, past_records))
+    full_model, cut = (
+        ModelTrainer(TrainingData(data, "orders", SPEC.end), RECIPE).train(AS_OF) for data in (records, past_records)
+    )
     assert full_model.files() == cut.files()

@@ -22,13 +22,13 @@ def interval(cells: pl.DataFrame, confidence: float = 0.95, seed: int = 3) -> In
     return ratio(cells, pl.col("part"), pl.col("whole"), confidence, seed)
 
 
-def drawn(*shape: int) -> np.ndarray:
+def random_values(*shape: int) -> np.ndarray:
     return np.random.default_rng(8).normal(50.0, 30.0, shape)
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 4), (1, 9)])
 def test_one_store_has_students_interval_of_its_weeks(shape: tuple[int, int]) -> None:
-    values = drawn(*shape)
+    values = random_values(*shape)
     bounds = interval(frame(values))
     reach = t.ppf(0.95, shape[1] - 1) * values.std(ddof=1) / math.sqrt(shape[1])
     assert bounds.estimate == pytest.approx(values.mean())
@@ -38,7 +38,7 @@ def test_one_store_has_students_interval_of_its_weeks(shape: tuple[int, int]) ->
 
 @pytest.mark.parametrize("shape", [(2, 2), (10, 4), (60, 3)])
 def test_variances_of_stores_and_of_weeks_are_added(shape: tuple[int, int]) -> None:
-    values, volume = drawn(*shape), np.random.default_rng(1).uniform(0.8, 1.2, shape)
+    values, volume = random_values(*shape), np.random.default_rng(1).uniform(0.8, 1.2, shape)
     bounds = interval(frame(values, volume), 0.9)
     deviations = volume * (values - bounds.estimate) / volume.sum()
     variances = []
@@ -51,26 +51,26 @@ def test_variances_of_stores_and_of_weeks_are_added(shape: tuple[int, int]) -> N
 
 
 def test_cells_of_a_store_week_are_drawn_together() -> None:
-    values = drawn(6, 4)
+    values = random_values(6, 4)
     cells = frame(values)
     halves = cells.with_columns(pl.col("part", "whole") / 2)
     assert interval(pl.concat([halves, halves])).lower == pytest.approx(interval(cells).lower, rel=1e-12)
 
 
 def test_the_order_of_cells_changes_no_bit() -> None:
-    cells = frame(drawn(12, 3), np.random.default_rng(1).uniform(0.1, 9, (12, 3)))
+    cells = frame(random_values(12, 3), np.random.default_rng(1).uniform(0.1, 9, (12, 3)))
     assert interval(cells) == interval(cells.sample(fraction=1.0, shuffle=True, seed=2))
     assert interval(cells) != interval(cells, seed=4)
 
 
 def test_stores_that_sold_nothing_count_for_nothing() -> None:
-    cells = frame(drawn(5, 3))
+    cells = frame(random_values(5, 3))
     closed = pl.DataFrame({"store_id": [9, 9], "week": [0, 1], "part": [0.0, 0.0], "whole": [0.0, 0.0]})
     assert interval(pl.concat([cells, closed.cast(dict(cells.schema))])) == interval(cells)
 
 
 def test_one_week_says_nothing_of_weeks() -> None:
-    bounds = interval(frame(drawn(5, 1)))
+    bounds = interval(frame(random_values(5, 1)))
     assert (bounds.lower, bounds.upper) == (-math.inf, math.inf)
     assert math.isfinite(bounds.estimate)
 
@@ -80,4 +80,4 @@ def test_equal_models_have_no_spread() -> None:
 
 
 def test_without_volume_there_is_no_ratio() -> None:
-    assert math.isnan(interval(frame(drawn(2, 2), 0.0)).estimate)
+    assert math.isnan(interval(frame(random_values(2, 2), 0.0)).estimate)

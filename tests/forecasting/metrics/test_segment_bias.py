@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from scipy.stats import ttest_1samp
 
-from daypart.forecasting.metrics.segment_bias import COLUMNS, biases
+from daypart.forecasting.metrics.segment_bias import BIAS_COLUMNS, biases
 
 WEEKS, STORES = 12, 20
 MONDAY = date(2024, 1, 1)
@@ -31,7 +31,7 @@ def cells(seed: int, planted: float = 0.0, shared: float = 0.03) -> pl.DataFrame
 
 def test_a_planted_bias_of_one_store_is_flagged_and_told_in_bps() -> None:
     bias_rows = biases(cells(1, planted=0.15), ["store_id", "region"])
-    assert bias_rows.columns == list(COLUMNS)
+    assert bias_rows.columns == list(BIAS_COLUMNS)
     assert bias_rows.height == STORES + 4
     assert bias_rows.filter("biased")["segment"].to_list() == ["S03"]
     assert bias_rows.filter(pl.col("segment") == "S03")["bias_bps"].item() == pytest.approx(1500, abs=250)

@@ -16,8 +16,9 @@ from daypart.forecasting.metrics.accuracy import wape_bps
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import StoreBlock, TrainingData
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 
 SPEC = ChainSpec(stores=12, days=340, seed=7, issues_days=250)
 AS_OF = SPEC.end - timedelta(days=28)
@@ -58,7 +59,7 @@ def cut(records: ChainData, table: str, first: date) -> ChainData:
 @cache
 def trained(without: str = "") -> Model:
     records = (chain().without(without) if without else chain()).until(AS_OF - timedelta(days=1))
-    return Workshop(records, "orders", RECIPE, AS_OF).train(AS_OF)
+    return ModelTrainer(TrainingData(records, "orders", AS_OF), RECIPE).train(AS_OF)
 
 
 def served(model: Model, records_at: Callable[[date], ChainData]) -> pl.DataFrame:
@@ -67,7 +68,7 @@ def served(model: Model, records_at: Callable[[date], ChainData]) -> pl.DataFram
     for origin in ORIGINS:
         records = records_at(origin).until(origin - timedelta(days=1))
         past = matrix.build_history(records, matrix.View("orders"), origin + timedelta(days=matrix.HORIZON_DAYS))
-        rows.append(of_block(records, past, model, origin, "1"))
+        rows.append(forecast_block(StoreBlock(records, past), [ServedModel(model, "1")], origin))
     forecasts = pl.concat(rows)
     return with_actuals(forecasts, chain().demand, idle(), chain().stores).drop_nulls("actual").rename({"actual": "y"})
 
@@ -105,6 +106,6 @@ def test_members_learn_from_schedules_as_far_ahead_as_they_are_entered(ahead: in
     tables = replace(
         tables, labor=labor.with_known_on(tables.labor, tables.stores, AS_OF - timedelta(days=1), RECIPE.horizon_days)
     )
-    rows = Workshop(tables, "orders", RECIPE, AS_OF).rows([AS_OF - timedelta(days=60)])
+    rows = ModelTrainer(TrainingData(tables, "orders", AS_OF), RECIPE).rows([AS_OF - timedelta(days=60)])
     entered = rows.group_by("lead_days").agg(pl.col("labor_day_change").is_not_null().all())
     assert set(entered.filter("labor_day_change")["lead_days"]) == set(range(ahead))

@@ -20,9 +20,11 @@ from daypart.features.tables.schemas import TABLES
 from daypart.forecasting.explain.explanation import explain
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest
-from daypart.forecasting.serving.publication import Served, of_night
+from daypart.forecasting.serving.night import NightInputs, forecast_night
+from daypart.forecasting.serving.publication import ServedModel
 
 SPEC = ChainSpec(stores=6, start=date(2024, 1, 15), days=140, seed=2, issues_days=30)
 START, ORIGIN = SPEC.start, SPEC.end
@@ -35,7 +37,7 @@ RECIPE = Recipe(
 EVERY = settings(max_examples=5)
 
 Change = tuple[ChainData, set[str]]
-"""Records after a change, and the stores whose forecasts it may move."""
+"""ChainData after a change, and the stores whose forecasts it may move."""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,11 +60,11 @@ def chain() -> ChainData:
 @cache
 def model() -> Model:
     """The model of orders as it comes back from its files."""
-    return Model.from_files(Workshop(chain(), "orders", RECIPE, ORIGIN).train(ORIGIN).files())
+    return Model.from_files(ModelTrainer(TrainingData(chain(), "orders", ORIGIN), RECIPE).train(ORIGIN).files())
 
 
 def night(records: ChainData, served: Model) -> pl.DataFrame:
-    return of_night(records, records.block, records, [Served(served, "1")], ORIGIN)
+    return forecast_night(NightInputs(records, records.block, records, ORIGIN), [ServedModel(served, "1")])
 
 
 @cache
@@ -265,14 +267,16 @@ def test_an_unknown_event_counts_where_it_is_active_though_it_has_no_code() -> N
 def test_explanations_and_comparisons_read_the_vocabulary_too() -> None:
     store = SPEC.store_ids[-1]
     before, after = (
-        explain(records.block([store]), records.block, records, model(), ORIGIN)
+        explain(NightInputs(records.block([store]), records.block, records, ORIGIN), model())
         for records in (chain(), early(chain()))
     )
     assert_frame_equal(after.parts, before.parts, check_exact=True)
     days = [ORIGIN - timedelta(days=back) for back in (21, 14)]
     predictions = [
         model().predict(shop.rows(days), shop.totals).filter(pl.col("store_id") == store)
-        for shop in (Workshop(records, "orders", RECIPE, ORIGIN) for records in (chain(), early(chain())))
+        for shop in (
+            ModelTrainer(TrainingData(records, "orders", ORIGIN), RECIPE) for records in (chain(), early(chain()))
+        )
     ]
     assert_frame_equal(*predictions, check_exact=True)
 
@@ -288,9 +292,18 @@ def test_a_model_knows_the_names_of_its_date_and_none_that_came_later() -> None:
     }
     release = {"series": "!", "observation_date": START, "released_on": start, "value": 1.0}
     later = with_rows(with_rows(chain(), "events", event), "macro", release)
-    files = [Workshop(records, "orders", RECIPE, ORIGIN).train(start).files() for records in (chain(), later)]
+    files = [
+        ModelTrainer(TrainingData(records, "orders", ORIGIN), RECIPE).train(start).files()
+        for records in (chain(), later)
+    ]
     assert files[0] == files[1]
-    _, models = backtest(later, "orders", RECIPE.model_copy(update={"rounds": 3}), [start, ORIGIN - timedelta(14)], 14)
+    _, models = backtest(
+        ModelTrainer(
+            TrainingData(later, "orders", [start, ORIGIN - timedelta(14)][-1]), RECIPE.model_copy(update={"rounds": 3})
+        ),
+        [start, ORIGIN - timedelta(14)],
+        14,
+    )
     new_names = [{"!"} & {*fit.vocabulary.events, *fit.vocabulary.series} for fit in models.values() if fit.vocabulary]
     assert new_names == [set(), {"!"}]
 
@@ -305,11 +318,11 @@ def test_a_young_store_borrows_from_the_stores_that_its_own_model_knows() -> Non
     other = replace(model(), vocabulary=fewer)
     young, grown = frozenset({YOUNG}), frozenset(SPEC.store_ids) - {YOUNG}
 
-    def told(*serving: Served) -> pl.DataFrame:
-        return of_night(chain(), chain().block, chain(), serving, ORIGIN)
+    def forecast(*serving: ServedModel) -> pl.DataFrame:
+        return forecast_night(NightInputs(chain(), chain().block, chain(), ORIGIN), serving)
 
-    both = told(Served(model(), "1", store_ids=grown), Served(other, "1", store_ids=young))
+    both = forecast(ServedModel(model(), "1", store_ids=grown), ServedModel(other, "1", store_ids=young))
     alone = pl.concat([published().filter(pl.col("store_id") != YOUNG),
-                       told(Served(other, "1")).filter(pl.col("store_id") == YOUNG)])  # fmt: skip
+                       forecast(ServedModel(other, "1")).filter(pl.col("store_id") == YOUNG)])  # fmt: skip
     assert_frame_equal(both, alone.sort("store_id", "hour_utc"), check_exact=True)
     assert not both.equals(published())

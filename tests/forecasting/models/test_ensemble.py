@@ -80,7 +80,7 @@ def loss(rows: pl.DataFrame, weights: dict[str, float], prior: dict[str, float])
         demand = sum(abs(cell["y"]) for cell in cells) / len(cells)
         misses = [(sum(w * cell[name] for name, w in weights.items()) - cell["y"]) / demand for cell in cells]
         total += sum((miss**2 + 0.02**2) ** 0.5 for miss in misses) / len(cells)
-    hold = ensemble.HOLD / len({(store, day) for store, day, _ in days})
+    hold = ensemble.PRIOR_STRENGTH / len({(store, day) for store, day, _ in days})
     return total + hold * sum((w - prior[name]) ** 2 for name, w in weights.items())
 
 
@@ -172,6 +172,6 @@ def test_a_member_that_earns_nothing_in_either_week_is_left_out_and_the_incumben
         2: {"a": 0.6, "b": 0.4, "c": 0.0, "incumbent": 0.0},
     }
     rows = [(week, name, share) for week, by_member in shares.items() for name, share in by_member.items()]
-    weights = ensemble.earning(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
+    weights = ensemble.drop_small_weights(pl.DataFrame(rows, schema=["lead_week", "member", "weight"], orient="row"))
     assert weights["member"].to_list() == ["a", "b", "incumbent"] * 2
     assert weights["weight"].to_list() == pytest.approx([0.9 / 0.99, 0.04 / 0.99, 0.05 / 0.99, 0.6, 0.4, 0.0])

@@ -82,7 +82,7 @@ def test_a_day_without_history_departs_by_nothing_unusual(member: str) -> None:
 @pytest.mark.parametrize("member", LINEAR)
 def test_it_goes_to_json_and_back_and_explains_itself(member: str) -> None:
     linear_member = fitted(member, matrix())
-    assert Linear.of(linear_member.about()) == linear_member
+    assert Linear.from_dict(linear_member.to_dict()) == linear_member
     gains = linear_member.importance()
     assert gains["feature"].to_list() == regressor_names(member)
     assert gains["gain_share"].sum() == pytest.approx(1.0)

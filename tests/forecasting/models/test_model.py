@@ -15,8 +15,9 @@ from daypart.features.errors import NotKnownError
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 
 START, DAYS = date(2024, 4, 1), 91
 END = START + timedelta(days=DAYS)
@@ -30,17 +31,17 @@ def chain() -> ChainData:
     )
 
 
-def trained(records: ChainData, recipe: Recipe = RECIPE) -> tuple[Workshop, Model]:
-    shop = Workshop(records, "orders", recipe, END)
+def trained(records: ChainData, recipe: Recipe = RECIPE) -> tuple[ModelTrainer, Model]:
+    shop = ModelTrainer(TrainingData(records, "orders", END), recipe)
     return shop, shop.train(END)
 
 
 def published(records: ChainData, origin: date = END) -> pl.DataFrame:
     shop, model = trained(records)
-    return as_published(shop, records, model, origin, "1")
+    return forecast_stores(shop, records, ServedModel(model, "1"), origin)
 
 
-def made(
+def records_of(
     stores: dict[str, Callable[[datetime], float]], days: int = DAYS, country: str = "XX", start: date = START
 ) -> ChainData:
     """Stores on UTC clocks that sell what their function says of each hour; a 0 is an absent row."""
@@ -100,9 +101,9 @@ def test_a_model_from_files_predicts_the_same_bits() -> None:
 def test_a_model_of_before_there_were_paths_still_forecasts() -> None:
     shop, model = trained(chain())
     files = model.files()
-    about = json.loads(files["model.json"])
-    about["bands"] = [{"lead_week": 1 + k // 9, "size": str(k % 9), "low": -1.0, "high": 1.0} for k in range(18)]
-    old = {**files, "model.json": json.dumps(about).encode()}
+    description = json.loads(files["model.json"])
+    description["bands"] = [{"lead_week": 1 + k // 9, "size": str(k % 9), "low": -1.0, "high": 1.0} for k in range(18)]
+    old = {**files, "model.json": json.dumps(description).encode()}
     del old["paths.parquet"]
     again = Model.from_files(old)
     predictions = again.predict(shop.rows([END]), shop.totals)
@@ -128,7 +129,7 @@ def test_declared_hours_past_midnight_belong_to_the_day_they_began() -> None:
     def late(at: datetime) -> float:
         return by_day(at) if at.hour else 4.0
 
-    records = made({"A": late, "B": by_day})
+    records = records_of({"A": late, "B": by_day})
     declared = [("A", weekday, "08:00", "01:00", None, None) for weekday in range(1, 8)]
     records = replace(records, hours=pl.DataFrame(declared, schema=records.hours.schema, orient="row"))
     forecasts = published(starting(records, 1)).filter(pl.col("store_id") == "A")
@@ -142,7 +143,7 @@ def test_learned_hours_past_midnight_belong_to_the_day_they_began() -> None:
     def night(at: datetime) -> float:
         return 10.0 + (at.toordinal() + at.hour) % 3 if at.hour >= 18 or at.hour < 2 else 0.0
 
-    forecasts = published(starting(made({"A": night, "B": by_day}), 2)).filter(
+    forecasts = published(starting(records_of({"A": night, "B": by_day}), 2)).filter(
         pl.col("store_id") == "A", pl.col("forecast") > 0
     )
     day = pl.col("hour_local").dt.date()
@@ -153,7 +154,7 @@ def test_learned_hours_past_midnight_belong_to_the_day_they_began() -> None:
 
 
 def test_closures_are_zero_for_their_hours_only() -> None:
-    records = made({"A": by_day, "B": by_day})
+    records = records_of({"A": by_day, "B": by_day})
     first, second = END + timedelta(days=2), END + timedelta(days=3)
     closures = [("A", first, None, None, "works", None), ("A", second, 8, 11, "works", None)]
     records = replace(records, closures=pl.DataFrame(closures, schema=records.closures.schema, orient="row"))
@@ -176,10 +177,10 @@ def test_a_holiday_that_was_closed_before_is_closed_again() -> None:
     def shut(at: datetime) -> float:
         return 0.0 if at.date() == date(2023, 7, 1) else by_day(at)
 
-    records = made({"A": shut, "B": by_day}, days, "CA", start)
+    records = records_of({"A": shut, "B": by_day}, days, "CA", start)
     origin = date(2024, 6, 24)
-    shop = Workshop(records, "orders", Recipe(rounds=10, max_rows=2000, folds=1), origin)
-    forecasts = as_published(shop, records, shop.train(origin), origin, "1")
+    shop = ModelTrainer(TrainingData(records, "orders", origin), Recipe(rounds=10, max_rows=2000, folds=1))
+    forecasts = forecast_stores(shop, records, ServedModel(shop.train(origin), "1"), origin)
     on_the_day = forecasts.filter(pl.col("hour_local").dt.date() == date(2024, 7, 1))
     sold = {store: on_the_day.filter(pl.col("store_id") == store)["forecast"].sum() for store in ("A", "B")}
     assert sold["A"] == 0 < sold["B"]
@@ -190,7 +191,7 @@ def test_a_weekday_that_never_traded_is_closed() -> None:
     def never_on_sunday(at: datetime) -> float:
         return 0.0 if at.isoweekday() == 7 else by_day(at)
 
-    forecasts = published(made({"A": never_on_sunday, "B": by_day}))
+    forecasts = published(records_of({"A": never_on_sunday, "B": by_day}))
     sundays = forecasts.filter(pl.col("hour_local").dt.weekday() == 7)
     assert sundays.filter(pl.col("store_id") == "A")["q90"].sum() == 0
     assert sundays.filter(pl.col("store_id") == "B")["q10"].sum() > 0
@@ -200,7 +201,9 @@ def test_a_weekday_without_trade_for_eight_weeks_is_closed() -> None:
     def no_longer_on_sunday(at: datetime) -> float:
         return 0.0 if at.isoweekday() == 7 and at.date() >= END - timedelta(days=63) else by_day(at)
 
-    sundays = published(made({"A": no_longer_on_sunday, "B": by_day})).filter(pl.col("hour_local").dt.weekday() == 7)
+    sundays = published(records_of({"A": no_longer_on_sunday, "B": by_day})).filter(
+        pl.col("hour_local").dt.weekday() == 7
+    )
     sold = {store: sundays.filter(pl.col("store_id") == store)["forecast"].sum() for store in ("A", "B")}
     assert sold["A"] == 0 < sold["B"]
 
@@ -209,7 +212,7 @@ def test_a_thousandfold_outlier_does_not_blow_a_forecast_up() -> None:
     outlier = (pl.col("store_id") == "A") & (
         pl.col("hour_local") == datetime.combine(END - timedelta(days=10), time(12))
     )
-    clean = made({"A": by_day, "B": by_day})
+    clean = records_of({"A": by_day, "B": by_day})
     wild = replace(clean, demand=clean.demand.with_columns(orders=pl.when(outlier).then(12_000.0).otherwise("orders")))
     calm, wild_forecasts = published(clean), published(wild)
     same_slot = (pl.col("store_id") == "A") & (pl.col("hour_local").dt.hour() == 12)
@@ -224,7 +227,7 @@ def test_a_store_with_three_days_of_history_gets_a_forecast_and_says_what_it_res
     def young(at: datetime) -> float:
         return by_day(at) if at.date() >= END - timedelta(days=3) else 0.0
 
-    forecasts = published(made({"A": by_day, "B": by_day, "C": young}))
+    forecasts = published(records_of({"A": by_day, "B": by_day, "C": young}))
     new, old = forecasts.filter(pl.col("store_id") == "C"), forecasts.filter(pl.col("store_id") == "A")
     assert set(new["basis"]) == {"rests on 3 open days of its own, on stores like it and on the model of all stores"}
     assert old["basis"].null_count() == old.height == new.height == 14 * 24
@@ -235,7 +238,7 @@ def test_a_store_with_three_days_of_history_gets_a_forecast_and_says_what_it_res
 
 
 def test_a_constant_series_is_forecast_as_it_is() -> None:
-    forecasts = published(made({"A": lambda at: 10.0 if 8 <= at.hour <= 17 else 0.0}))
+    forecasts = published(records_of({"A": lambda at: 10.0 if 8 <= at.hour <= 17 else 0.0}))
     opened = forecasts.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     for name in ("forecast", "q10", "q90", "incumbent"):
         assert opened[name].to_list() == pytest.approx([10.0] * 140, rel=0.03), name
@@ -243,10 +246,10 @@ def test_a_constant_series_is_forecast_as_it_is() -> None:
 
 
 def test_a_chain_with_three_days_cannot_be_trained_on_and_says_so() -> None:
-    records = made({"A": by_day}, days=3)
+    records = records_of({"A": by_day}, days=3)
     origin = START + timedelta(days=3)
     with pytest.raises(NotKnownError, match="too little orders before 2024-04-04") as caught:
-        Workshop(records, "orders", RECIPE, origin).train(origin)
+        ModelTrainer(TrainingData(records, "orders", origin), RECIPE).train(origin)
     assert "\n" not in str(caught.value)
 
 
@@ -254,16 +257,16 @@ def test_a_target_that_was_never_recorded_says_so() -> None:
     records = chain()
     bare = replace(records, demand=records.demand.with_columns(sales=pl.lit(None, dtype=pl.Float64)))
     with pytest.raises(NotKnownError, match="no sales in any store"):
-        Workshop(bare, "sales", RECIPE, END)
+        ModelTrainer(TrainingData(bare, "sales", END), RECIPE)
 
 
 def test_a_chain_too_young_for_a_fold_is_trained_and_leans_on_what_thin_histories_earn() -> None:
-    records = made({"A": by_day, "B": by_day}, days=30)
+    records = records_of({"A": by_day, "B": by_day}, days=30)
     origin = START + timedelta(days=30)
-    shop = Workshop(records, "orders", RECIPE, origin)
+    shop = ModelTrainer(TrainingData(records, "orders", origin), RECIPE)
     model = shop.train(origin)
     weights = model.weights.group_by("member").agg(pl.col("weight").sum() / 2)
     assert weights.filter(pl.col("member").is_in(["smooth", "incumbent"]))["weight"].sum() > 0.4
-    forecasts = as_published(shop, records, model, origin, "1")
+    forecasts = forecast_stores(shop, records, ServedModel(model, "1"), origin)
     opened = forecasts.filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     assert opened["forecast"].is_between(6, 30).all()

@@ -19,7 +19,8 @@ from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics import accuracy
 from daypart.forecasting.models import tuning, tuning_space
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.models.tuning import Judge
 from daypart.forecasting.serving.backtest import backtest
 
@@ -36,7 +37,7 @@ def records() -> ChainData:
 
 
 def judge(history: ChainData) -> Judge:
-    return Judge(Workshop(history, "orders", RECIPE, AS_OF), AS_OF)
+    return Judge(ModelTrainer(TrainingData(history, "orders", AS_OF), RECIPE), AS_OF)
 
 
 @cache
@@ -45,14 +46,20 @@ def searched() -> tuple[Judge, list[Any]]:
     recipe_judge, study = judge(records()), tuning.study("whole")
     for _ in range(TRIALS):
         tuning.step(study, recipe_judge)
-    return recipe_judge, tuning.done(study)
+    return recipe_judge, tuning.finished_trials(study)
 
 
 def test_the_present_recipe_is_judged_as_a_backtest_judges_it() -> None:
     recipe_judge, _ = searched()
     assert recipe_judge.folds == [AS_OF - timedelta(days=28 * k) for k in (3, 2, 1)]
     history = records().until(AS_OF - timedelta(days=1))
-    rows, _ = backtest(history, "orders", RECIPE, days(recipe_judge.folds[0], AS_OF - timedelta(days=1), 7), 28)
+    rows, _ = backtest(
+        ModelTrainer(
+            TrainingData(history, "orders", days(recipe_judge.folds[0], AS_OF - timedelta(days=1), 7)[-1]), RECIPE
+        ),
+        days(recipe_judge.folds[0], AS_OF - timedelta(days=1), 7),
+        28,
+    )
     wapes = recipe_judge.wape_bps(RECIPE, recipe_judge.folds)
     for level in ("hour", "day"):
         error = 10_000 - accuracy.score(rows, level)["accuracy_bps"].item()
@@ -69,12 +76,12 @@ def test_what_came_after_the_date_changes_nothing() -> None:
 
 
 def test_a_workshop_under_another_recipe_makes_what_its_own_would() -> None:
-    shop = Workshop(records(), "orders", RECIPE, AS_OF)
+    shop = ModelTrainer(TrainingData(records(), "orders", AS_OF), RECIPE)
     shop.train(AS_OF)
     for changed in ({"rounds": 5}, {"max_rows": 2000}, {"history_days": 60, "members": ("level",)}):
         recipe = RECIPE.model_copy(update=changed)
-        fresh = Workshop(records(), "orders", recipe, AS_OF).train(AS_OF)
-        assert shop.under(recipe).train(AS_OF).files() == fresh.files()
+        fresh = ModelTrainer(TrainingData(records(), "orders", AS_OF), recipe).train(AS_OF)
+        assert shop.with_recipe(recipe).train(AS_OF).files() == fresh.files()
 
 
 @pytest.mark.faults
@@ -88,7 +95,7 @@ def test_a_study_cut_off_anywhere_comes_to_the_same(tmp_path: Path) -> None:
             tuning_space.suggest(study.ask(), RECIPE)
             study = tuning.study("cut", optuna.storages.RDBStorage(address))
         tuning.step(study, recipe_judge)
-    again = tuning.done(study)
+    again = tuning.finished_trials(study)
     assert_frame_equal(tuning.table(again).drop("seconds"), tuning.table(tried).drop("seconds"), check_exact=True)
     assert tuning.propose(again, recipe_judge) == tuning.propose(tried, recipe_judge)
     assert len(study.trials) == TRIALS + 3
@@ -98,13 +105,13 @@ def test_bad_trials_are_stopped_early() -> None:
     _, tried = searched()
     table = tuning.table(tried)
     stopped = table.filter(pl.col("state") == "pruned")
-    assert 0 < stopped.height < TRIALS - tuning.UNPRUNED + 1
+    assert 0 < stopped.height < TRIALS - tuning.UNPRUNED_TRIALS + 1
     assert stopped["excess_bps"].null_count() == stopped.height
     assert (stopped["folds"] < 3).all()
     for number in stopped["trial"]:
         values = tried[number].intermediate_values
         complete_trials = [trial for trial in tried[:number] if trial.state.name == "COMPLETE"]
-        assert len(complete_trials) >= tuning.UNPRUNED
+        assert len(complete_trials) >= tuning.UNPRUNED_TRIALS
         assert min(values.values()) > median(trial.intermediate_values[max(values)] for trial in complete_trials)
 
 
@@ -154,7 +161,7 @@ def test_what_may_be_chance_is_not_proposed(saved: list[float], better: bool) ->
         trial = study.ask()
         tuning_space.suggest(trial, RECIPE)
         study.tell(trial, value)
-    proposal = tuning.propose(tuning.done(study), Told(saved))  # type: ignore[arg-type]
+    proposal = tuning.propose(tuning.finished_trials(study), Told(saved))  # type: ignore[arg-type]
     assert (proposal.trial, proposal.better) == (1, better)
     assert proposal.recipe == (RECIPE.model_copy(update={"rounds": 20}) if better else RECIPE)
     gains = np.array(saved) / 100
@@ -168,7 +175,7 @@ def test_what_may_be_chance_is_not_proposed(saved: list[float], better: bool) ->
 def test_too_little_history_is_refused() -> None:
     as_of = START + timedelta(days=60)
     with pytest.raises(NotKnownError, match="tuning needs 70 days"):
-        Judge(Workshop(records(), "orders", RECIPE, as_of), as_of)
+        Judge(ModelTrainer(TrainingData(records(), "orders", as_of), RECIPE), as_of)
 
 
 def test_a_chain_closed_for_a_fold_is_judged_on_the_others() -> None:

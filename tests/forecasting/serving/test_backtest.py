@@ -15,10 +15,11 @@ from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import at_level, backtest, rolling_origins
-from daypart.forecasting.serving.levels import summed
-from daypart.forecasting.serving.publication import COLUMNS, as_published
+from daypart.forecasting.serving.levels import aggregate
+from daypart.forecasting.serving.publication import FORECAST_COLUMNS, ServedModel, forecast_stores
 
 DAYS = 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS)
@@ -80,7 +81,9 @@ CASES = [(CLOCKS_FORWARD, 1, "orders"), (CLOCKS_BACK, 2, "sales")]
 @cache
 def ran(change: date, seed: int, target: str) -> tuple[pl.DataFrame, dict[str, Model]]:
     """Weekly origins that train every other week, up to and beyond the clocks' change."""
-    return backtest(chain(change, seed), target, RECIPE, origins(change), 14)
+    return backtest(
+        ModelTrainer(TrainingData(chain(change, seed), target, origins(change)[-1]), RECIPE), origins(change), 14
+    )
 
 
 def run(change: date, seed: int, target: str) -> pl.DataFrame:
@@ -98,9 +101,14 @@ def test_rows_are_what_a_fresh_workshop_would_have_published(change: date, seed:
     for origin in origins(change):
         trained_on = origin - timedelta(days=(origin - first).days % 14)
         then = known_at(chain(change, seed), trained_on)
-        model = Workshop(then, target, RECIPE, trained_on).train(trained_on)
+        model = ModelTrainer(TrainingData(then, target, trained_on), RECIPE).train(trained_on)
         now = known_at(chain(change, seed), origin)
-        fresh = as_published(Workshop(now, target, RECIPE, origin), now, model, origin, f"as-of-{trained_on}")
+        fresh = forecast_stores(
+            ModelTrainer(TrainingData(now, target, origin), RECIPE),
+            now,
+            ServedModel(model, f"as-of-{trained_on}"),
+            origin,
+        )
         assert_frame_equal(rows.filter(pl.col("origin_date") == origin).drop("actual"), fresh, check_exact=True)
     assert rows["model_version"].unique().sort().to_list() == sorted(
         f"as-of-{first + timedelta(days=step)}" for step in (0, 14)
@@ -118,7 +126,7 @@ def real_hours(zone: str, first: date, days: int) -> set[datetime]:
 @pytest.mark.parametrize(("change", "seed", "target"), CASES)
 def test_every_store_has_every_real_clock_hour(change: date, seed: int, target: str) -> None:
     rows, records = run(change, seed, target), chain(change, seed)
-    assert rows.columns == [*COLUMNS, "actual"]
+    assert rows.columns == [*FORECAST_COLUMNS, "actual"]
     for store, zone in records.stores.select("store_id", "timezone").iter_rows():
         for origin in origins(change):
             hours = rows.filter(pl.col("store_id") == store, pl.col("origin_date") == origin)
@@ -199,7 +207,7 @@ def test_levels_of_a_backtest_are_those_of_its_origins() -> None:
     keys = ["store_id", "origin_date", "lead_days"]
     assert_frame_equal(day_rows.select(days.columns).sort(keys), days.sort(keys), check_dtypes=False)
     last = origins(CASES[0][0])[-1]
-    alone = summed(scored_rows.filter(pl.col("origin_date") == last), list(models.values())[-1], stores, "day")
+    alone = aggregate(scored_rows.filter(pl.col("origin_date") == last), list(models.values())[-1], stores, "day")
     assert_frame_equal(day_rows.filter(pl.col("origin_date") == last), alone, check_exact=True)
 
 
@@ -207,13 +215,15 @@ def test_a_store_that_closes_for_good_is_zero_from_then_on_and_gone_after() -> N
     records, origin = chain(*CASES[0][:2]), end(CLOCKS_FORWARD)
     closing = pl.when(pl.col("store_id") == "S0001").then(origin + timedelta(days=5))
     records = replace(records, stores=records.stores.with_columns(closed_on=closing))
-    shop = Workshop(records, "orders", RECIPE, origin)
-    forecasts = as_published(shop, records, shop.train(origin), origin, "1").filter(pl.col("store_id") == "S0001")
+    shop = ModelTrainer(TrainingData(records, "orders", origin), RECIPE)
+    forecasts = forecast_stores(shop, records, ServedModel(shop.train(origin), "1"), origin).filter(
+        pl.col("store_id") == "S0001"
+    )
     assert forecasts.height == 14 * 24
     late = pl.col("lead_days") >= 5
     assert forecasts.filter(late)["q90"].sum() == 0 < forecasts.filter(~late)["q10"].sum()
     closed_records = replace(records, stores=records.stores.with_columns(closed_on=pl.lit(origin)))
-    assert as_published(shop, closed_records, shop.train(origin), origin, "1").is_empty()
+    assert forecast_stores(shop, closed_records, ServedModel(shop.train(origin), "1"), origin).is_empty()
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ import pytest
 from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving import forecast_limits
-from daypart.forecasting.serving.publication import FORECAST, as_published
+from daypart.forecasting.serving.publication import FORECAST_VALUES, ServedModel, forecast_stores
 
 START, DAYS = date(2023, 1, 2), 560
 END = START + timedelta(days=DAYS)
@@ -65,7 +66,12 @@ STORES: dict[str, Callable[[datetime], float]] = {
 def chain() -> ChainData:
     """The stores above, and `no sales`, which records orders alone; a 0 is an absent row, but in `zero`."""
     hours = [datetime.combine(START, datetime.min.time()) + timedelta(hours=k) for k in range(24 * DAYS)]
-    sold = [(name, at, value) for name, of in STORES.items() for at in hours if (value := of(at)) or name == "zero"]
+    sold = [
+        (name, at, value)
+        for name, demand_at in STORES.items()
+        for at in hours
+        if (value := demand_at(at)) or name == "zero"
+    ]
     schema = {"store_id": pl.String, "hour_local": pl.Datetime("us"), "orders": pl.Float64}
     demand = pl.DataFrame(sold, schema=schema, orient="row").with_columns(sales=pl.col("orders") * 8)
     plain = demand.filter(pl.col("store_id") == "plain")
@@ -81,27 +87,27 @@ def chain() -> ChainData:
 
 
 @cache
-def told(target: str) -> pl.DataFrame:
-    shop = Workshop(chain(), target, RECIPE, END)
-    return as_published(shop, chain(), shop.train(END), END, "1")
+def forecast(target: str) -> pl.DataFrame:
+    shop = ModelTrainer(TrainingData(chain(), target, END), RECIPE)
+    return forecast_stores(shop, chain(), ServedModel(shop.train(END), "1"), END)
 
 
-def of(store: str, target: str = "orders") -> pl.DataFrame:
-    forecasts = told(target).filter(pl.col("store_id") == store)
+def forecast_of(store: str, target: str = "orders") -> pl.DataFrame:
+    forecasts = forecast(target).filter(pl.col("store_id") == store)
     assert forecasts.height == 14 * 24
     return forecasts
 
 
 def against_usual(store: str, factor: float = 1.0) -> float:
     """Sum of the forecast over what a usual fortnight would bring."""
-    rows = of(store)
+    rows = forecast_of(store)
     return float(rows["forecast"].sum() / sum(factor * usual(at) for at in rows["hour_local"]))
 
 
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_no_value_is_missing_or_negative_or_out_of_order(target: str) -> None:
-    rows = told(target)
-    for name in (*FORECAST, "incumbent"):
+    rows = forecast(target)
+    for name in (*FORECAST_VALUES, "incumbent"):
         assert rows[name].is_finite().all(), name
         assert rows[name].min() >= 0, name  # type: ignore[operator]
     assert rows.select((pl.col("q10") <= pl.col("q50")) & (pl.col("q50") <= pl.col("q90"))).to_series().all()
@@ -117,37 +123,37 @@ def test_a_fortnight_is_forecast_at_its_level(store: str, factor: float) -> None
 
 @pytest.mark.parametrize("store", ["slipped", "slipped day"])
 def test_a_fault_stands_in_the_published_incumbent_alone(store: str) -> None:
-    assert of(store)["incumbent"].max() > 2000  # type: ignore[operator]
-    assert of(store)["q90"].max() < 3 * 22  # type: ignore[operator]
+    assert forecast_of(store)["incumbent"].max() > 2000  # type: ignore[operator]
+    assert forecast_of(store)["q90"].max() < 3 * 22  # type: ignore[operator]
 
 
 def test_a_store_that_sold_nothing_is_forecast_to_sell_nothing_and_says_so() -> None:
-    assert of("zero")["q90"].sum() == 0
-    assert of("zero")["basis"][0].startswith("rests on nothing: it has sold nothing yet")
+    assert forecast_of("zero")["q90"].sum() == 0
+    assert forecast_of("zero")["basis"][0].startswith("rests on nothing: it has sold nothing yet")
 
 
 def test_a_constant_store_is_forecast_as_it_is() -> None:
-    opened = of("constant").filter(pl.col("hour_local").dt.hour().is_between(8, 17))
+    opened = forecast_of("constant").filter(pl.col("hour_local").dt.hour().is_between(8, 17))
     assert opened["forecast"].to_list() == pytest.approx([10.0] * 140, rel=0.05)
 
 
 def test_a_target_that_a_store_does_not_record_is_not_forecast_there() -> None:
-    assert set(told("sales")["store_id"]) == set(STORES)
-    assert set(told("orders")["store_id"]) == {*STORES, "no sales"}
+    assert set(forecast("sales")["store_id"]) == set(STORES)
+    assert set(forecast("orders")["store_id"]) == {*STORES, "no sales"}
 
 
 def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -> None:
-    shop = Workshop(chain(), "orders", RECIPE, END)
-    (_, past), *_ = shop.blocks()
+    shop = ModelTrainer(TrainingData(chain(), "orders", END), RECIPE)
+    past = next(shop.blocks()).history
     rows = pl.DataFrame({
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
         "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
-    limited_rows = forecast_limits.held(
+    limited_rows = forecast_limits.cap(
         rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END
     )
     assert limited_rows["forecast"].to_list() == limited_rows["q90"].to_list() == [20.0, 60.0, 300.0]
-    assert limited_rows.select(forecast_limits.in_words().alias("basis"))["basis"].to_list() == [
+    assert limited_rows.select(forecast_limits.basis_text().alias("basis"))["basis"].to_list() == [
         None,
         "stale: its demand ends on 2024-03-01; held to 3 times its busiest hour",
         "rests on 7 open days of its own, on stores like it and on the model of all stores; held to 3 times its "
@@ -163,9 +169,12 @@ def test_a_weather_feed_that_stopped_leaves_a_forecast_as_good_as_without_weathe
     stopped = pl.coalesce("issued_utc", "valid_utc").dt.date() < last - timedelta(days=40)
     silent = replace(records, weather=records.weather.filter(stopped))
     recipe = RECIPE.model_copy(update={"weather": "issued"})
-    shop, bare = Workshop(silent, "orders", recipe, origin), Workshop(records, "orders", RECIPE, origin)
-    forecasts = as_published(shop, silent, shop.train(origin), origin, "1")
-    without = as_published(bare, records, bare.train(origin), origin, "1")
+    shop, bare = (
+        ModelTrainer(TrainingData(silent, "orders", origin), recipe),
+        ModelTrainer(TrainingData(records, "orders", origin), RECIPE),
+    )
+    forecasts = forecast_stores(shop, silent, ServedModel(shop.train(origin), "1"), origin)
+    without = forecast_stores(bare, records, ServedModel(bare.train(origin), "1"), origin)
     assert forecasts["q90"].is_finite().all()
     assert forecasts["forecast"].sum() == pytest.approx(without["forecast"].sum(), rel=0.1)
     assert (forecasts["forecast"] - without["forecast"]).abs().sum() < 0.15 * without["forecast"].sum()

@@ -18,7 +18,14 @@ from daypart.forecasting.metrics.accuracy import band_score
 from daypart.forecasting.models import ensemble
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.serving.levels import CELL, COLUMNS, LEVELS, Level, small_sample, summed
+from daypart.forecasting.serving.levels import (
+    AGGREGATE_CELL_KEYS,
+    AGGREGATE_COLUMNS,
+    AGGREGATE_LEVELS,
+    Level,
+    aggregate,
+    small_sample_factor,
+)
 from daypart.forecasting.uncertainty import bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
@@ -51,7 +58,7 @@ def model(target: str = "orders", weeks: int = 56) -> Model:
     evidence = horizons(1, FIRST, weeks)
     fitted = bands.fit_bands(evidence)
     weights = ensemble.prior_weights(["ratio", "incumbent"], 10**9)
-    return Model(target, FIRST, Recipe(), (), weights, fitted, {}, Paths.of(evidence, fitted))
+    return Model(target, FIRST, Recipe(), (), weights, fitted, {}, Paths.fit(evidence, fitted))
 
 
 def published(rows: pl.DataFrame, target: str = "orders") -> pl.DataFrame:
@@ -79,7 +86,7 @@ def many(level: str) -> pl.DataFrame:
     rows = published(horizons(3, FIRST + timedelta(days=700), 30)).partition_by("origin_date")
     if level == "hour":
         return pl.concat(rows)
-    return pl.concat(summed(origin_rows, model(), STORES, level) for origin_rows in rows)  # type: ignore[arg-type]
+    return pl.concat(aggregate(origin_rows, model(), STORES, level) for origin_rows in rows)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("level", "near"), [("hour", 0.02), ("daypart", 0.03), ("day", 0.03), ("chain", 0.06)])
@@ -99,7 +106,7 @@ def test_errors_taken_as_independent_would_not_do() -> None:
     assert width > 1.8 * alone
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 @pytest.mark.parametrize("target", ["orders", "sales"])
 def test_sums_are_those_of_loops(level: Level, target: str) -> None:
     rows = one().with_columns(target=pl.lit(target))
@@ -109,14 +116,14 @@ def test_sums_are_those_of_loops(level: Level, target: str) -> None:
     for row in rows.to_dicts():
         values = row | {"region": region[row["store_id"]], "currency": money.get(row["store_id"])}
         values["lead_week"] = row["lead_days"] // 7 + 1
-        sums = expected.setdefault(tuple(values[name] for name in CELL[level]), [0.0, 0.0, 0.0])
+        sums = expected.setdefault(tuple(values[name] for name in AGGREGATE_CELL_KEYS[level]), [0.0, 0.0, 0.0])
         for at, name in enumerate(("forecast", "incumbent", "actual")):
             sums[at] += row[name]
-    totals = summed(rows, model(target), STORES, level).with_columns(lead_week())
+    totals = aggregate(rows, model(target), STORES, level).with_columns(lead_week())
     assert totals.height == len(expected)
     for row in totals.to_dicts():
         sums = [row[name] for name in ("forecast", "incumbent", "actual")]
-        assert sums == pytest.approx(expected[tuple(row[name] for name in CELL[level])], abs=1e-9)
+        assert sums == pytest.approx(expected[tuple(row[name] for name in AGGREGATE_CELL_KEYS[level])], abs=1e-9)
 
 
 @given(
@@ -139,20 +146,20 @@ def test_hours_after_midnight_are_in_the_sums_of_the_day_that_opened(
         target=pl.lit(target),
     )
     by_date = dict(hours.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
-    for level in LEVELS:
-        sums = summed(hours, model(target), STORES, level)
+    for level in AGGREGATE_LEVELS:
+        sums = aggregate(hours, model(target), STORES, level)
         assert sums.select("forecast", "incumbent", "actual").sum().row(0) == pytest.approx(
             hours.select("forecast", "incumbent", "actual").sum().row(0)
         )
-        if "lead_days" in CELL[level]:
+        if "lead_days" in AGGREGATE_CELL_KEYS[level]:
             dates = dict(sums.group_by("business_date").agg(pl.col("forecast").sum()).iter_rows())
             assert dates == pytest.approx(by_date)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 def test_bands_are_in_order_and_rows_as_the_contract_has_them(level: Level) -> None:
-    totals = summed(one(), model(), STORES, level)
-    assert totals.columns == [*COLUMNS, "actual"]
+    totals = aggregate(one(), model(), STORES, level)
+    assert totals.columns == [*AGGREGATE_COLUMNS, "actual"]
     assert totals.select((pl.col("q10") >= 0).all() & (pl.col("q10") <= pl.col("q50")).all()).item()
     assert totals.select((pl.col("q50") <= pl.col("q90")).all()).item()
     assert (totals["q50"] == totals["forecast"]).all()
@@ -165,7 +172,7 @@ def test_bands_are_in_order_and_rows_as_the_contract_has_them(level: Level) -> N
 
 def test_shared_errors_make_a_chain_wider_than_its_stores_would() -> None:
     days, chain = (
-        summed(one(), model(), STORES, level).with_columns(wide=pl.col("q90") - pl.col("q10"))
+        aggregate(one(), model(), STORES, level).with_columns(wide=pl.col("q90") - pl.col("q10"))
         for level in ("day", "chain")
     )  # type: ignore[arg-type]
     alone = days.group_by("lead_days").agg((pl.col("wide") ** 2).sum().sqrt())["wide"].mean()
@@ -174,15 +181,15 @@ def test_shared_errors_make_a_chain_wider_than_its_stores_would() -> None:
     assert alone * 1.2 < chain_width < together * 0.98  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", AGGREGATE_LEVELS)
 def test_the_same_bits_in_any_order_and_any_block(level: Level) -> None:
     rows = one()
-    totals = summed(rows, model(), STORES, level)
+    totals = aggregate(rows, model(), STORES, level)
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=4)
-    assert_frame_equal(summed(shuffled, model(), STORES.reverse(), level), totals, check_exact=True)
+    assert_frame_equal(aggregate(shuffled, model(), STORES.reverse(), level), totals, check_exact=True)
     if level not in ("region", "chain"):
         blocks = [
-            summed(rows.filter(pl.col("store_id").is_in(ids)), model(), STORES, level)
+            aggregate(rows.filter(pl.col("store_id").is_in(ids)), model(), STORES, level)
             for ids in (["A"], ["B", "C", "D"])
         ]
         assert_frame_equal(pl.concat(blocks), totals, check_exact=True)
@@ -192,15 +199,15 @@ def test_a_closed_day_is_exactly_zero() -> None:
     shut = pl.col("lead_days") == 3
     rows = one().with_columns(pl.when(shut).then(0.0).otherwise(pl.col(pl.Float64)).name.keep())
     for level in ("day", "chain"):
-        totals = summed(rows, model(), STORES, level).filter(shut)  # type: ignore[arg-type]
+        totals = aggregate(rows, model(), STORES, level).filter(shut)  # type: ignore[arg-type]
         assert totals.height
         assert totals.select(pl.sum_horizontal("forecast", "q10", "q50", "q90", "incumbent").sum()).item() == 0
-    assert summed(rows, model(), STORES, "daypart").filter(shut)["daypart"].is_not_null().all()
+    assert aggregate(rows, model(), STORES, "daypart").filter(shut)["daypart"].is_not_null().all()
 
 
 def test_a_region_of_one_store_has_its_band() -> None:
-    south = summed(one(), model(), STORES, "region").filter(pl.col("region") == "south")
-    store = summed(one(), model(), STORES, "day").filter(pl.col("store_id") == "C")
+    south = aggregate(one(), model(), STORES, "region").filter(pl.col("region") == "south")
+    store = aggregate(one(), model(), STORES, "day").filter(pl.col("store_id") == "C")
     assert south.select("forecast", "q10", "q90").equals(store.select("forecast", "q10", "q90"))
 
 
@@ -209,7 +216,7 @@ def test_what_is_not_known_of_a_young_stores_level_widens_its_sums_and_no_others
     rows, youth = one(), 0.3
     young = rows.with_columns(youth=pl.when(pl.col("store_id") == "A").then(youth).otherwise(0.0))
     for level in ("day", "store"):
-        old, new = (summed(frame, model(), STORES, level) for frame in (rows, young))  # type: ignore[arg-type]
+        old, new = (aggregate(frame, model(), STORES, level) for frame in (rows, young))  # type: ignore[arg-type]
         other_stores = pl.col("store_id") != "A"
         assert_frame_equal(new.filter(other_stores), old.filter(other_stores), check_exact=True)
         ratios = new.filter(~other_stores).select(*(pl.col(name) / pl.col("forecast") for name in ("q10", "q90")))
@@ -222,22 +229,22 @@ def test_few_weeks_make_bands_of_weeks_wider() -> None:
     few, long = (model(weeks=weeks).paths for weeks in (4, 56))
     assert few is not None
     assert long is not None
-    assert small_sample(few, 1) == pytest.approx(1.25**0.5 * 1.6377 / 1.2816, rel=1e-3)
-    assert small_sample(long, 1) == pytest.approx((57 / 56) ** 0.5 * 1.2971 / 1.2816, rel=1e-3)
+    assert small_sample_factor(few, 1) == pytest.approx(1.25**0.5 * 1.6377 / 1.2816, rel=1e-3)
+    assert small_sample_factor(long, 1) == pytest.approx((57 / 56) ** 0.5 * 1.2971 / 1.2816, rel=1e-3)
 
 
 def test_what_was_made_before_there_were_paths_is_refused() -> None:
     bare = Model("orders", FIRST, Recipe(), (), model().weights, model().bands, {})
     with pytest.raises(InputError, match="has no paths.*daypart train"):
-        summed(one(), bare, STORES, "day")
+        aggregate(one(), bare, STORES, "day")
     with pytest.raises(InputError, match="without a scale.*--refresh"):
-        summed(one().with_columns(scale=pl.lit(None, pl.Float64)), model(), STORES, "day")
+        aggregate(one().with_columns(scale=pl.lit(None, pl.Float64)), model(), STORES, "day")
 
 
 def test_the_hour_that_clocks_show_twice_counts_twice() -> None:
     rows = one().filter(pl.col("store_id") == "A")
     noon = rows.filter(pl.col("hour_local") == datetime.combine(rows["origin_date"][0], time(12)))
     twice = pl.concat([rows, noon.with_columns(pl.col("hour_utc") + timedelta(minutes=1))])
-    before, after = (summed(frame, model(), STORES, "day").row(0, named=True) for frame in (rows, twice))
+    before, after = (aggregate(frame, model(), STORES, "day").row(0, named=True) for frame in (rows, twice))
     assert after["forecast"] == pytest.approx(before["forecast"] + noon["forecast"].item())
     assert after["q90"] - after["q10"] > before["q90"] - before["q10"]

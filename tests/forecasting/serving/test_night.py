@@ -17,8 +17,10 @@ from daypart.features.history.demand_history import DemandHistory
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import Served, of_block, of_night
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import StoreBlock, TrainingData
+from daypart.forecasting.serving.night import NightInputs, forecast_night
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 
 DAYS = 900
 RECIPE = Recipe(rounds=3, max_rows=2000, folds=1)
@@ -59,7 +61,7 @@ def model(seed: int, target: str) -> tuple[Model, date]:
     last = chain(seed).last_demand_on(target)
     assert last is not None
     origin = last + timedelta(days=1)
-    return Workshop(chain(seed), target, RECIPE, origin).train(origin), origin
+    return ModelTrainer(TrainingData(chain(seed), target, origin), RECIPE).train(origin), origin
 
 
 def window(records: ChainData, origin: date) -> ChainData:
@@ -90,8 +92,10 @@ def test_a_night_publishes_what_the_whole_history_would(seed: int, target: str, 
 
     view = matrix.View(target, RECIPE.weather)
     past = states(records, view, origin)
-    expected = of_block(records, past, trained, origin, "1")
-    forecasts = of_night(window(records, origin), whole, records, [Served(trained, "1")], origin)
+    expected = forecast_block(StoreBlock(records, past), [ServedModel(trained, "1")], origin)
+    forecasts = forecast_night(
+        NightInputs(window(records, origin), whole, records, origin), [ServedModel(trained, "1")]
+    )
     assert_frame_equal(forecasts, expected, check_exact=True)
     assert forecasts["store_id"].n_unique() == 8
     assert (
@@ -108,8 +112,10 @@ def test_the_window_alone_would_not_do_for_stores_that_look_further() -> None:
     """The property above can fail."""
     records, (trained, origin) = chain(1), model(1, "orders")
     view, near = matrix.View("orders", RECIPE.weather), window(records, origin)
-    full_forecasts = of_block(records, states(records, view, origin), trained, origin, "1")
-    short = of_block(near, states(near, view, origin), trained, origin, "1")
+    full_forecasts = forecast_block(
+        StoreBlock(records, states(records, view, origin)), [ServedModel(trained, "1")], origin
+    )
+    short = forecast_block(StoreBlock(near, states(near, view, origin)), [ServedModel(trained, "1")], origin)
     missing = full_forecasts.join(short, on=full_forecasts.columns, how="anti", nulls_equal=True)
     assert {GAP, SUNDAYS, SILENT} <= set(missing["store_id"])
     assert not set(missing["store_id"]) & set(PLAIN)
@@ -123,4 +129,4 @@ def test_a_block_without_stores_to_forecast_has_no_rows(kind: str) -> None:
         "closed for good": replace(records, stores=closed),
         "none": records.block([]),
     }[kind]
-    assert of_night(block, block.block, records, [Served(trained, "1")], origin).is_empty()
+    assert forecast_night(NightInputs(block, block.block, records, origin), [ServedModel(trained, "1")]).is_empty()

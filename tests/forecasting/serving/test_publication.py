@@ -18,9 +18,10 @@ from daypart.features.tables.conform import conform
 from daypart.features.tables.schemas import CLOSURES, DEMAND, HOURS, STORES
 from daypart.flows.jobs.backtest import level_scores
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 from infra.bench.protocol import assert_agrees, judged
 from infra.bench.sets import SETS
 
@@ -100,8 +101,8 @@ def by_hand(records: ChainData, origin: date) -> Iterator[tuple[str, date, int, 
 
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_the_incumbent_of_every_hour_is_the_planners(origin: date) -> None:
-    shop = Workshop(chain(), "orders", RECIPE, ORIGINS[-1])
-    rows = as_published(shop, chain(), shop.train(ORIGIN), origin, "1")
+    shop = ModelTrainer(TrainingData(chain(), "orders", ORIGINS[-1]), RECIPE)
+    rows = forecast_stores(shop, chain(), ServedModel(shop.train(ORIGIN), "1"), origin)
     expected = {cell[:3]: cell[3] for cell in by_hand(chain(), origin)}
     assert len(set(expected.values())) > 50
     incumbents = rows.select("store_id", "business_date", pl.col("hour_local").dt.hour().alias("hour"), "incumbent")
@@ -111,8 +112,8 @@ def test_the_incumbent_of_every_hour_is_the_planners(origin: date) -> None:
 
 
 def test_an_hour_forecast_as_closed_keeps_its_incumbent_and_belongs_to_the_day_that_it_would_trade_in() -> None:
-    shop = Workshop(chain(), "orders", RECIPE, ORIGINS[-1])
-    rows = [as_published(shop, chain(), shop.train(ORIGIN), origin, "1") for origin in ORIGINS]
+    shop = ModelTrainer(TrainingData(chain(), "orders", ORIGINS[-1]), RECIPE)
+    rows = [forecast_stores(shop, chain(), ServedModel(shop.train(ORIGIN), "1"), origin) for origin in ORIGINS]
     forecasts = pl.concat(rows).with_columns(date=pl.col("hour_local").dt.date(), hour=pl.col("hour_local").dt.hour())
     assert forecasts.filter(pl.col("forecast") == 0, pl.col("incumbent") > 0).height > 0
     late = forecasts.filter(pl.col("store_id") == "night", pl.col("hour") < 4)
@@ -125,8 +126,8 @@ def test_a_later_sale_changes_no_incumbent() -> None:
     cut = replace(chain(), demand=chain().until(ORIGIN - timedelta(days=1)).demand)
     forecasts = []
     for records in (chain(), cut):
-        shop = Workshop(records, "orders", RECIPE, ORIGIN)
-        forecasts.append(as_published(shop, records, shop.train(ORIGIN), ORIGIN, "1"))
+        shop = ModelTrainer(TrainingData(records, "orders", ORIGIN), RECIPE)
+        forecasts.append(forecast_stores(shop, records, ServedModel(shop.train(ORIGIN), "1"), ORIGIN))
     assert forecasts[0].equals(forecasts[1])
 
 
@@ -143,7 +144,11 @@ def test_real_figures_are_the_protocols_to_the_basis_point(
     """The judge wants a forecast of 24 hours a day, so an hour that the clock leaves out is missing to it."""
     data = next(dataset for dataset in SETS if dataset.name == name)
     records = data.load(real_data).until(end)
-    rows, _ = backtest(records, target, RECIPE, rolling_origins(start, end, 7, 14), 400)
+    rows, _ = backtest(
+        ModelTrainer(TrainingData(records, target, rolling_origins(start, end, 7, 14)[-1]), RECIPE),
+        rolling_origins(start, end, 7, 14),
+        400,
+    )
     judge = judged(real_data, rows, records.demand, target, start, end, tmp_path)
     assert judge["missing"] == no_such_hours
     assert_agrees(judge, level_scores(rows).to_dicts())

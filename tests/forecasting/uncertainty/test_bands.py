@@ -68,7 +68,7 @@ def by_hand(rows: pl.DataFrame) -> dict[tuple[int, int], list[float]]:
         "store_id", "forecast", "scale", "y", "lead_days", "hour"
     ).iter_rows():
         part = "breakfast" if hour <= 10 else "lunch" if hour <= 14 else "dinner" if hour <= 21 else "other"
-        size = sum(forecast / scale > edge for edge in bands.SIZES)
+        size = sum(forecast / scale > edge for edge in bands.SIZE_EDGES)
         cells.append((store, part, lead // 7, size, (y - forecast) / max(forecast, 0.05 * scale) ** 0.6))
     usual = sum(abs(cell[4]) for cell in cells) / len(cells)
     parts, stores = defaultdict(list), defaultdict(list)
@@ -91,7 +91,7 @@ def by_hand(rows: pl.DataFrame) -> dict[tuple[int, int], list[float]]:
 def leaning(errors: list[float], priors: list[float], trust: int) -> list[float]:
     """The k-th of n errors is the quantile k / (n + 1), with a straight line between two."""
     quantiles, count, ordered = [], len(errors), sorted(errors)
-    for level, other in zip(bands.LEVELS, priors, strict=True):
+    for level, other in zip(bands.QUANTILE_LEVELS, priors, strict=True):
         place = (0.5 + (level - 0.5) * 1.0125) * (count + 1)
         below = min(max(int(place), 1), count)
         above = min(below + 1, count)
@@ -110,7 +110,7 @@ def test_marginals_are_those_of_loops(count: int) -> None:
     fitted = bands.fit_bands(rows)
     for (week, size), expected in by_hand(rows).items():
         band = [min(e, 0.0) if p < 0.5 else max(e, 0.0) if p > 0.5 else 0.0
-                for p, e in zip(bands.LEVELS, expected, strict=True)]  # fmt: skip
+                for p, e in zip(bands.QUANTILE_LEVELS, expected, strict=True)]  # fmt: skip
         assert fitted.errors[week * 9 + size] == pytest.approx(band, abs=1e-6), (week, size)
 
 
@@ -149,20 +149,20 @@ def test_a_store_without_evidence_takes_the_ratio_of_its_daypart() -> None:
     row = draws(2, 1).with_columns(hour=pl.lit(12), store_id=pl.lit("new"))
     usual = fitted.ratios.filter(pl.col("store_id").is_null(), pl.col("daypart") == "lunch")["ratio"].item()
     reach = max(row["forecast"].item(), 0.05 * row["scale"].item())
-    assert fitted.placed(row)["spread"].item() == pytest.approx(reach**0.6 * usual)
-    loud = fitted.placed(row.with_columns(store_id=pl.lit("loud")))["spread"].item()
-    assert loud > 1.2 * fitted.placed(row)["spread"].item()
+    assert fitted.place(row)["spread"].item() == pytest.approx(reach**0.6 * usual)
+    loud = fitted.place(row.with_columns(store_id=pl.lit("loud")))["spread"].item()
+    assert loud > 1.2 * fitted.place(row)["spread"].item()
 
 
 def test_the_order_of_the_evidence_does_not_matter() -> None:
     rows = draws(1, 5000)
-    assert bands.fit_bands(rows).about() == bands.fit_bands(rows.sample(fraction=1.0, shuffle=True, seed=1)).about()
+    assert bands.fit_bands(rows).to_dict() == bands.fit_bands(rows.sample(fraction=1.0, shuffle=True, seed=1)).to_dict()
 
 
 def test_bands_come_back_from_json_to_the_last_bit() -> None:
     fitted = bands.fit_bands(draws(1, 5000))
-    again = bands.Bands.of(json.loads(json.dumps(fitted.about())))
-    assert again.about() == fitted.about()
+    again = bands.Bands.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert again.to_dict() == fitted.to_dict()
     fresh = draws(2, 500)
     assert bands.with_bands(fresh, again).equals(bands.with_bands(fresh, fitted))
 
@@ -172,7 +172,7 @@ def test_bands_of_old_models_still_hold() -> None:
         {"lead_week": week, "size": str(size), "low": -1.0 - week, "high": 2.0} for week in (1, 2) for size in range(9)
     ]
     rows = draws(2, 500)
-    result = bands.with_bands(rows, bands.Bands.of(old))
+    result = bands.with_bands(rows, bands.Bands.from_dict(old))
     for forecast, scale, lead, low, high in result.select("forecast", "scale", "lead_days", "q10", "q90").iter_rows():
         spread = max(forecast, 0.05 * scale) ** 0.6
         assert low == pytest.approx(max(forecast - (2 + lead // 7) * spread, 0.0))
@@ -185,8 +185,8 @@ def test_no_evidence_still_gives_a_band() -> None:
     result = bands.with_bands(draws(2, 10), fitted)
     for forecast, scale, low, high in result.select("forecast", "scale", "q10", "q90").iter_rows():
         spread = max(forecast, 0.05 * scale) ** 0.6
-        at = bands.LEVELS.index(0.9)
-        reach = -1.0 + 2.0 * at / (len(bands.LEVELS) - 1)
+        at = bands.QUANTILE_LEVELS.index(0.9)
+        reach = -1.0 + 2.0 * at / (len(bands.QUANTILE_LEVELS) - 1)
         assert high == pytest.approx(forecast + reach * spread)
         assert low == pytest.approx(max(forecast - reach * spread, 0.0))
 

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from daypart.forecasting.uncertainty import bands
-from daypart.forecasting.uncertainty.residual_paths import MOST_ORIGINS, MOST_STORES, Draws, Paths
+from daypart.forecasting.uncertainty.residual_paths import MAX_PATH_ORIGINS, MAX_PATH_STORES, Draws, Paths
 
 FIRST = date(2024, 1, 1)
 
@@ -30,16 +30,16 @@ def evidence(seed: int = 1, stores: int = 3, origins: int = 4, hours: range = ra
 
 
 def paths(rows: pl.DataFrame) -> Paths:
-    return Paths.of(rows, bands.fit_bands(rows))
+    return Paths.fit(rows, bands.fit_bands(rows))
 
 
 def test_ranks_are_those_of_loops() -> None:
     rows = evidence()
     fitted = bands.fit_bands(rows)
-    residual_paths = Paths.of(rows, fitted)
+    residual_paths = Paths.fit(rows, fitted)
     assert residual_paths.store_ids == ("S0", "S1", "S2")
     assert residual_paths.origins == tuple(FIRST + timedelta(days=7 * k) for k in range(4))
-    placed = fitted.placed(rows)
+    placed = fitted.place(rows)
     errors = ((rows["y"] - rows["forecast"]) / placed["spread"]).to_list()
     groups = placed["group"].to_list()
     cells = rows.select("store_id", "date", "lead_days", "hour").rows()
@@ -73,8 +73,8 @@ def test_the_order_of_the_evidence_does_not_matter() -> None:
     rows = evidence()
     twice = pl.concat([rows, rows.filter(pl.col("hour") == 9).with_columns(pl.col("y") + 3)])
     fitted = bands.fit_bands(twice)
-    shuffled = Paths.of(twice.sample(fraction=1.0, shuffle=True, seed=2), fitted)
-    assert shuffled.to_parquet() == Paths.of(twice, fitted).to_parquet()
+    shuffled = Paths.fit(twice.sample(fraction=1.0, shuffle=True, seed=2), fitted)
+    assert shuffled.to_parquet() == Paths.fit(twice, fitted).to_parquet()
 
 
 def test_paths_come_back_from_their_file() -> None:
@@ -86,28 +86,28 @@ def test_paths_come_back_from_their_file() -> None:
 
 
 def test_the_file_of_a_big_chain_is_small() -> None:
-    rows = evidence(stores=MOST_STORES + 20, origins=2, hours=range(8, 10))
+    rows = evidence(stores=MAX_PATH_STORES + 20, origins=2, hours=range(8, 10))
     residual_paths = paths(rows)
-    assert len(residual_paths.store_ids) == MOST_STORES
-    full = np.random.default_rng(0).integers(0, 256, (MOST_STORES, 12, 14, 24)).astype(np.uint8)
+    assert len(residual_paths.store_ids) == MAX_PATH_STORES
+    full = np.random.default_rng(0).integers(0, 256, (MAX_PATH_STORES, 12, 14, 24)).astype(np.uint8)
     origins = tuple(FIRST + timedelta(days=7 * k) for k in range(12))
     assert len(Paths(residual_paths.store_ids, origins, full).to_parquet()) < 3_000_000
-    assert len(paths(evidence(stores=1, origins=MOST_ORIGINS + 3)).origins) == MOST_ORIGINS
+    assert len(paths(evidence(stores=1, origins=MAX_PATH_ORIGINS + 3)).origins) == MAX_PATH_ORIGINS
 
 
 def test_a_store_outside_the_evidence_takes_one_of_its_region() -> None:
     residual_paths = paths(evidence())
     regions = {"S0": "north", "S1": "south", "S2": "south", "N": "north", "X": "west", "Y": None}
     frame = pl.DataFrame({"store_id": list(regions), "region": list(regions.values())})
-    whose = residual_paths.whose(frame)
+    whose = residual_paths.store_indices(frame)
     assert [whose[name] for name in ("S0", "S1", "S2", "N")] == [0, 1, 2, 0]
     assert whose["X"] in (0, 1, 2)
-    assert residual_paths.whose(frame.reverse()) == whose
+    assert residual_paths.store_indices(frame.reverse()) == whose
 
 
 def test_draws_put_the_marginals_in_the_order_of_the_ranks() -> None:
     residual_paths = paths(evidence())
-    draws = Draws.of(residual_paths, seed=7, count=60)
+    draws = Draws.sample(residual_paths, seed=7, count=60)
     leads, hours = np.array([0, 0, 3, 8, 13]), np.array([8, 9, 12, 8, 13])
     marginals = np.sort(np.random.default_rng(3).normal(size=(5, 60)), axis=1)
     for store in range(3):
@@ -124,7 +124,7 @@ def test_draws_put_the_marginals_in_the_order_of_the_ranks() -> None:
 
 
 def test_draws_use_origins_and_mirrors_evenly_and_keep_to_the_week() -> None:
-    draws = Draws.of(paths(evidence()), seed=7, count=80)
+    draws = Draws.sample(paths(evidence()), seed=7, count=80)
     assert set(np.bincount(draws.origins)) == {20}
     assert draws.mirrored.sum() == 40
     assert draws.mirrored[draws.origins == 1].sum() == 10
@@ -137,6 +137,6 @@ def test_draws_use_origins_and_mirrors_evenly_and_keep_to_the_week() -> None:
 @pytest.mark.parametrize("seed", [7, 8])
 def test_the_seed_fixes_the_draws(seed: int) -> None:
     residual_paths = paths(evidence())
-    one, two = Draws.of(residual_paths, 7), Draws.of(residual_paths, seed)
+    one, two = Draws.sample(residual_paths, 7), Draws.sample(residual_paths, seed)
     assert (one.days.tolist() == two.days.tolist()) == (seed == 7)
     assert (one.ties.tolist() == two.ties.tolist()) == (seed == 7)

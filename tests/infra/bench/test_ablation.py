@@ -7,6 +7,8 @@ from daypart.features import matrix
 from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.ablation import CHAIN, FAMILIES, earned, variants
 from infra.bench.sets import RealSet
@@ -54,7 +56,9 @@ def test_what_is_earned_is_the_loss_without_it(features: list[str]) -> None:
     origins = rolling_origins(chain.start, chain.end, 7, 14)
 
     def wape(of: Recipe) -> float:
-        rows = backtest(_records(Path()).until(chain.end), "orders", of, origins, 28)[0].drop_nulls("actual")
+        rows = backtest(
+            ModelTrainer(TrainingData(_records(Path()).until(chain.end), "orders", origins[-1]), of), origins, 28
+        )[0].drop_nulls("actual")
         return 1e4 * float((rows["forecast"] - rows["actual"]).abs().sum()) / float(rows["actual"].sum())
 
     without = variants(recipe.model_copy(update={"weather": CHAIN.views[0]}), features)["calendar: hour and lead"][1]

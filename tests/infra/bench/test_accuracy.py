@@ -13,6 +13,8 @@ from daypart.features.errors import InputError
 from daypart.features.signals.weather import WeatherView
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest
 from infra.bench.accuracy import in_place, peer_score
 from infra.bench.accuracy_peers import PEERS, regular
@@ -34,7 +36,7 @@ def records() -> ChainData:
 
 @pytest.fixture(scope="module")
 def rows(records: ChainData) -> pl.DataFrame:
-    return backtest(records, "orders", RECIPE, ORIGINS, 28)[0]
+    return backtest(ModelTrainer(TrainingData(records, "orders", ORIGINS[-1]), RECIPE), ORIGINS, 28)[0]
 
 
 def _told(who: str, records: ChainData) -> pl.DataFrame:
@@ -141,7 +143,11 @@ def test_hindsight_is_told_apart_from_what_issues_earn() -> None:
     origins = [date(2023, 10, 2), date(2023, 10, 9)]
     recipe = Recipe(rounds=20, folds=1, members=("level",))
     runs = {
-        view: backtest(all_records, "orders", recipe.model_copy(update={"weather": view}), origins, 28)[0]
+        view: backtest(
+            ModelTrainer(TrainingData(all_records, "orders", origins[-1]), recipe.model_copy(update={"weather": view})),
+            origins,
+            28,
+        )[0]
         for view in get_args(WeatherView)
     }
     worth_rows = worth("chain", runs)
