@@ -8,14 +8,14 @@ import typer
 from daypart.flows.cli import options
 from daypart.flows.cli.options import Engine, Json, Scheduler, app, open_home
 
-LEVELS = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
+LEVEL_HELP = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
 
 
 @app.command()
 def forecast(
     origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
     store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
-    level: Annotated[str, typer.Option(help=LEVELS)] = "hour",
+    level: Annotated[str, typer.Option(help=LEVEL_HELP)] = "hour",
     out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
     engine: Engine = None,

@@ -8,15 +8,15 @@ import typer
 from daypart.flows.cli import options
 from daypart.flows.cli.options import Json, Targets, Weather, app, open_home
 
-POLICY = "never, weekly, triggered, or a policy.toml; more of them may follow. Default: those three."
+POLICY_HELP = "never, weekly, triggered, or a policy.toml; more of them may follow. Default: those three."
 
 
 @app.command()
 def replay(
     start: Annotated[str, typer.Option(help="First night.")],
     end: Annotated[str, typer.Option(help="Last night; demand through it is scored.")],
-    policy: Annotated[list[str] | None, typer.Option(help=POLICY)] = None,
-    more: Annotated[list[str] | None, typer.Argument(metavar="[POLICY]...", help="More policies.")] = None,
+    policy: Annotated[list[str] | None, typer.Option(help=POLICY_HELP)] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[POLICY_HELP]...", help="More policies.")] = None,
     every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS, help="Days from one night to the next.")] = 1,
     targets: Targets = None,
     weather: Weather = "issued",

@@ -20,7 +20,7 @@ from daypart.flows.monitoring.monitor import Watch
 from daypart.forecasting.models.recipe import Recipe
 
 STORES, DAYS, SEED = 48, 744, 7
-WEEKS = 8
+BACKTEST_WEEKS = 8
 RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=31, folds=1)
 """What pays on this chain: with many stores, a mean beside the median and last year's days add nothing."""
 
@@ -51,7 +51,7 @@ def demo(home: Home, now: datetime, progress: Callable[[str], None] = lambda tex
     flows.ingest(home, before)
     progress("train")
     trained = flows.train(home, RECIPE, TrainRequest(as_of=origin), now)
-    span = Span(origin - timedelta(days=7 * WEEKS), origin - timedelta(days=1))
+    span = Span(origin - timedelta(days=7 * BACKTEST_WEEKS), origin - timedelta(days=1))
     progress(f"backtest {span.start} to {span.end}")
     request = BacktestRequest(span, home.path / "report.html", oracle=_oracle(chain))
     backtested = backtest(home, RECIPE, request, now, progress)

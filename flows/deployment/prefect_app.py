@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-POLICY = b"connect-src 'self'; frame-ancestors 'none'"
+CONTENT_SECURITY_POLICY = b"connect-src 'self'; frame-ancestors 'none'"
 """What browsers hold the page to: it sends to its own server only, and no other page can show it in a frame, for a
 person to click in unawares. Without it the page calls Prefect's analytics."""
 
@@ -30,7 +30,7 @@ def guarded(app: "ASGIApp", host: str, port: int) -> "ASGIApp":
     async def checked(scope: "Scope", receive: "Receive", send: "Send") -> None:
         async def send_with_policy(message: "Message") -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY)]
+                message["headers"] = [*message["headers"], (b"content-security-policy", CONTENT_SECURITY_POLICY)]
             await send(message)
 
         if scope["type"] == "lifespan" or Headers(scope=scope).get("origin", app_origin) == app_origin:

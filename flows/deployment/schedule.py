@@ -8,7 +8,7 @@ from daypart.flows.config.settings import Settings
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.retrain_event import EVENT, RESOURCE
 
-NAME = "daypart"
+APP_NAME = "daypart"
 """Of every deployment, after its flow's name, and of the work pool."""
 USUAL_ZONE = "America/New_York"
 NIGHTLY, NOON, WEEKLY, UPKEEP = "30 4 * * *", "30 12 * * *", "0 6 * * 0", "0 8 * * 0"
@@ -34,10 +34,10 @@ def deployments(home: str, timezone: str, pool: str) -> list[dict[str, Any]]:
     def deployment(flow: str, about: str, cron: str | None, strategy: str, **more: Any) -> dict[str, Any]:
         return {
             **{
-                "name": NAME,
+                "name": APP_NAME,
                 "description": about,
                 "entrypoint": f"daypart.flows.deployment.deployment_flows.{flow}",
-                "tags": [NAME],
+                "tags": [APP_NAME],
             },
             "parameters": {"home": home, **more.pop("parameters", {})},
             "schedules": [{"cron": cron, "timezone": timezone}] if cron else [],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daypart.flows.governance.settings_audit import Change
     from daypart.flows.jobs.status import Day
 
-LEFT_OUT = ("state", "process", "figures", "reads", "segments", "text", "before", "content", "champions")
+UNSHOWN_DETAILS = ("state", "process", "figures", "reads", "segments", "text", "before", "content", "champions")
 """Details that a person reads elsewhere."""
 
 
@@ -74,7 +74,9 @@ def show_records(
 
 
 def _in_words(details: dict[str, object]) -> str:
-    entries = {name: value for name, value in details.items() if name not in LEFT_OUT and value not in (None, "")}
+    entries = {
+        name: value for name, value in details.items() if name not in UNSHOWN_DETAILS and value not in (None, "")
+    }
     return ", ".join(f"{name} {value}" for name, value in entries.items())
 
 

@@ -101,7 +101,7 @@ def _served(model: Model, version: str, unit: Unit, store_ids: Sequence[str]) ->
 def _check_all(lacking: Sequence[str]) -> None:
     """Raises NotKnownError for units that have no champion while others of their target do."""
     if lacking:
-        names, target = ",".join(lacking[: units.NAMED]), lacking[0].partition(".")[0]
+        names, target = ",".join(lacking[: units.MAX_LISTED_UNITS]), lacking[0].partition(".")[0]
         raise NotKnownError(
             f"no champion for {units.listed(lacking)}: run `daypart train --units {names}`, or "
             f"`daypart train --units {target}` for one of the whole chain in their place"

@@ -16,7 +16,7 @@ from daypart.flows.config.recipes import STANDARD
 Members = dict[Unit, tuple[str, ...]]
 """Units with their stores, sorted."""
 
-NAMED = 8
+MAX_LISTED_UNITS = 8
 """How many names of units a message lists."""
 
 
@@ -51,5 +51,5 @@ def chosen(unit_stores: Members, names: Sequence[str], stores: pl.DataFrame) -> 
 
 def listed(names: Sequence[str]) -> str:
     """Some names in a message."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MAX_LISTED_UNITS} more" if len(names) > MAX_LISTED_UNITS else ""
+    return ", ".join(names[:MAX_LISTED_UNITS]) + more

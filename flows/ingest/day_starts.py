@@ -11,7 +11,7 @@ from daypart.features.tables.schemas import TABLES
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 
-NAMED = 5
+MAX_LISTED_STORES = 5
 """How many stores a line names."""
 
 
@@ -53,14 +53,14 @@ def _started(stores: pl.DataFrame) -> list[str]:
     for hour, ids in _by(stores, "day_starts"):
         verb = "trades" if len(ids) == 1 else "trade"
         start = f"the business day starts at {hour:02d}:00 (column day_starts of stores)"
-        lines.append(f"{named_stores(ids, NAMED)} {verb} past midnight: {start}")
+        lines.append(f"{named_stores(ids, MAX_LISTED_STORES)} {verb} past midnight: {start}")
     return lines
 
 
 def _crossed(stores: pl.DataFrame) -> list[str]:
     return [
-        f"{named_stores(ids, NAMED)}: the business day starts at {hour:02d}:00, in the middle of trade: ingest stores "
-        f"with day_starts {learned}"
+        f"{named_stores(ids, MAX_LISTED_STORES)}: the business day starts at {hour:02d}:00, in the middle of trade: "
+        f"ingest stores with day_starts {learned}"
         for hour, learned, ids in _by(stores, "day_starts", "learned")
     ]
 

@@ -56,7 +56,7 @@ class PosReport:
             (self.lines_once, f"{self.lines_once:,} lines counted once that {self._holders()} too"),
             (self.lines_once and not self.numbered, NOT_NUMBERED),
             (self.hours_removed, f"{self.hours_removed:,} store-hours removed, as no file holds a line of them"),
-            (self.hours_unexplained, f"{self.hours_unexplained:,} store-hours {UNEXPLAINED}"),
+            (self.hours_unexplained, f"{self.hours_unexplained:,} store-hours {UNEXPLAINED_DEMAND}"),
         ]  # fmt: skip
         return [line for is_told, line in entries if is_told]
 
@@ -66,7 +66,7 @@ class PosReport:
         return f"{', '.join(self.held_by[:MOST_NAMES])}{more} {verb}" if self.held_by else "the files hold"
 
 
-UNEXPLAINED = "had demand of no stored line (such as an hourly table's), which the sum of lines replaced"
+UNEXPLAINED_DEMAND = "had demand of no stored line (such as an hourly table's), which the sum of lines replaced"
 NOT_NUMBERED = (
     "the export has no ticket number: equal lines of two files may be two customers, so give files that do not repeat "
     "each other in one command"

@@ -1,6 +1,6 @@
 """Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -95,8 +95,8 @@ def backtest(
     records = records.until(span.end)
     target_rows, importance, bands = [], [], []
     for target in chosen:
-        target_members = {unit: ids for unit, ids in members.items() if unit.target == target}
-        rows, models = _rolled(records, target_members, unit_recipes, span, origins, progress)
+        plans = [_UnitPlan(unit, ids, unit_recipes[unit]) for unit, ids in members.items() if unit.target == target]
+        rows, models = _rolling_forecasts(records, plans, origins, span.retrain_every_days, progress)
         target_rows.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
@@ -116,18 +116,28 @@ def backtest(
     return Backtested(rows, scores, request.report, notices, count_unscored(rows))
 
 
-def _rolled(
-    records: ChainData, members: units.Members, unit_recipes: Mapping[Unit, Recipe], span: Span, origins: list[date],
+@dataclass(frozen=True)
+class _UnitPlan:
+    """One unit to backtest: its stores and its recipe."""
+
+    unit: Unit
+    store_ids: Sequence[str]
+    recipe: Recipe
+
+
+def _rolling_forecasts(
+    records: ChainData, plans: Sequence[_UnitPlan], origins: list[date], retrain_every_days: int,
     progress: Callable[[str], None],
 ) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
-    """The rows of one target's units, sorted, and their models by version, each unit's latest one last."""
+    """Return the rows of one target's units, sorted, and their models by version, each unit's latest one last."""
     unit_rows, models = [], dict[str, Model]()
-    sums = chain_sums(records, next(iter(members)).target, origins[-1])
-    for unit, ids in members.items():
+    sums = chain_sums(records, plans[0].unit.target, origins[-1])
+    for plan in plans:
+        unit = plan.unit
         label = rolling.VersionLabel("" if unit.segment is None else f"{unit.name}-", unit.tier)
-        data = TrainingData(records, unit.target, origins[-1], ids, sums)
+        data = TrainingData(records, unit.target, origins[-1], plan.store_ids, sums)
         rows, unit_models = rolling.backtest(
-            ModelTrainer(data, unit_recipes[unit]), origins, span.retrain_every_days,
+            ModelTrainer(data, plan.recipe), origins, retrain_every_days,
             lambda origin, unit=unit: progress(f"{unit.name} {origin}"), label,  # type: ignore[misc]
         )  # fmt: skip
         unit_rows.append(rows)

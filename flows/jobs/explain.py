@@ -21,7 +21,7 @@ from daypart.forecasting.explain.sentences import Reason, reasons, sentences
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.serving.night import NightInputs
 
-UNEXPLAINED = "unexplained"
+UNEXPLAINED_FAMILY = "unexplained"
 """What the published forecast has beyond the one made anew; there is none where data and model are the same."""
 REMOVED = "`daypart maintain` removed the data that this was published from: it is explained by the data as it is now"
 UNRECORDED = "nothing says from which data this was published: it is explained by the data as it is now"
@@ -89,7 +89,7 @@ def explain(home: Home, query: Asked) -> Explained:
     if not rebuilt.hours.select(SAME).equals(rows.select(SAME)):
         anew = float(rebuilt.hours["forecast"].sum())
         gap = forecast - incumbent - sum(reason.amount for reason in all_reasons)
-        all_reasons.append(Reason(UNEXPLAINED, f"made anew the forecast is {anew:,.3f}", gap))
+        all_reasons.append(Reason(UNEXPLAINED_FAMILY, f"made anew the forecast is {anew:,.3f}", gap))
         notices.append(f"the published {forecast:,.3f} cannot be made anew: data, model or code are others than then")
     currency = with_currency(chain.stores.filter(pl.col("store_id") == query.store))["currency"][0]
     money = "orders" if first_row["target"] == "orders" else currency or "sales"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -123,7 +124,7 @@ def publish(
     counts: Counter[str] = Counter()
     served = [champion.served for champion in serving]
     with Staging("forecasts", home.lake.root.parent) as staged:
-        for rows in made(chain, served, day, engine(meter)):
+        for rows in forecast_blocks(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
         publication = _publication(chain, day, serving, counts)
@@ -154,27 +155,37 @@ def _publication(
     return lineage.Publication(origin, dict(chain.versions), parts)
 
 
-def made(chain: Chain, serving: Sequence[ServedModel], origin: date, engine: Engine) -> Iterator[pl.DataFrame]:
-    """The forecast of all stores and targets, block by block."""
+@dataclass(frozen=True)
+class NightPlan:
+    """What all blocks of a night's stores share; `holiday_sums` are the chain's holidays by target."""
+
+    chain: Chain
+    serving: Sequence[ServedModel]
+    origin: date
+    holiday_sums: Mapping[str, pl.DataFrame]
+
+
+def forecast_blocks(
+    chain: Chain, serving: Sequence[ServedModel], origin: date, engine: Engine
+) -> Iterator[pl.DataFrame]:
+    """Yield the forecast of all stores and targets, block by block."""
     blocks = in_blocks(sorted(chain.stores["store_id"]))
     sums = chain_holiday_sums(chain, list(dict.fromkeys(served.model.target for served in serving)), origin)
-    yield from engine.map(partial(block_forecast, chain, serving, origin, sums), blocks)
+    yield from engine.map(partial(block_forecast, NightPlan(chain, serving, origin, sums)), blocks)
 
 
-def block_forecast(
-    chain: Chain, serving: Sequence[ServedModel], origin: date, sums: Mapping[str, pl.DataFrame], ids: Sequence[str],
-    stages: Stages,
-) -> pl.DataFrame:  # fmt: skip
-    """What is published of some stores, all targets, sorted; `sums` are the chain's holidays by target."""
+def block_forecast(plan: NightPlan, ids: Sequence[str], stages: Stages) -> pl.DataFrame:
+    """Return what is published of some stores, all targets, sorted."""
 
     def read(store_ids: Sequence[str], since: Mapping[str, date] | None = None) -> ChainData:
         with stages("read") as count:
-            records = chain.block(store_ids, since)
+            records = plan.chain.block(store_ids, since)
             count(records.demand.height)
         return records
 
-    window = read(ids, read_window.window_starts(origin))
-    return forecast_night(NightInputs(window, read, chain, origin, stages), serving, sums)
+    window = read(ids, read_window.window_starts(plan.origin))
+    inputs = NightInputs(window, read, plan.chain, plan.origin, stages)
+    return forecast_night(inputs, plan.serving, plan.holiday_sums)
 
 
 def next_day(records: DataSource, target: str) -> date:

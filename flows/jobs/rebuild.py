@@ -10,7 +10,7 @@ from daypart.features.errors import NotKnownError
 from daypart.flows.compute.meter import Meter
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.home import Home
-from daypart.flows.jobs.forecast import made, published
+from daypart.flows.jobs.forecast import forecast_blocks, published
 from daypart.flows.jobs.lineage import reads_of
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.integrity import check_versions
@@ -59,7 +59,7 @@ def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local)
     store = ModelStore(home)
     serving = [_served(store, rows) for _, rows in forecasts.group_by("model_version", "tier", maintain_order=True)]
     chain = Chain.at(home.lake, reads)
-    rows = pl.concat(made(chain, serving, origin, engine(Meter(home.settings.prices))))
+    rows = pl.concat(forecast_blocks(chain, serving, origin, engine(Meter(home.settings.prices))))
     again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(FORECAST_ORDER)
     return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
 

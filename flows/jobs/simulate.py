@@ -13,7 +13,7 @@ from daypart.features.errors import InputError
 from daypart.features.simulator import Chain, ChainSpec, simulate_blocks
 from daypart.flows.files import process
 
-YEAR_DAYS = 365.25
+MEAN_YEAR_DAYS = 365.25
 MOST_YEARS = 19.9
 
 
@@ -44,7 +44,7 @@ def chain_of(stores: int, years: float, seed: int, issues_days: int, observed_da
     """
     if not 0.01 <= years <= MOST_YEARS:
         raise InputError(f"years is {years:g}: give 0.01 to {MOST_YEARS}")
-    days = round(years * YEAR_DAYS)
+    days = round(years * MEAN_YEAR_DAYS)
     issues_days, observed_days = min(issues_days, days), min(observed_days, days)
     return ChainSpec(stores=stores, days=days, seed=seed, issues_days=issues_days, observed_days=observed_days)
 

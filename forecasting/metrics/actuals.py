@@ -9,7 +9,7 @@ from daypart.features.chain_data import ChainData
 from daypart.features.history import trading_hours
 from daypart.features.tables.schemas import TARGETS
 
-TARGET_DAY = ("store_id", "target", "date")
+TARGET_DAY_KEY = ("store_id", "target", "date")
 STORE_DATE = ("store_id", "date")
 
 
@@ -39,7 +39,7 @@ def idle_days(records: ChainData, since: date) -> pl.DataFrame:
     idle = pl.concat([by_hours, by_rows])
     ends = idle.join(records.stores.select("store_id", "closed_on"), on="store_id", how="left")
     open_then = pl.col("closed_on").is_null() | (pl.col("date") < pl.col("closed_on"))
-    return ends.filter(open_then).select(*TARGET_DAY, "known_on").sort(TARGET_DAY)
+    return ends.filter(open_then).select(*TARGET_DAY_KEY, "known_on").sort(TARGET_DAY_KEY)
 
 
 def with_actuals(
@@ -51,12 +51,12 @@ def with_actuals(
     other days without demand, which are not scored. `idle` says whether the day is an idle one.
     """
     long = _long(demand, stores)
-    sold = long.group_by(TARGET_DAY).agg(pl.col("actual").sum()).filter(pl.col("actual") > 0.0)
-    counted = pl.concat([sold.select(TARGET_DAY, idle=False), idle.select(TARGET_DAY, idle=True)])
+    sold = long.group_by(TARGET_DAY_KEY).agg(pl.col("actual").sum()).filter(pl.col("actual") > 0.0)
+    counted = pl.concat([sold.select(TARGET_DAY_KEY, idle=False), idle.select(TARGET_DAY_KEY, idle=True)])
     hours = long.select("store_id", "target", "hour_utc", "actual")
     return (
         forecasts.with_columns(date="business_date")
-        .join(counted, on=TARGET_DAY, how="left", maintain_order="left", validate="m:1")
+        .join(counted, on=TARGET_DAY_KEY, how="left", maintain_order="left", validate="m:1")
         .join(hours, on=["store_id", "target", "hour_utc"], how="left", maintain_order="left")
         .with_columns(actual=pl.when(pl.col("idle").is_not_null()).then(pl.col("actual").fill_null(0.0)))
         .with_columns(pl.col("idle").fill_null(value=False))
@@ -83,7 +83,7 @@ def _long(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
 
 def _days(demand: pl.DataFrame, stores: pl.DataFrame) -> pl.DataFrame:
     """Return one row per store, target and date with rows: their `total`."""
-    return _long(demand, stores).group_by(TARGET_DAY).agg(total=pl.col("actual").sum())
+    return _long(demand, stores).group_by(TARGET_DAY_KEY).agg(total=pl.col("actual").sum())
 
 
 def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:
@@ -93,9 +93,9 @@ def _silent(days: pl.DataFrame, since: date) -> pl.DataFrame:
     )
     within = spans.filter(pl.col("first") <= pl.col("last"))
     dates = within.select("store_id", "target", date=pl.date_ranges("first", "last")).explode("date")
-    silent_dates = dates.join(days, on=TARGET_DAY, how="left").filter(pl.col("total").fill_null(0.0) <= 0.0)
-    rows = days.select(*TARGET_DAY, known_on="date").sort("date")
+    silent_dates = dates.join(days, on=TARGET_DAY_KEY, how="left").filter(pl.col("total").fill_null(0.0) <= 0.0)
+    rows = days.select(*TARGET_DAY_KEY, known_on="date").sort("date")
     with_known_on = silent_dates.sort("date").join_asof(
         rows, on="date", by=["store_id", "target"], strategy="forward", check_sortedness=False
     )
-    return with_known_on.select(*TARGET_DAY, "known_on", recorded=pl.col("total").is_not_null())
+    return with_known_on.select(*TARGET_DAY_KEY, "known_on", recorded=pl.col("total").is_not_null())

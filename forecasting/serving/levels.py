@@ -38,8 +38,8 @@ SAMPLES_A_WEEK: dict[Level, int] = {"week": 1, "store": 1, "region": 2, "chain":
 
 What stores miss by together lasts for days: simulated chains are covered best at two.
 """
-SUMMED_COLUMNS = ("forecast", "incumbent", "actual")
-BAND_QUANTILES = (0.1, 0.5, 0.9)
+SUMMED_AMOUNTS = ("forecast", "incumbent", "actual")
+QUANTILE_LEVELS = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def aggregate(
     """
     cells = _cells(rows, stores, level)
     number = cells["cell"].to_numpy()
-    sums = {name: _sum_by_cell(number, cells[name].to_numpy())[1] for name in SUMMED_COLUMNS if name in rows.columns}
+    sums = {name: _sum_by_cell(number, cells[name].to_numpy())[1] for name in SUMMED_AMOUNTS if name in rows.columns}
     model_parts = _by_model(cells, models)
     low, middle, high = _quantiles(cells, model_parts, stores, level)
     # The forecast is the median of sums as it is of hours: its weights were chosen by both.
@@ -107,7 +107,7 @@ def small_sample_factor(paths: Paths, samples_a_week: int) -> float:
 
     weeks = (paths.origins[-1] - paths.origins[0]).days / LEAD_WEEK_DAYS + 1
     count = max(weeks * samples_a_week, 2.0)
-    return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, BAND_QUANTILES[-1]) / ndtri(BAND_QUANTILES[-1]))
+    return float(np.sqrt(1 + 1 / count) * stdtrit(count - 1, QUANTILE_LEVELS[-1]) / ndtri(QUANTILE_LEVELS[-1]))
 
 
 def _wide(cells: pl.DataFrame, model_parts: Sequence[ModelCells], level: Level) -> Array:
@@ -162,15 +162,15 @@ def _quantiles(cells: pl.DataFrame, model_parts: Sequence[ModelCells], stores: p
     In memory are the draws of one store, and sums of cells that stores share.
     """
     count, shared = cells["cell"].n_unique(), "store_id" not in AGGREGATE_CELL_KEYS[level]
-    quantiles = np.zeros((len(BAND_QUANTILES), count))
+    quantiles = np.zeros((len(QUANTILE_LEVELS), count))
     total = np.zeros((count if shared else 0, PATH_DRAWS))
     for part in model_parts:
         for numbers, sums in _draw_sums(part, stores):
             if shared:
                 total[numbers] += sums
             else:
-                quantiles[:, numbers] = np.quantile(sums, BAND_QUANTILES, axis=1)
-    return np.quantile(total, BAND_QUANTILES, axis=1) if shared else quantiles
+                quantiles[:, numbers] = np.quantile(sums, QUANTILE_LEVELS, axis=1)
+    return np.quantile(total, QUANTILE_LEVELS, axis=1) if shared else quantiles
 
 
 def _draw_sums(part: ModelCells, stores: pl.DataFrame) -> Iterator[tuple[NDArray[np.uint32], Array]]:

@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from daypart.features.dayparts import DAYPARTS
 from daypart.flows.ingest.ingest import ingest_table
-from daypart.flows.jobs.explain import UNEXPLAINED, Asked, explain
+from daypart.flows.jobs.explain import UNEXPLAINED_FAMILY, Asked, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
 from tests.flows.conftest import ORIGIN, Daypart, World
@@ -64,13 +64,13 @@ def test_without_recorded_versions_it_says_so_and_by_how_much_it_is_off(
     monkeypatch.setattr("daypart.flows.jobs.explain.reads_of", lambda *arguments: None)
     same = explain(world.as_home, Asked("S0001", DAY))
     assert len(same.notices) == 1
-    assert UNEXPLAINED not in [reason.family for reason in same.reasons]
+    assert UNEXPLAINED_FAMILY not in [reason.family for reason in same.reasons]
     late = world.lake.scan("demand").collect().filter(pl.col("hour_local").dt.date() >= ORIGIN - timedelta(days=28))
     world.lake.upsert("demand", late.with_columns(pl.col("orders") * 2))
     other = explain(world.as_home, Asked("S0001", DAY))
     assert other.forecast == same.forecast
     assert len(other.notices) == 2
-    gap = next(reason for reason in other.reasons if reason.family == UNEXPLAINED)
+    gap = next(reason for reason in other.reasons if reason.family == UNEXPLAINED_FAMILY)
     assert float(gap.what.rpartition(" ")[2].replace(",", "")) > 1.2 * other.forecast
     assert other.incumbent == same.incumbent
     assert other.incumbent + sum(reason.amount for reason in other.reasons) == pytest.approx(other.forecast, rel=1e-9)
