@@ -1,84 +1,28 @@
-"""Trail: what audit records say of one unit: which version served when and why, and what waits for an approval."""
+"""Unit history: which version of a unit served when and why, and what waits for an approval, by audit records."""
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import polars as pl
 
-MOVING = ("promote", "rollback", "approve", "reject")
-"""Activities that move a unit's champion, or ask for it."""
+from daypart.flows.audit.unit_events import MOVING, ChampionSwitch, Request, ServingPeriod
 
 
 @dataclass(frozen=True)
-class Request:
-    """A promotion or rollback that was asked for; `number` is its record's, `agreed` who agreed so far.
-
-    It is in one state at a time, since the record `state_record`. It waits until it is rejected, replaced by a later
-    request, or moving. A move that is done ends it as approved; after one that came to nothing it waits again.
-    """
-
-    number: int
-    unit: str
-    at_utc: datetime
-    role: str
-    does: str
-    version: int
-    reason: str
-    agreed: tuple[str, ...] = ()
-    state: Literal["waiting", "moving", "approved", "rejected", "replaced"] = "waiting"
-    state_record: int = 0
-
-
-@dataclass(frozen=True)
-class Move:
-    """The champion on its way from the version it `was`; `state` is begun, done, or undone where it came to nothing."""
-
-    number: int
-    unit: str
-    at_utc: datetime
-    role: str
-    does: str
-    version: int
-    was: int | None
-    reason: str
-    request: Request | None
-    process: dict[str, str]
-    state: str = "begun"
-
-
-@dataclass(frozen=True)
-class Spell:
-    """A version's time of service: null `since` = at an unknown time, but not before `not_before`.
-
-    Null `until` = still, or where it has `ended` until an unknown time.
-    """
-
-    unit: str
-    version: int
-    since: datetime | None
-    until: datetime | None
-    by: str
-    agreed: str
-    why: str
-    not_before: datetime | None = None
-    ended: bool = False
-
-
-@dataclass(frozen=True)
-class Trail:
+class UnitHistory:
     """One unit's moves and requests, each in order."""
 
     unit: str
-    moves: tuple[Move, ...]
+    moves: tuple[ChampionSwitch, ...]
     requests: tuple[Request, ...] = ()
 
     @classmethod
-    def of(cls, records: pl.DataFrame, unit: str) -> Self:
+    def from_records(cls, records: pl.DataFrame, unit: str) -> Self:
         """What the records say of the unit. A later request takes the place of one that waits."""
-        moves: dict[int, Move] = {}
+        moves: dict[int, ChampionSwitch] = {}
         requests = _Requests()
         unit_records = records.filter(pl.col("unit") == unit, pl.col("activity").is_in(MOVING))
         for row in unit_records.sort("sequence").iter_rows(named=True):
@@ -109,11 +53,11 @@ class Trail:
         return next(request for request in self.requests if request.number == number)
 
     @property
-    def under_way(self) -> Move | None:
+    def under_way(self) -> ChampionSwitch | None:
         """The move of which it is not recorded how it ended."""
         return next((move for move in self.moves if move.state == "begun"), None)
 
-    def seen(self, champion: int | None) -> Self:
+    def with_alias(self, champion: int | None) -> Self:
         """The same trail, where a move under way counts as done if the registry's champion is the version it is to."""
         ended = {True: "done", False: "undone"}
         moves = (
@@ -128,9 +72,9 @@ class Trail:
         return next((move.version for move in reversed(self._done())), None)
 
     @property
-    def spells(self) -> list[Spell]:
+    def spells(self) -> list[ServingPeriod]:
         """Every version's time of service, in order."""
-        spells: list[Spell] = []
+        spells: list[ServingPeriod] = []
         for move in self._done():
             if move.was is not None and (not spells or spells[-1].version != move.was):
                 spells = unrecorded(self.unit, _until(spells, move.at_utc), move.was)
@@ -139,7 +83,7 @@ class Trail:
             requester = move.role if move.request is None else move.request.role
             reasons = [move.request.reason if move.request else "", move.reason]
             why = "; ".join(filter(None, reasons)) or "no reason given"
-            spell = Spell(self.unit, move.version, move.at_utc, None, requester, agreed, f"{move.does}: {why}")
+            spell = ServingPeriod(self.unit, move.version, move.at_utc, None, requester, agreed, f"{move.does}: {why}")
             spells = [*_until(spells, move.at_utc), spell]
         return spells
 
@@ -166,7 +110,7 @@ class Trail:
                 stack.append(move.version)
         return stack
 
-    def _done(self) -> list[Move]:
+    def _done(self) -> list[ChampionSwitch]:
         return [move for move in self.moves if move.state == "done"]
 
 
@@ -204,7 +148,7 @@ class _Requests:
         if number is not None:
             self._set(self._waiting(number), "moving", record)
 
-    def end(self, move: Move, record: int) -> None:
+    def end(self, move: ChampionSwitch, record: int) -> None:
         """Ends the move's request, and one that waits for what it did; what came to nothing waits again."""
         moving = [request for request in self.known.values() if request.state == "moving"]
         if move.state == "done":
@@ -223,16 +167,18 @@ class _Requests:
             self.known[request.number] = replace(request, state=state, state_record=record)
 
 
-def unrecorded(unit: str, spells: list[Spell], version: int) -> list[Spell]:
+def unrecorded(unit: str, spells: list[ServingPeriod], version: int) -> list[ServingPeriod]:
     """The spells, and that of a version of which no record says since when it serves."""
     if not spells:
-        return [Spell(unit, version, None, None, "", "", "served before anything was recorded")]
+        return [ServingPeriod(unit, version, None, None, "", "", "served before anything was recorded")]
     last = replace(spells[-1], ended=True)
-    outside = Spell(unit, version, None, None, "", "", "moved outside of daypart", last.since or last.not_before)
+    outside = ServingPeriod(
+        unit, version, None, None, "", "", "moved outside of daypart", last.since or last.not_before
+    )
     return [*spells[:-1], last, outside]
 
 
-def _until(spells: list[Spell], at: datetime) -> list[Spell]:
+def _until(spells: list[ServingPeriod], at: datetime) -> list[ServingPeriod]:
     """The same spells, the last of which ended then."""
     return [*spells[:-1], *(replace(spell, until=at, ended=True) for spell in spells[-1:])]
 
@@ -242,13 +188,13 @@ def _request(row: dict[str, Any], details: dict[str, Any]) -> Request:
     return Request(row["sequence"], row["unit"], row["at_utc"], row["role"], *values)
 
 
-def _unknown(row: dict[str, Any], details: dict[str, Any]) -> Move:
+def _unknown(row: dict[str, Any], details: dict[str, Any]) -> ChampionSwitch:
     """A move of which only the end is on record: that it was begun is missing from a damaged audit."""
     why = "the record of why is missing"
     place = row["unit"], row["at_utc"], row["role"], row["activity"], details["version"]
-    return Move(details["begun"], *place, None, why, None, {})
+    return ChampionSwitch(details["begun"], *place, None, why, None, {})
 
 
-def _move(row: dict[str, Any], details: dict[str, Any], request: Request | None) -> Move:
+def _move(row: dict[str, Any], details: dict[str, Any], request: Request | None) -> ChampionSwitch:
     values = details["does"], details["version"], details["was"], details["reason"], request, details["process"]
-    return Move(row["sequence"], row["unit"], row["at_utc"], row["role"], *values)
+    return ChampionSwitch(row["sequence"], row["unit"], row["at_utc"], row["role"], *values)

@@ -11,7 +11,7 @@ from daypart.features.clock import utc_moment
 from daypart.features.errors import DamagedError, InputError
 from daypart.flows.audit import hash_chain
 from daypart.flows.audit.ledger import Ledger
-from daypart.flows.audit.verification import REPAIR, Content, Head, Verified, is_whole
+from daypart.flows.audit.verification import REPAIR, AuditVerification, Content, Head, is_whole
 from daypart.flows.files.lock import file_lock
 from daypart.flows.lake.lake import Lake
 from daypart.flows.lake.tables import AUDIT_COLUMNS
@@ -131,7 +131,7 @@ class Audit:
         """
         return self._ledger.rows()
 
-    def verify(self, head: str | None = None) -> Verified:
+    def verify(self, head: str | None = None) -> AuditVerification:
         """Computes every hash anew, and compares the end with what the lake's log and the registry noted of it.
 
         `head` is the number and hash of a record as `verify` told them once, kept where nobody here can write.
@@ -146,7 +146,7 @@ class Audit:
         try:
             return self._content(extra_heads).verified(anchored)
         except DamagedError as failed:
-            return Verified(0, "", anchored, [str(failed)])
+            return AuditVerification(0, "", anchored, [str(failed)])
 
     def _content(self, extra_heads: Sequence[Head] = ()) -> Content:
         """All there is to verify. Heads are read before the records, as `extend` does."""

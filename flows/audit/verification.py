@@ -60,7 +60,7 @@ class Repair:
 
 
 @dataclass(frozen=True)
-class Verified:
+class AuditVerification:
     """The outcome: how many records can be read, the head, the number that the registry has noted, and the faults.
 
     `missing` are spans (first, last) of records that are missing and not repaired; `repaired` lists what a person
@@ -84,7 +84,7 @@ class Content:
     commits: Sequence[tuple[int, str, Mapping[str, Any]]]
     heads: Sequence[Head]
 
-    def verified(self, anchored: int) -> Verified:
+    def verified(self, anchored: int) -> AuditVerification:
         """All faults, and what repairs on record acknowledge of them. Every hash is computed anew."""
         repairs, hashes = self._repairs(), {n: row["hash"] for row in self.rows if (n := hash_chain.number_of(row)) > 0}
         last = max([0, *hashes])
@@ -98,7 +98,7 @@ class Content:
             for repair in repairs
             for first, last in spans(n for n in repair.missing - set(hashes) if acknowledged[n] is repair)
         ]
-        return Verified(
+        return AuditVerification(
             len(self.rows), f"{last}:{hashes[last]}" if last else "", anchored,
             faults=[fault for fault in faults if fault not in stated],
             missing=gaps({*hashes, *acknowledged}, end),

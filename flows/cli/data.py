@@ -101,6 +101,7 @@ def ingest(
     from daypart.features.errors import InputError
     from daypart.flows.display import data as display
     from daypart.flows.ingest import ingest as ingests
+    from daypart.flows.ingest.ingest_report import IngestOptions
 
     if guess:
         from daypart.flows.ingest.mapping_proposal import guess_pos
@@ -113,7 +114,7 @@ def ingest(
     if resettle and table != "stores":
         raise InputError(f"--resettle is for stores, not for {table}: leave it out")
     home = open_home().must_be_writable()
-    handling = ingests.IngestOptions(skip_bad, changes, resettle, replace_hours)
+    handling = IngestOptions(skip_bad, changes, resettle, replace_hours)
     if table == "pos":
         if mapping is None:
             raise InputError(

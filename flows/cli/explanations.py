@@ -25,7 +25,7 @@ def explain(
 
     home = open_home().must_exist()
     origin_day = options.optional_day(origin, "--origin")
-    question = explains.Asked(store, options.day(date, "--date"), hour, daypart, target, origin_day)
+    question = explains.ExplainQuery(store, options.day(date, "--date"), hour, daypart, target, origin_day)
     display.show_explained(explains.explain(home, question), as_json=json)
 
 

@@ -30,7 +30,7 @@ def replay(
     home = open_home().must_exist()
     nights = replays.Nights(options.day(start, "--start"), options.day(end, "--end"), every_days)
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
-    policies = replays.named([*(policy or []), *(more or [])])
+    policies = replays.policies_by_name([*(policy or []), *(more or [])])
     request = replays.ReplayRequest(nights, policies, chosen, out)
     replay_results = replays.replay(home, recipe, request, options.say)
     options.say("")

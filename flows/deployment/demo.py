@@ -14,8 +14,8 @@ from daypart.flows.deployment.login import new_login
 from daypart.flows.deployment.server import login_environment, store_environment
 from daypart.flows.files.atomic_files import atomic_write
 from daypart.flows.home import Home
-from daypart.flows.jobs.backtest import Backtested, BacktestRequest, Span, backtest
-from daypart.flows.jobs.train import Trained, TrainRequest
+from daypart.flows.jobs.backtest import BacktestRequest, BacktestResult, Span, backtest
+from daypart.flows.jobs.train import TrainingOutcome, TrainRequest
 from daypart.flows.monitoring.monitor import Watch
 from daypart.forecasting.models.recipe import Recipe
 
@@ -29,8 +29,8 @@ RECIPE = Recipe(members=("ratio", "linear", "statistical"), rounds=125, leaves=3
 class Demo:
     """What the demo did: the models, the backtest, the published forecast and the watch over it."""
 
-    trained: list[Trained]
-    backtested: Backtested
+    trained: list[TrainingOutcome]
+    backtested: BacktestResult
     watch: Watch
 
 

@@ -18,7 +18,7 @@ from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
 from daypart.flows.maintenance import maintain as maintenance
 from daypart.flows.monitoring import monitor as monitors
-from daypart.flows.monitoring.retrain_event import EVENT, Announcement, announce
+from daypart.flows.monitoring.retrain_event import EVENT, RetrainEvent, announce
 from daypart.forecasting.models.recipe import Recipe
 
 MOST_TASKS = 20
@@ -95,7 +95,7 @@ def _watch(home: Home) -> None:
     get_run_logger().info("to retrain: %s", announced.reason if announced else "nothing that was not announced before")
 
 
-def _send(announcement: Announcement) -> None:
+def _send(announcement: RetrainEvent) -> None:
     server.emit(EVENT, announcement.resource, announcement.related, announcement.payload, announcement.id)
 
 

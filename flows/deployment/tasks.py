@@ -11,6 +11,7 @@ from daypart.features.errors import DamagedError, InputError
 from daypart.flows.failures import readable
 from daypart.flows.home import Home
 from daypart.flows.ingest import ingest as ingests
+from daypart.flows.ingest.ingest_report import IngestReport
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
@@ -54,7 +55,7 @@ def _readable(work: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @flow(name="ingest", validate_parameters=False)
-def ingest(home: Home, tables: dict[str, list[Any]]) -> list[ingests.IngestReport]:
+def ingest(home: Home, tables: dict[str, list[Any]]) -> list[IngestReport]:
     """Ingest each table's files, stores first."""
     stores_first = sorted(tables, key=lambda name: name != "stores")
     return [job(f"ingest {name}", ingests.ingest_table)(home, name, tables[name]) for name in stores_first]
@@ -63,14 +64,14 @@ def ingest(home: Home, tables: dict[str, list[Any]]) -> list[ingests.IngestRepor
 @flow(name="train", validate_parameters=False)
 def train(
     home: Home, recipe: Recipe, request: trainings.TrainRequest | None = None, now: datetime | None = None
-) -> list[trainings.Trained]:
+) -> list[trainings.TrainingOutcome]:
     """Train, register and gate a challenger for every target."""
     request = request or trainings.TrainRequest()
     return job("train", trainings.train)(home, recipe, request, now=now)  # type: ignore[no-any-return]
 
 
 @flow(name="tune", validate_parameters=False)
-def tune(home: Home, recipe: Recipe, request: tunings.TuneRequest, now: datetime) -> tunings.Tunings:
+def tune(home: Home, recipe: Recipe, request: tunings.TuneRequest, now: datetime) -> tunings.TuningResult:
     """Search for better settings for every target and write what the search proposes."""
     return job("tune", tunings.tune)(home, recipe, request, now)  # type: ignore[no-any-return]
 

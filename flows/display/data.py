@@ -12,7 +12,7 @@ from daypart.flows.display.watch import show_monitor
 
 if TYPE_CHECKING:
     from daypart.flows.deployment.demo import Demo
-    from daypart.flows.ingest.ingest import IngestReport
+    from daypart.flows.ingest.ingest_report import IngestReport
     from daypart.flows.ingest.mapping_proposal import Proposal
     from daypart.flows.jobs.simulate import Simulated
 

@@ -8,10 +8,10 @@ from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from daypart.flows.jobs.card import Card
-    from daypart.flows.jobs.explain import Explained
+    from daypart.flows.jobs.explain import ForecastExplanation
 
 
-def show_explained(explained: "Explained", *, as_json: bool) -> None:
+def show_explained(explained: "ForecastExplanation", *, as_json: bool) -> None:
     """The sentences, then the incumbent, what each family adds to it, and their sum."""
     if as_json:
         print_json(asdict(explained))

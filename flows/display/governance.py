@@ -15,7 +15,7 @@ from daypart.flows.display.upkeep import rebuildable
 
 if TYPE_CHECKING:
     from daypart.flows.audit.audit_log import Record
-    from daypart.flows.audit.verification import Verified
+    from daypart.flows.audit.verification import AuditVerification
     from daypart.flows.governance.champion_switch import Outcome
     from daypart.flows.governance.settings_audit import Change
     from daypart.flows.jobs.status import Day
@@ -80,7 +80,7 @@ def _in_words(details: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in entries.items())
 
 
-def show_verified(audit: "Verified", champions: Sequence[str], home: Path, *, as_json: bool) -> None:
+def show_verified(audit: "AuditVerification", champions: Sequence[str], home: Path, *, as_json: bool) -> None:
     """Every fault in a line, or that there is none; champions that are not as recorded; and the head to keep."""
     if as_json:
         print_json({"home": home, **asdict(audit), "champions": champions})

@@ -10,9 +10,9 @@ from daypart.flows.display.tables import level_rows, print_json, print_left_out,
 
 if TYPE_CHECKING:
     from daypart.flows.compute.meter import Usage
-    from daypart.flows.jobs.backtest import Backtested
-    from daypart.flows.jobs.train import Trained
-    from daypart.flows.jobs.tune import Tunings
+    from daypart.flows.jobs.backtest import BacktestResult
+    from daypart.flows.jobs.train import TrainingOutcome
+    from daypart.flows.jobs.tune import TuningResult
 
 MOST_BY_STAGE = 4
 """Of more units than these the usage is told in all, not by stage."""
@@ -29,7 +29,7 @@ def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> Non
     print(f"cost ${dollars:.4f}")
 
 
-def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
+def show_train(trained: Iterable["TrainingOutcome"], *, as_json: bool) -> None:
     """Each unit's version, whether it serves now, and why."""
     models = list(trained)
     rows = [asdict(model) for model in models]
@@ -52,7 +52,7 @@ def show_train(trained: Iterable["Trained"], *, as_json: bool) -> None:
         show_usage(model.usage, model.cost_dollars, f"\n{model.unit}")
 
 
-def show_backtest(trial: "Backtested", out: Path, *, as_json: bool) -> None:
+def show_backtest(trial: "BacktestResult", out: Path, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
         files = {"out": out, "report": trial.report}
@@ -65,7 +65,7 @@ def show_backtest(trial: "Backtested", out: Path, *, as_json: bool) -> None:
     print(f"rows {out}\nreport {trial.report}")
 
 
-def show_tune(tunings: "Tunings", *, as_json: bool) -> None:
+def show_tune(tunings: "TuningResult", *, as_json: bool) -> None:
     """Each target's trials and WAPEs in bps before and by the best of them, what is proposed, and the file."""
     if as_json:
         print_json(asdict(tunings))

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from daypart.flows.monitoring.portfolio import Listed, Standing
+    from daypart.flows.monitoring.portfolio import PortfolioListing, UnitStanding
 
 
-def show_portfolio(listing: "Listed", *, as_json: bool) -> None:
+def show_portfolio(listing: "PortfolioListing", *, as_json: bool) -> None:
     """A row for each unit."""
     if as_json:
         print_json(asdict(listing))
@@ -19,7 +19,7 @@ def show_portfolio(listing: "Listed", *, as_json: bool) -> None:
         print(f"portfolio.toml: {notice}")
 
 
-def _row(standing: "Standing") -> dict[str, Any]:
+def _row(standing: "UnitStanding") -> dict[str, Any]:
     row = asdict(standing)
     bps = {name: round(value) for name, value in row.items() if name.endswith("_bps") and value is not None}
     cost = None if standing.cost_dollars is None else f"{standing.cost_dollars:.6f}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from daypart.flows.ingest.pos_sources import TakenBack
+    from daypart.flows.ingest.pos_sources import SourceRemoval
 
 MOST_STORES = 3
 
@@ -31,7 +31,7 @@ def show_sources(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     ])  # fmt: skip
 
 
-def show_taken_back(removal: "TakenBack", *, as_json: bool) -> None:
+def show_taken_back(removal: "SourceRemoval", *, as_json: bool) -> None:
     """What went, and what became of demand."""
     demand = {name: value for name, value in asdict(removal.demand).items() if name not in ("shared", "unexplained")}
     if as_json:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from daypart.flows.maintenance.maintain import Maintained
+    from daypart.flows.maintenance.maintenance_report import MaintenanceReport
 
 
-def show_maintained(report: "Maintained", *, as_json: bool) -> None:
+def show_maintained(report: "MaintenanceReport", *, as_json: bool) -> None:
     """What was put together and removed, and from when on forecasts can be made again."""
     if as_json:
         print_json(asdict(report))

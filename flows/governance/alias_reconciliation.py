@@ -7,14 +7,14 @@ from dataclasses import replace
 import polars as pl
 
 from daypart.features.errors import DamagedError
-from daypart.flows.audit.audit_history import Trail, units
+from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Audit
-from daypart.flows.audit.verification import REPAIR, Verified
+from daypart.flows.audit.verification import REPAIR, AuditVerification
 from daypart.flows.home import Home
 from daypart.flows.registry.registry import champions_of
 
 
-def verified(home: Home, head: str | None = None) -> tuple[Verified, list[str]]:
+def verified(home: Home, head: str | None = None) -> tuple[AuditVerification, list[str]]:
     """The audit as `Audit.verify` has it, and a line for every champion that is not the last one on record.
 
     A registry that cannot be read is a fault. Raises as `Audit.verify`.
@@ -45,7 +45,9 @@ def differences(records: pl.DataFrame, aliases: Mapping[str, Mapping[str, int]])
 
 def _recorded(records: pl.DataFrame, unit: str, champion: int | None) -> int | None:
     """The last champion on record: by the last move, or as a repair acknowledged it after that."""
-    moves = [move for move in Trail.of(records, unit).seen(champion).moves if move.state == "done"]
+    moves = [
+        move for move in UnitHistory.from_records(records, unit).with_alias(champion).moves if move.state == "done"
+    ]
     last, number = (moves[-1].version, moves[-1].number) if moves else (None, 0)
     repairs = records.filter(pl.col("activity") == REPAIR, pl.col("sequence") > number).sort("sequence")
     for details in repairs["details"]:

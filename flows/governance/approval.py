@@ -7,8 +7,9 @@ from typing import cast
 import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
-from daypart.flows.audit.audit_history import Request, Trail, units
+from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Entry
+from daypart.flows.audit.unit_events import Request
 from daypart.flows.config.governance import Activity, Governance, Rule, activity_verb
 from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
 from daypart.flows.governance.promotion import activities, overridden, tier_of
@@ -113,7 +114,7 @@ def _record_agreement(home: Home, act: Act, basis: UnitRecords, request: Request
 
 def _requests(records: pl.DataFrame) -> list[Request]:
     """Every request on record, oldest first."""
-    requests = [request for unit in units(records) for request in Trail.of(records, unit).requests]
+    requests = [request for unit in units(records) for request in UnitHistory.from_records(records, unit).requests]
     return sorted(requests, key=lambda request: request.number)
 
 

@@ -1,4 +1,4 @@
-"""Move: the champion's alias from one version to another, between two records.
+"""Champion switch: the champion's alias from one version to another, between two records.
 
 What is about to happen is recorded first, then the champion's alias moves, then it is recorded how that ended. A
 process that is killed in between leaves a move under way: the alias tells whether it came about, `status` says so, and
@@ -18,8 +18,9 @@ import polars as pl
 
 from daypart.features.clock import utc_moment
 from daypart.features.errors import DaypartError
-from daypart.flows.audit.audit_history import Move, Request, Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Entry
+from daypart.flows.audit.unit_events import ChampionSwitch, Request
 from daypart.flows.config.governance import Activity
 from daypart.flows.files import process
 from daypart.flows.governance.model_versions import ModelStore
@@ -58,9 +59,9 @@ class UnitRecords:
     records: pl.DataFrame
 
     @property
-    def trail(self) -> Trail:
+    def trail(self) -> UnitHistory:
         """What they say."""
-        return Trail.of(self.records, self.unit)
+        return UnitHistory.from_records(self.records, self.unit)
 
     def check(self, records: pl.DataFrame) -> None:
         """Makes `decided` decide anew where there are others by now. For `Audit.append`."""
@@ -132,7 +133,7 @@ def _settle(home: Home, number: int, act: Act) -> str:
     """Records how a move ended, by what the alias says, unless that is recorded; what is recorded."""
 
     def is_open(records: pl.DataFrame) -> None:
-        move = Trail.of(records, act.unit).under_way
+        move = UnitHistory.from_records(records, act.unit).under_way
         if move is None or move.number != number:
             raise _Settled
 
@@ -141,12 +142,12 @@ def _settle(home: Home, number: int, act: Act) -> str:
     try:
         home.audit.append(act.now, act.role, Entry(act.does, act.unit, details), is_open)
     except _Settled:
-        moves = Trail.of(home.audit.records(), act.unit).moves
+        moves = UnitHistory.from_records(home.audit.records(), act.unit).moves
         return next(move.state for move in moves if move.number == number)
     return state
 
 
-def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, Move | None]:
+def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, ChampionSwitch | None]:
     """The unit's records, and the move whose end had to be recorded first, if one was cut off.
 
     Raises DaypartError while a move is under way.
@@ -163,7 +164,7 @@ def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, 
     return basis, move
 
 
-def _busy(move: Move) -> DaypartError:
+def _busy(move: ChampionSwitch) -> DaypartError:
     who = f"process {move.process['pid']} on {move.process['host']}"
     approved = "" if move.request is None else f", as request {move.request.number} asked for"
     message = f"{who} is just moving {move.unit} to v{move.version}{approved} (record {move.number})"

@@ -8,7 +8,7 @@ from functools import cached_property
 import polars as pl
 
 from daypart.features.errors import DamagedError
-from daypart.flows.audit.audit_history import Trail, units
+from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.home import Home
 from daypart.flows.registry.model_files import MODEL_REMEDY, StoredModel, digest
@@ -112,8 +112,8 @@ class ModelStore:
         for version in dict.fromkeys(reversed(before)):
             yield from self._registry.stored_models({champion.unit: version})
 
-    def _trail(self, unit: str) -> Trail:
-        return Trail.of(self._records, unit).seen(self._aliases.get(unit))
+    def _trail(self, unit: str) -> UnitHistory:
+        return UnitHistory.from_records(self._records, unit).with_alias(self._aliases.get(unit))
 
     @cached_property
     def _named(self) -> dict[str, dict[str, int]]:

@@ -41,7 +41,7 @@ def _recent(lake: Lake) -> pl.DataFrame:
     """Return the demand of the last weeks of all stores: store_id, hour_local, amount."""
     if not lake.exists("demand"):
         return pl.DataFrame(schema={"store_id": pl.String, "hour_local": pl.Datetime("us"), "amount": pl.Float64})
-    chain = Chain.of(lake)
+    chain = Chain.newest(lake)
     rows, end = chain.scan_demand(), chain.last_days.chain_on
     if end is not None:
         rows = rows.filter(pl.col("hour_local") >= pl.lit(end, pl.Datetime("us")) - timedelta(days=EVIDENCE_DAYS + 14))

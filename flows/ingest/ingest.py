@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from daypart.features.clock import NO_CHOICE, ClockChanges
 from daypart.features.errors import InputError, SchemaError, ValueRefused
 from daypart.features.pos.duplicates import LINE, repeated_lines
 from daypart.features.pos.lines import read_lines
@@ -26,51 +24,10 @@ from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines, pos_sources
 from daypart.flows.ingest import time_zone_correction as moves
 from daypart.flows.ingest.day_starts import settle
+from daypart.flows.ingest.ingest_report import IngestOptions, IngestReport
 from daypart.flows.ingest.pos_report import PosReport, summary_lines
 from daypart.flows.lake.lake import Lake, UpsertResult
 from daypart.flows.lake.staging import Staging
-
-
-@dataclass(frozen=True)
-class IngestOptions:
-    """How to read files and what to do with rows at fault.
-
-    `skip_bad` writes the good rows where some are refused. `changes` says how to read local times that a store's clock
-    shows twice or never. `resettle` (stores) moves the rows of a store whose time zone the file corrects.
-    `replace_hours` (point-of-sale lines) lets the files' store-hours replace what other files hold of them.
-    """
-
-    skip_bad: bool = False
-    changes: ClockChanges = NO_CHOICE
-    resettle: bool = False
-    replace_hours: bool = False
-
-
-@dataclass(frozen=True)
-class IngestReport:
-    """What came of one call.
-
-    Rows are the table's: new, replacing an earlier one, or there already. `rows_collapsed` repeat another of
-    their file in full. `rows_refused` are rows or lines with a fault, `refused` counts the faults.
-    `version` is the table's Delta version since. `pos` is the summary of point-of-sale lines.
-    """
-
-    table: str
-    files: list[str]
-    rows_taken: int
-    rows_replaced: int
-    rows_unchanged: int
-    rows_collapsed: int
-    rows_refused: int
-    refused: dict[str, int]
-    refused_file: str | None
-    version: int
-    summary: list[str] = field(default_factory=list)
-    pos: dict[str, Any] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return asdict(self)
 
 
 def ingest_table(

@@ -29,7 +29,7 @@ SPAN = (pl.col("date").min().alias("first"), pl.col("date").max().alias("last"))
 
 
 @dataclass(frozen=True)
-class TakenBack:
+class SourceRemoval:
     """A source that was taken back: what became of demand; `kept_before` is the date before which demand stays.
 
     The lines of earlier dates are removed already, by `lines_days`; null where none are.
@@ -96,7 +96,7 @@ def listed(home: Home) -> list[dict[str, Any]]:
     return [{**row, "stores": json.loads(row["stores"])} for row in rows]
 
 
-def take_back(home: Home, name: str, now: datetime) -> TakenBack:
+def take_back(home: Home, name: str, now: datetime) -> SourceRemoval:
     """Remove the lines of one source and count its hours again; hours that no source holds leave demand.
 
     `name` is a file's path or last part, or the first characters of its SHA-256. Raises InputError where it names none
@@ -115,7 +115,7 @@ def take_back(home: Home, name: str, now: datetime) -> TakenBack:
             )
         since = source.drop("lines_version").with_columns(taken_back_utc=pl.lit(at, pl.Datetime("us")))
         demand_change = pos_lines.apply(home.lake, LineChange(lines.clear(), lines, since, lines))
-    return TakenBack(row, lines.height, demand_change, gone_before)
+    return SourceRemoval(row, lines.height, demand_change, gone_before)
 
 
 def _sha256(path: Path) -> str:

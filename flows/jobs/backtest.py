@@ -31,7 +31,7 @@ from daypart.forecasting.serving.publication import FORECAST_ORDER
 
 
 @dataclass(frozen=True)
-class Backtested:
+class BacktestResult:
     """What a backtest came to.
 
     `rows` are as the contract has them; `scores` has one row per target and level. `left_out` says by target how many
@@ -75,7 +75,7 @@ def backtest(
     request: BacktestRequest,
     now: datetime,
     progress: Callable[[str], None] = lambda text: None,
-) -> Backtested:
+) -> BacktestResult:
     """Run a backtest, and write its rows and its report; nothing is published.
 
     Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
@@ -113,7 +113,7 @@ def backtest(
     names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
     write_report(request.report, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
     scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
-    return Backtested(rows, scores, request.report, notices, count_unscored(rows))
+    return BacktestResult(rows, scores, request.report, notices, count_unscored(rows))
 
 
 @dataclass(frozen=True)

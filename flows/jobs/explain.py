@@ -29,7 +29,7 @@ SAME = ("hour_utc", "forecast", "incumbent")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExplainQuery:
     """A store's business date, or an hour or a daypart of it; by default of orders, by the latest origin."""
 
     store: str
@@ -54,10 +54,10 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Explained:
+class ForecastExplanation:
     """The published forecast: `incumbent` and the amounts of `reasons` sum to it. `unit` is orders or a currency."""
 
-    asked: Asked
+    asked: ExplainQuery
     target: str
     unit: str
     origin: date
@@ -69,7 +69,7 @@ class Explained:
     notices: list[str]
 
 
-def explain(home: Home, query: Asked) -> Explained:
+def explain(home: Home, query: ExplainQuery) -> ForecastExplanation:
     """Takes apart what was published. Raises InputError and NotKnownError where nothing was, or not of that hour.
 
     The forecast is made anew from the versions of the tables that its publication read, by the model of its rows. What
@@ -81,7 +81,7 @@ def explain(home: Home, query: Asked) -> Explained:
     reads = reads_of(home, [first_row["target"]], first_row["origin_date"])
     unread = UNRECORDED if reads is None else "" if are_readable(home.lake, reads) else REMOVED
     reads = None if unread else reads
-    chain = Chain.of(home.lake) if reads is None else Chain.at(home.lake, reads)
+    chain = Chain.newest(home.lake) if reads is None else Chain.at(home.lake, reads)
     model = Model.from_files(ModelStore(home).load(unit, int(number)))
     rebuilt = _made_anew(chain, model, query, first_row["origin_date"])
     all_reasons, notices = reasons(rebuilt), [unread] if unread else []
@@ -94,13 +94,13 @@ def explain(home: Home, query: Asked) -> Explained:
     currency = with_currency(chain.stores.filter(pl.col("store_id") == query.store))["currency"][0]
     money = "orders" if first_row["target"] == "orders" else currency or "sales"
     shown = replace(rebuilt, hours=rebuilt.hours.update(rows.select(SAME), on="hour_utc"))
-    return Explained(
+    return ForecastExplanation(
         query, first_row["target"], money, first_row["origin_date"], version, forecast, incumbent, all_reasons,
         sentences(shown, all_reasons, query.label, money), notices,
     )  # fmt: skip
 
 
-def _published(home: Home, query: Asked) -> pl.DataFrame:
+def _published(home: Home, query: ExplainQuery) -> pl.DataFrame:
     """The rows that are asked for, sorted."""
     if query.hour is not None and query.daypart:
         raise InputError("--hour and --daypart both say which hours: give one of them")
@@ -125,7 +125,7 @@ def _published(home: Home, query: Asked) -> pl.DataFrame:
     return target_rows
 
 
-def _made_anew(chain: Chain, model: Model, query: Asked, origin: date) -> Explanation:
+def _made_anew(chain: Chain, model: Model, query: ExplainQuery, origin: date) -> Explanation:
     window = chain.block([query.store], read_window.window_starts(origin))
     night = NightInputs(window, chain.block, chain, origin)
     rebuilt = explanation.explain(night, model, query.day).filter(query.within)

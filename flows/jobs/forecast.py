@@ -87,7 +87,7 @@ def due(home: Home, origin: date | None) -> date | None:
     """The origin asked for; by default the day after the last demand, null while there is no demand."""
     if origin is not None or not home.lake.exists("demand") or not home.lake.exists("stores"):
         return origin
-    last = Chain.of(home.lake).last_day()
+    last = Chain.newest(home.lake).last_day()
     return last + timedelta(days=1) if last else None
 
 
@@ -109,7 +109,7 @@ def publish(
     """
     meter = meter or Meter(home.settings.prices)
     lineage.repair(home)
-    chain = Chain.of(home.lake)
+    chain = Chain.newest(home.lake)
     present = with_demand(chain, None)
     day = origin or max(next_day(chain, target) for target in present)
     with meter("load") as count:

@@ -23,7 +23,7 @@ from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class RebuildResult:
     """A publication made again: its rows, how many of them are another than was published, models and table versions.
 
     `same` means equal to the last bit of every value.
@@ -41,7 +41,7 @@ class Rebuilt:
         return self.differing == 0
 
 
-def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local) -> Rebuilt:
+def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local) -> RebuildResult:
     """Makes the forecast of an origin again, as it was published last, and compares the two; nothing is written.
 
     The Delta versions are those that the publication recorded, the models those that its rows name. Raises
@@ -61,7 +61,7 @@ def rebuild(home: Home, origin: date, engine: Callable[[Meter], Engine] = Local)
     chain = Chain.at(home.lake, reads)
     rows = pl.concat(forecast_blocks(chain, serving, origin, engine(Meter(home.settings.prices))))
     again = lake_table("forecasts").conform(rows).select(forecasts.columns).sort(FORECAST_ORDER)
-    return Rebuilt(origin, forecasts.height, differing(forecasts, again), names, reads)
+    return RebuildResult(origin, forecasts.height, differing(forecasts, again), names, reads)
 
 
 def differing(one: pl.DataFrame, other: pl.DataFrame) -> int:

@@ -34,7 +34,7 @@ class Nights:
     every_days: int = 1
 
 
-def named(names: Sequence[str]) -> dict[str, Policy]:
+def policies_by_name(names: Sequence[str]) -> dict[str, Policy]:
     """Policies by name: those built in, and of policy files, by the file's name without its ending.
 
     All that are built in where none is asked for. Raises InputError for what is neither, and for two of a name.

@@ -88,7 +88,7 @@ class Chain:
     """First and last dates of demand that were looked for already."""
 
     @classmethod
-    def of(cls, lake: Lake) -> Self:
+    def newest(cls, lake: Lake) -> Self:
         """The chain as the lake has it now. Raises as `read_records`."""
         return cls.at(lake, _newest(lake))
 

@@ -10,14 +10,15 @@ import polars as pl
 
 from daypart.features.errors import DaypartError
 from daypart.features.tables.schemas import TABLES, TARGETS
-from daypart.flows.audit.audit_history import Move, Request, Spell, Trail, units, unrecorded
+from daypart.flows.audit.audit_history import UnitHistory, units, unrecorded
 from daypart.flows.audit.audit_log import Audit
+from daypart.flows.audit.unit_events import ChampionSwitch, Request, ServingPeriod
 from daypart.flows.governance.alias_reconciliation import differences
 from daypart.flows.governance.approval import awaited, pending, who
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.governance.settings_audit import may_declare, undeclared, unreadable
 from daypart.flows.home import Home
-from daypart.flows.jobs.rebuild import Rebuilt, rebuild
+from daypart.flows.jobs.rebuild import RebuildResult, rebuild
 from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import rebuildable_since
 from daypart.flows.registry.registry import Registry
@@ -54,7 +55,7 @@ class Day:
 
     date: date
     served: list[dict[str, object]]
-    rebuilt: Rebuilt | None
+    rebuilt: RebuildResult | None
     fault: str
     notices: list[str]
     rebuildable_since: datetime | None = None
@@ -109,23 +110,23 @@ def at(home: Home, day: date, again: bool = True) -> Day:
         return Day(day, served, None, str(failed), notices, since)
 
 
-def spells(home: Home) -> list[Spell]:
+def spells(home: Home) -> list[ServingPeriod]:
     """Every version's time of service, by unit and in order, from the audit records.
 
     A champion that was moved outside of daypart comes last, at an unknown time.
     """
     records, aliases = home.audit.records(), home.registry.aliases()
-    all_spells: list[Spell] = []
+    all_spells: list[ServingPeriod] = []
     for unit in dict.fromkeys((*TARGETS, *units(records), *aliases)):
         champion = aliases.get(unit, {}).get("champion")
-        recorded = Trail.of(records, unit).seen(champion).spells
+        recorded = UnitHistory.from_records(records, unit).with_alias(champion).spells
         if champion is not None and (not recorded or recorded[-1].version != champion):
             recorded = unrecorded(unit, recorded, champion)
         all_spells += recorded
     return all_spells
 
 
-def on(day: date, all_spells: Sequence[Spell]) -> list[Spell]:
+def on(day: date, all_spells: Sequence[ServingPeriod]) -> list[ServingPeriod]:
     """Those of the times of service that touch the day (UTC)."""
     start, end = datetime.combine(day, time()), datetime.combine(day + timedelta(days=1), time())
     begun = (spell for spell in all_spells if (spell.since or spell.not_before or start) < end)
@@ -133,7 +134,7 @@ def on(day: date, all_spells: Sequence[Spell]) -> list[Spell]:
     return [s for s in begun if s.until is None or s.until > start or (s.since is not None and s.since >= start)]
 
 
-def _served(registry: Registry, spell: Spell) -> dict[str, object]:
+def _served(registry: Registry, spell: ServingPeriod) -> dict[str, object]:
     about = registry.describe_all({spell.unit: spell.version}).get(spell.unit, {"tags": {}, "params": {}})
     return {
         **{"unit": spell.unit, "version": spell.version, "since": spell.since, "until": spell.until},
@@ -187,7 +188,11 @@ def _models(home: Home, records: pl.DataFrame | None) -> tuple[list[dict[str, ob
     ordered = [unit for unit in dict.fromkeys((*TARGETS, *sorted(serving))) if unit in serving]
     models = [_model(unit, aliases.get(unit, {}), serving[unit][0], about.get(unit)) for unit in ordered]
     differing = {} if records is None else differences(records, aliases)
-    moves = () if records is None else [(unit, Trail.of(records, unit).under_way) for unit in units(records)]
+    moves = (
+        ()
+        if records is None
+        else [(unit, UnitHistory.from_records(records, unit).under_way) for unit in units(records)]
+    )
     return models, [
         *(notice for _, notice in serving.values() if notice),
         # Of an alias that is gone the notice above says more.
@@ -196,7 +201,7 @@ def _models(home: Home, records: pl.DataFrame | None) -> tuple[list[dict[str, ob
     ]  # fmt: skip
 
 
-def _under_way(move: Move, champion: int | None) -> str:
+def _under_way(move: ChampionSwitch, champion: int | None) -> str:
     text = f"{move.unit}: to {move.does} v{move.version} was begun (record {move.number}) and its end is not recorded"
     request = "" if move.request is None else f" (`daypart approve {move.request.number}`)"
     return f"{text}; v{champion} serves: do it again{request}, which ends it"

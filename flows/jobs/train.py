@@ -10,7 +10,7 @@ import polars as pl
 
 from daypart.features.errors import InputError, NotKnownError
 from daypart.flows.audit import hash_chain as chains
-from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.compute.meter import Meter, Usage
 from daypart.flows.config.governance import AUTOMATION
@@ -68,7 +68,7 @@ class Engines:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingOutcome:
     """One unit's outcome: the version that was registered (or already served), what the gate said, what it took.
 
     The version is null where too little is known of the unit's stores to learn from; others were trained.
@@ -92,7 +92,7 @@ def train(
     request: TrainRequest = TrainRequest(),  # noqa: B008 - frozen
     engines: Engines = Engines(),  # noqa: B008 - frozen
     now: datetime | None = None,
-) -> list[Trained]:
+) -> list[TrainingOutcome]:
     """Train every unit of the request on what was known at its date.
 
     Each unit learns from its segment's stores by its tier's recipe: `recipe`, with what the home's `recipes.toml` has
@@ -108,7 +108,7 @@ def train(
     from daypart.forecasting.models.training_data import chain_sums
 
     policies, portfolio, recipes, governance = home.policies, home.portfolio, home.recipes, home.governance
-    chain = Chain.of(home.lake)
+    chain = Chain.newest(home.lake)
     days = {target: as_of_day(chain, target, request.as_of) for target in with_demand(chain, request.targets)}
     members = units.members(chain, portfolio, days)
     if request.units is not None:
@@ -147,7 +147,7 @@ def decided(records: pl.DataFrame, unit: str, version: int) -> str:
     details = [json.loads(text) for text in unit_records["details"]]
     if any((entry.get("state"), entry.get("version")) == ("rejected", version) for entry in details):
         return f"a request for v{version} was rejected: `daypart promote {unit} --version {version}` asks again"
-    if version in Trail.of(records, unit).served:
+    if version in UnitHistory.from_records(records, unit).served:
         return f"v{version} served before: `daypart promote {unit} --version {version}` lets it serve again"
     return ""
 
@@ -168,7 +168,7 @@ class _Job:
     signoff: Signoff
     undeclared: Mapping[str, Sequence[str]]
 
-    def run(self) -> Trained:
+    def run(self) -> TrainingOutcome:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
         from daypart.forecasting.lifecycle.gate import gate
         from daypart.forecasting.models.model import Model
@@ -183,13 +183,13 @@ class _Job:
             workshop = ModelTrainer(data, self.recipe, engine)
             challenger = workshop.train(self.as_of)
         except NotKnownError as unknown:
-            return self.told(None, False, str(unknown), {}, meter)
+            return self.outcome(None, False, str(unknown), {}, meter)
         files, store = challenger.files(), ModelStore(self.home)
         serving = store.serving_one(unit.name)
         if serving is not None and serving.files == files:
             mend(self.home, unit.name, self.signoff.now)
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
-            return self.told(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
+            return self.outcome(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), file_lock(registry.settings.home / "register.lock"):
@@ -201,7 +201,7 @@ class _Job:
             serves, reason = self.promoted(version, verdict)
         if same_version is not None:
             reason = f"{reason}; v{version} is this very model: nothing new is registered"
-        return self.told(version, serves, reason, challenger.trained_on, meter)
+        return self.outcome(version, serves, reason, challenger.trained_on, meter)
 
     def registered(self, challenger: "Model", workshop: "ModelTrainer", verdict: "Verdict", meter: Meter) -> int:
         """The new version of the unit's model, with its card."""
@@ -215,10 +215,12 @@ class _Job:
         tags |= {f"read.{table}": str(version) for table, version in reads.items()}
         return self.home.registry.register(name, run, tags)
 
-    def told(self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter) -> Trained:
-        """The outcome."""
+    def outcome(
+        self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter
+    ) -> TrainingOutcome:
+        """Return the unit's outcome, with what the training took."""
         unit, took = self.unit, (meter.usage(), meter.dollars())
-        return Trained(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
+        return TrainingOutcome(unit.target, version, serves, reason, self.as_of, figures, *took, unit.name, unit.tier)
 
     def audited(self, version: int, verdict: "Verdict", sha256: str) -> None:
         """Audits the training, the digest of its files and the gate's verdict, unless that was recorded last."""

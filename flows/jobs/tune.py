@@ -53,7 +53,7 @@ class TuneRequest:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningOutcome:
     """One target's study: on what, how many trials of which how many pruned, and what came of it.
 
     `before_bps` and `best_bps` are the WAPEs (hour, day, mean) of the present settings, which are trial 0, and of the
@@ -79,10 +79,10 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Tunings:
+class TuningResult:
     """What every target's study came to, and the file that proposes it."""
 
-    tuned: list[Tuned]
+    tuned: list[TuningOutcome]
     out: Path
 
 
@@ -92,7 +92,7 @@ def tune(
     request: TuneRequest,
     now: datetime,
     progress: Callable[[str], None] = lambda text: None,
-) -> Tunings:
+) -> TuningResult:
     """Tune every target of the request within the budget.
 
     What is proposed is the home's `recipes.toml` with the tuned settings in place of theirs: put there, it takes
@@ -102,7 +102,7 @@ def tune(
     """
     if request.out is not None:
         check_out(request.out, (".toml",))
-    chain = Chain.of(home.lake)
+    chain = Chain.newest(home.lake)
     recipes = home.recipes
     days = {target: as_of_day(chain, target, request.as_of) for target in with_demand(chain, request.targets)}
     stores = _stores(chain, home.portfolio, request.tier, days)
@@ -117,7 +117,7 @@ def tune(
     path = request.out or home.settings.studies / "recipes.toml"
     with atomic_write(path) as draft:
         draft.write_bytes(_file(tuned, recipes, now))
-    return Tunings(tuned, path)
+    return TuningResult(tuned, path)
 
 
 def _stores(chain: Chain, portfolio: Portfolio, tier: str, days: Mapping[str, date]) -> dict[str, Sequence[str]]:
@@ -143,7 +143,7 @@ class _Search:
     now: datetime
     store_ids: Sequence[str]
 
-    def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[Tuned, Recipes]:
+    def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[TuningOutcome, Recipes]:
         """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
         from daypart.forecasting.models import tuning
         from daypart.forecasting.models.trainer import ModelTrainer
@@ -175,9 +175,9 @@ class _Search:
         content = json.dumps([present.model_dump(mode="json"), dict(self.chain.versions), *some], sort_keys=True)
         return f"{self.target}-{self.tier}-{self.as_of}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
-    def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> Tuned:
+    def _tuned(self, judge: "Judge", tried: "Sequence[FrozenTrial]", proposal: "Proposal") -> TuningOutcome:
         present, proposed = (recipe.model_dump(mode="json") for recipe in (judge.present, proposal.recipe))
-        return Tuned(
+        return TuningOutcome(
             target=self.target,
             tier=self.tier,
             as_of=self.as_of,
@@ -197,7 +197,12 @@ class _Search:
         )
 
     def _record(
-        self, params: Mapping[str, object], tuned: Tuned, file: bytes, tried: "Sequence[FrozenTrial]", meter: Meter
+        self,
+        params: Mapping[str, object],
+        tuned: TuningOutcome,
+        file: bytes,
+        tried: "Sequence[FrozenTrial]",
+        meter: Meter,
     ) -> None:
         from daypart.forecasting.models.tuning import table
 
@@ -231,7 +236,7 @@ def _reason(proposal: "Proposal") -> str:
     return f"{gain_text}, but not beyond chance (at least {proposal.at_least_bps:.0f}): the present settings stand"
 
 
-def _file(tuned: Sequence[Tuned], recipes: Recipes, now: datetime) -> bytes:
+def _file(tuned: Sequence[TuningOutcome], recipes: Recipes, now: datetime) -> bytes:
     """The recipes as a file that says what they rest on."""
     lines = [f"Proposed by `daypart tune` on {now:%Y-%m-%d}. It takes effect as recipes.toml in the home."]
     for item in tuned:

@@ -11,7 +11,7 @@ import polars as pl
 from daypart.features.clock import utc_moment
 from daypart.features.errors import NotKnownError
 from daypart.features.tables.schemas import TABLES
-from daypart.flows.audit.audit_history import Trail, units
+from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.settings import MIN_RETENTION_DAYS, RETENTIONS
@@ -25,6 +25,7 @@ from daypart.flows.lake.table_log import TableLog
 from daypart.flows.lake.tables import LAKE
 from daypart.flows.maintenance import leftovers
 from daypart.flows.maintenance.lake_cleanup import TableCleanup, remove_empty_folders
+from daypart.flows.maintenance.maintenance_report import MaintenanceReport, RemovalReport, TableRemoval
 from daypart.flows.maintenance.run_cleanup import RunAge, RunCleanup
 from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import StoredRun, table_versions
@@ -35,45 +36,6 @@ BY_ORIGIN = ("forecasts", "scores", "tallies")
 """In the order in which old origins are deleted: one that is published and has no scores would be scored."""
 REBUILT = (*TABLES, "forecasts")
 """The tables whose versions a rebuild reads."""
-
-
-@dataclass(frozen=True)
-class TableRemoval:
-    """What was removed of one table; its versions from `keep_from` on can be read, and those `pinned`."""
-
-    table: str
-    origins: int
-    log_entries: int
-    files: int
-    keep_from: int
-    pinned: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What was removed: of each table, MLflow runs, model versions that never served, and files of the home."""
-
-    tables: list[TableRemoval]
-    runs: int
-    versions: list[str]
-    refusals: int
-    leftovers: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Maintained:
-    """What one call did: files that were put together by table, checkpoints written, and what was removed.
-
-    Publications since `rebuildable_since` (UTC) can be made again; null = all. `record` is the number of the audit's
-    record of what was removed, null where nothing was.
-    """
-
-    compacted: dict[str, int]
-    checkpoints: int
-    removed: Removed
-    rebuildable_since: datetime | None
-    record: int | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +55,7 @@ class _Plan:
     def __bool__(self) -> bool:
         return bool(self.origins or self.refusals or self.drafts or self.runs or any(self.tables))
 
-    def removed(self, registry: Registry) -> Removed:
+    def removed(self, registry: Registry) -> RemovalReport:
         """The plan in numbers."""
         tables = [
             TableRemoval(
@@ -106,10 +68,10 @@ class _Plan:
         size = sum(_size(path) for path in (*paths, *self.refusals, *self.drafts)) + self.runs.size(registry)
         versions = [f"{unit}-v{version}" for unit, version in self.runs.versions]
         drafts = len(self.drafts) + len(self.runs.folders)
-        return Removed(tables, len(self.runs.runs), versions, len(self.refusals), drafts, size)
+        return RemovalReport(tables, len(self.runs.runs), versions, len(self.refusals), drafts, size)
 
 
-def maintain(home: Home, now: datetime) -> Maintained:
+def maintain(home: Home, now: datetime) -> MaintenanceReport:
     """Compacts tables, writes checkpoints, and removes versions, origins, runs and files by the home's settings.
 
     What is to go is audited in one record before anything is removed: a process that is killed leaves the rest to the
@@ -139,7 +101,7 @@ def maintain(home: Home, now: datetime) -> Maintained:
         for table in plan.tables:
             table.remove()
             remove_empty_folders(home.lake.root / table.table, plan.untouched_since)
-    return Maintained(compacted, checkpoints, removed, rebuildable_since(home.lake), record)
+    return MaintenanceReport(compacted, checkpoints, removed, rebuildable_since(home.lake), record)
 
 
 def rebuildable_since(lake: Lake) -> datetime | None:
@@ -182,7 +144,8 @@ def _needed(home: Home, waiting: Mapping[str, int]) -> dict[str, set[int]]:
     """By unit, the model versions that ever served, or wait, or made a forecast that may be made again."""
     records, aliases = home.audit.records(), home.registry.aliases()
     needed = {
-        unit: Trail.of(records, unit).seen(aliases.get(unit, {}).get("champion")).served for unit in units(records)
+        unit: UnitHistory.from_records(records, unit).with_alias(aliases.get(unit, {}).get("champion")).served
+        for unit in units(records)
     }
     for unit, version in waiting.items():
         needed.setdefault(unit, set()).add(version)
@@ -243,7 +206,7 @@ def _compacted(lake: Lake) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _recorded(home: Home, now: datetime, removed: Removed) -> int:
+def _recorded(home: Home, now: datetime, removed: RemovalReport) -> int:
     """Audits what is about to be removed, and by which settings; the record's number."""
     settings = {name: getattr(home.settings, name) for name in RETENTIONS}
     details = {"removed": asdict(removed), "settings": settings, **mark(home)}

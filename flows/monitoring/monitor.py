@@ -88,7 +88,7 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     policies = home.policies
     lineage.repair(home)
-    chain = Chain.of(home.lake)
+    chain = Chain.newest(home.lake)
     scoring.score(home.lake, chain)
     units = _serving(home)
     last = chain.last_day()
@@ -130,7 +130,7 @@ def accuracy(home: Home, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS
 
 def counted(lake: Lake, rows: pl.LazyFrame) -> pl.LazyFrame:
     """Tallies with money in units as known of late, where the chain sells in several currencies."""
-    chain = Chain.of(lake)
+    chain = Chain.newest(lake)
     if not has_several_currencies(chain.stores) or (last := chain.last_day()) is None:
         return rows
     units = Money.from_demand(chain, "sales", last - timedelta(days=2 * UNIT_DAYS)).units(last + timedelta(days=1))

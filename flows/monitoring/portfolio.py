@@ -24,7 +24,7 @@ FIGURES = ("accuracy_bps", "gain_bps", "excess_bps", "bias_bps")
 
 
 @dataclass(frozen=True)
-class Standing:
+class UnitStanding:
     """One unit as it stands.
 
     `champion` is the version that serves it, of its whole chain's model where `health` says so. Figures are those of
@@ -47,19 +47,19 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Listed:
+class PortfolioListing:
     """All units, and what to know of the portfolio's file."""
 
-    units: list[Standing]
+    units: list[UnitStanding]
     notices: list[str]
 
 
-def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> Listed:
+def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> PortfolioListing:
     """Every unit of the home's portfolio as it stands, by target and segment.
 
     `notes` say of units, by name, what ails them or is awaited, and win over what is seen here.
     """
-    chain, declared = Chain.of(home.lake), home.portfolio
+    chain, declared = Chain.newest(home.lake), home.portfolio
     days = {target: next_day(chain, target) for target in with_demand(chain, None)}
     members = units.members(chain, declared, days)
     aliases, store = home.registry.aliases(), ModelStore(home)
@@ -85,8 +85,8 @@ def portfolio(home: Home, notes: Mapping[str, str] | None = None) -> Listed:
         cost = about.get("metrics", {}).get("cost_dollars")
         note = (notes or {}).get(unit.name, state)
         identity = unit.name, unit.tier, unit.owner, len(ids), version
-        standings.append(Standing(*identity, **figures, as_of=last, cost_dollars=cost, health=note))
-    return Listed(standings, declared.idle(list(members)))
+        standings.append(UnitStanding(*identity, **figures, as_of=last, cost_dollars=cost, health=note))
+    return PortfolioListing(standings, declared.idle(list(members)))
 
 
 def health(

@@ -1,4 +1,4 @@
-"""Announcement: a night's decisions to retrain, told once, for a trigger to act on."""
+"""Retrain event: a night's decisions to retrain, told once, for a trigger to act on."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
-class Announcement:
+class RetrainEvent:
     """The units to be retrained and why, in one line; the same decisions have the same id."""
 
     id: UUID
@@ -45,8 +45,8 @@ class Announcement:
 
 
 def announce(
-    home: Home, decisions: Mapping[str, Decision], send: Callable[[Announcement], None]
-) -> Announcement | None:
+    home: Home, decisions: Mapping[str, Decision], send: Callable[[RetrainEvent], None]
+) -> RetrainEvent | None:
     """Sends one announcement of all decisions to retrain that were not sent before; null where there is none.
 
     A unit's decisions are the same until later demand comes. They are kept as sent, in the table `announced`, after
@@ -65,14 +65,14 @@ def announce(
 def _decided(lake: Lake, decisions: Mapping[str, Decision]) -> pl.DataFrame:
     """One row per unit to be retrained: unit, the day after the last demand as decided_on, reason."""
     retrains = [(unit, decision.reason) for unit, decision in decisions.items() if decision.retrain]
-    last = Chain.of(lake).last_day() if retrains else None
+    last = Chain.newest(lake).last_day() if retrains else None
     rows = [(unit, last + timedelta(days=1), reason) for unit, reason in retrains] if last else []
     return pl.DataFrame(rows, {"unit": pl.String, "decided_on": pl.Date, "reason": pl.String}, orient="row")
 
 
-def _announcement(home: str, fresh: pl.DataFrame) -> Announcement:
+def _announcement(home: str, fresh: pl.DataFrame) -> RetrainEvent:
     reasons = [f"{unit}: {reason}" for unit, reason in fresh.select("unit", "reason").iter_rows()]
     more = [f"and {len(reasons) - MOST_REASONS} more units"] if len(reasons) > MOST_REASONS else []
     same = json.dumps([home, fresh.select("unit", "decided_on").rows()], default=str)
     reason = "; ".join([*reasons[:MOST_REASONS], *more])
-    return Announcement(uuid5(NAMESPACE_URL, same), home, tuple(fresh["unit"]), reason)
+    return RetrainEvent(uuid5(NAMESPACE_URL, same), home, tuple(fresh["unit"]), reason)

@@ -53,7 +53,7 @@ def _matrices(chain: SimulatedChain) -> Path:
 
 def _write(out: Path, chain: SimulatedChain) -> None:
     out.mkdir()
-    lake = Chain.of(Lake(chain.home() / "lake"))
+    lake = Chain.newest(Lake(chain.home() / "lake"))
     block = lake.block(sorted(lake.stores["store_id"])[:BLOCK_STORES])
     workshop = ModelTrainer(TrainingData(block, TARGET, chain.today), RECIPE)
     weeks = RECIPE.max_rows // (block.stores.height * USUAL_HOURS * RECIPE.horizon_days) + 1

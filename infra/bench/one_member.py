@@ -38,7 +38,7 @@ def model(chain: SimulatedChain) -> Path:
 def _train(out: Path, home: Path, today: date) -> None:
     opened = open_home(out, lake_of=home)
     lake, registry = opened.lake, opened.registry
-    chain = Chain.of(lake)
+    chain = Chain.newest(lake)
     few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
     files = ModelTrainer(few, TARGET, RECIPE, today).train(today).files()
     version = registry.register(TARGET, registry.record(RunRecord("train", TARGET, {}, {}, chain.versions, files)), {})
@@ -61,7 +61,7 @@ def from_states(home: Path, models: Path, origin: date) -> Work:
     """Matrix, predict and the published rows, of all stores, from their states in memory; rows are let go."""
     opened = open_home(models, lake_of=home)
     lake, registry = opened.lake, opened.registry
-    chain, version = Chain.of(lake), registry.version_of(TARGET, "champion")
+    chain, version = Chain.newest(lake), registry.version_of(TARGET, "champion")
     assert version is not None
     champion = Model.from_files(registry.load(TARGET, version))
     view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)

@@ -46,7 +46,7 @@ def rows(chain: SimulatedChain) -> list[Row]:
 
 def records(home: Path, stores: int, until: date) -> ChainData:
     """Stores and demand before a date, of the first stores that had traded for a year by then."""
-    chain = Chain.of(Lake(home / "lake"))
+    chain = Chain.newest(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
     return ChainData.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))

@@ -38,7 +38,7 @@ def all_stores(home: Path, origin: date) -> Work:
     """Both targets, block by block and two at once as a night has it; rows are let go."""
 
     def work() -> dict[str, int]:
-        chain = Chain.of(Lake(home / "lake"))
+        chain = Chain.newest(Lake(home / "lake"))
         sums = chain_holiday_sums(chain, TARGETS, origin)
         with ThreadPoolExecutor(WORKERS) as pool:
             shapes = list(pool.map(lambda ids: _shape(chain, ids, origin, sums), blocks(chain)))

@@ -158,7 +158,7 @@ def _fill(home: Path, segments: int) -> None:
         lake.upsert(name, tables[name].filter(pl.col("hour_local") < spec.end) if name == "demand" else tables[name])
     train(place, Recipe(weather="none", rounds=100, max_rows=30_000, folds=1))
     (draft / "portfolio.toml").write_text(f'[segments]\nby = "volume"\nclasses = {segments}\n')
-    chain = Chain.of(lake)
+    chain = Chain.newest(lake)
     members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(TARGETS, spec.end))
     for unit in members:
         files, about = registry.load(unit.target, "champion"), registry.describe(unit.target, "champion")
@@ -203,8 +203,8 @@ def _list(home: Path) -> Work:
         versions = {unit: unit_aliases["champion"] for unit, unit_aliases in aliases.items() if "." in unit}
         timed("describe all", lambda: registry.describe_all(versions))
         timed("load all", lambda: list(registry.stored_models(versions)))
-        day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
-        chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
+        day = Chain.newest(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
+        chain, declared = Chain.newest(lake), Portfolio.read(registry.settings.portfolio)
         members = timed("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))
         timed("champions", lambda: champions(place, members))
         listed = timed("portfolio", lambda: portfolio(place))

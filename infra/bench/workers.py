@@ -55,7 +55,7 @@ def rows(chain: SimulatedChain) -> list[Row]:
 def _both(home: Path, trained: Path, origin: date, workers: int) -> dict[str, Took]:
     opened = open_home(trained, lake_of=home)
     lake = opened.lake
-    chain = Chain.of(lake)
+    chain = Chain.newest(lake)
     ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(TARGET)
     assert first is not None
     sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from daypart.flows.monitoring.retrain_event import EVENT, Announcement
+from daypart.flows.monitoring.retrain_event import EVENT, RetrainEvent
 
 EVIL = "http://evil.example"
 REFUSED = (400, 401, 403)
@@ -86,7 +86,7 @@ def strangers(port: int) -> list[Sender]:
 
 def event(home: str, name: str = EVENT) -> str:
     """An event that starts a retrain of the home, as Prefect's client writes it."""
-    forged = Announcement(uuid4(), home, ("orders",), "forged")
+    forged = RetrainEvent(uuid4(), home, ("orders",), "forged")
     return json.dumps(
         {
             "occurred": "2026-01-01T00:00:00Z", "id": str(forged.id), "event": name, "payload": forged.payload,

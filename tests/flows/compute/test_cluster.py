@@ -148,7 +148,7 @@ def test_daily_forecasts_are_the_same_however_many_share_them(
     published_world: Any, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daypart.flows.compute.dask_engine.SERIES_STORES", 1)
-    data = TrainingData(Chain.of(published_world.lake), "orders", published_world.origin)
+    data = TrainingData(Chain.newest(published_world.lake), "orders", published_world.origin)
     shop = trainer.ModelTrainer(data, SMALL)
     origins = [published_world.origin, published_world.origin.replace(day=1)]
     here = Local().daily_forecasts(shop.totals, origins, 14)

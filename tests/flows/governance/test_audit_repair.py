@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daypart.features.errors import DamagedError, InputError
-from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.deployment.tasks import in_passing
 from daypart.flows.governance.approval import approve, reject
 from daypart.flows.governance.audit_repair import repair
@@ -137,7 +137,7 @@ def test_a_move_of_which_the_beginning_is_missing_did_happen(cut: House) -> None
     promote(cut.as_home, "orders", 3, Signoff("lead", NOW))
     lose_file(cut.home / "lake", 4)
     repair(cut.as_home, Signoff("lead", NOW, "why"))
-    trail = Trail.of(cut.audit.records(), "orders")
+    trail = UnitHistory.from_records(cut.audit.records(), "orders")
     assert [(move.version, move.state, move.reason) for move in trail.moves] == [
         (1, "done", ""), (3, "done", "the record of why is missing"),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from daypart.features.errors import DaypartError, NotKnownError
-from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.files import process
 from daypart.flows.governance.approval import approve, pending, reject
@@ -91,7 +91,7 @@ def attempted(command: str, home: Home) -> object:
 
 def state(house: House) -> tuple[object, ...]:
     """What serves, what served, and what waits."""
-    trail = Trail.of(house.audit.records(), "orders")
+    trail = UnitHistory.from_records(house.audit.records(), "orders")
     assert trail.under_way is None
     assert house.audit.verify().faults == []
     waiting = [(request.number, request.version, request.role) for request in pending(house.audit.records())]
@@ -175,7 +175,7 @@ def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never
             break
         monkeypatch.setattr(process, "lives", lambda _: False)
         outcome = attempted(second, house.as_home)
-        if Trail.of(house.audit.records(), "orders").under_way is None:
+        if UnitHistory.from_records(house.audit.records(), "orders").under_way is None:
             assert (state(house), outcome) in allowed, number
         else:
             # A refused command ends nothing.

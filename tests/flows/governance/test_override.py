@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from daypart.features.errors import InputError
-from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.governance.approval import approve, pending
 from daypart.flows.governance.promotion import promote
@@ -95,5 +95,5 @@ def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house:
     assert (house.champion(), promote(house.as_home, "orders", 2, Signoff("analyst", NOW)).changed) == (None, False)
     assert approve(house.as_home, "orders", Signoff("engineer", NOW + 2 * HOUR)).state == "serves"
     assert pending(house.audit.records()) == []
-    (spell,) = Trail.of(house.audit.records(), "orders").spells
+    (spell,) = UnitHistory.from_records(house.audit.records(), "orders").spells
     assert (spell.agreed, spell.since) == ("lead, engineer, asked by analyst", NOW + 2 * HOUR)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daypart.features.errors import DaypartError, InputError, NotKnownError
-from daypart.flows.audit.audit_history import Trail
+from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.files.process import identity
 from daypart.flows.governance.approval import approve, pending, reject
@@ -77,7 +77,7 @@ def test_a_top_tiers_promotion_waits_for_who_is_accountable(house: House) -> Non
     assert pending(house.audit.records()) == []
     with pytest.raises(NotKnownError, match="no request orders waits for an approval; waiting: none"):
         approve(house.as_home, "orders", Signoff("lead", NOW))
-    spell = Trail.of(house.audit.records(), "orders").spells[-1]
+    spell = UnitHistory.from_records(house.audit.records(), "orders").spells[-1]
     assert (spell.by, spell.agreed, spell.since) == ("automation", "lead, asked by automation", NOW + HOUR)
     assert spell.why == "promote: gate: 40 bps better; seen"
 
@@ -164,7 +164,7 @@ def test_a_champion_that_was_moved_by_hand_is_told_and_put_right(house: House) -
     assert "v3 serves, but the last that the audit records have is v1: it was moved outside of daypart" in notice
     promote(house.as_home, "orders", 2, Signoff("lead", NOW + HOUR))
     assert status(house.as_home, NOW).notices == []
-    assert [(s.version, s.since) for s in Trail.of(house.audit.records(), "orders").spells] == [
+    assert [(s.version, s.since) for s in UnitHistory.from_records(house.audit.records(), "orders").spells] == [
         (1, NOW), (3, None), (2, NOW + HOUR),
     ]  # fmt: skip
     assert rollback(house.as_home, "orders", Signoff("lead", NOW)).version == 3
@@ -251,7 +251,7 @@ def test_a_registry_that_fails_in_between_leaves_the_champion_and_says_so(
             promote(house.as_home, "orders", 2, Signoff("lead", NOW))
     assert house.champion() == 1
     assert house.states()[-1] == ("lead", "promote", "undone")
-    assert [spell.version for spell in Trail.of(house.audit.records(), "orders").spells] == [1]
+    assert [spell.version for spell in UnitHistory.from_records(house.audit.records(), "orders").spells] == [1]
     assert promote(house.as_home, "orders", 2, Signoff("lead", NOW)).changed
 
 
@@ -283,7 +283,7 @@ def test_a_rollback_killed_half_way_is_told_and_done_again_is_done_once(house: H
     outcome = rollback(house.as_home, "orders", Signoff("lead", NOW))
     assert (outcome.version, outcome.changed, house.champion()) == (2, True, 2)
     assert status(house.as_home, NOW).notices == []
-    assert [spell.version for spell in Trail.of(house.audit.records(), "orders").spells] == [1, 2, 3, 2]
+    assert [spell.version for spell in UnitHistory.from_records(house.audit.records(), "orders").spells] == [1, 2, 3, 2]
     mend(house.as_home, "orders", NOW)
     assert house.states()[-1] == ("lead", "rollback", "done")
 

@@ -9,7 +9,8 @@ import pytest
 
 from daypart.features.clock import ClockChanges
 from daypart.features.errors import InputError, SchemaError, ValueRefused
-from daypart.flows.ingest.ingest import IngestOptions, ingest_pos, ingest_table
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table
+from daypart.flows.ingest.ingest_report import IngestOptions
 from daypart.flows.lake.lake import Lake
 from tests.flows.conftest import home_of
 

@@ -15,7 +15,8 @@ from daypart.features.errors import InputError, ValueRefused
 from daypart.flows.config.settings import Settings
 from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines, pos_sources
-from daypart.flows.ingest.ingest import IngestOptions, IngestReport, ingest_pos, ingest_table
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table
+from daypart.flows.ingest.ingest_report import IngestOptions, IngestReport
 from daypart.flows.ingest.pos_sources import listed, take_back
 from daypart.flows.maintenance.maintain import maintain
 from daypart.flows.registry.registry import Registry

@@ -17,7 +17,8 @@ from daypart.features.errors import InputError
 from daypart.flows.config.settings import Settings
 from daypart.flows.home import Home
 from daypart.flows.ingest import time_zone_correction as moves
-from daypart.flows.ingest.ingest import IngestOptions, ingest_pos, ingest_table
+from daypart.flows.ingest.ingest import ingest_pos, ingest_table
+from daypart.flows.ingest.ingest_report import IngestOptions
 
 OLD, NEW = "America/Los_Angeles", "America/New_York"
 START, NOW = datetime(2024, 1, 5), datetime(2025, 1, 5)

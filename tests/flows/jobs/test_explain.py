@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from daypart.features.dayparts import DAYPARTS
 from daypart.flows.ingest.ingest import ingest_table
-from daypart.flows.jobs.explain import UNEXPLAINED_FAMILY, Asked, explain
+from daypart.flows.jobs.explain import UNEXPLAINED_FAMILY, ExplainQuery, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
 from tests.flows.conftest import ORIGIN, Daypart, World
@@ -24,7 +24,7 @@ def total(explanation: dict[str, Any]) -> float:
 @pytest.mark.parametrize("target", ["orders", "sales"])
 @pytest.mark.parametrize("store", ["S0001", "S0004"])
 def test_reasons_sum_to_what_is_published(published_world: World, store: str, target: str) -> None:
-    result = explain(published_world.as_home, Asked(store, DAY, target=target))
+    result = explain(published_world.as_home, ExplainQuery(store, DAY, target=target))
     cell = (pl.col("store_id") == store) & (pl.col("target") == target) & (pl.col("hour_local").dt.date() == DAY)
     rows = published_world.forecasts().filter(cell)
     assert result.forecast == pytest.approx(rows["forecast"].sum(), rel=1e-12)
@@ -32,7 +32,7 @@ def test_reasons_sum_to_what_is_published(published_world: World, store: str, ta
     assert result.incumbent + sum(part.amount for part in result.reasons) == pytest.approx(result.forecast, rel=1e-9)
     assert result.notices == []
     assert result.model_version == f"{target}-v1"
-    assert result.unit == ("orders" if target == "orders" else Chain.of(published_world.lake).stores["currency"][0])
+    assert result.unit == ("orders" if target == "orders" else Chain.newest(published_world.lake).stores["currency"][0])
 
 
 def test_the_command_explains_a_day_a_daypart_and_an_hour(published_world: World, daypart: Daypart) -> None:
@@ -51,23 +51,23 @@ def test_the_command_explains_a_day_a_daypart_and_an_hour(published_world: World
 
 
 def test_what_came_since_changes_nothing(world: World) -> None:
-    before = explain(world.as_home, Asked("S0001", DAY))
+    before = explain(world.as_home, ExplainQuery("S0001", DAY))
     ingest_table(world.as_home, "demand", [world.files / "later.parquet"])
     dearer = world.lake.scan("demand").collect().with_columns(pl.col("orders") * 3).drop("month", strict=False)
     world.lake.upsert("demand", dearer.filter(pl.col("store_id") == "S0001"))
-    assert explain(world.as_home, Asked("S0001", DAY)) == before
+    assert explain(world.as_home, ExplainQuery("S0001", DAY)) == before
 
 
 def test_without_recorded_versions_it_says_so_and_by_how_much_it_is_off(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daypart.flows.jobs.explain.reads_of", lambda *arguments: None)
-    same = explain(world.as_home, Asked("S0001", DAY))
+    same = explain(world.as_home, ExplainQuery("S0001", DAY))
     assert len(same.notices) == 1
     assert UNEXPLAINED_FAMILY not in [reason.family for reason in same.reasons]
     late = world.lake.scan("demand").collect().filter(pl.col("hour_local").dt.date() >= ORIGIN - timedelta(days=28))
     world.lake.upsert("demand", late.with_columns(pl.col("orders") * 2))
-    other = explain(world.as_home, Asked("S0001", DAY))
+    other = explain(world.as_home, ExplainQuery("S0001", DAY))
     assert other.forecast == same.forecast
     assert len(other.notices) == 2
     gap = next(reason for reason in other.reasons if reason.family == UNEXPLAINED_FAMILY)
@@ -81,7 +81,7 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
     late = world.lake.scan("demand").collect().filter(pl.col("hour_local").dt.date() >= ORIGIN - timedelta(days=28))
     world.lake.upsert("demand", late.with_columns(pl.col("orders") * 2))
     publish(world.as_home, ORIGIN)
-    explanation = explain(world.as_home, Asked("S0001", DAY))
+    explanation = explain(world.as_home, ExplainQuery("S0001", DAY))
     assert explanation.notices == []
 
 
@@ -107,7 +107,7 @@ def test_what_was_not_published_is_refused(
 
 
 def test_a_chain_at_older_versions_is_what_it_was(world: World) -> None:
-    then = Chain.of(world.lake)
+    then = Chain.newest(world.lake)
     world.lake.upsert("stores", then.stores.with_columns(name=pl.lit("renamed")))
-    assert Chain.of(world.lake).stores["name"].unique().to_list() == ["renamed"]
+    assert Chain.newest(world.lake).stores["name"].unique().to_list() == ["renamed"]
     assert_frame_equal(Chain.at(world.lake, then.versions).stores, then.stores, check_row_order=False)

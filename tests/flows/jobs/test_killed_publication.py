@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daypart.flows.jobs import lineage
-from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.explain import ExplainQuery, explain
 from daypart.flows.jobs.lineage import publications
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.monitoring.monitor import monitor
@@ -52,7 +52,7 @@ def check_lineage(world: World) -> None:
     assert (version, publication.origin) == (world.lake.version("forecasts"), origin)
     rebuilt = rebuild(world.as_home, origin)
     assert (rebuilt.same, rebuilt.reads, rebuilt.models) == (True, publication.reads, ["orders-v1", "sales-v1"])
-    assert explain(world.as_home, Asked("S0001", origin, origin=origin)).notices == []
+    assert explain(world.as_home, ExplainQuery("S0001", origin, origin=origin)).notices == []
 
 
 def check_repaired(world: World) -> None:

@@ -10,7 +10,7 @@ from daypart.flows.audit.audit_log import Audit
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
-from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.explain import ExplainQuery, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import differing, rebuild
 from daypart.flows.jobs.status import at
@@ -95,7 +95,7 @@ def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(
     assert differing(world.forecasts().filter(other_stores), before.filter(other_stores)) == 0
     rebuilt = rebuild(world.as_home, world.origin)
     assert (rebuilt.same, rebuilt.reads["events"]) == (True, world.lake.version("events"))
-    assert explain(world.as_home, Asked("S0001", world.origin)).notices == []
+    assert explain(world.as_home, ExplainQuery("S0001", world.origin)).notices == []
 
 
 def test_rows_differ_by_bits() -> None:

@@ -26,7 +26,7 @@ def assert_same(actual: ChainData, expected: ChainData) -> None:
 def test_a_block_is_what_is_kept_of_the_whole(published_world: Any, count: int) -> None:
     records, versions = read_records(published_world.lake)
     ids = records.stores["store_id"].to_list()[1:][:count]
-    chain = Chain.of(published_world.lake)
+    chain = Chain.newest(published_world.lake)
     assert chain.versions == versions
     assert_same(chain.block(ids), records.block(ids))
     assert chain.block(ids).stores.height == count
@@ -34,7 +34,7 @@ def test_a_block_is_what_is_kept_of_the_whole(published_world: Any, count: int) 
 
 
 def test_rows_of_earlier_local_dates_are_left_out(published_world: Any) -> None:
-    chain = Chain.of(published_world.lake)
+    chain = Chain.newest(published_world.lake)
     ids = chain.stores["store_id"].to_list()
     records, since = chain.block(ids), published_world.origin - timedelta(days=20)
     late = chain.block(ids, dict.fromkeys(("demand", "labor", "weather"), since))
@@ -47,23 +47,23 @@ def test_rows_of_earlier_local_dates_are_left_out(published_world: Any) -> None:
 
 
 def test_blocks_of_a_chain_are_of_one_state(world: Any) -> None:
-    chain, (before, versions) = Chain.of(world.lake), read_records(world.lake)
+    chain, (before, versions) = Chain.newest(world.lake), read_records(world.lake)
     ids = before.stores["store_id"].to_list()
     world.lake.upsert("demand", before.demand.with_columns(orders=pl.col("orders") + 1))
     assert_same(chain.block(ids[:2]), before.block(ids[:2]))
-    assert Chain.of(world.lake).block(ids).demand["orders"].sum() > before.demand["orders"].sum()
+    assert Chain.newest(world.lake).block(ids).demand["orders"].sum() > before.demand["orders"].sum()
     only = {name: versions[name] for name in ("stores", "demand")}
     assert Chain(world.lake, only, chain.stores).block(ids).weather.is_empty()
 
 
 def test_the_first_and_last_demand_are_those_of_the_records(published_world: Any) -> None:
-    chain, (records, _) = Chain.of(published_world.lake), read_records(published_world.lake)
+    chain, (records, _) = Chain.newest(published_world.lake), read_records(published_world.lake)
     for target in ("orders", "sales"):
         assert chain.first_demand_on(target) == records.first_demand_on(target)
         assert chain.last_demand_on(target) == records.last_demand_on(target)
 
 
-@pytest.mark.parametrize("read", [read_records, Chain.of])
+@pytest.mark.parametrize("read", [read_records, Chain.newest])
 def test_what_was_never_ingested_is_told(published_world: Any, read: Any) -> None:
     with pytest.raises(NotKnownError, match="no table stores in .*: run `daypart ingest stores FILE` first"):
         read(Lake(published_world.home / "none"))

@@ -21,7 +21,7 @@ from daypart.flows.config.settings import Settings
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
-from daypart.flows.jobs.explain import Asked, explain
+from daypart.flows.jobs.explain import ExplainQuery, explain
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.status import at
@@ -117,7 +117,7 @@ def test_nights_after_maintenance_are_those_without_it_and_those_inside_the_rete
     day_status = at(world.as_home, early[0])
     assert (day_status.rebuildable_since, day_status.rebuilt) == (since, None)
     assert f"published since {since:%Y-%m-%d %H:%M} UTC" in daypart(world.home, "status", "--at", early[0]).out
-    notices = explain(world.as_home, Asked("S0001", early[0], origin=early[0])).notices
+    notices = explain(world.as_home, ExplainQuery("S0001", early[0], origin=early[0])).notices
     assert any("maintain" in notice for notice in notices)
     # The audit's commits are the same, and one record more says what went.
     assert {

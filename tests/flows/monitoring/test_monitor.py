@@ -67,7 +67,7 @@ def test_before_any_actual_there_is_nothing_to_score(world: Any, daypart: Any) -
 
 def test_scores_are_those_of_a_frame_joined_by_hand(watched: Any, daypart: Any) -> None:
     output = daypart(watched.home, "monitor", "--json").json
-    chain = Chain.of(watched.lake)
+    chain = Chain.newest(watched.lake)
     # Stores in the United States and in Canada: sales count in orders.
     units = Money.from_demand(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     frame = with_unit(by_hand(watched), chain.stores, units)

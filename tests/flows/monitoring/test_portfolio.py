@@ -181,7 +181,7 @@ def test_the_portfolio_lists_every_unit_as_it_stands(world: World, daypart: Any)
     output = daypart(world.home, "portfolio", "--json").json
     assert [row["unit"] for row in output["units"]] == list(TIERS)
     assert output["notices"] == ["row 2 of [[assign]] is idle: no unit of segment 'Wset' goes by it"]
-    chain = Chain.of(world.lake)
+    chain = Chain.newest(world.lake)
     # Stores in the United States and in Canada: sales count in orders.
     units = Money.from_demand(chain, "sales").units(chain.last_day() + timedelta(days=1))  # type: ignore[operator]
     scores = with_unit(world.lake.scan("scores").collect(), chain.stores, units)

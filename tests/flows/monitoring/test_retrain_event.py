@@ -3,14 +3,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from daypart.flows.monitoring.retrain_event import Announcement, announce
+from daypart.flows.monitoring.retrain_event import RetrainEvent, announce
 from daypart.forecasting.lifecycle.retrain import Decision
 
 YES, NO = Decision(True, "retrain: slipped by 700 bps"), Decision(False, "no retrain: slip of 3 bps")
 
 
 def test_one_announcement_tells_of_every_unit_to_be_retrained(world: Any) -> None:
-    queue: list[Announcement] = []
+    queue: list[RetrainEvent] = []
     announcement = announce(world.as_home, {"sales": YES, "orders": YES, "orders.west": NO}, queue.append)
     assert queue == [announcement]
     assert announcement is not None
@@ -39,7 +39,7 @@ def test_of_many_units_a_few_reasons_are_told_and_all_names(world: Any) -> None:
 
 
 def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -> None:
-    queue: list[Announcement] = []
+    queue: list[RetrainEvent] = []
 
     def decided(**decisions: Decision) -> tuple[str, ...]:
         announcement = announce(world.as_home, decisions, queue.append)
@@ -56,9 +56,9 @@ def test_a_decision_is_announced_again_only_when_later_demand_came(world: Any) -
 
 
 def test_what_could_not_be_sent_is_sent_by_the_next_run_under_the_same_id(world: Any) -> None:
-    unsent: list[Announcement] = []
+    unsent: list[RetrainEvent] = []
 
-    def away(announcement: Announcement) -> None:
+    def away(announcement: RetrainEvent) -> None:
         unsent.append(announcement)
         raise OSError("the server was away")
 
