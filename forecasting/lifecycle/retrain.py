@@ -155,7 +155,7 @@ def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, expected
         "store_weeks": float(window.height),
         "wape_bps": bps(float(window["error"].sum()), volume),
         "incumbent_wape_bps": bps(float(window["incumbent_error"].sum()), volume),
-        **_slip(window, expected, expected.own, "own_").figures("slip", policy.confidence),
+        **_slip(window, expected, expected.store, "own_").figures("slip", policy.confidence),
     }
     if lasting["week"].n_unique() >= MIN_LASTING_WEEKS:
         figures |= _lasting_slip(lasting, expected).figures("lasting_slip", policy.confidence)
@@ -172,7 +172,7 @@ def _slip(weeks: pl.DataFrame, expected: ExpectedAccuracy, usual: UsualError, pr
 
 def _lasting_slip(weeks: pl.DataFrame, expected: ExpectedAccuracy) -> Loss:
     """Return the median week's slip, which one or two hard weeks do not move."""
-    slips = [_slip(week, expected, expected.whole, "") for week in weeks.partition_by("week", maintain_order=True)]
+    slips = [_slip(week, expected, expected.total, "") for week in weeks.partition_by("week", maintain_order=True)]
     # A normal sample's median varies by pi / 2 times as much as its mean.
     variance = math.pi / 2 * sum(slip.chance.variance for slip in slips) / len(slips) ** 2
     return Loss(median(slip.bps for slip in slips), ErrorVariance(variance, slips[0].chance.freedom))

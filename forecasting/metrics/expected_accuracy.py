@@ -18,6 +18,8 @@ FIGURE_PREFIX = "promised_"
 PRIOR_WEEKS, PRIOR_WEEK_SD_BPS, PRIOR_STEADY_SD_BPS = 6, 30.0, 6.0
 """The usual variation of chains: it counts as so many weeks, whose errors and steady misses vary by so much."""
 FIGURE_NAMES = ("weeks", "volume", "steady_bps", "steady_se_bps", "steady_week_sd_bps")
+STORED_PARTS = ("whole", "own")
+"""What `total` and `store` are called among a model's figures."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class UsualError:
 class ExpectedAccuracy:
     """The accuracy of the rolling origins' store-weeks at leads 0 to 6, over so many `weeks` and so much `volume`.
 
-    `whole` is the usual error, `own` that of the stores' own, hard days of all stores apart: hard weeks are hard for
-    the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses cost, with its standard
-    error over store-weeks `steady_se_bps` and the variation of whole weeks `steady_week_sd_bps`.
+    `total` is the usual error, `store` the usual error that is the stores' own, without the hard days of all stores.
+    Hard weeks are hard for the incumbent too, and small volumes are in the roots. `steady_bps` is what steady misses
+    cost, with its standard error over store-weeks `steady_se_bps` and the variation of whole weeks
+    `steady_week_sd_bps`.
     """
 
-    whole: UsualError
-    own: UsualError
+    total: UsualError
+    store: UsualError
     weeks: float
     volume: float
     steady_bps: float
@@ -88,8 +91,8 @@ class ExpectedAccuracy:
             return None
         steady_bps, steady_se_bps = mean_bps(weeks["steady"], weeks["actual"])
         return cls(
-            whole=UsualError.fit(weeks, ""),
-            own=UsualError.fit(weeks, "own_"),
+            total=UsualError.fit(weeks, ""),
+            store=UsualError.fit(weeks, "own_"),
             weeks=float(weeks["week"].n_unique()),
             volume=float(weeks["actual"].sum()),
             steady_bps=steady_bps,
@@ -102,17 +105,16 @@ class ExpectedAccuracy:
         """Return the expected accuracy among a model's figures (`figures`); null for models stored without one."""
         if any(f"{FIGURE_PREFIX}{name}" not in figures for name in FIGURE_NAMES):
             return None
-        whole_usual, own_usual = (
+        total, store = (
             UsualError(*(figures[f"{FIGURE_PREFIX}{part}_{name}"] for name in UsualError.__dataclass_fields__))
-            for part in ("whole", "own")
+            for part in STORED_PARTS
         )
-        return cls(whole_usual, own_usual, *(figures[f"{FIGURE_PREFIX}{name}"] for name in FIGURE_NAMES))
+        return cls(total, store, *(figures[f"{FIGURE_PREFIX}{name}"] for name in FIGURE_NAMES))
 
     def figures(self) -> dict[str, float]:
         """Return all of it by name, as a model stores it."""
-        flat = {
-            f"{part}_{name}": value for part in ("whole", "own") for name, value in asdict(getattr(self, part)).items()
-        }
+        parts = zip(STORED_PARTS, (self.total, self.store), strict=True)
+        flat = {f"{part}_{name}": value for part, usual in parts for name, value in asdict(usual).items()}
         flat |= {name: getattr(self, name) for name in FIGURE_NAMES}
         return {FIGURE_PREFIX + name: value for name, value in flat.items()}
 

@@ -21,6 +21,7 @@ from daypart.forecasting.lifecycle.policy import TRIGGERED, Policy
 from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, RetrainEvidence, decide
 from daypart.forecasting.metrics import persistent_error
 from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
+from daypart.forecasting.metrics.expressions import bps
 
 Array = NDArray[np.float64]
 
@@ -123,7 +124,7 @@ def decayed(chain: World, at: int, seed: int) -> World:
 def _cost(chain: World, wrong: Array, stores: NDArray[np.int64], at: int) -> float:
     actual = chain.actual[stores, at:]
     errors = (np.abs(forecast[stores, at:] - actual).sum() for forecast in (wrong, chain.forecast))
-    return float(1e4 * (next(errors) - next(errors)) / actual.sum())
+    return float(bps(next(errors) - next(errors), actual.sum()))
 
 
 def rows(chain: World, first: int, last: int, faulty: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]

@@ -9,6 +9,7 @@ from daypart.features.signals.weather import WeatherView
 from daypart.flows.jobs.backtest import level_scores, scorable
 from daypart.forecasting.leads import lead_week
 from daypart.forecasting.metrics.accuracy import score
+from daypart.forecasting.metrics.expressions import bps, pinball
 
 QUANTILES = {"q10": 0.1, "q50": 0.5, "q90": 0.9}
 OURS, INCUMBENT = "daypart", "incumbent"
@@ -73,7 +74,6 @@ def _ours(rows: pl.DataFrame) -> dict[str, int | float | None]:
 
 def pinball_bps(rows: pl.DataFrame, quantile: str) -> float:
     """Pinball loss of a column of QUANTILES by the hour: its sum over that of demand, in bps."""
-    error, share = pl.col("actual") - pl.col(quantile), QUANTILES[quantile]
-    loss = pl.max_horizontal(share * error, (share - 1) * error)
+    loss = pinball(pl.col("actual"), pl.col(quantile), round(100 * QUANTILES[quantile]))
     actual_rows = rows.filter(pl.col("actual").is_not_null())
-    return float(actual_rows.select(1e4 * loss.sum() / pl.col("actual").sum()).item())
+    return float(actual_rows.select(bps(loss.sum(), pl.col("actual").sum())).item())

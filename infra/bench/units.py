@@ -40,6 +40,7 @@ from daypart.flows.monitoring.portfolio import portfolio
 from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.metrics import score_tallies
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
+from daypart.forecasting.metrics.expressions import bps
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
@@ -135,7 +136,8 @@ def compared(results: list[Made]) -> dict[str, object]:
 
 def _wape(models: dict[str, Made], target: str) -> float:
     results = [result for result in models.values() if result.target == target]
-    return 1e4 * sum(each.error for each in results) / sum(result.actual for result in results) if results else 0.0
+    error, actual = (sum(getattr(result, name) for result in results) for name in ("error", "actual"))
+    return bps(error, actual) if results else 0.0
 
 
 def listing(folder: Path, segments: int) -> dict[str, object]:

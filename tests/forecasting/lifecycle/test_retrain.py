@@ -149,11 +149,11 @@ def test_slips_and_their_bounds_are_those_by_hand(promise: ExpectedAccuracy) -> 
     frames = [weeks.filter(pl.col("week") == week) for week in range(8)]
     volumes = [float(week["actual"].sum()) for week in frames]
     lasting = [
-        1e4 * promise.whole.excess(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)
+        1e4 * promise.total.excess(week, "").sum() / volume for week, volume in zip(frames, volumes, strict=True)
     ]
-    own_slips = [1e4 * promise.own.excess(frames[0], "own_").sum() / volumes[0]]
+    own_slips = [1e4 * promise.store.excess(frames[0], "own_").sum() / volumes[0]]
     steady = [1e4 * frames[0]["steady"].sum() / volumes[0] - promise.steady_bps]
-    of_whole, of_own = promise.whole, promise.own
+    of_whole, of_own = promise.total, promise.store
     for name, slips, se, sd in (
         ("lasting_slip", lasting, of_whole.se_bps, of_whole.week_sd_bps),
         ("slip", own_slips, of_own.se_bps, of_own.week_sd_bps),
