@@ -69,7 +69,8 @@ class Running:
             self.start()
 
     def offspring(self) -> list[psutil.Process]:
-        return psutil.Process(self.child.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(self.child.pid).children(recursive=True)
+        return children
 
     def worker(self) -> psutil.Process:
         return next(process for process in self.offspring() if "worker" in process.cmdline())
