@@ -99,6 +99,6 @@ def test_a_card_that_is_not_there_is_refused(
 
 
 def test_a_version_of_before_there_were_cards_says_so(published_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards.cards, "kept", lambda *_: None)
+    monkeypatch.setattr(cards.card_files, "read", lambda *_: None)
     with pytest.raises(NotKnownError, match="version 1 of orders has no card"):
         cards.card(published_world.lake, published_world.registry, "orders")
