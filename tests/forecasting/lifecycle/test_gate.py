@@ -18,7 +18,7 @@ from daypart.forecasting.models.members import Learned
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
-from infra.bench.gates import promoted
+from infra.bench.loop.gate_errors import promoted
 
 START, DAYS = date(2024, 1, 1), 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS, members=("ratio",))
