@@ -1,4 +1,4 @@
-"""Simulated chains of some size and their homes: each is made once and kept in a folder, until that is removed."""
+"""Simulated chains and their homes on disk. Each is built once and stays in its folder until you remove it."""
 
 import os
 import shutil
@@ -17,71 +17,76 @@ from daypart.features.tables.schemas import TABLES
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.simulate import chain_of, simulate
 from daypart.flows.lake.lake import Lake
-from infra.bench.harness.isolated_job import apart
+from infra.bench.harness.isolated_job import run_isolated
 
-SEED, ISSUES_DAYS, OBSERVED_DAYS = 7, 28, 56
-"""As `daypart simulate` has them."""
+CHAIN_SEED, ISSUES_DAYS, OBSERVED_DAYS = 7, 28, 56
+"""The defaults of `daypart simulate`."""
 
 
 @dataclass(frozen=True)
-class SimulatedChain:
-    """A chain of so many stores and years under `root`. What it has was made before, or is made when asked for."""
+class StoredChain:
+    """A chain of so many stores and years under `root`. Each file is built when it is first needed."""
 
     root: Path
     stores: int
     years: float
 
-    def of(self, stores: int) -> "SimulatedChain":
-        """The chain of another size."""
-        return SimulatedChain(self.root, stores, self.years)
+    def with_stores(self, stores: int) -> "StoredChain":
+        """Return the chain of another size."""
+        return StoredChain(self.root, stores, self.years)
 
     @property
     def folder(self) -> Path:
+        """The folder of this size."""
         return self.root / f"{self.stores}-stores-{self.years:g}-years"
 
     @property
     def spec(self) -> ChainSpec:
-        return chain_of(self.stores, self.years, SEED, ISSUES_DAYS, OBSERVED_DAYS)
+        """What the simulator is given."""
+        return chain_of(self.stores, self.years, CHAIN_SEED, ISSUES_DAYS, OBSERVED_DAYS)
 
     @property
     def today(self) -> date:
-        """The last day of demand, which comes tonight: the origin of the forecast published yesterday."""
+        """The last day of demand, which arrives tonight: the origin of the forecast published yesterday."""
         return self.spec.end - timedelta(days=1)
 
     def files(self) -> Path:
-        """A folder of Parquet files per table, as `daypart simulate` writes them."""
+        """Return a folder of Parquet files per table, as `daypart simulate` writes them."""
         return self.made("files", _simulate, self.spec)
 
     def arrivals(self) -> Path:
-        """A folder with the demand of `today`."""
+        """Return a folder with the demand of `today`."""
         return self.made("arrivals", _split, self.files() / "demand", self.today, False)
 
     def home(self) -> Path:
-        """A home whose lake has all tables, with demand before `today`. Never to be changed."""
+        """Return a home whose lake has all tables, with demand before `today`. Do not change it; use `copied`."""
         earlier = self.made("earlier", _split, self.files() / "demand", self.today, True)
         return self.made("home", _ingest, self.files(), earlier)
 
-    def made(self, name: str, make: Callable[..., None], *arguments: Any) -> Path:
-        """What `make(path, ...)` wrote, in a process of its own, into `name` of the folder; whole or not at all."""
+    def build_once(self, name: str, make: Callable[..., None], *arguments: Any) -> Path:
+        """Return `name` of the folder. If it is missing, run `make(path, ...)` in a process of its own to write it.
+
+        The folder appears only when it is complete.
+        """
         path, draft = self.folder / name, self.folder / f".{name}"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(draft, ignore_errors=True)
-            apart(make, draft, *arguments)
+            run_isolated(make, draft, *arguments)
             draft.rename(path)
         return path
 
     @contextmanager
-    def copied(self) -> Iterator[Path]:
-        """A copy of the home that may be changed, and is removed."""
+    def copy_of_home(self) -> Iterator[Path]:
+        """Return a copy of the home that you may change; it is removed afterwards."""
         home = self.home()
         with self.scratch() as folder:
-            shutil.copytree(home, folder, dirs_exist_ok=True, copy_function=_linked)
+            shutil.copytree(home, folder, dirs_exist_ok=True, copy_function=_copy_or_link)
             yield folder
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """An empty folder that is removed."""
+        """Return an empty folder; it is removed afterwards."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self.folder, prefix="scratch-") as folder:
             yield Path(folder)
@@ -92,7 +97,7 @@ def _simulate(out: Path, spec: ChainSpec) -> None:
 
 
 def _split(out: Path, demand: Path, today: date, earlier: bool) -> None:
-    """The files of demand before today, or of today."""
+    """Write the files of demand before today, or of today."""
     out.mkdir()
     day = pl.col("hour_local").dt.date()
     for path in sorted(demand.iterdir()):
@@ -109,8 +114,8 @@ def _ingest(home: Path, files: Path, demand: Path) -> None:
             ingest_table(lake, table, [source])
 
 
-def _linked(source: str, target: str) -> None:
-    """The lake never changes a Parquet file, so that a second name for it is as good as a copy."""
+def _copy_or_link(source: str, target: str) -> None:
+    """Copy a file, or link a Parquet file, which the lake never changes in place."""
     if source.endswith(".parquet"):
         os.link(source, target)
     else:

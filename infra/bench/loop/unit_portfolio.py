@@ -43,7 +43,7 @@ from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop, chain_sums
 from daypart.forecasting.serving.publication import of_block
-from infra.bench.harness.isolated_job import Work, apart, measured
+from infra.bench.harness.isolated_job import Work, measure_job, run_isolated
 from infra.bench.harness.results import write_text
 
 TARGETS = ("orders", "sales")
@@ -139,8 +139,8 @@ def listing(folder: Path, segments: int) -> dict[str, object]:
     """Seconds of what a night asks of a registry with many champions, and of `daypart portfolio`."""
     home = folder / f"{2 * segments}-units"
     if not home.exists():
-        apart(_fill, home, segments)
-    return dict(measured(_list, home).told)
+        run_isolated(_fill, home, segments)
+    return dict(measure_job(_list, home).figures)
 
 
 def _fill(home: Path, segments: int) -> None:
@@ -215,8 +215,8 @@ def watching(folder: Path, segments: int, stores: int) -> dict[str, object]:
     home = folder / f"{2 * segments}-units-of-{stores}-stores"
     if not home.exists():
         listing(folder, segments)
-        apart(_published, home, folder / f"{2 * segments}-units", stores)
-    return dict(measured(_watch, home).told)
+        run_isolated(_published, home, folder / f"{2 * segments}-units", stores)
+    return dict(measure_job(_watch, home).figures)
 
 
 def _published(home: Path, models: Path, stores: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from infra.bench.harness.results import show, write
-from infra.bench.harness.stored_chain import SimulatedChain
+from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale import (
     dask_workers,
     lightgbm_overhead,
@@ -22,7 +22,7 @@ from infra.bench.scale import (
 )
 from infra.bench.scale.comparison_row import Row
 
-ROWS: dict[str, Callable[[SimulatedChain], list[Row]]] = {
+ROWS: dict[str, Callable[[StoredChain], list[Row]]] = {
     "ingest": nightly_job.ingest_rows,
     "serving": serving_matrix.rows,
     "train": nightly_job.train_rows,
@@ -38,7 +38,7 @@ ROWS: dict[str, Callable[[SimulatedChain], list[Row]]] = {
 """The work that `--only` selects by name, in the order in which it is measured. Another module adds its rows here."""
 
 
-def measure(chain: SimulatedChain, names: list[str]) -> Iterator[Row]:
+def measure(chain: StoredChain, names: list[str]) -> Iterator[Row]:
     """Return the rows of the named work, one after the other. Work that fails has a row that says so."""
     for name in names:
         print(name, file=sys.stderr, flush=True)
@@ -49,7 +49,7 @@ def measure(chain: SimulatedChain, names: list[str]) -> Iterator[Row]:
             yield Row(name, "", "", f"failed: {type(failed).__name__}: {failed}")
 
 
-def title(chain: SimulatedChain) -> str:
+def title(chain: StoredChain) -> str:
     """Return the caption of the table: the size of the chain and the machine."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
@@ -70,7 +70,7 @@ def main() -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    chain, rows = SimulatedChain(folder / "chains", arguments.stores, arguments.years), []
+    chain, rows = StoredChain(folder / "chains", arguments.stores, arguments.years), []
     caption = title(chain)
     for row in measure(chain, [name for name in ROWS if name in arguments.only]):
         rows.append(row)

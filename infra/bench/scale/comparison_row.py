@@ -1,15 +1,16 @@
-"""A row of the table: one piece of work, ours beside the alternative, and whether it reaches what it must."""
+"""A row of the table: one piece of work, the project's cost beside the alternative's, and whether it meets its limit."""
 
 from dataclasses import dataclass, replace
 
-from infra.bench.harness.isolated_job import Took
+from infra.bench.harness.isolated_job import JobCost
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a row must reach; what is null is not asked.
+    """What a row must reach; a null bound does not apply.
 
-    `seconds` and `gib` bound ours; `times` is theirs over ours in seconds, `lean` theirs over ours in peak memory.
+    `seconds` and `gib` bound the project's cost; `times` is the alternative's seconds over the project's, `lean` the
+    alternative's peak memory over the project's.
     """
 
     seconds: float | None = None
@@ -18,6 +19,7 @@ class Limit:
     lean: float | None = None
 
     def __str__(self) -> str:
+        """Return the bounds in words."""
         limits = {
             "at most {:g} s": self.seconds,
             "at most {:g} GiB": self.gib,
@@ -26,8 +28,8 @@ class Limit:
         }
         return ", ".join(text.format(value) for text, value in limits.items() if value is not None)
 
-    def reached(self, ours: Took, theirs: Took | None) -> bool | None:
-        """Null where there is nothing to compare with."""
+    def reached(self, ours: JobCost, theirs: JobCost | None) -> bool | None:
+        """Return whether all bounds hold; null where there is no alternative to compare with."""
         if theirs is None and (self.times or self.lean):
             return None
         return all((
@@ -56,14 +58,33 @@ class Row:
     memory_ratio: float | None = None
 
 
-def beside(
-    work: str, what: str, limit: Limit, ours: Took, name: str = "", theirs: Took | None = None, found: str = ""
-) -> Row:
-    """The row of ours beside theirs, or alone."""
+@dataclass(frozen=True)
+class Task:
+    """A piece of work, what its time includes, and the amount that it processed."""
+
+    work: str
+    what: str
+    amount: str = ""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """What the project is compared with; its cost is null where the library is not installed."""
+
+    name: str = ""
+    cost: JobCost | None = None
+
+
+NO_ALTERNATIVE = Alternative()
+
+
+def compare(task: Task, limit: Limit, ours: JobCost, alternative: Alternative = NO_ALTERNATIVE) -> Row:
+    """Return the row of a task with the project's cost, and the alternative's where there is one."""
+    theirs = alternative.cost
     reached = limit.reached(ours, theirs)
-    verdict = {True: "yes", False: "no", None: f"{name} is not installed"}[reached]
-    peaks = [short(took.peak_gib) if took and took.peak_gib else None for took in (ours, theirs)]
-    alone = Row(work, what, str(limit), verdict, found, short(ours.seconds), peaks[0], name)
+    verdict = {True: "yes", False: "no", None: f"{alternative.name} is not installed"}[reached]
+    peaks = [short(cost.peak_gib) if cost and cost.peak_gib else None for cost in (ours, theirs)]
+    alone = Row(task.work, task.what, str(limit), verdict, task.amount, short(ours.seconds), peaks[0], alternative.name)
     if theirs is None:
         return alone
     times, lean = theirs.seconds / ours.seconds, theirs.peak_gib / ours.peak_gib if ours.peak_gib else 0.0
@@ -74,5 +95,5 @@ def beside(
 
 
 def short(value: float) -> float:
-    """Three digits that count."""
+    """Round to three significant digits."""
     return float(f"{value:.3g}")

@@ -1,4 +1,4 @@
-"""Our matrix beside the one in pandas, for the same chain, which records demand alone."""
+"""Cost of the feature matrix beside the same matrix in pandas, on a chain that records demand alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,38 +13,43 @@ from daypart.features.chain_data import Records, days
 from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
-from infra.bench.harness.isolated_job import Work, apart, measured
-from infra.bench.harness.stored_chain import SimulatedChain
+from infra.bench.harness.isolated_job import Work, measure_job, run_isolated
+from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale import pandas_matrix
-from infra.bench.scale.comparison_row import Limit, Row, beside
-from infra.bench.scale.serving_matrix import matrix_of, states
+from infra.bench.scale.comparison_row import Alternative, Limit, Row, Task, compare
+from infra.bench.scale.serving_matrix import BlockWindow, matrix_of, states
 
-VIEW = matrix.View("orders", "none")
-STORES, FEW_STORES = 50, 5
+DEMAND_VIEW = matrix.View("orders", "none")
+MEASURED_STORES, CHECKED_STORES = 50, 5
 BEFORE_END = timedelta(days=28)
-"""Time zones of Canada change late in 2026, and not every library knows of it yet."""
+"""The matrix ends before late 2026, when time zones of Canada change: not every library has that yet."""
 
-YEAR = 364
+TRAINING_SPAN_DAYS = 364
 
 
-def rows(chain: SimulatedChain) -> list[Row]:
+def rows(chain: StoredChain) -> list[Row]:
+    """Measure the serving and the training matrix on both sides, and check their values."""
     end, home = chain.today - BEFORE_END, chain.home()
-    serve, year = [end], days(end - timedelta(days=YEAR), end, 7)
+    serve, year = [end], days(end - timedelta(days=TRAINING_SPAN_DAYS), end, 7)
     report_rows = []
     for work, origins in (("serving matrix beside pandas", serve), ("training matrix beside pandas", year)):
-        apart(check, home, FEW_STORES, origins[-3:])
-        ours, theirs = (measured(job, home, STORES, origins) for job in (in_polars, in_pandas))
-        assert ours.told["rows"] == theirs.told["rows"], f"{ours.told} is not {theirs.told}"
+        run_isolated(check, home, CHECKED_STORES, origins[-3:])
+        ours, theirs = (measure_job(job, home, MEASURED_STORES, origins) for job in (in_polars, in_pandas))
+        assert ours.figures["rows"] == theirs.figures["rows"], f"{ours.figures} is not {theirs.figures}"
         what = (
             f"states of 3 years of demand in memory and 14 days from {len(origins)} origins, all "
-            f"{ours.told['columns']} columns of a chain that records demand alone, {STORES} stores"
+            f"{ours.figures['columns']} columns of a chain that records demand alone, {MEASURED_STORES} stores"
         )
-        report_rows.append(beside(work, what, Limit(times=10), ours, "pandas", theirs, f"{ours.told['rows']:,} rows"))
+        report_rows.append(
+            compare(
+                Task(work, what, f"{ours.figures['rows']:,} rows"), Limit(times=10), ours, Alternative("pandas", theirs)
+            )
+        )
     return report_rows
 
 
 def records(home: Path, stores: int, until: date) -> Records:
-    """Stores and demand before a date, of the first stores that had traded for a year by then."""
+    """Return stores and demand before a date, of the first stores that were open for a year by then."""
     chain = Chain.of(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
@@ -52,30 +57,34 @@ def records(home: Path, stores: int, until: date) -> Records:
 
 
 def in_polars(home: Path, stores: int, origins: Sequence[date]) -> Work:
+    """Return the work of the project's matrix, with the records in memory."""
     history = records(home, stores, max(origins))
 
     def work() -> dict[str, int]:
-        rows = ours(history, origins)
+        rows = project_matrix(history, origins)
         return {"rows": rows.height, "columns": rows.width}
 
     return work
 
 
 def in_pandas(home: Path, stores: int, origins: Sequence[date]) -> Work:
+    """Return the work of the matrix in pandas, with the tables in memory."""
     tables = pandas_matrix.frames(records(home, stores, max(origins)))
 
     def work() -> dict[str, int]:
-        features = pandas_matrix.build(*tables, VIEW.target, origins)
+        features = pandas_matrix.build(*tables, DEMAND_VIEW.target, origins)
         return {"rows": len(features)}
 
     return work
 
 
-def ours(history: Records, origins: Sequence[date]) -> pl.DataFrame:
-    """One origin as a night has it, many as training has them."""
+def project_matrix(history: Records, origins: Sequence[date]) -> pl.DataFrame:
+    """Return the matrix by the code of a night for one origin, and of training for several."""
     if len(origins) > 1:
-        return matrix.build(history, VIEW, origins)
-    return matrix_of(states(_window(history, origins[0]), history.block, history, VIEW, origins[0]), VIEW, origins[0])
+        return matrix.build(history, DEMAND_VIEW, origins)
+    return matrix_of(
+        states(BlockWindow(_window(history, origins[0])), history, DEMAND_VIEW, origins[0]), DEMAND_VIEW, origins[0]
+    )
 
 
 def _window(history: Records, origin: date) -> Records:
@@ -84,12 +93,15 @@ def _window(history: Records, origin: date) -> Records:
 
 
 def check(home: Path, stores: int, origins: Sequence[date]) -> None:
-    """Raises AssertionError where a value of a few stores is not that of pandas."""
+    """Raise AssertionError where a value of a few stores differs from pandas."""
     history = records(home, stores, max(origins))
-    assert_same(ours(history, origins), pandas_matrix.build(*pandas_matrix.frames(history), VIEW.target, origins))
+    assert_same(
+        project_matrix(history, origins),
+        pandas_matrix.build(*pandas_matrix.frames(history), DEMAND_VIEW.target, origins),
+    )
 
 
 def assert_same(rows: pl.DataFrame, pandas_rows: object) -> None:
-    """Every row and column of ours is the one of pandas; those of sums of whole millionths to 1e-7."""
+    """Raise AssertionError where rows or columns differ from pandas by more than 1e-7."""
     theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.KEY)
     assert_frame_equal(theirs.cast(dict(rows.schema)), rows, rel_tol=1e-7, abs_tol=1e-9)

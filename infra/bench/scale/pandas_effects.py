@@ -1,11 +1,11 @@
-"""What a holiday does to a day, store-day by store-day: slow, plain, and the same values."""
+"""Effects of holidays in pandas, store-day by store-day: slow and plain, with the same values as the project's."""
 
 import numpy as np
 import pandas as pd
 
 
-def seen(demand: pd.DataFrame, stores: pd.DataFrame, target: str, marked: pd.DataFrame) -> pd.DataFrame:
-    """Region, holiday, date and log of every holiday on which a store traded, over what was usual there."""
+def past_holidays(demand: pd.DataFrame, stores: pd.DataFrame, target: str, marked: pd.DataFrame) -> pd.DataFrame:
+    """Return region, holiday, date and log ratio to the usual day, for every holiday on which a store traded."""
     sold = demand[demand[target] > 0]
     totals = sold.groupby([sold["store_id"], sold["hour_local"].dt.normalize()])[target].sum().to_dict()
     holidays = set(zip(marked["store_id"], marked["date"], strict=True))
@@ -16,20 +16,20 @@ def seen(demand: pd.DataFrame, stores: pd.DataFrame, target: str, marked: pd.Dat
         usual = [totals[key] for key in weeks if key in totals and key not in holidays]
         if (store, day) in totals and usual:
             departed = np.clip(totals[store, day] / np.median(usual), 0.2, 3.0)
-            # Sums of ours are of whole millionths.
+            # The project's sums are of whole millionths.
             effect_rows.append((regions[store], holiday, day, np.round(np.log(departed), 6)))
     return pd.DataFrame(effect_rows, columns=["region", "holiday", "date", "log"])
 
 
-def effects(holiday_rows: pd.DataFrame, past_holidays: pd.DataFrame, stores: pd.DataFrame) -> pd.Series:
-    """The factor for rows of store_id, origin_date, holiday and holiday_ratio."""
+def effects(holiday_rows: pd.DataFrame, ratios: pd.DataFrame, stores: pd.DataFrame) -> pd.Series:
+    """Return the factor for rows of store_id, origin_date, holiday and holiday_ratio."""
     regions = dict(zip(stores["store_id"], stores["region"].fillna("nowhere"), strict=True))
     log_by_key: dict[tuple[object, ...], float] = {}
     factors = []
     for row in holiday_rows.itertuples():
         key = (row.origin_date, row.holiday, regions[row.store_id])
         if key not in log_by_key:
-            log_by_key[key] = _wider(past_holidays, *key)
+            log_by_key[key] = _pooled_log(ratios, *key)
         log = log_by_key[key]
         if row.holiday_ratio == row.holiday_ratio:
             log = (np.log(np.clip(row.holiday_ratio, 0.2, 3.0)) + 2 * log) / 3
@@ -37,10 +37,10 @@ def effects(holiday_rows: pd.DataFrame, past_holidays: pd.DataFrame, stores: pd.
     return pd.Series(factors, index=holiday_rows.index, dtype=float)
 
 
-def _wider(past_holidays: pd.DataFrame, origin: pd.Timestamp, holiday: str, region: str) -> float:
-    """What is said by the region, the chain and all holidays of the year before the origin."""
-    age = (origin - past_holidays["date"]).dt.days
-    year = past_holidays[(age > 0) & (age <= 400)]
+def _pooled_log(ratios: pd.DataFrame, origin: pd.Timestamp, holiday: str, region: str) -> float:
+    """Return the log ratio pooled over the region, the chain and all holidays of the year before the origin."""
+    age = (origin - ratios["date"]).dt.days
+    year = ratios[(age > 0) & (age <= 400)]
     like = year[year["holiday"] == holiday]
     log = 0.0
     for rows, trust in ((year, 10), (like, 6), (like[like["region"] == region], 4)):

@@ -1,4 +1,4 @@
-"""The matrix of demand and the calendar in pandas, as people write it: group, shift, roll and merge."""
+"""The matrix of demand and the calendar in plain pandas: group, shift, roll and merge."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,27 +10,27 @@ from daypart.features.chain_data import Records
 from infra.bench.scale import pandas_effects
 from infra.bench.scale import pandas_states as states
 
-ORIGIN, LEAD = ["store_id", "origin_date"], ["store_id", "origin_date", "lead_days"]
+ORIGIN_KEY, LEAD_KEY = ["store_id", "origin_date"], ["store_id", "origin_date", "lead_days"]
 
 
 def build(demand: pd.DataFrame, stores: pd.DataFrame, target: str, origins: Sequence[date]) -> pd.DataFrame:
-    """Every column of `daypart.features.matrix.build` for a chain that records demand alone, in no order of columns."""
+    """Return every column of `daypart.features.matrix.build` for a chain that records demand alone, in any order."""
     cells = states.hourly_cells(demand, target)
     origin_on = pd.Series(sorted(origins)).astype("datetime64[ns]")
     near = pd.Timedelta(days=10)
     marked = states.public_holidays(stores, cells["date"].min() - near, origin_on.max() + pd.Timedelta(days=13) + near)
     totals = states.day_totals(cells, marked)
     hourly = states.hourly_states(cells, totals, marked)
-    latest = _known(totals, stores, origin_on)
-    past_holidays = pandas_effects.seen(demand, stores, target, marked)
-    dates = _dated(_dates(latest, totals, marked, past_holidays, stores), totals, marked)
+    latest = _latest_states(totals, stores, origin_on)
+    past_holidays = pandas_effects.past_holidays(demand, stores, target, marked)
+    dates = _with_calendar(_dates(latest, totals, marked, past_holidays, stores), totals, marked)
     hours = _hours(latest, dates, states.weekday_states(totals, marked), states.hour_levels(hourly), hourly)
-    rows = _open(dates, hours).merge(_grid(stores, origin_on), on=["store_id", "date", "hour"])
-    return _features(rows.merge(latest.drop(columns=["last_on", "open_days_known"]), on=ORIGIN))
+    rows = _open_hours(dates, hours).merge(_grid(stores, origin_on), on=["store_id", "date", "hour"])
+    return _features(rows.merge(latest.drop(columns=["last_on", "open_days_known"]), on=ORIGIN_KEY))
 
 
 def frames(records: Records) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Demand and stores as pandas has them, with its own nanoseconds throughout."""
+    """Return demand and stores as pandas frames, with times in nanoseconds."""
     tables = (records.demand.to_pandas(), records.stores.to_pandas())
     moments = [frame.select_dtypes("datetime").columns for frame in tables]
     demand, stores = (
@@ -39,8 +39,8 @@ def frames(records: Records) -> tuple[pd.DataFrame, pd.DataFrame]:
     return demand, stores
 
 
-def _known(totals: pd.DataFrame, stores: pd.DataFrame, origins: pd.Series) -> pd.DataFrame:
-    """Store and origin: the state of the last open day before it."""
+def _latest_states(totals: pd.DataFrame, stores: pd.DataFrame, origins: pd.Series) -> pd.DataFrame:
+    """Return one row per store and origin: the state of the last open day before it."""
     crossed = stores[["store_id", "closed_on"]].merge(origins.rename("origin_date"), "cross")
     levels = [f"day_level_{days}" for days in (3, 7, 14, 28)]
     day_states = totals[["store_id", "date", "scale", "day_trend", "open_days_known", *levels]]
@@ -53,9 +53,9 @@ def _known(totals: pd.DataFrame, stores: pd.DataFrame, origins: pd.Series) -> pd
 def _dates(
     latest: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame, past_holidays: pd.DataFrame, stores: pd.DataFrame
 ) -> pd.DataFrame:
-    """Store, origin and date, with what its holiday was last time and what it does."""
+    """Return one row per store, origin and date, with the last ratio and the effect of its holiday."""
     leads = pd.DataFrame({"lead_days": range(14)})
-    dates = latest[[*ORIGIN, "closed_on"]].merge(leads, "cross")
+    dates = latest[[*ORIGIN_KEY, "closed_on"]].merge(leads, "cross")
     dates["date"] = dates["origin_date"] + pd.to_timedelta(dates["lead_days"], "D")
     dates = dates[dates["closed_on"].isna() | (dates["date"] < dates["closed_on"])].drop(columns="closed_on")
     dates["weekday"] = dates["date"].dt.weekday + 1
@@ -64,12 +64,12 @@ def _dates(
     here = pd.merge_asof(here, earlier, left_on="origin_date", right_on="holiday_on", by=["store_id", "holiday"],
                          allow_exact_matches=False, tolerance=pd.Timedelta(days=400))  # fmt: skip
     here["holiday_effect"] = pandas_effects.effects(here, past_holidays, stores)
-    here = here[[*ORIGIN, "date", "holiday_ratio", "holiday_closed", "holiday_effect"]]
-    return dates.merge(here, "left", on=[*ORIGIN, "date"])
+    here = here[[*ORIGIN_KEY, "date", "holiday_ratio", "holiday_closed", "holiday_effect"]]
+    return dates.merge(here, "left", on=[*ORIGIN_KEY, "date"])
 
 
-def _dated(dates: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame) -> pd.DataFrame:
-    """Adds calendar and last year."""
+def _with_calendar(dates: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame) -> pd.DataFrame:
+    """Add columns of the calendar and of last year."""
     day, before = dates["date"], dates["date"] - pd.Timedelta(days=364)
     dates = dates.assign(
         calendar_weekday=day.dt.weekday + 1, calendar_day_of_year=day.dt.dayofyear, calendar_day_of_month=day.dt.day,
@@ -99,9 +99,9 @@ def _dated(dates: pd.DataFrame, totals: pd.DataFrame, marked: pd.DataFrame) -> p
 def _hours(
     latest: pd.DataFrame, dates: pd.DataFrame, weekdays: pd.DataFrame, levels: pd.DataFrame, hourly: pd.DataFrame
 ) -> pd.DataFrame:
-    """Store, origin, weekday and hour: what was known of it."""
-    keys = dates[[*ORIGIN, "weekday"]].drop_duplicates()
-    keys = keys.merge(latest[[*ORIGIN, "last_on", "open_days_known"]], on=ORIGIN).sort_values("origin_date")
+    """Return one row per store, origin, weekday and hour: its state at the origin."""
+    keys = dates[[*ORIGIN_KEY, "weekday"]].drop_duplicates()
+    keys = keys.merge(latest[[*ORIGIN_KEY, "last_on", "open_days_known"]], on=ORIGIN_KEY).sort_values("origin_date")
     weekdays = weekdays.rename(columns={"date": "weekday_on"}).sort_values("weekday_on")
     keys = pd.merge_asof(keys, weekdays, left_on="origin_date", right_on="weekday_on",
                            by=["store_id", "weekday"], allow_exact_matches=False)  # fmt: skip
@@ -111,24 +111,24 @@ def _hours(
     return hours.assign(incumbent=hours["base"].fillna(hours["hour_mean_28"]))
 
 
-def _open(dates: pd.DataFrame, hours: pd.DataFrame) -> pd.DataFrame:
-    """Store, origin, date and hour in which it may trade."""
+def _open_hours(dates: pd.DataFrame, hours: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per store, origin, date and hour in which the store may trade."""
     traded = hours["last_8"].fillna(hours["hour_mean_28"]) > 0
     is_lapsed = (hours["last_on"] - hours["weekday_on"]).dt.days >= 56
     is_lapsed &= hours["open_days_known"] - hours["weekday_index"] >= 28
     never = hours["weekday_on"].isna() & (hours["open_days_known"] >= 28)
-    rows = dates.merge(hours[traded & ~is_lapsed & ~never], on=[*ORIGIN, "weekday"])
+    rows = dates.merge(hours[traded & ~is_lapsed & ~never], on=[*ORIGIN_KEY, "weekday"])
     rows = rows[rows["holiday_closed"].ne(other=True)]
-    usual = hours.groupby([*ORIGIN, "hour"])["hour_mean_28"].first().unstack().reindex(columns=range(24))
+    usual = hours.groupby([*ORIGIN_KEY, "hour"])["hour_mean_28"].first().unstack().reindex(columns=range(24))
     quiet = ~usual.gt(usual.sum(axis=1) / 1000, axis=0)
     starts = quiet.idxmax(axis=1).rename("day_start").reset_index()
-    rows = rows.merge(starts, on=ORIGIN)
+    rows = rows.merge(starts, on=ORIGIN_KEY)
     early = pd.to_timedelta((rows["hour"] < rows["day_start"]).astype(int), "D")
     return rows.assign(business_date=rows["date"] - early).drop(columns="day_start")
 
 
 def _grid(stores: pd.DataFrame, origins: pd.Series) -> pd.DataFrame:
-    """Store and every real hour, with its local date and hour."""
+    """Return one row per store and real hour, with its local date and hour."""
     day = pd.Timedelta(days=1)
     span = pd.date_range(origins.min() - day, origins.max() + 15 * day, freq="h", tz="UTC")
     zone_grids = []
@@ -141,11 +141,11 @@ def _grid(stores: pd.DataFrame, origins: pd.Series) -> pd.DataFrame:
 
 
 def _features(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds the smooth base and all that is told relative to it."""
+    """Add the smooth base and all features relative to it."""
     plain = rows["plain_base"].fillna(rows["incumbent"])
     lately = np.log(rows[["day_level_7", "day_level_14"]].fillna(1.0).clip(0.5, 2.0)).mean(axis=1)
     recent = np.exp(0.5 * lately * (2.5 + rows["lead_days"] // 7) / 2.5)
-    by = [rows[name] for name in LEAD]
+    by = [rows[name] for name in LEAD_KEY]
     day_total = plain.groupby(by).transform("sum") * recent
     shapes = {}
     for name in ("base", 12, 26):

@@ -1,4 +1,4 @@
-"""The forecast by one LightGBM of 300 trees, as a night makes and publishes it."""
+"""The forecast of a night by one LightGBM model of 300 trees, for comparison with other libraries."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -16,36 +16,36 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import Workshop
 from daypart.forecasting.serving.publication import of_block
 from infra.bench.harness.isolated_job import Work
-from infra.bench.harness.stored_chain import SimulatedChain
-from infra.bench.scale.nightly_job import place
-from infra.bench.scale.serving_matrix import blocks, states
+from infra.bench.harness.stored_chain import StoredChain
+from infra.bench.scale.nightly_job import open_home
+from infra.bench.scale.serving_matrix import BlockWindow, blocks, states
 
 TARGET = "orders"
-TREES, LEAVES = 300, 31
+MODEL_TREES, MODEL_LEAVES = 300, 31
 FITTED_ROWS = 20_000
-"""Enough for whole trees; how well they forecast is not asked here."""
+"""Enough rows for full trees; the accuracy does not matter here."""
 
-RECIPE = Recipe(members=("ratio",), rounds=TREES, leaves=LEAVES, max_rows=FITTED_ROWS, folds=1)
-FEW_STORES = 10
+SINGLE_MODEL_RECIPE = Recipe(members=("ratio",), rounds=MODEL_TREES, leaves=MODEL_LEAVES, max_rows=FITTED_ROWS, folds=1)
+FITTED_STORES = 10
 
 
-def model(chain: SimulatedChain) -> Path:
-    """A home that holds the model as champion, and no lake."""
-    return chain.made("one-member", _train, chain.home(), chain.today)
+def stored_model(chain: StoredChain) -> Path:
+    """Return a home that holds the model as champion, and no lake."""
+    return chain.build_once("one-member", _train, chain.home(), chain.today)
 
 
 def _train(out: Path, home: Path, today: date) -> None:
-    lake, registry = place(home, out)
+    lake, registry = open_home(home, out)
     chain = Chain.of(lake)
-    few = chain.block(sorted(chain.stores["store_id"])[:FEW_STORES])
-    files = Workshop(few, TARGET, RECIPE, today).train(today).files()
+    fitted_block = chain.block(sorted(chain.stores["store_id"])[:FITTED_STORES])
+    files = Workshop(fitted_block, TARGET, SINGLE_MODEL_RECIPE, today).train(today).files()
     version = registry.register(TARGET, registry.record("train", TARGET, {}, {}, chain.versions, files), {})
     registry.set_alias(TARGET, "champion", version)
 
 
 def from_lake(home: Path) -> Work:
-    """Read, states, matrix, predict and publish, of all stores."""
-    lake, registry = place(home)
+    """Return the work from the lake to the published forecast of all stores."""
+    lake, registry = open_home(home)
 
     def work() -> dict[str, int]:
         origin = publish(lake, registry)
@@ -56,14 +56,14 @@ def from_lake(home: Path) -> Work:
 
 
 def from_states(home: Path, models: Path, origin: date) -> Work:
-    """Matrix, predict and the published rows, of all stores, from their states in memory; rows are let go."""
-    lake, registry = place(home, models)
+    """Return the work from states in memory to published rows of all stores; rows are not kept."""
+    lake, registry = open_home(home, models)
     chain, version = Chain.of(lake), registry.version_of(TARGET, "champion")
     assert version is not None
     champion = Model.from_files(registry.load(TARGET, version))
     view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)
     windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
-    pairs = [pair for window in windows for pair in states(window, chain.block, chain, view, origin)]
+    pairs = [pair for window in windows for pair in states(BlockWindow(window), chain, view, origin)]
 
     def work() -> dict[str, int]:
         with ThreadPoolExecutor(WORKERS) as pool:
