@@ -1,4 +1,4 @@
-"""What policies of retraining would have come to, on cafes in the pandemic and a simulated chain.
+"""What retraining policies would have cost and gained, on cafes in the pandemic and a simulated chain.
 
 python -m infra.bench.loop.policy_replay DATA_FOLDER [aarhus] [chain] [--stores N] [--every-days N] [--max-rows N] [--out FOLDER]
 """
@@ -22,12 +22,12 @@ from daypart.forecasting.lifecycle.replay import replay
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.accuracy.real_sets import aarhus_shut
 
-YEAR_DAYS = 365
+REPLAYED_DAYS = 365
 
 
 @dataclass(frozen=True)
-class Past:
-    """Records and the nights that are lived again: one target, from `start` to `end`."""
+class ReplayCase:
+    """Records of one target and the nights to replay, from `start` to `end`."""
 
     records: Records
     target: str
@@ -36,25 +36,26 @@ class Past:
     recipe: Recipe
 
 
-def cafes(folder: Path, _: int) -> Past:
-    """Three cafes through the pandemic, without weather."""
-    return Past(aarhus_shut(folder), "sales", date(2019, 9, 1), date(2020, 12, 31), Recipe(weather="none"))
+def cafes(folder: Path, _: int) -> ReplayCase:
+    """Return three cafes through the pandemic, without weather."""
+    return ReplayCase(aarhus_shut(folder), "sales", date(2019, 9, 1), date(2020, 12, 31), Recipe(weather="none"))
 
 
-def chain(_: Path, stores: int) -> Past:
-    """A simulated chain of two years, the second of which is lived again; weather was issued throughout."""
+def chain(_: Path, stores: int) -> ReplayCase:
+    """Return a simulated chain of two years, of which the second is replayed; weather is issued throughout."""
     spec = ChainSpec(stores=stores, issues_days=730)
-    start = spec.end - timedelta(days=YEAR_DAYS)
-    return Past(Records.of(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
+    start = spec.end - timedelta(days=REPLAYED_DAYS)
+    return ReplayCase(Records.of(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
 
 
-PASTS: dict[str, Callable[[Path, int], Past]] = {"aarhus": cafes, "chain": chain}
+REPLAY_CASES: dict[str, Callable[[Path, int], ReplayCase]] = {"aarhus": cafes, "chain": chain}
 
 
 def main() -> int:
+    """Replay the policies on each case and write its reports and tables."""
     parser = argparse.ArgumentParser(prog="python -m infra.bench.loop.policy_replay", description=__doc__)
     parser.add_argument("data", type=Path, help="the folder of real sets")
-    parser.add_argument("names", nargs="*", metavar="PAST", help=f"{', '.join(PASTS)}; default all")
+    parser.add_argument("names", nargs="*", metavar="PAST", help=f"{', '.join(REPLAY_CASES)}; default all")
     parser.add_argument("--stores", type=int, default=48, help="of the simulated chain")
     parser.add_argument("--every-days", type=int, default=1, help="days from one night to the next")
     parser.add_argument(
@@ -62,19 +63,19 @@ def main() -> int:
     )
     parser.add_argument("--out", type=Path, default=Path(".daypart/bench"), help="where reports go")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(PASTS):
-        parser.error(f"no past {', '.join(sorted(unknown))}: choose from {', '.join(PASTS)}")
+    if unknown := set(arguments.names) - set(REPLAY_CASES):
+        parser.error(f"no past {', '.join(sorted(unknown))}: choose from {', '.join(REPLAY_CASES)}")
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or PASTS:
-        past = PASTS[name](arguments.data, arguments.stores)
-        recipe = past.recipe.model_copy(update={"max_rows": arguments.max_rows})
+    for name in arguments.names or REPLAY_CASES:
+        case = REPLAY_CASES[name](arguments.data, arguments.stores)
+        recipe = case.recipe.model_copy(update={"max_rows": arguments.max_rows})
         outcome = replay(
-            past.records, past.target, recipe, BUILT_IN, past.start, past.end, arguments.every_days,
+            case.records, case.target, recipe, BUILT_IN, case.start, case.end, arguments.every_days,
             lambda night, name=name: print(name, night, file=sys.stderr, flush=True),
         )  # fmt: skip
-        title = f"{name}, {past.start} to {past.end}"
+        title = f"{name}, {case.start} to {case.end}"
         report = replays.Replays(title, priced(outcome.summary(), Prices()), outcome.weekly(), outcome.nights)
         for ending in replays.ENDINGS:
             replays.write(arguments.out / f"replay-{name}{ending}", report)
