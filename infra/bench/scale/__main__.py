@@ -22,7 +22,7 @@ from infra.bench.scale import (
 )
 from infra.bench.scale.comparison_row import Row
 
-ROWS: dict[str, Callable[[StoredChain], list[Row]]] = {
+WORK_ROWS: dict[str, Callable[[StoredChain], list[Row]]] = {
     "ingest": nightly_job.ingest_rows,
     "serving": serving_matrix.rows,
     "train": nightly_job.train_rows,
@@ -43,7 +43,7 @@ def measure(chain: StoredChain, names: list[str]) -> Iterator[Row]:
     for name in names:
         print(name, file=sys.stderr, flush=True)
         try:
-            yield from ROWS[name](chain)
+            yield from WORK_ROWS[name](chain)
         except Exception as failed:
             traceback.print_exc()
             yield Row(name, "", "", f"failed: {type(failed).__name__}: {failed}")
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where bench.json goes, and chains are kept between runs")
     parser.add_argument("--stores", type=int, default=2000)
     parser.add_argument("--years", type=float, default=3)
-    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="NAME", default=list(ROWS), help=", ".join(ROWS))
+    parser.add_argument("--only", nargs="+", choices=WORK_ROWS, metavar="NAME", default=list(WORK_ROWS), help=", ".join(WORK_ROWS))
     arguments = parser.parse_args()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -72,7 +72,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     chain, rows = StoredChain(folder / "chains", arguments.stores, arguments.years), []
     caption = title(chain)
-    for row in measure(chain, [name for name in ROWS if name in arguments.only]):
+    for row in measure(chain, [name for name in WORK_ROWS if name in arguments.only]):
         rows.append(row)
         write(folder / "bench.json", caption, rows)
     show(caption, rows)

@@ -20,7 +20,7 @@ from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale.nightly_job import open_home
 from infra.bench.scale.serving_matrix import BlockWindow, blocks, states
 
-TARGET = "orders"
+MODEL_TARGET = "orders"
 MODEL_TREES, MODEL_LEAVES = 300, 31
 FITTED_ROWS = 20_000
 """Enough rows for full trees; the accuracy does not matter here."""
@@ -38,9 +38,9 @@ def _train(out: Path, home: Path, today: date) -> None:
     lake, registry = open_home(home, out)
     chain = Chain.of(lake)
     fitted_block = chain.block(sorted(chain.stores["store_id"])[:FITTED_STORES])
-    files = Workshop(fitted_block, TARGET, SINGLE_MODEL_RECIPE, today).train(today).files()
-    version = registry.register(TARGET, registry.record("train", TARGET, {}, {}, chain.versions, files), {})
-    registry.set_alias(TARGET, "champion", version)
+    files = Workshop(fitted_block, MODEL_TARGET, SINGLE_MODEL_RECIPE, today).train(today).files()
+    version = registry.register(MODEL_TARGET, registry.record("train", MODEL_TARGET, {}, {}, chain.versions, files), {})
+    registry.set_alias(MODEL_TARGET, "champion", version)
 
 
 def from_lake(home: Path) -> Work:
@@ -58,10 +58,10 @@ def from_lake(home: Path) -> Work:
 def from_states(home: Path, models: Path, origin: date) -> Work:
     """Return the work from states in memory to published rows of all stores; rows are not kept."""
     lake, registry = open_home(home, models)
-    chain, version = Chain.of(lake), registry.version_of(TARGET, "champion")
+    chain, version = Chain.of(lake), registry.version_of(MODEL_TARGET, "champion")
     assert version is not None
-    champion = Model.from_files(registry.load(TARGET, version))
-    view = View(TARGET, champion.recipe.weather, champion.recipe.horizon_days)
+    champion = Model.from_files(registry.load(MODEL_TARGET, version))
+    view = View(MODEL_TARGET, champion.recipe.weather, champion.recipe.horizon_days)
     windows = (chain.block(ids, since(origin)) for ids in blocks(chain))
     pairs = [pair for window in windows for pair in states(BlockWindow(window), chain, view, origin)]
 

@@ -11,7 +11,7 @@ from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.serving.backtest import backtest
 from infra.bench.accuracy.real_backtests import SetBacktest
 
-SPEC = ChainSpec(stores=2, start=date(2023, 9, 11), days=60, seed=3, issues_days=1)
+PEERS_SPEC = ChainSpec(stores=2, start=date(2023, 9, 11), days=60, seed=3, issues_days=1)
 ORIGINS = [date(2023, 10, 23), date(2023, 10, 25)]
 """Clocks go back within both horizons."""
 
@@ -19,7 +19,7 @@ ORIGINS = [date(2023, 10, 23), date(2023, 10, 25)]
 @pytest.fixture(scope="session")
 def case() -> SetBacktest:
     """Two stores of a simulated chain that record orders alone, and two origins."""
-    tables = simulate(SPEC).tables
+    tables = simulate(PEERS_SPEC).tables
     records = Records.of({name: tables[name] for name in ("stores", "demand")})
     return SetBacktest("chain", "orders", records, ORIGINS)
 

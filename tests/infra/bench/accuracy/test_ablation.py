@@ -11,11 +11,11 @@ from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.accuracy.ablation import FAMILY_PREFIXES, SIMULATED_SET, ablation_gains, variants
 from infra.bench.accuracy.real_sets import RealSet
 
-SPEC = ChainSpec(stores=2, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
+ABLATION_SPEC = ChainSpec(stores=2, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
 
 
 def _records(_: Path) -> Records:
-    return Records.of(simulate(SPEC).tables)
+    return Records.of(simulate(ABLATION_SPEC).tables)
 
 
 @pytest.fixture(scope="module")
