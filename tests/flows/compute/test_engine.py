@@ -70,7 +70,7 @@ def test_a_cluster_that_is_there_publishes_what_this_process_does(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "message"),
     [
         (("--engine", "dask", "--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers at 'tcp://127.0.0.1:9'"),
         (("--engine", "dask", "--scheduler", "nowhere"), "no Dask scheduler answers at 'nowhere'"),
@@ -79,13 +79,13 @@ def test_a_cluster_that_is_there_publishes_what_this_process_does(
     ],
 )
 def test_an_engine_that_cannot_be_is_refused(
-    untrained: Any, daypart: Any, arguments: tuple[str, ...], wanted: str, monkeypatch: pytest.MonkeyPatch
+    untrained: Any, daypart: Any, arguments: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daypart.flows.compute.cluster.ANSWER_SECONDS", 1)
     for command in ("train", "forecast"):
         result = daypart(untrained.home, command, *arguments)
         assert (result.status, result.err.count("\n")) == (2, 1)
-        assert wanted in result.err
+        assert message in result.err
 
 
 def test_without_the_extra_one_line_says_which(untrained: Any, process: Callable[..., subprocess.Popen[str]]) -> None:

@@ -9,21 +9,23 @@ from daypart.flows.jobs import snapshot
 
 
 @pytest.mark.parametrize(
-    ("limit", "used", "cached", "left"),
+    ("limit", "used", "cached", "available"),
     [
         ("1048576", "524288", "0", 0.5 / 1024),
         ("1048576", "1048576", "262144", 0.25 / 1024),
         ("1048576", "9999999", "0", 0.0),
     ],
 )
-def test_a_container_s_limit_is_what_is_left(tmp_path: Path, limit: str, used: str, cached: str, left: float) -> None:
+def test_a_container_s_limit_is_what_is_left(
+    tmp_path: Path, limit: str, used: str, cached: str, available: float
+) -> None:
     for name, text in {
         "memory.max": limit,
         "memory.current": used,
         "memory.stat": f"anon 7\ninactive_file {cached}",
     }.items():
         (tmp_path / name).write_text(f"{text}\n")
-    assert available_gib(tmp_path) == left
+    assert available_gib(tmp_path) == available
 
 
 @pytest.mark.parametrize("limit", [None, "max"])

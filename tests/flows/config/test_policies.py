@@ -22,7 +22,7 @@ def test_a_tier_goes_over_what_holds_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[policy]\nslip = 3\n", r"line 2: slip is 3: expected one of retrain, every_days"),
         ("[policy]\n[policy.top]\nconfidence = 2\n", r"line 3: confidence is 2: .*less than 1"),
@@ -32,8 +32,8 @@ def test_a_tier_goes_over_what_holds_for_all(tmp_path: Path) -> None:
         ("[policy\n", "cannot be read: .*line 1.*expected a table"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+def test_what_cannot_be_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Policies.read(path)

@@ -127,11 +127,11 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
     calls, train = [], deployment_flows.trainings.train
 
     @functools.wraps(train)
-    def once(*arguments: Any, **named: Any) -> Any:
-        calls.append(inspect.signature(train).bind(*arguments, **named).arguments["names"])
+    def once(*arguments: Any, **options: Any) -> Any:
+        calls.append(inspect.signature(train).bind(*arguments, **options).arguments["names"])
         if calls == [("sales",)]:
             raise OSError("the disk was away")
-        return train(*arguments, **named)
+        return train(*arguments, **options)
 
     monkeypatch.setattr(deployment_flows.trainings, "train", once)
     with pytest.raises(DaypartError, match="champions serve on: visits: "):

@@ -184,14 +184,14 @@ def test_a_command_after_one_that_was_killed_is_as_if_that_one_was_done_or_never
 def test_who_comes_while_an_approval_moves_the_champion_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     house, messages = home.copy(), []
 
-    def others() -> None:
+    def run_refused_commands() -> None:
         for command in ("reject", "approve", "ask", "promote", "rollback"):
             with pytest.raises(DaypartError) as refused:
                 COMMANDS[command](*house.places)
             messages.append(str(refused.value))
 
     with monkeypatch.context() as patch:
-        at_step(patch, 2, others)
+        at_step(patch, 2, run_refused_commands)
         assert COMMANDS["approve"](*house.places).state == "serves"
     assert len(set(messages)) == 1
     assert "is just moving orders to v2, as request 5 asked for (record 6): run again when it has ended" in messages[0]

@@ -26,7 +26,7 @@ def demand(number: int) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Versions 0 to 4 of demand, the last of which puts one store's rows in the place of older ones."""
     lake = Lake(tmp_path_factory.mktemp("whole") / "lake")
     for number in (0, 1, 2, 3):
@@ -36,8 +36,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(whole: Path, tmp_path: Path) -> Lake:
-    return Lake(shutil.copytree(whole, tmp_path / "lake"))
+def lake(original_lake: Path, tmp_path: Path) -> Lake:
+    return Lake(shutil.copytree(original_lake, tmp_path / "lake"))
 
 
 def entry(lake: Lake, version: int) -> Path:

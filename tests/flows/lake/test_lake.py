@@ -179,7 +179,7 @@ def test_a_table_is_opened_once_until_somebody_writes_it(lake: Lake, monkeypatch
 def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged: bool) -> None:
     next_day = DAY + timedelta(days=1)
 
-    def put(*parts: pl.DataFrame, day: date = DAY) -> int:
+    def replace_rows(*parts: pl.DataFrame, day: date = DAY) -> int:
         if not staged:
             return lake.replace("forecasts", pl.concat(parts), day)
         with Staging("forecasts", lake.root.parent) as waiting:
@@ -190,9 +190,9 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
     def store(name: str, value: float = 1.0, hours: int = 3) -> pl.DataFrame:
         return forecasts(hours=hours, value=value).with_columns(store_id=pl.lit(name))
 
-    assert put(store("A"), store("B")) == 0
-    assert put(forecasts(day=next_day), day=next_day) == 1
-    assert put(store("A"), store("B")) == 1
+    assert replace_rows(store("A"), store("B")) == 0
+    assert replace_rows(forecasts(day=next_day), day=next_day) == 1
+    assert replace_rows(store("A"), store("B")) == 1
     for other in (
         [store("A")],
         [store("A"), store("C")],
@@ -200,12 +200,12 @@ def test_replace_puts_one_publication_in_the_place_of_another(lake: Lake, staged
         [store("A", hours=2), store("B")],
     ):
         before = lake.version("forecasts")
-        assert put(*other) == before + 1
+        assert replace_rows(*other) == before + 1
         stored = lake.scan("forecasts").filter(pl.col("origin_date") == DAY).collect()
         expected = pl.concat(other)
         assert_frame_equal(stored.sort("store_id", "hour_utc").select(expected.columns), expected, check_dtypes=False)
-        assert put(*other) == before + 1
-    assert put(store("A").clear()) == 6
+        assert replace_rows(*other) == before + 1
+    assert replace_rows(store("A").clear()) == 6
     assert lake.scan("forecasts").collect()["origin_date"].to_list() == [next_day] * 3
 
 

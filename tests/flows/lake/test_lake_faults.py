@@ -41,7 +41,7 @@ def after(store: str, batches: int) -> pl.DataFrame:
     return last.sort("store_id", "hour_utc")
 
 
-def found(root: Path, store: str, version: int | None = None) -> pl.DataFrame:
+def stored_rows(root: Path, store: str, version: int | None = None) -> pl.DataFrame:
     rows = Lake(root).scan("demand", version).filter(pl.col("store_id") == store)
     return rows.select("store_id", "hour_utc", "orders").collect().sort("store_id", "hour_utc")
 
@@ -77,7 +77,7 @@ def test_writers_at_once_leave_what_they_leave_one_after_the_other(root: Path) -
         _, complaint = writer.communicate()
         assert (writer.returncode, complaint) == (0, "")
     for store in "ABC":
-        assert_frame_equal(found(root, store), after(store, BATCHES))
+        assert_frame_equal(stored_rows(root, store), after(store, BATCHES))
     # Every upsert that changed anything is one version: none was lost, none was written twice.
     assert BATCHES * 3 <= Lake(root).history("demand").height <= BATCHES * 4
 
@@ -87,11 +87,11 @@ class Overtaken(Lake):
 
     def __init__(self, root: Path, other_batches: list[pl.DataFrame]) -> None:
         super().__init__(root)
-        self.others = other_batches
+        self.other_batches = other_batches
 
     def _write(self, *arguments: Any, **options: Any) -> int:
-        if self.others:
-            Lake(self.root).upsert("demand", self.others.pop())
+        if self.other_batches:
+            Lake(self.root).upsert("demand", self.other_batches.pop())
         return super()._write(*arguments, **options)
 
 
@@ -101,14 +101,14 @@ def test_a_key_that_two_writers_bring_at_once_is_there_once(root: Path, begun: b
         Lake(root).upsert("demand", batch("B", 0))
     upserted = Overtaken(root, [batch("A", 0)]).upsert("demand", batch("A", 1))
     assert upserted == Upserted(taken=HALF, replaced=HALF, unchanged=0, version=2 if begun else 1)
-    assert_frame_equal(found(root, "A"), after("A", 2))
+    assert_frame_equal(stored_rows(root, "A"), after("A", 2))
 
 
 def test_a_row_that_another_writer_changed_is_not_put_back(root: Path) -> None:
     Lake(root).upsert("demand", batch("A", 0))
     rows = batch("A", 0).with_columns(sales=pl.lit(9.0)).drop("orders").head(1)
     Overtaken(root, [batch("A", 1)]).upsert("demand", rows)
-    assert_frame_equal(found(root, "A"), after("A", 2))
+    assert_frame_equal(stored_rows(root, "A"), after("A", 2))
     assert Lake(root).scan("demand").select(pl.col("sales").sum()).collect().item() == 9.0
 
 
@@ -117,8 +117,8 @@ def test_a_writer_that_is_always_overtaken_gives_up(root: Path, monkeypatch: pyt
     lake = Overtaken(root, [batch("B", number) for number in (2, 1, 0)])
     with pytest.raises(DaypartError, match="other writers came first 3 times"):
         lake.upsert("demand", batch("A", 0))
-    assert found(root, "A").is_empty()
-    assert_frame_equal(found(root, "B"), after("B", 3))
+    assert stored_rows(root, "A").is_empty()
+    assert_frame_equal(stored_rows(root, "B"), after("B", 3))
 
 
 def test_a_killed_writer_leaves_whole_batches_and_can_be_run_again(root: Path) -> None:
@@ -134,13 +134,13 @@ def test_a_killed_writer_leaves_whole_batches_and_can_be_run_again(root: Path) -
         _forget(root)
         lake = Lake(root)
         versions = lake.version("demand") or 0
-        rows = found(root, store) if lake.exists("demand") else after(store, 1).clear()
+        rows = stored_rows(root, store) if lake.exists("demand") else after(store, 1).clear()
         assert_frame_equal(rows, after(store, rows.height // HALF - 1) if rows.height else rows)
     assert versions > 0
     for store in "ABCDEF":
         for number in range(BATCHES):
             Lake(root).upsert("demand", batch(store, number))
-        assert_frame_equal(found(root, store), after(store, BATCHES))
+        assert_frame_equal(stored_rows(root, store), after(store, BATCHES))
 
 
 def _forget(root: Path) -> None:
@@ -201,7 +201,7 @@ def _assert_survives(root: Path, begun: bool, file_bytes: int) -> None:
     assert completed.stdout.count("\n") == 1
     assert Lake(root).version("demand") == (0 if begun else None)
     if begun:
-        assert_frame_equal(found(root, "A"), after("A", 1))
+        assert_frame_equal(stored_rows(root, "A"), after("A", 1))
 
 
 if __name__ == "__main__":
