@@ -41,7 +41,7 @@ class RecoveredEffect:
 
     @property
     def share(self) -> float:
-        """Return the share of the effect that the forecast has, in logs; 1 is all of it."""
+        """The share of the effect that the forecast has, in logs; 1 is all of it."""
         return float(np.log(self.forecast) / np.log(self.planted))
 
 

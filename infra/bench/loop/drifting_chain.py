@@ -35,7 +35,7 @@ class ForecastChain:
 
     @property
     def incumbent(self) -> Array:
-        """Return the mean of the last four same weekdays that were open."""
+        """The mean of the last four same weekdays that were open."""
         total, count = np.zeros_like(self.actual), np.zeros((*self.actual.shape[:2], 1))
         opened = (self.actual.sum(2) > 0)[..., None]
         for k in range(1, 5):
