@@ -52,16 +52,16 @@ class StoredChain:
 
     def files(self) -> Path:
         """Return a folder of Parquet files per table, as `daypart simulate` writes them."""
-        return self.made("files", _simulate, self.spec)
+        return self.build_once("files", _simulate, self.spec)
 
     def arrivals(self) -> Path:
         """Return a folder with the demand of `today`."""
-        return self.made("arrivals", _split, self.files() / "demand", self.today, False)
+        return self.build_once("arrivals", _split, self.files() / "demand", self.today, False)
 
     def home(self) -> Path:
         """Return a home whose lake has all tables, with demand before `today`. Do not change it; use `copied`."""
-        earlier = self.made("earlier", _split, self.files() / "demand", self.today, True)
-        return self.made("home", _ingest, self.files(), earlier)
+        earlier = self.build_once("earlier", _split, self.files() / "demand", self.today, True)
+        return self.build_once("home", _ingest, self.files(), earlier)
 
     def build_once(self, name: str, make: Callable[..., None], *arguments: Any) -> Path:
         """Return `name` of the folder. If it is missing, run `make(path, ...)` in a process of its own to write it.

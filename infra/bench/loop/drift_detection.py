@@ -7,6 +7,7 @@ python -m infra.bench.loop.drift_detection [--stores N ...] [--seeds N] [--first
 
 import argparse
 import sys
+from collections.abc import Set
 from datetime import timedelta
 
 import numpy as np
@@ -44,8 +45,8 @@ def expected_accuracy(chain: ForecastChain) -> Promise:
 
 
 def decide_night(
-    chain: ForecastChain, expected: Promise, day: int, policy: Policy, faulty: set[str] = frozenset()
-) -> Decision:  # type: ignore[assignment]
+    chain: ForecastChain, expected: Promise, day: int, policy: Policy, faulty: Set[str] = frozenset()
+) -> Decision:
     """Return the decision at the start of a day, on a champion that is 100 days old."""
     on = DRIFT_START + timedelta(days=day)
     longer = published_rows(chain, max(day - 7 * LASTING_WEEKS, SERVING_FROM_DAY), day, faulty).lazy()

@@ -6,6 +6,7 @@ larger errors on days unlike those of the weeks around them. Added drift changes
 stores, scaled so that it costs a given number of basis points.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import date
 
@@ -120,7 +121,7 @@ def _cost(chain: ForecastChain, wrong: Array, stores: NDArray[np.int64], at: int
     return float(1e4 * (next(errors) - next(errors)) / actual.sum())
 
 
-def published_rows(chain: ForecastChain, first: int, last: int, faulty: set[str] = frozenset()) -> pl.DataFrame:  # type: ignore[assignment]
+def published_rows(chain: ForecastChain, first: int, last: int, faulty: Set[str] = frozenset()) -> pl.DataFrame:
     """Return one row per store and hour of open days from `first` to before `last`: forecast at lead 0, and actual."""
     is_sound = np.array([name not in faulty for name in chain.names])
     span = slice(first, last)

@@ -125,7 +125,7 @@ def simulated_table(runs: int) -> Iterator[str]:
                 yield f"{kind:>10} {stores:6} {weeks:5}" + "".join(f"{share:16.1f}" for share in percents)
 
 
-SMALL_RECIPE = Recipe(rounds=60, max_rows=40_000, folds=1, history_days=180, members=("ratio", "level", "linear"))
+GATE_RECIPE = Recipe(rounds=60, max_rows=40_000, folds=1, history_days=180, members=("ratio", "level", "linear"))
 GATE_START, GATE_DAYS = date(2024, 3, 4), 196
 
 
@@ -134,11 +134,11 @@ def real_models(seed: int) -> Iterator[str]:
     spec = ChainSpec(stores=16, start=GATE_START, days=GATE_DAYS, seed=seed, issues_days=GATE_DAYS)
     records, end = Records.of(simulate(spec).tables), GATE_START + timedelta(days=GATE_DAYS)
     first = end - timedelta(weeks=4)
-    trainer = Workshop(records, "orders", SMALL_RECIPE, end)
+    trainer = Workshop(records, "orders", GATE_RECIPE, end)
     rows = trainer.with_demand(trainer.rows(days(first, end - timedelta(days=1), 7))).filter(pl.col("date") < end)
 
     def fit_model(as_of: date = first, **changes: int) -> Model:
-        return trainer.under(SMALL_RECIPE.model_copy(update=changes)).train(as_of) if changes else trainer.train(as_of)
+        return trainer.under(GATE_RECIPE.model_copy(update=changes)).train(as_of) if changes else trainer.train(as_of)
 
     usual, poor = fit_model(), fit_model(rounds=8, leaves=4)
     pairs = {
@@ -149,7 +149,7 @@ def real_models(seed: int) -> Iterator[str]:
     }
     for name, models in pairs.items():
         compared = Comparison.of(
-            models, rows, trainer.totals, trainer.stores, first, GATE_POLICY.gate_confidence, SMALL_RECIPE.seed
+            models, rows, trainer.totals, trainer.stores, first, GATE_POLICY.gate_confidence, GATE_RECIPE.seed
         )
         verdict, spread_text = judged(compared, GATE_POLICY), describe_errors(compared.cells)
         yield f"chain {seed}, {name}: {'promotes' if verdict.promote else 'keeps'}; {verdict.reason}; {spread_text}"

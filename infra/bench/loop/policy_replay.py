@@ -51,8 +51,8 @@ def chain(_: Path, stores: int) -> ReplayCase:
 REPLAY_CASES: dict[str, Callable[[Path, int], ReplayCase]] = {"aarhus": cafes, "chain": chain}
 
 
-def main() -> int:
-    """Replay the policies on each case and write its reports and tables."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="python -m infra.bench.loop.policy_replay", description=__doc__)
     parser.add_argument("data", type=Path, help="the folder of real sets")
     parser.add_argument("names", nargs="*", metavar="PAST", help=f"{', '.join(REPLAY_CASES)}; default all")
@@ -65,6 +65,12 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(REPLAY_CASES):
         parser.error(f"no past {', '.join(sorted(unknown))}: choose from {', '.join(REPLAY_CASES)}")
+    return arguments
+
+
+def main() -> int:
+    """Replay the policies on each case and write its reports and tables."""
+    arguments = parse_arguments()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="where bench.json goes, and chains are kept between runs")
     parser.add_argument("--stores", type=int, default=2000)
     parser.add_argument("--years", type=float, default=3)
-    parser.add_argument("--only", nargs="+", choices=WORK_ROWS, metavar="NAME", default=list(WORK_ROWS), help=", ".join(WORK_ROWS))
+    parser.add_argument(
+        "--only", nargs="+", choices=WORK_ROWS, metavar="NAME", default=list(WORK_ROWS), help=", ".join(WORK_ROWS)
+    )
     arguments = parser.parse_args()
     # As the command line has it: LightGBM's threads spin while they wait unless told so before it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
