@@ -55,20 +55,22 @@ def offer_factors(records: Records, first: date, last: date) -> pl.DataFrame:
     return touched.agg(pl.col("factor").product(), kind=pl.col("kind").unique().sort().str.join(" and "))
 
 
-def counterfactual(shop: Workshop, records: Records, origin: date) -> pl.DataFrame:
+def counterfactual(trainer: Workshop, records: Records, origin: date) -> pl.DataFrame:
     """Return the forecast of the origin that the records would give: store_id, hour_utc, lead_days, forecast, date, hour."""
-    rows = as_published(Workshop(records, "orders", RECOVERY_RECIPE, origin), records, shop.train(origin), origin, "1")
+    rows = as_published(
+        Workshop(records, "orders", RECOVERY_RECIPE, origin), records, trainer.train(origin), origin, "1"
+    )
     return rows.select("store_id", "hour_utc", "lead_days", "forecast", date=pl.col("hour_local").dt.date(),
                        hour=pl.col("hour_local").dt.hour())  # fmt: skip
 
 
-def offer_recovery(shop: Workshop, records: Records, origin: date) -> Iterator[RecoveredEffect]:
+def offer_recovery(trainer: Workshop, records: Records, origin: date) -> Iterator[RecoveredEffect]:
     """Compare forecasts with the offers to come to forecasts without them: one effect per kind of offer."""
     without_offers = replace(records, events=records.events.filter(pl.col("starts_local") < origin))
-    without = counterfactual(shop, without_offers, origin).select("store_id", "hour_utc", without="forecast")
+    without = counterfactual(trainer, without_offers, origin).select("store_id", "hour_utc", without="forecast")
     coming = records.events.filter(pl.col("starts_local") >= origin)
     touched = offer_factors(replace(records, events=coming), origin, origin + timedelta(days=13))
-    rows = counterfactual(shop, records, origin).join(without, on=["store_id", "hour_utc"])
+    rows = counterfactual(trainer, records, origin).join(without, on=["store_id", "hour_utc"])
     rows = rows.join(touched, on=["store_id", "date", "hour"]).filter(pl.col("without") > 0)
     for (kind,), hours in rows.group_by("kind", maintain_order=True):
         base = float(hours["without"].sum())
@@ -76,9 +78,11 @@ def offer_recovery(shop: Workshop, records: Records, origin: date) -> Iterator[R
         yield RecoveredEffect(str(kind), hours.height, planted, float(hours["forecast"].sum()) / base)
 
 
-def holiday_recovery(shop: Workshop, records: Records, truth: pl.DataFrame, origin: date) -> Iterator[RecoveredEffect]:
+def holiday_recovery(
+    trainer: Workshop, records: Records, truth: pl.DataFrame, origin: date
+) -> Iterator[RecoveredEffect]:
     """Compare forecasts of holidays to the true means without the holiday, less the bias of other days."""
-    rows = counterfactual(shop, records, origin).join(truth, on=["store_id", "hour_utc"])
+    rows = counterfactual(trainer, records, origin).join(truth, on=["store_id", "hour_utc"])
     holidays = public_holidays(records.stores, origin, origin + timedelta(days=13))
     marked = rows.join(holidays, on=["store_id", "date"], how="left")
     other = marked.filter(pl.col("holiday").is_null())
@@ -89,17 +93,17 @@ def holiday_recovery(shop: Workshop, records: Records, truth: pl.DataFrame, orig
         yield RecoveredEffect(str(name), hours.height, planted, float(hours["forecast"].sum()) / usual / bias)
 
 
-def rain_recovery(shop: Workshop, records: Records, origin: date) -> RecoveredEffect:
+def rain_recovery(trainer: Workshop, records: Records, origin: date) -> RecoveredEffect:
     """Compare forecasts of the first days with the issued rain and snow to forecasts without them."""
     later = pl.col("valid_local") >= origin
     wet = ("precipitation_mm", "snowfall_cm")
     dry = records.weather.with_columns(pl.when(later).then(0.0).otherwise(name).alias(name) for name in wet)
-    without = counterfactual(shop, replace(records, weather=dry), origin).select(
+    without = counterfactual(trainer, replace(records, weather=dry), origin).select(
         "store_id", "hour_utc", without="forecast"
     )
     issued = before(records.weather, records.stores, origin).drop_nulls("issued_utc").rename({"valid_utc": "hour_utc"})
     rows = (
-        counterfactual(shop, records, origin)
+        counterfactual(trainer, records, origin)
         .join(without, on=["store_id", "hour_utc"])
         .join(issued, on=["store_id", "hour_utc"])
     )
@@ -120,9 +124,9 @@ def main() -> int:
     spec = parse_chain_spec(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
     records = Records.of(chain.tables)
-    shop = Workshop(records, "orders", RECOVERY_RECIPE, spec.end)
-    for effect in (*offer_recovery(shop, records, spec.end), *holiday_recovery(shop, records, chain.truth, spec.end),
-                  rain_recovery(shop, records, spec.end)):  # fmt: skip
+    trainer = Workshop(records, "orders", RECOVERY_RECIPE, spec.end)
+    for effect in (*offer_recovery(trainer, records, spec.end), *holiday_recovery(trainer, records, chain.truth, spec.end),
+                  rain_recovery(trainer, records, spec.end)):  # fmt: skip
         print(f"{effect.what}: {effect.hours} hours, {effect.planted:.3f} planted, {effect.forecast:.3f} found, "
               f"{effect.share:.0%} of it")  # fmt: skip
     return 0

@@ -65,10 +65,10 @@ class SegmentedChain:
         """Train a unit on data before `as_of` by the recipe of a tier, and score the fortnight that follows."""
         recipe, meter, ids = {"top": TOP_RECIPE, "light": LIGHT_RECIPE}[tier], Meter(), self.members[unit]
         past_records = self.records.until(self.as_of - timedelta(days=1))
-        workshop = Workshop(past_records, unit.target, recipe, self.as_of, Local(meter), ids, self.sums[unit.target])
-        model = workshop.train(self.as_of)
+        trainer = Workshop(past_records, unit.target, recipe, self.as_of, Local(meter), ids, self.sums[unit.target])
+        model = trainer.train(self.as_of)
         cpu_seconds = meter.usage()[-1].cpu_seconds
-        forecast_rows = pl.concat(of_block(block, past, model, self.as_of, tier) for block, past in workshop.blocks())
+        forecast_rows = pl.concat(of_block(block, past, model, self.as_of, tier) for block, past in trainer.blocks())
         block = self.records.block(ids)
         scored = with_actuals(forecast_rows, block.demand, idle_days(block, self.as_of), block.stores)
         scored = scored.drop_nulls("actual")

@@ -57,12 +57,12 @@ def _write(out: Path, chain: StoredChain) -> None:
     out.mkdir()
     lake = Chain.of(Lake(chain.home() / "lake"))
     block = lake.block(sorted(lake.stores["store_id"])[:BLOCK_STORES])
-    workshop = Workshop(block, MEASURED_TARGET, DEFAULT_RECIPE, chain.today)
+    trainer = Workshop(block, MEASURED_TARGET, DEFAULT_RECIPE, chain.today)
     weeks = DEFAULT_RECIPE.max_rows // (block.stores.height * USUAL_HOURS * DEFAULT_RECIPE.horizon_days) + 1
     origins = days(chain.spec.start, chain.today)[-15::-7][:weeks]
-    rows = workshop.with_demand(workshop.rows(origins)).head(DEFAULT_RECIPE.max_rows)
+    rows = trainer.with_demand(trainer.rows(origins)).head(DEFAULT_RECIPE.max_rows)
     rows.cast(dict.fromkeys(feature_names(rows), pl.Float32)).write_parquet(out / "train")
-    workshop.rows([chain.today]).write_parquet(out / "serve")
+    trainer.rows([chain.today]).write_parquet(out / "serve")
 
 
 def _fits(matrices: Path) -> Work:
