@@ -29,7 +29,7 @@ START = datetime(2025, 1, 1, 3)
 RECORDS = 6
 
 
-def told(number: int) -> dict[str, Any]:
+def record_details(number: int) -> dict[str, Any]:
     return {
         "version": number,
         "reason": f'naïve, "quoted" reason {number}',

@@ -31,7 +31,7 @@ class Home:
 
     def __init__(self, folder: Path, database: Path) -> None:
         shutil.copy(database, folder / "mlflow.db")
-        self.registry, self._kept = Registry(Settings(home=folder)), folder / "kept"
+        self.registry, self._original = Registry(Settings(home=folder)), folder / "kept"
         for number in range(1, RECORDS + 1):
             Audit(Lake(self._kept), self.registry).append(NOW, "lead", Entry("promote", "orders", {"version": number}))
         self.head = str(self.registry.read_note(ANCHOR))

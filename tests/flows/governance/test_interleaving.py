@@ -187,7 +187,7 @@ def test_who_comes_while_an_approval_moves_the_champion_is_told(
 ) -> None:
     house, messages = template.copy(), []
 
-    def others() -> None:
+    def run_refused_commands() -> None:
         for command in ("reject", "approve", "ask", "promote", "rollback"):
             with pytest.raises(DaypartError) as refused:
                 COMMANDS[command](house.as_home)

@@ -20,7 +20,7 @@ BEFORE, AFTER = '[policy]\nretrain = "never"\n', '[policy]\nretrain = "triggered
 RULE = "[raci.default.change_settings]\nresponsible = ['planner']\naccountable = 'engineer'\napproval = {}\n"
 
 
-def said(house: House) -> list[dict[str, Any]]:
+def audit_rows(house: House) -> list[dict[str, Any]]:
     return [{**row, **json.loads(row["details"])} for row in house.audit.records().to_dicts()]
 
 
@@ -66,7 +66,7 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
     assert printed[0] == "policy.toml: changed, declared by engineer"
     assert printed[-3:] == [" [policy]", '-retrain = "never"', '+retrain = "triggered"']
     assert "nothing to declare" in daypart(house.home, "declare", "--role", "engineer").out
-    assert [(row["sha256"], row["before"]) for row in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
+    assert [(row["sha256"], row["before"]) for row in audit_rows(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
     file.unlink()
     assert differing(house) == [("policy.toml", "removed")]
     declare(house.as_home, Signoff("lead", NOW))
@@ -82,7 +82,7 @@ def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> No
     assert differing(house) == [("policy.toml", "new"), ("settings.toml", "new")]
     declare(house.as_home, Signoff("lead", NOW))
     assert differing(house) == []
-    assert [row["activity"] for row in said(house)] == ["change_tier", "change_settings", "change_settings"]
+    assert [row["activity"] for row in audit_rows(house)] == ["change_tier", "change_settings", "change_settings"]
     assert house.lake.version("audit") == 1
 
 

@@ -20,7 +20,7 @@ NOW = datetime(2024, 4, 1, 5)
 
 
 @pytest.fixture(scope="module")
-def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def rolled_back_world(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A home whose second model of orders was promoted, published with, rolled back and published without.
 
     Then corrections of demand came.
@@ -41,8 +41,8 @@ def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any
     return world
 
 
-def test_after_a_rollback_the_next_forecast_is_the_older_models(lived: Any) -> None:
-    assert set(lived.forecasts()["model_version"]) == {"orders-v1", "sales-v1"}
+def test_after_a_rollback_the_next_forecast_is_the_older_models(rolled_back_world: Any) -> None:
+    assert set(rolled_back_world.forecasts()["model_version"]) == {"orders-v1", "sales-v1"}
 
 
 def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) -> None:
@@ -60,19 +60,19 @@ def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) 
     assert day_status.served[0]["trained_on"]["demand"] == 0
 
 
-def test_status_tells_the_day_with_its_forecast_made_again(lived: Any, daypart: Any) -> None:
-    output = daypart(lived.home, "status", "--at", "2024-04-01", "--json").json
+def test_status_tells_the_day_with_its_forecast_made_again(rolled_back_world: Any, daypart: Any) -> None:
+    output = daypart(rolled_back_world.home, "status", "--at", "2024-04-01", "--json").json
     assert output["rebuilt"]["same"] is True
     assert output["served"][2]["why"] == "rollback: a try"
-    human = daypart(lived.home, "status", "--at", "2024-04-01", "--no-rebuild").out
+    human = daypart(rolled_back_world.home, "status", "--at", "2024-04-01", "--no-rebuild").out
     assert "made again" not in human
     assert human.count("orders") >= 3
-    early = daypart(lived.home, "status", "--at", "2020-01-01").out
+    early = daypart(rolled_back_world.home, "status", "--at", "2020-01-01").out
     assert "nothing served on 2020-01-01" in early
 
 
-def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
-    rows = lived.forecasts()
+def test_what_was_changed_since_it_was_published_is_told(rolled_back_world: Any) -> None:
+    rows = rolled_back_world.forecasts()
     one = pl.int_range(pl.len()) == rows.height // 2
     lived.lake.replace("forecasts", rows.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
     assert rebuild(lived.as_home, lived.origin).differing == 1

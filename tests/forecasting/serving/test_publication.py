@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
+from infra.bench.protocol import assert_agrees, judged
+from infra.bench.sets import SETS
 
 from daypart.features.chain_data import ChainData, days
 from daypart.features.tables.conform import conform
@@ -22,8 +24,6 @@ from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from daypart.forecasting.serving.publication import ServedModel, forecast_stores
-from infra.bench.protocol import assert_agrees, judged
-from infra.bench.sets import SETS
 
 RECIPE = Recipe(weather="none", rounds=3, folds=1, max_rows=2000)
 COPENHAGEN, UTC = ZoneInfo("Europe/Copenhagen"), ZoneInfo("UTC")
