@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.features import matrix
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.metrics.accuracy import Level, score
 from daypart.forecasting.models.recipe import Recipe
@@ -48,8 +49,8 @@ FAMILY_PREFIXES = {
 SIMULATED_SPEC = ChainSpec(stores=16, start=date(2023, 11, 6), days=560, issues_days=280)
 
 
-def _simulated_records(_: Path) -> Records:
-    return Records.of(simulate(SIMULATED_SPEC).tables)
+def _simulated_records(_: Path) -> ChainData:
+    return ChainData.from_tables(simulate(SIMULATED_SPEC).tables)
 
 
 SIMULATED_SET = RealSet(

@@ -10,8 +10,11 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.harness.chain_options import parse_chain_spec
 
@@ -23,12 +26,12 @@ AGE_WEEKS = ("0", "1", "2-3", "4-7", "8-13")
 AGE_EDGES_DAYS = (0, 7, 21, 49, 91)
 
 
-def late_opening_chain(spec: ChainSpec) -> Records:
+def late_opening_chain(spec: ChainSpec) -> ChainData:
     """Return the simulated chain, where every fourth store opens late and has no demand or labor before it opens.
 
     The day is drawn from LATE_FROM_DAY to two months before the end.
     """
-    records = Records.of(simulate(spec).tables).without("weather")
+    records = ChainData.from_tables(simulate(spec).tables).without("weather")
     opening_days = np.random.default_rng(spec.seed).integers(LATE_FROM_DAY, spec.days - 60, spec.stores)
     opens = pl.DataFrame({"store_id": spec.store_ids, "day": opening_days}).gather_every(4, 2)
     late = opens.select("store_id", late_on=pl.lit(spec.start) + pl.duration(days=1) * pl.col("day"))
@@ -78,7 +81,8 @@ def main() -> int:
     spec = parse_chain_spec(__doc__, ChainSpec(stores=60, days=430, seed=11, start=FIRST_DAY))
     records = late_opening_chain(spec)
     origins = rolling_origins(FIRST_DAY + timedelta(days=180), spec.end - timedelta(days=1), 6, 14)
-    rows, _ = backtest(records, "orders", COLD_START_RECIPE, origins, 84)
+    trainer = ModelTrainer(TrainingData(records, "orders", origins[-1]), COLD_START_RECIPE)
+    rows, _ = backtest(trainer, origins, 84)
     scored = with_format_mean(rows, records.stores).filter(pl.col("opened_on") > FIRST_DAY)
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
         print(accuracy_by_age(scored))

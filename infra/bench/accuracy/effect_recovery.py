@@ -11,16 +11,19 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.calendar import public_holidays
 from daypart.features.signals.events import event_days
+from daypart.features.signals.weather import known_at
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.simulator.demand import weather_effect
 from daypart.features.simulator.events import LOCAL_EVENTS, PROMOTIONS
 from daypart.features.simulator.places import DAYPART_OF_HOUR, FORMATS
 from daypart.features.simulator.stores import HOLIDAY_ORDERS, OTHER_HOLIDAY
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
-from daypart.forecasting.serving.publication import as_published
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.serving.publication import ServedModel, forecast_stores
 from infra.bench.harness.chain_options import parse_chain_spec
 
 RECOVERY_RECIPE = Recipe(weather="issued", rounds=150, max_rows=150_000, folds=1)
@@ -43,7 +46,7 @@ class RecoveredEffect:
         return float(np.log(self.forecast) / np.log(self.planted))
 
 
-def offer_factors(records: Records, first: date, last: date) -> pl.DataFrame:
+def offer_factors(records: ChainData, first: date, last: date) -> pl.DataFrame:
     """Return one row per store and hour touched by offers: store_id, date, hour, kind, product of all factors."""
     days = event_days(records.events, records.stores, first, last).filter(pl.col("kind") != "price")
     factors = {offer.name: offer.orders for offer in (*PROMOTIONS, *LOCAL_EVENTS)}
@@ -53,16 +56,15 @@ def offer_factors(records: Records, first: date, last: date) -> pl.DataFrame:
     return touched.agg(pl.col("factor").product(), kind=pl.col("kind").unique().sort().str.join(" and "))
 
 
-def counterfactual(trainer: Workshop, records: Records, origin: date) -> pl.DataFrame:
+def counterfactual(trainer: ModelTrainer, records: ChainData, origin: date) -> pl.DataFrame:
     """Return the forecast of the origin that the records would give: store_id, hour_utc, lead_days, forecast, date, hour."""
-    rows = as_published(
-        Workshop(records, "orders", RECOVERY_RECIPE, origin), records, trainer.train(origin), origin, "1"
-    )
+    other = ModelTrainer(TrainingData(records, "orders", origin), RECOVERY_RECIPE)
+    rows = forecast_stores(other, records, ServedModel(trainer.train(origin), "1"), origin)
     return rows.select("store_id", "hour_utc", "lead_days", "forecast", date=pl.col("hour_local").dt.date(),
                        hour=pl.col("hour_local").dt.hour())  # fmt: skip
 
 
-def offer_recovery(trainer: Workshop, records: Records, origin: date) -> Iterator[RecoveredEffect]:
+def offer_recovery(trainer: ModelTrainer, records: ChainData, origin: date) -> Iterator[RecoveredEffect]:
     """Compare forecasts with the offers to come to forecasts without them: one effect per kind of offer."""
     without_offers = replace(records, events=records.events.filter(pl.col("starts_local") < origin))
     without = counterfactual(trainer, without_offers, origin).select("store_id", "hour_utc", without="forecast")
@@ -77,7 +79,7 @@ def offer_recovery(trainer: Workshop, records: Records, origin: date) -> Iterato
 
 
 def holiday_recovery(
-    trainer: Workshop, records: Records, truth: pl.DataFrame, origin: date
+    trainer: ModelTrainer, records: ChainData, truth: pl.DataFrame, origin: date
 ) -> Iterator[RecoveredEffect]:
     """Compare forecasts of holidays to the true means without the holiday, less the bias of other days."""
     rows = counterfactual(trainer, records, origin).join(truth, on=["store_id", "hour_utc"])
@@ -91,7 +93,7 @@ def holiday_recovery(
         yield RecoveredEffect(str(name), hours.height, planted, float(hours["forecast"].sum()) / usual / bias)
 
 
-def rain_recovery(trainer: Workshop, records: Records, origin: date) -> RecoveredEffect:
+def rain_recovery(trainer: ModelTrainer, records: ChainData, origin: date) -> RecoveredEffect:
     """Compare forecasts of the first days with the issued rain and snow to forecasts without them."""
     later = pl.col("valid_local") >= origin
     wet = ("precipitation_mm", "snowfall_cm")
@@ -99,7 +101,8 @@ def rain_recovery(trainer: Workshop, records: Records, origin: date) -> Recovere
     without = counterfactual(trainer, replace(records, weather=dry), origin).select(
         "store_id", "hour_utc", without="forecast"
     )
-    issued = before(records.weather, records.stores, origin).drop_nulls("issued_utc").rename({"valid_utc": "hour_utc"})
+    known = known_at(records.weather, records.stores, origin)
+    issued = known.drop_nulls("issued_utc").rename({"valid_utc": "hour_utc"})
     rows = (
         counterfactual(trainer, records, origin)
         .join(without, on=["store_id", "hour_utc"])
@@ -121,8 +124,8 @@ def main() -> int:
     """Forecast one simulated chain and print one line per effect."""
     spec = parse_chain_spec(__doc__, ChainSpec(stores=16, days=599, seed=11, issues_days=200))
     chain = simulate(spec)
-    records = Records.of(chain.tables)
-    trainer = Workshop(records, "orders", RECOVERY_RECIPE, spec.end)
+    records = ChainData.from_tables(chain.tables)
+    trainer = ModelTrainer(TrainingData(records, "orders", spec.end), RECOVERY_RECIPE)
     for effect in (*offer_recovery(trainer, records, spec.end), *holiday_recovery(trainer, records, chain.truth, spec.end),
                   rain_recovery(trainer, records, spec.end)):  # fmt: skip
         print(f"{effect.what}: {effect.hours} hours, {effect.planted:.3f} planted, {effect.forecast:.3f} found, "

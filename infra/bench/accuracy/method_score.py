@@ -1,9 +1,11 @@
 """Accuracy of one method on one real set: a row of the accuracy table."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.weather import WeatherView
 from daypart.flows.jobs.backtest import level_scores, scorable
 from daypart.forecasting.leads import lead_week
@@ -52,7 +54,7 @@ class Score:
     note: str = ""
 
 
-def score_method(rows: pl.DataFrame, records: Records, set_name: str, method: Method) -> Score:
+def score_method(rows: pl.DataFrame, records: ChainData, set_name: str, method: Method) -> Score:
     """Return the score of a method by backtest rows of one target.
 
     Raises:
@@ -70,7 +72,7 @@ def score_method(rows: pl.DataFrame, records: Records, set_name: str, method: Me
     )  # fmt: skip
 
 
-def _band_figures(rows: pl.DataFrame) -> dict[str, int | float | None]:
+def _band_figures(rows: pl.DataFrame) -> dict[str, Any]:
     (overall,) = score(rows, "hour").to_dicts()
     floor = overall["floor_bps"]
     parts = score(rows.with_columns(lead_week()).drop_nulls("daypart"), "hour", ["daypart", "lead_week"])["coverage"]

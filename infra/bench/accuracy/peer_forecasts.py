@@ -32,7 +32,7 @@ PEER_TREES, PEER_LEAVES, PEER_LEARNING_RATE = 300, 31, 0.05
 Peer = Callable[[ChainData, str, list[date], int], pl.DataFrame]
 
 
-def forecast_by_statsforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+def forecast_by_statsforecast(records: ChainData, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
     """Forecast by seasons of a day and a week (MSTL) about an exponentially smoothed trend, refitted at every origin on a year."""
     from statsforecast import StatsForecast
     from statsforecast.models import MSTL, AutoETS
@@ -46,7 +46,7 @@ def forecast_by_statsforecast(records: Records, target: str, origins: list[date]
     return pl.concat(forecasts)
 
 
-def forecast_by_mlforecast(records: Records, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
+def forecast_by_mlforecast(records: ChainData, target: str, origins: list[date], horizon_days: int) -> pl.DataFrame:
     """Forecast recursively by boosted trees of all series, retrained every four weeks on all earlier hours."""
     series, forecasts = local_series(records, target, origins[-1]), []
     days = timedelta(days=horizon_days)
@@ -80,7 +80,7 @@ def _trees() -> Any:
     )
 
 
-def local_series(records: Records, target: str, end: date) -> pl.DataFrame:
+def local_series(records: ChainData, target: str, end: date) -> pl.DataFrame:
     """Return every hour of each store's own clock, first demand to before `end`: unique_id, ds, y, 0 without trade.
 
     The hour that the clock skips in spring counts as one without trade; of the two that it shows in autumn as one
@@ -113,7 +113,7 @@ def _with_holidays(hours: pl.DataFrame, holidays: pl.DataFrame) -> pl.DataFrame:
 
 
 def _at_real_hours(
-    forecast: pl.DataFrame, history: pl.DataFrame, records: Records, origin: date, horizon_days: int
+    forecast: pl.DataFrame, history: pl.DataFrame, records: ChainData, origin: date, horizon_days: int
 ) -> pl.DataFrame:
     """The forecast of hours by the store's clock as one of real hours; closed hours and what is below 0 are 0."""
     week = [pl.col("ds").dt.weekday().alias("weekday"), pl.col("ds").dt.hour().alias("hour")]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.signals.weather import WeatherView
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.accuracy.method_score import INCUMBENT, OURS, Method, Score, score_method
 from infra.bench.accuracy.peer_forecasts import PEERS, RETRAIN_EVERY_DAYS
@@ -27,7 +29,7 @@ class SetBacktest:
 
     set_name: str
     target: str
-    records: Records
+    records: ChainData
     origins: list[date]
     runs: dict[WeatherView, pl.DataFrame] = field(default_factory=dict)
 
@@ -41,8 +43,8 @@ class SetBacktest:
         """Backtest the default recipe with each view of the weather, keep the rows in `runs`, and return the scores."""
         for view in views:
             began = time.perf_counter()
-            recipe = Recipe(weather=view)
-            self.runs[view], _ = backtest(self.records, self.target, recipe, self.origins, RETRAIN_EVERY_DAYS)
+            trainer = ModelTrainer(TrainingData(self.records, self.target, self.origins[-1]), Recipe(weather=view))
+            self.runs[view], _ = backtest(trainer, self.origins, RETRAIN_EVERY_DAYS)
             method = Method(OURS, view, time.perf_counter() - began)
             yield score_method(self.runs[view], self.records, self.set_name, method)
 

@@ -45,14 +45,14 @@ def _records(stores: list[Store], demand: pl.DataFrame, weather: pl.DataFrame | 
     return ChainData.from_tables(tables)
 
 
-def french(folder: Path) -> Records:
+def french(folder: Path) -> ChainData:
     """Load one bakery from its ticket lines, in EUR."""
     lines = pl.read_csv(folder / "french_bakery" / "pos_lines.csv.gz", infer_schema=False)
     columns = {"date": "date", "time": "time", "ticket": "ticket_number", "line_total": "item_order_total"}
     return _from_lines(lines, columns, ("bakery", "Europe/Paris", "FR", None))
 
 
-def bread(folder: Path) -> Records:
+def bread(folder: Path) -> ChainData:
     """Load a bakery-cafe in Edinburgh. It has orders only, because the lines have no prices."""
     lines = pl.read_csv(folder / "bread_basket" / "pos_lines.csv", infer_schema=False)
     columns = {"date": "Date", "time": "Time", "ticket": "Transaction"}
@@ -69,12 +69,12 @@ def _from_lines(lines: pl.DataFrame, columns: dict[str, str], store: Store,
     return _records([store], pos_demand.demand)
 
 
-def aarhus(folder: Path) -> Records:
+def aarhus(folder: Path) -> ChainData:
     """Load two cafes of one town, in DKK, before the pandemic."""
     return _aarhus(folder, ("Cafe Cross", "Aaland"), date(2020, 3, 8))
 
 
-def aarhus_shut(folder: Path) -> Records:
+def aarhus_shut(folder: Path) -> ChainData:
     """Load the same cafes and one that opened in autumn 2020, to the end of 2020.
 
     All are shut from March to May, and from December.
@@ -84,7 +84,7 @@ def aarhus_shut(folder: Path) -> Records:
     return replace(records, stores=records.stores.with_columns(opened_on=opened))
 
 
-def _aarhus(folder: Path, stores: Sequence[str], end: date) -> Records:
+def _aarhus(folder: Path, stores: Sequence[str], end: date) -> ChainData:
     """Load cafes of Aarhus up to a date. Refunds that exceed an hour's sales count as 0.
 
     Weather is the town's, observed at trading hours; its wind is in m/s.
@@ -109,7 +109,7 @@ def _gapless(weather: pl.DataFrame) -> pl.DataFrame:
     return weather.sort("valid_utc").upsample("valid_utc", every="1h").interpolate()
 
 
-def citibike(folder: Path) -> Records:
+def citibike(folder: Path) -> ChainData:
     """Load a city's hired bicycles as orders, with weather as issued every morning and a reanalysis as observed.
 
     The data give the trips of the hour that the clock shows twice as one sum, which counts in the first hour. Issues
@@ -144,7 +144,7 @@ def _american(issues: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def auckland(_: Path) -> Records:
+def auckland(_: Path) -> ChainData:
     """Load footfall at 20 sensors as orders. A row's date is a day from 06:00, and every day has 24 hours.
 
     The sensor at 107 Quay Street is left out: 42% of its hours are 0. Six hours in 2024 and 2025 occur two or three

@@ -15,9 +15,9 @@ import polars as pl
 
 from daypart.features.quality.data_health import demand_faults, stores_at_fault
 from daypart.forecasting.lifecycle.policy import TRIGGERED, Policy
-from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, decide
+from daypart.forecasting.lifecycle.retrain import LASTING_WEEKS, Decision, RetrainEvidence, decide
 from daypart.forecasting.metrics import persistent_error
-from daypart.forecasting.metrics.expected_accuracy import Promise
+from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
 from infra.bench.loop.drifting_chain import (
     DRIFT_START,
     SERVING_FROM_DAY,
@@ -35,9 +35,9 @@ QUIET_DAYS = 365
 """Nights without drift in which retrains are counted."""
 
 
-def expected_accuracy(chain: ForecastChain) -> Promise:
+def expected_accuracy(chain: ForecastChain) -> ExpectedAccuracy:
     """Return the accuracy that the champion's rolling origins led to expect."""
-    expected = Promise.of(
+    expected = ExpectedAccuracy.from_predictions(
         published_rows(chain, EXPECTED_FROM_DAY, EXPECTED_FROM_DAY + EXPECTED_DAYS).with_columns(y="actual")
     )
     assert expected is not None
@@ -45,14 +45,14 @@ def expected_accuracy(chain: ForecastChain) -> Promise:
 
 
 def decide_night(
-    chain: ForecastChain, expected: Promise, day: int, policy: Policy, faulty: Set[str] = frozenset()
+    chain: ForecastChain, expected: ExpectedAccuracy, day: int, policy: Policy, faulty: Set[str] = frozenset()
 ) -> Decision:
     """Return the decision at the start of a day, on a champion that is 100 days old."""
     on = DRIFT_START + timedelta(days=day)
     longer = published_rows(chain, max(day - 7 * LASTING_WEEKS, SERVING_FROM_DAY), day, faulty).lazy()
     weeks = persistent_error.store_weeks(longer.filter(pl.col("date") >= on - timedelta(days=policy.window_days)), on)
     trained, lasting = [on - timedelta(days=100)], persistent_error.week_errors(longer, on)
-    return decide(weeks, expected, policy, on, trained, len(faulty), len(chain.names), lasting)
+    return decide(RetrainEvidence(weeks, lasting, len(chain.names), len(faulty)), expected, policy, on, trained)
 
 
 def false_retrains(chain: ForecastChain, policy: Policy) -> int:

@@ -12,14 +12,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.simulator import ChainSpec, simulate
-from daypart.forecasting.lifecycle.comparison import SIDES, Comparison
-from daypart.forecasting.lifecycle.gate import judged
+from daypart.forecasting.lifecycle.comparison import SIDES, ComparedRows, Comparison
+from daypart.forecasting.lifecycle.gate import decide_promotion
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 
 Array = NDArray[np.float64]
 
@@ -103,7 +104,7 @@ def promotion_share(pair: ModelPair, runs: int) -> float:
     for run in range(runs):
         cells = comparison_cells(np.random.default_rng([run, pair.stores, pair.weeks]), pair)
         # Bootstrap draws are cached by their seed, so a few seeds suffice.
-        promotions += judged(Comparison(cells, GATE_POLICY.gate_confidence, run % 8), GATE_POLICY).promote
+        promotions += decide_promotion(Comparison(cells, GATE_POLICY.gate_confidence, run % 8), GATE_POLICY).promote
     return promotions / runs
 
 
@@ -132,13 +133,17 @@ GATE_START, GATE_DAYS = date(2024, 3, 4), 196
 def real_models(seed: int) -> Iterator[str]:
     """Return one line per pair of small models of a simulated chain: the gate's verdict, and how alike their errors are."""
     spec = ChainSpec(stores=16, start=GATE_START, days=GATE_DAYS, seed=seed, issues_days=GATE_DAYS)
-    records, end = Records.of(simulate(spec).tables), GATE_START + timedelta(days=GATE_DAYS)
+    records, end = ChainData.from_tables(simulate(spec).tables), GATE_START + timedelta(days=GATE_DAYS)
     first = end - timedelta(weeks=4)
-    trainer = Workshop(records, "orders", GATE_RECIPE, end)
+    trainer = ModelTrainer(TrainingData(records, "orders", end), GATE_RECIPE)
     rows = trainer.with_demand(trainer.rows(days(first, end - timedelta(days=1), 7))).filter(pl.col("date") < end)
 
     def fit_model(as_of: date = first, **changes: int) -> Model:
-        return trainer.under(GATE_RECIPE.model_copy(update=changes)).train(as_of) if changes else trainer.train(as_of)
+        return (
+            trainer.with_recipe(GATE_RECIPE.model_copy(update=changes)).train(as_of)
+            if changes
+            else trainer.train(as_of)
+        )
 
     usual, poor = fit_model(), fit_model(rounds=8, leaves=4)
     pairs = {
@@ -147,11 +152,10 @@ def real_models(seed: int) -> Iterator[str]:
         "champion much poorer": (usual, poor),
         "challenger much poorer": (poor, usual),
     }
-    for name, models in pairs.items():
-        compared = Comparison.of(
-            models, rows, trainer.totals, trainer.stores, first, GATE_POLICY.gate_confidence, GATE_RECIPE.seed
-        )
-        verdict, spread_text = judged(compared, GATE_POLICY), describe_errors(compared.cells)
+    shared, confidence = ComparedRows(rows, trainer.totals, trainer.stores, first), GATE_POLICY.gate_confidence
+    for name, (challenger, champion) in pairs.items():
+        compared = Comparison.from_models(challenger, champion, shared, confidence, GATE_RECIPE.seed)
+        verdict, spread_text = decide_promotion(compared, GATE_POLICY), describe_errors(compared.cells)
         yield f"chain {seed}, {name}: {'promotes' if verdict.promote else 'keeps'}; {verdict.reason}; {spread_text}"
 
 

@@ -18,7 +18,7 @@ from daypart.flows.display.replay import show_replay
 from daypart.flows.jobs.replay import priced
 from daypart.flows.report import replays
 from daypart.forecasting.lifecycle.policy import BUILT_IN
-from daypart.forecasting.lifecycle.replay import replay
+from daypart.forecasting.lifecycle.replay import ReplayPlan, replay
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.accuracy.real_sets import aarhus_shut
 
@@ -45,7 +45,9 @@ def chain(_: Path, stores: int) -> ReplayCase:
     """Return a simulated chain of two years, of which the second is replayed; weather is issued throughout."""
     spec = ChainSpec(stores=stores, issues_days=730)
     start = spec.end - timedelta(days=REPLAYED_DAYS)
-    return ReplayCase(Records.of(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe())
+    return ReplayCase(
+        ChainData.from_tables(simulate(spec).tables), "orders", start, spec.end - timedelta(days=1), Recipe()
+    )
 
 
 REPLAY_CASES: dict[str, Callable[[Path, int], ReplayCase]] = {"aarhus": cafes, "chain": chain}
@@ -78,7 +80,7 @@ def main() -> int:
         case = REPLAY_CASES[name](arguments.data, arguments.stores)
         recipe = case.recipe.model_copy(update={"max_rows": arguments.max_rows})
         outcome = replay(
-            case.records, case.target, recipe, BUILT_IN, case.start, case.end, arguments.every_days,
+            case.records, case.target, recipe, ReplayPlan(BUILT_IN, case.start, case.end, arguments.every_days),
             lambda night, name=name: print(name, night, file=sys.stderr, flush=True),
         )  # fmt: skip
         title = f"{name}, {case.start} to {case.end}"

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from daypart.features.segments import Rule, mean_daily
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import TARGETS
@@ -22,8 +22,9 @@ from daypart.flows.governance import units
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.trainer import Workshop, chain_sums
-from daypart.forecasting.serving.publication import of_block
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData, chain_sums
+from daypart.forecasting.serving.publication import ServedModel, forecast_block
 
 TOP_SHARE = 0.5
 TOP_RECIPE = Recipe(weather="none", max_rows=15_000)
@@ -48,7 +49,7 @@ class UnitResult:
 class SegmentedChain:
     """A chain split into units: their stores, the date up to which models may see data, and sums over the chain."""
 
-    records: Records
+    records: ChainData
     as_of: date
     members: units.Members
     sums: Mapping[str, pl.DataFrame]
@@ -56,7 +57,7 @@ class SegmentedChain:
     @classmethod
     def from_spec(cls, spec: ChainSpec, segments: int) -> "SegmentedChain":
         """Simulate a chain and split it. The last 14 days are held out to score forecasts."""
-        records, as_of = Records.of(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
+        records, as_of = ChainData.from_tables(simulate(spec).tables).without("weather"), spec.end - timedelta(days=14)
         members = split_by_volume(records, segments, as_of)
         sums = {target: chain_sums(records.until(as_of - timedelta(days=1)), target, as_of) for target in TARGETS}
         return cls(records, as_of, members, sums)
@@ -65,10 +66,12 @@ class SegmentedChain:
         """Train a unit on data before `as_of` by the recipe of a tier, and score the fortnight that follows."""
         recipe, meter, ids = {"top": TOP_RECIPE, "light": LIGHT_RECIPE}[tier], Meter(), self.members[unit]
         past_records = self.records.until(self.as_of - timedelta(days=1))
-        trainer = Workshop(past_records, unit.target, recipe, self.as_of, Local(meter), ids, self.sums[unit.target])
+        data = TrainingData(past_records, unit.target, self.as_of, ids, self.sums[unit.target])
+        trainer = ModelTrainer(data, recipe, Local(meter))
         model = trainer.train(self.as_of)
         cpu_seconds = meter.usage()[-1].cpu_seconds
-        forecast_rows = pl.concat(of_block(block, past, model, self.as_of, tier) for block, past in trainer.blocks())
+        served = ServedModel(model, tier)
+        forecast_rows = pl.concat(forecast_block(block, [served], self.as_of) for block in trainer.blocks())
         block = self.records.block(ids)
         scored = with_actuals(forecast_rows, block.demand, idle_days(block, self.as_of), block.stores)
         scored = scored.drop_nulls("actual")
@@ -93,7 +96,7 @@ def tier_savings(spec: ChainSpec, segments: int) -> Iterator[dict[str, object]]:
         yield compare_ways(results)
 
 
-def split_by_volume(records: Records, segments: int, as_of: date) -> units.Members:
+def split_by_volume(records: ChainData, segments: int, as_of: date) -> units.Members:
     """Return units of as many classes of volume for each target, each with its stores, in rising order of volume."""
     volumes = {target: mean_daily(records.scan_demand(), records.stores, target, as_of) for target in TARGETS}
     return Portfolio(dict.fromkeys(TARGETS, Rule("volume", segments))).members(records.stores, volumes)

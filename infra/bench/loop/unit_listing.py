@@ -12,16 +12,16 @@ import polars as pl
 from daypart.features.dayparts import daypart
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import TARGETS
-from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import champions
+from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.jobs.train import train
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.portfolio import portfolio
-from daypart.flows.registry.registry import Registry
+from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.metrics import score_tallies
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.harness.isolated_job import Work, measure_job, run_isolated
@@ -45,18 +45,20 @@ def _build_home(home: Path, segments: int) -> None:
     draft = home.with_name(f".{home.name}")
     shutil.rmtree(draft, ignore_errors=True)
     spec = ChainSpec(2 * segments, days=134, seed=7, issues_days=0, observed_days=0)
-    lake, registry = Lake(draft / "lake"), Registry(Settings(home=draft))
+    opened = Home(Settings(home=draft))
+    lake, registry = opened.lake, opened.registry
     tables = simulate(spec).tables
     for name in ("stores", "demand"):
         lake.upsert(name, tables[name].filter(pl.col("hour_local") < spec.end) if name == "demand" else tables[name])
-    train(lake, registry, Recipe(weather="none", rounds=100, max_rows=30_000, folds=1))
+    train(opened, Recipe(weather="none", rounds=100, max_rows=30_000, folds=1))
     (draft / "portfolio.toml").write_text(f'[segments]\nby = "volume"\nclasses = {segments}\n')
     chain = Chain.of(lake)
-    members = units.members(chain, Portfolio.read(registry.settings.portfolio), dict.fromkeys(TARGETS, spec.end))
+    members = units.members(chain, opened.portfolio, dict.fromkeys(TARGETS, spec.end))
     for unit in members:
         files, description = registry.load(unit.target, "champion"), registry.describe(unit.target, "champion")
-        run = registry.record("train", unit.name, description["params"], description["metrics"], chain.versions, files)
-        version = registry.register(unit.name, run, {"tier": unit.tier})
+        params, metrics = description["params"], description["metrics"]
+        run_id = registry.record(RunRecord("train", unit.name, params, metrics, chain.versions, files))
+        version = registry.register(unit.name, run_id, {"tier": unit.tier})
         for alias in ("challenger", "champion"):
             registry.set_alias(unit.name, alias, version)
     for day in range(28):
@@ -79,7 +81,8 @@ def _add_tallies(lake: Lake, origin: date) -> None:
 
 
 def _list_units(home: Path) -> Work:
-    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    opened = Home(Settings(home=home))
+    lake, registry = opened.lake, opened.registry
     registry.version_of("orders", "champion")
 
     def work() -> dict[str, object]:
@@ -94,13 +97,15 @@ def _list_units(home: Path) -> Work:
         aliases = time_step("aliases", registry.aliases)
         versions = {unit: unit_aliases["champion"] for unit, unit_aliases in aliases.items() if "." in unit}
         time_step("describe all", lambda: registry.describe_all(versions))
-        time_step("load all", lambda: list(registry.stored_all(versions)))
-        day = Chain.of(lake).last_day() + timedelta(days=1)  # type: ignore[operator]
-        chain, declared = Chain.of(lake), Portfolio.read(registry.settings.portfolio)
+        time_step("load all", lambda: list(registry.stored_models(versions)))
+        chain, declared = Chain.of(lake), opened.portfolio
+        last_day = chain.last_day()
+        assert last_day is not None
+        day = last_day + timedelta(days=1)
         members = time_step("members", lambda: units.members(chain, declared, dict.fromkeys(TARGETS, day)))
-        time_step("champions", lambda: champions(lake, registry, members))
-        listed = time_step("portfolio", lambda: portfolio(lake, registry))
-        time_step("publish", lambda: publish(lake, registry))
+        time_step("champions", lambda: champions(opened, members))
+        listed = time_step("portfolio", lambda: portfolio(opened))
+        time_step("publish", lambda: publish(opened))
         tally_count = lake.scan("tallies").select(pl.len()).collect().item()
         return {"units": len(listed.units), "tallies": tally_count, "seconds": seconds}
 

@@ -11,9 +11,8 @@ from daypart.features.dayparts import daypart
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.config.settings import Settings
-from daypart.flows.lake.lake import Lake
+from daypart.flows.home import Home
 from daypart.flows.monitoring.monitor import monitor
-from daypart.flows.registry.registry import Registry
 from infra.bench.harness.isolated_job import Work, measure_job, run_isolated
 from infra.bench.loop.unit_listing import portfolio_home
 
@@ -34,7 +33,8 @@ def _build_home(home: Path, models: Path, stores: int) -> None:
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(models, draft, ignore=shutil.ignore_patterns("lake"))
     spec = ChainSpec(stores, days=PUBLISHED_NIGHTS + 60, seed=7, issues_days=0, observed_days=0)
-    lake, registry, tables = Lake(draft / "lake"), Registry(Settings(home=draft)), simulate(spec).tables
+    opened, tables = Home(Settings(home=draft)), simulate(spec).tables
+    lake, registry = opened.lake, opened.registry
     lake.upsert("stores", tables["stores"])
     past_demand = tables["demand"].filter(pl.col("hour_local") < spec.end - timedelta(days=1))
     lake.upsert("demand", past_demand)
@@ -42,7 +42,7 @@ def _build_home(home: Path, models: Path, stores: int) -> None:
     for night in range(PUBLISHED_NIGHTS):
         origin = spec.end - timedelta(days=PUBLISHED_NIGHTS - night)
         lake.replace("forecasts", _naive_forecasts(past_demand, spec.store_ids, names, origin), origin)
-    monitor(lake, registry)
+    monitor(opened)
     tables["demand"].filter(pl.col("hour_local") >= spec.end - timedelta(days=1)).write_parquet(draft / "today.parquet")
     draft.rename(home)
 
@@ -74,12 +74,13 @@ def _naive_forecasts(
 
 
 def _monitor_day(home: Path) -> Work:
-    lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
+    opened = Home(Settings(home=home))
+    lake = opened.lake
     lake.upsert("demand", pl.read_parquet(home / "today.parquet"))
 
     def work() -> dict[str, object]:
         began = time.perf_counter()
-        report = monitor(lake, registry)
+        report = monitor(opened)
         scored = lake.scan("scores").select(pl.len()).collect().item()
         return {"units": len(report.decisions), "scored": scored, "seconds": round(time.perf_counter() - began, 1)}
 

@@ -14,16 +14,19 @@ from typing import Any
 from daypart.features.chain_data import days
 from daypart.features.matrix import View
 from daypart.features.tables.schemas import TARGETS
+from daypart.flows.compute.dask_engine import DaskEngine
+from daypart.flows.compute.engine import open_engine
 from daypart.flows.compute.meter import Meter
 from daypart.flows.config.portfolio import DEFAULT_PORTFOLIO
 from daypart.flows.config.settings import Settings
 from daypart.flows.governance import units
 from daypart.flows.governance.champions import champions
-from daypart.flows.jobs.forecast import block_forecast
+from daypart.flows.jobs.forecast import NightPlan, block_forecast
 from daypart.flows.jobs.snapshot import Chain
 from daypart.forecasting.models.engine import Engine
 from daypart.forecasting.models.recipe import Recipe
-from daypart.forecasting.models.training_data import in_blocks
+from daypart.forecasting.models.training_data import BlockBuilder, in_blocks, read_sample
+from daypart.forecasting.serving.night import chain_holiday_sums
 from daypart.forecasting.stages import unmeasured
 from infra.bench.harness.isolated_job import JobCost, run_isolated
 from infra.bench.harness.stored_chain import StoredChain
@@ -51,21 +54,22 @@ def rows(chain: StoredChain) -> list[Row]:
 
 
 def _measure_workers(home: Path, trained: Path, origin: date, workers: int) -> dict[str, JobCost]:
-    lake, registry = open_home(home, trained)
-    chain = Chain.of(lake)
+    opened = open_home(trained, lake_of=home)
+    chain = Chain.of(opened.lake)
     ids, recipe, first = sorted(chain.stores["store_id"]), Recipe(), chain.first_demand_on(SAMPLED_TARGET)
     assert first is not None
-    sample = (days(first + timedelta(days=14), origin), recipe.one_in(len(ids)))
-    sums = holiday_sums(chain, ("orders", "sales"), origin)
+    sample_origins = days(first + timedelta(days=14), origin)
+    sums = chain_holiday_sums(chain, TARGETS, origin)
+    builder = BlockBuilder(chain, View(SAMPLED_TARGET), origin, sums[SAMPLED_TARGET])
     members = units.members(chain, DEFAULT_PORTFOLIO, dict.fromkeys(TARGETS, origin))
     serving = [champion.served for champion in champions(opened, members)]
     work = {
-        "features": partial(sampled_from, chain, origin, View(SAMPLED_TARGET), sums[SAMPLED_TARGET], *sample),
-        "forecasting": partial(block_forecast, chain, serving, origin, sums),
+        "features": partial(read_sample, builder, sample_origins, recipe.one_in(len(ids))),
+        "forecasting": partial(block_forecast, NightPlan(chain, serving, origin, sums)),
     }
-    with opened(Settings(home=home, engine="dask", workers=workers)) as make_engine:
+    with open_engine(Settings(home=home, engine="dask", workers=workers)) as make_engine:
         engine, blocks = make_engine(Meter()), in_blocks(ids)[:MEASURED_BLOCKS]
-        assert isinstance(engine, Dask)
+        assert isinstance(engine, DaskEngine)
         for processor, worker in enumerate(engine.client.ncores()):
             engine.client.run(_bind_to_processor, processor, workers=[worker])
             for task in work.values():  # imports what the work needs

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from daypart.features.deterministic_sum import ordered_sum, rank
+from daypart.features.deterministic_sum import STEPS_PER_UNIT, ordered_sum, rank
 from daypart.forecasting.models.engine import WORKERS
 from infra.bench.harness.isolated_job import Work
 
@@ -27,8 +27,10 @@ def lag_matrix(series: pl.DataFrame) -> pl.DataFrame:
     y, dtype = pl.col("y"), series.schema["y"]
     # A value that reaches across the start of a series lies within LAG_DEPTH rows of it; those rows are dropped.
     lagged = {f"lag{lag}": y.shift(lag) for lag in LAG_HOURS}
-    sums = (y.cast(pl.Float64) * STEPS).round().cast(pl.Int64).cum_sum()
-    means = {f"mean_{k}": ((sums - sums.shift(k)) / (STEPS * k)).shift(WEEK_HOURS).cast(dtype) for k in MEAN_WINDOWS}
+    sums = (y.cast(pl.Float64) * STEPS_PER_UNIT).round().cast(pl.Int64).cum_sum()
+    means = {
+        f"mean_{k}": ((sums - sums.shift(k)) / (STEPS_PER_UNIT * k)).shift(WEEK_HOURS).cast(dtype) for k in MEAN_WINDOWS
+    }
     wide = series.with_columns(rank=rank("unique_id"), **lagged, **means)
     wide = wide.with_columns(same_4=ordered_sum(pl.col(name) for name in lagged) / len(LAG_HOURS))
     wide = wide.with_columns(same_8=(pl.col("same_4") + pl.col("same_4").shift(4 * WEEK_HOURS)) / 2)
@@ -37,10 +39,10 @@ def lag_matrix(series: pl.DataFrame) -> pl.DataFrame:
 
 def _dated(rows: pl.DataFrame) -> pl.DataFrame:
     """Add the date features, computed once per hour."""
-    first, last = rows["ds"].min(), rows["ds"].max()
-    hours = pl.datetime_range(first, last, "1h", eager=True).alias("ds").to_frame()
+    first, last = pl.col("ds").min(), pl.col("ds").max()
+    hours = rows.select(pl.datetime_range(first, last, "1h").alias("ds"))
     date_features = hours.select(getattr(pl.col("ds").dt, name)().alias(name) for name in LAG_DATE_FEATURES)
-    place = (rows["ds"] - first).dt.total_hours().cast(pl.UInt32)
+    place = rows.select((pl.col("ds") - first).dt.total_hours().cast(pl.UInt32)).to_series()
     return rows.hstack(date_features.select(pl.all().gather(place)))
 
 

@@ -14,7 +14,8 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.members import BOOSTED, Learned, fit
 from daypart.forecasting.models.recipe import USUAL_HOURS, Recipe
-from daypart.forecasting.models.trainer import BLOCK_STORES, Workshop
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import BLOCK_STORES, TrainingData
 from infra.bench.harness.isolated_job import Work, measure_job
 from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale.comparison_row import Row, Task, short
@@ -57,7 +58,7 @@ def _write(out: Path, chain: StoredChain) -> None:
     out.mkdir()
     lake = Chain.of(Lake(chain.home() / "lake"))
     block = lake.block(sorted(lake.stores["store_id"])[:BLOCK_STORES])
-    trainer = Workshop(block, MEASURED_TARGET, DEFAULT_RECIPE, chain.today)
+    trainer = ModelTrainer(TrainingData(block, MEASURED_TARGET, chain.today), DEFAULT_RECIPE)
     weeks = DEFAULT_RECIPE.max_rows // (block.stores.height * USUAL_HOURS * DEFAULT_RECIPE.horizon_days) + 1
     origins = days(chain.spec.start, chain.today)[-15::-7][:weeks]
     rows = trainer.with_demand(trainer.rows(origins)).head(DEFAULT_RECIPE.max_rows)

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from daypart.flows.config.settings import Settings
+from daypart.flows.home import Home
 from daypart.flows.ingest.ingest import ingest_table
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.train import train
-from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring.monitor import monitor
-from daypart.flows.registry.registry import Registry
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.harness.isolated_job import JobCost, Work, measure_job, run_isolated
 from infra.bench.harness.stored_chain import StoredChain
@@ -92,7 +91,7 @@ def measure_night(chain: StoredChain, trained: StoredChain) -> JobCost:
 
 
 def default_models(chain: StoredChain) -> Path:
-    """Return a home that holds the models of the default recipe, and no lake."""
+    """Return a home that holds the models of the default recipe, and the chain's lake by a link."""
     return chain.build_once("trained", _train_models, chain.home())
 
 
@@ -105,23 +104,27 @@ def home_with_models(chain: StoredChain, trained: Path) -> Iterator[Path]:
         yield home
 
 
-def open_home(home: Path, models: Path | None = None) -> tuple[Lake, Registry]:
-    """Return the lake of a home and its registry, or the registry of the home `models`."""
-    return Lake(home / "lake"), Registry(Settings(home=models or home))
+def open_home(path: Path, lake_of: Path | None = None) -> Home:
+    """Return the home at a path. Where it has no lake yet, it gets a link to that of the home `lake_of`."""
+    if lake_of is not None and not (path / "lake").exists():
+        path.mkdir(exist_ok=True)
+        (path / "lake").symlink_to((lake_of / "lake").resolve(), target_is_directory=True)
+    return Home(Settings(home=path))
 
 
 def _first_ingest(home: Path, files: Path) -> Work:
-    lake = Lake(home / "lake")
-    ingest_table(lake, "stores", [files / "stores"])
-    return lambda: {"rows": ingest_table(lake, "demand", [files / "demand"]).rows_taken}
+    opened = open_home(home)
+    ingest_table(opened, "stores", [files / "stores"])
+    return lambda: {"rows": ingest_table(opened, "demand", [files / "demand"]).rows_taken}
 
 
 def _upsert(home: Path, arrivals: Path) -> Work:
-    return lambda: {"rows": ingest_table(Lake(home / "lake"), "demand", [arrivals]).rows_taken}
+    return lambda: {"rows": ingest_table(open_home(home), "demand", [arrivals]).rows_taken}
 
 
 def _train(out: Path, home: Path) -> Work:
-    return lambda: {trained.target: trained.figures["rows"] for trained in train(*open_home(home, out), Recipe())}
+    opened = open_home(out, lake_of=home)
+    return lambda: {trained.target: trained.figures["rows"] for trained in train(opened, Recipe())}
 
 
 def _train_models(out: Path, home: Path) -> None:
@@ -129,15 +132,15 @@ def _train_models(out: Path, home: Path) -> None:
 
 
 def _publish_yesterday(home: Path) -> None:
-    publish(*open_home(home))
+    publish(open_home(home))
 
 
 def _night(home: Path, arrivals: Path) -> Work:
-    lake, registry = open_home(home)
+    opened = open_home(home)
     steps = {
-        "ingest": lambda: ingest_table(lake, "demand", [arrivals]),
-        "forecast": lambda: publish(lake, registry),
-        "score": lambda: monitor(lake, registry),
+        "ingest": lambda: ingest_table(opened, "demand", [arrivals]),
+        "forecast": lambda: publish(opened),
+        "score": lambda: monitor(opened),
     }
 
     def work() -> dict[str, float]:

@@ -9,15 +9,16 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records, days
+from daypart.features.chain_data import ChainData, days
 from daypart.features.history import read_window
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
+from daypart.forecasting.serving.night import NightInputs
 from infra.bench.harness.isolated_job import Work, measure_job, run_isolated
 from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale import pandas_matrix
 from infra.bench.scale.comparison_row import Alternative, Limit, Row, Task, compare
-from infra.bench.scale.serving_matrix import BlockWindow, matrix_of, states
+from infra.bench.scale.serving_matrix import matrix_of, store_blocks
 
 DEMAND_VIEW = matrix.View("orders", "none")
 MEASURED_STORES, CHECKED_STORES = 50, 5
@@ -48,12 +49,12 @@ def rows(chain: StoredChain) -> list[Row]:
     return report_rows
 
 
-def records(home: Path, stores: int, until: date) -> Records:
+def records(home: Path, stores: int, until: date) -> ChainData:
     """Return stores and demand before a date, of the first stores that were open for a year by then."""
     chain = Chain.of(Lake(home / "lake"))
     old = chain.stores.filter(pl.col("opened_on") < until - timedelta(days=365))
     block = chain.block(sorted(old["store_id"])[:stores])
-    return Records.of({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
+    return ChainData.from_tables({"stores": block.stores, "demand": block.demand}).until(until - timedelta(days=1))
 
 
 def in_polars(home: Path, stores: int, origins: Sequence[date]) -> Work:
@@ -78,17 +79,16 @@ def in_pandas(home: Path, stores: int, origins: Sequence[date]) -> Work:
     return work
 
 
-def project_matrix(history: Records, origins: Sequence[date]) -> pl.DataFrame:
+def project_matrix(history: ChainData, origins: Sequence[date]) -> pl.DataFrame:
     """Return the matrix by the code of a night for one origin, and of training for several."""
     if len(origins) > 1:
         return matrix.build(history, DEMAND_VIEW, origins)
-    return matrix_of(
-        states(BlockWindow(_window(history, origins[0])), history, DEMAND_VIEW, origins[0]), DEMAND_VIEW, origins[0]
-    )
+    inputs = NightInputs(_window(history, origins[0]), history.block, history, origins[0])
+    return matrix_of(store_blocks(inputs, DEMAND_VIEW), DEMAND_VIEW, origins[0])
 
 
-def _window(history: Records, origin: date) -> Records:
-    since = read_window.since(origin)["demand"]
+def _window(history: ChainData, origin: date) -> ChainData:
+    since = read_window.window_starts(origin)["demand"]
     return replace(history, demand=history.demand.filter(pl.col("hour_local") >= since))
 
 
@@ -103,5 +103,5 @@ def check(home: Path, stores: int, origins: Sequence[date]) -> None:
 
 def assert_same(rows: pl.DataFrame, pandas_rows: object) -> None:
     """Raise AssertionError where rows or columns differ from pandas by more than 1e-7."""
-    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.KEY)
-    assert_frame_equal(theirs.cast(dict(rows.schema)), rows, rel_tol=1e-7, abs_tol=1e-9)
+    theirs = pl.from_pandas(pandas_rows).select(rows.columns).sort(matrix.ROW_KEY)
+    assert_frame_equal(theirs.cast(rows.schema), rows, rel_tol=1e-7, abs_tol=1e-9)

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from infra.bench.scale import pandas_effects
 from infra.bench.scale import pandas_states as states
 
@@ -29,7 +29,7 @@ def build(demand: pd.DataFrame, stores: pd.DataFrame, target: str, origins: Sequ
     return _features(rows.merge(latest.drop(columns=["last_on", "open_days_known"]), on=ORIGIN_KEY))
 
 
-def frames(records: Records) -> tuple[pd.DataFrame, pd.DataFrame]:
+def frames(records: ChainData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return demand and stores as pandas frames, with times in nanoseconds."""
     tables = (records.demand.to_pandas(), records.stores.to_pandas())
     moments = [frame.select_dtypes("datetime").columns for frame in tables]

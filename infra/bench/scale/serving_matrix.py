@@ -2,37 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from daypart.features import matrix
-from daypart.features.chain_data import Records
-from daypart.features.history import demand_history, read_window
-from daypart.features.signals import weather
-from daypart.features.signals.covariates import Outside
+from daypart.features.history import read_window
+from daypart.features.signals.covariates import Covariates
 from daypart.features.tables.schemas import TARGETS
 from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.forecasting.models.engine import WORKERS
-from daypart.forecasting.models.trainer import in_blocks
-from daypart.forecasting.serving.publication import holiday_sums, night_states
+from daypart.forecasting.models.training_data import StoreBlock, in_blocks
+from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, night_blocks
 from infra.bench.harness.isolated_job import Work, measure_job
 from infra.bench.harness.stored_chain import StoredChain
 from infra.bench.scale.comparison_row import Limit, Row, Task, compare
-
-StoreStates = tuple[Records, demand_history.Past]
-
-
-@dataclass(frozen=True)
-class BlockWindow:
-    """The recent records of a block of stores. Covariates and holiday sums are computed where they are null."""
-
-    records: Records
-    covariates: Outside | None = None
-    holiday_sums: pl.DataFrame | None = None
 
 
 def rows(chain: StoredChain) -> list[Row]:
@@ -48,7 +34,7 @@ def all_stores(home: Path, origin: date) -> Work:
 
     def work() -> dict[str, int]:
         chain = Chain.of(Lake(home / "lake"))
-        sums = holiday_sums(chain, TARGETS, origin)
+        sums = chain_holiday_sums(chain, TARGETS, origin)
         with ThreadPoolExecutor(WORKERS) as pool:
             shapes = list(pool.map(lambda ids: _shape(chain, ids, origin, sums), blocks(chain)))
         return {"rows": sum(height for height, _ in shapes), "columns": max(width for _, width in shapes)}
@@ -61,33 +47,46 @@ def blocks(chain: Chain) -> list[Sequence[str]]:
     return in_blocks(sorted(chain.stores["store_id"]))
 
 
+def night_inputs(chain: Chain, ids: Sequence[str], origin: date) -> NightInputs:
+    """Read what a night needs of a block of stores."""
+    return NightInputs(chain.block(ids, read_window.window_starts(origin)), chain.block, chain, origin)
+
+
 def _shape(chain: Chain, ids: Sequence[str], origin: date, sums: Mapping[str, pl.DataFrame]) -> tuple[int, int]:
-    window = chain.block(ids, read_window.since(origin))
-    window = replace(window, weather=weather.before(window.weather, window.stores, origin))
-    covariates = Outside.of(window, "issued", origin + timedelta(days=matrix.HORIZON_DAYS))
+    inputs = night_inputs(chain, ids, origin)
+    covariates = inputs.covariates("issued")
     height = width = 0
     for target in TARGETS:
         view = matrix.View(target)
-        block = BlockWindow(window, covariates, sums[target])
-        rows = matrix_of(states(block, chain, view, origin), view, origin)
+        rows = matrix_of(store_blocks(inputs, view, covariates, sums[target]), view, origin)
         height, width = height + rows.height, rows.width
     return height, width
 
 
-def states(block: BlockWindow, chain: Chain | Records, view: matrix.View, origin: date) -> list[StoreStates]:
-    """Return records and states of the stores for which the window suffices, and of those that need older records."""
-    horizon_end = origin + timedelta(days=view.horizon_days)
-    covariates = block.covariates or Outside.of(block.records, view.weather, horizon_end)
-    block_states = night_states(block.records, covariates, chain.block, chain, view, origin, sums=block.holiday_sums)
-    return [store_states for store_states in block_states if _has_history(store_states, origin)]
+def store_blocks(
+    inputs: NightInputs,
+    view: matrix.View,
+    covariates: Covariates | None = None,
+    holiday_sums: pl.DataFrame | None = None,
+) -> list[StoreBlock]:
+    """Return states of the stores for which the window suffices, and of those that need older records.
+
+    Covariates and holiday sums are computed where they are null. Stores without history are left out.
+    """
+    if covariates is None:
+        covariates = inputs.covariates(view.weather)
+    if holiday_sums is None:
+        holiday_sums = chain_holiday_sums(inputs.chain, [view.target], inputs.origin)[view.target]
+    blocks_of_night = night_blocks(inputs, view, covariates, holiday_sums)
+    return [block for block in blocks_of_night if _has_history(block, inputs.origin)]
 
 
-def _has_history(store_states: StoreStates, origin: date) -> bool:
-    block, past = store_states
-    return block.stores.join(past.totals.filter(pl.col("date") < origin), on="store_id", how="semi").height > 0
+def _has_history(block: StoreBlock, origin: date) -> bool:
+    totals = block.history.totals.filter(pl.col("date") < origin)
+    return block.records.stores.join(totals, on="store_id", how="semi").height > 0
 
 
-def matrix_of(block_states: Sequence[StoreStates], view: matrix.View, origin: date) -> pl.DataFrame:
+def matrix_of(blocks_of_night: Sequence[StoreBlock], view: matrix.View, origin: date) -> pl.DataFrame:
     """Return the matrix of the origin."""
-    matrices = [matrix.build(block, view, [origin], past) for block, past in block_states]
-    return pl.concat(matrices, how="diagonal").sort(matrix.KEY)
+    matrices = [block.build_matrix(view, [origin]) for block in blocks_of_night]
+    return pl.concat(matrices, how="diagonal").sort(matrix.ROW_KEY)

@@ -36,7 +36,7 @@ FORK_PRELOADED = ["polars", "pandas", "lightgbm", "scipy.optimize", "scipy.stats
 EXCLUDED_TEST = "tests/flows/compute/test_cluster.py"
 """It kills processes and waits for others, which takes too long on a busy machine."""
 CORE_MODULES = {
-    "features": "business_day clock deterministic_sum grid matrix money places segments",
+    "features": "business_day clock deterministic_sum feature_columns grid matrix money places segments",
     "features/cold_start": "similar_stores young_stores",
     "features/history": "day_statistics demand_history holiday_effects horizon last_days lookback outliers "
     "smoothed_baseline trading_hours",

@@ -130,7 +130,7 @@ def test_a_retrain_does_what_it_can_and_says_what_failed(
         calls.append(inspect.signature(train).bind(*arguments, **named).arguments["request"].units)
         if calls == [("sales",)]:
             raise OSError("the disk was away")
-        return train(*arguments, **options)
+        return train(*arguments, **named)
 
     monkeypatch.setattr(deployment_flows.trainings, "train", once)
     with pytest.raises(DaypartError, match="champions serve on: visits: "):

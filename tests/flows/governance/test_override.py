@@ -52,16 +52,16 @@ def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
     text = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
     with pytest.raises(InputError, match=text):
         promote(house.as_home, "orders", 2, Signoff("engineer", NOW))
-    assert said(house) == []
+    assert switch_details(house) == []
     assert promote(house.as_home, "orders", 1, Signoff("engineer", NOW)).state == "serves"
     assert promote(house.as_home, "orders", 2, Signoff("analyst", NOW, "the sale is over")).state == "serves"
-    begun = said(house)[2]
+    begun = switch_details(house)[2]
     assert (begun["override"], begun["gate"], begun["reason"]) == (True, "worse by 40 bps", "the sale is over")
-    assert all("override" not in details for details in said(house)[:2])
+    assert all("override" not in details for details in switch_details(house)[:2])
     promote(house.as_home, "orders", 1, Signoff("engineer", NOW))
-    judged(house, 2, True, "better by 40 bps")
+    record_verdict(house, 2, True, "better by 40 bps")
     assert promote(house.as_home, "orders", 2, Signoff("engineer", NOW)).state == "serves"
-    assert "override" not in said(house)[-2]
+    assert "override" not in switch_details(house)[-2]
 
 
 def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
@@ -76,7 +76,7 @@ def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
     with pytest.raises(InputError, match="lead may not approve request 4"):
         approve(house.as_home, "orders", Signoff("lead", NOW))
     assert approve(house.as_home, "orders", Signoff("engineer", NOW)).state == "serves"
-    assert [details["gate"] for details in said(house)[2:4]] == ["too little to judge on"] * 2
+    assert [details["gate"] for details in switch_details(house)[2:4]] == ["too little to judge on"] * 2
 
 
 def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house: House) -> None:

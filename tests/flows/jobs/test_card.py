@@ -51,7 +51,7 @@ def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(publish
 def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> None:
     description = published_world.registry.describe("orders", 1)
     assert "card.md" not in published_world.registry.load("orders", 1)
-    file = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
+    file = published_world.registry.settings.artifacts / description["run_id"] / "artifacts" / "card" / "card.md"
     card = cards.card(published_world.as_home, "orders", 1)
     assert card.text.startswith(file.read_text(encoding="utf-8"))
 

@@ -136,7 +136,7 @@ def test_what_came_after_as_of_changes_nothing(
     assert daypart(untrained.home, "ingest", "demand", untrained.files / "later.parquet").status == 0
     request = TuneRequest(Budget(TRIALS), targets=("orders",), as_of=untrained.origin)
     later = tune(untrained.as_home, Recipe(**SMALL), request, datetime(2024, 6, 1))
-    assert later.tuned == whole[1].tuned
+    assert later.tuned == finished_search[1].tuned
 
 
 def test_the_least_budget_says_that_the_present_settings_stand(

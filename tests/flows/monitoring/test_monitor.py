@@ -377,8 +377,8 @@ def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path
         }  # fmt: skip
     once.lake.upsert("demand", later.with_columns(pl.col("orders") + 1))
     monitor(once.as_home)
-    assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
-    assert kept(world)[0]["origin_date"].n_unique() == 3
+    assert all(one.equals(other) for one, other in zip(stored_tables(world), stored_tables(once), strict=True))
+    assert stored_tables(world)[0]["origin_date"].n_unique() == 3
 
 
 def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) -> None:

@@ -19,6 +19,7 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
+from infra.bench.loop.gate_errors import DIFFERENCE_SPREADS, ModelPair, promotion_share
 
 START, DAYS = date(2024, 1, 1), 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS, members=("ratio",))

@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 
 from daypart.features import matrix
+from daypart.features.chain_data import ChainData
 from daypart.features.simulator import ChainSpec, simulate
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from infra.bench.accuracy.ablation import FAMILY_PREFIXES, SIMULATED_SET, ablation_gains, variants
 from infra.bench.accuracy.real_sets import RealSet
@@ -13,8 +16,8 @@ from infra.bench.accuracy.real_sets import RealSet
 ABLATION_SPEC = ChainSpec(stores=2, start=date(2023, 6, 5), days=150, seed=3, issues_days=90)
 
 
-def _records(_: Path) -> Records:
-    return Records.of(simulate(ABLATION_SPEC).tables)
+def _records(_: Path) -> ChainData:
+    return ChainData.from_tables(simulate(ABLATION_SPEC).tables)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +60,8 @@ def test_what_is_earned_is_the_loss_without_it(features: list[str]) -> None:
     origins = rolling_origins(chain.start, chain.end, 7, 14)
 
     def wape(other: Recipe) -> float:
-        rows = backtest(_records(Path()).until(chain.end), "orders", other, origins, 28)[0].drop_nulls("actual")
+        training_data = TrainingData(_records(Path()).until(chain.end), "orders", origins[-1])
+        rows = backtest(ModelTrainer(training_data, other), origins, 28)[0].drop_nulls("actual")
         return 1e4 * float((rows["forecast"] - rows["actual"]).abs().sum()) / float(rows["actual"].sum())
 
     without = variants(recipe.model_copy(update={"weather": SIMULATED_SET.views[0]}), features)[

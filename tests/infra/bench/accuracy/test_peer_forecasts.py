@@ -6,12 +6,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from infra.bench.accuracy.peer_forecasts import PEERS, local_series
 from infra.bench.accuracy.real_backtests import DEFAULT_HORIZON_DAYS, SetBacktest, with_forecasts
 
 
-def _forecasts(peer: str, records: Records, origins: list[date]) -> pl.DataFrame:
+def _forecasts(peer: str, records: ChainData, origins: list[date]) -> pl.DataFrame:
     pytest.importorskip(peer)
     return PEERS[peer](records, "orders", origins, DEFAULT_HORIZON_DAYS).sort("store_id", "origin_date", "hour_utc")
 
@@ -25,7 +25,7 @@ def test_a_peer_forecasts_every_hour_from_what_came_before(peer: str, case: SetB
     assert peer_rows["forecast"].is_finite().all()
     later = pl.col("hour_local") >= datetime.combine(case.origins[0], datetime.min.time())
     changed = case.records.demand.with_columns(orders=pl.when(later).then(pl.col("orders") * 3 + 7).otherwise("orders"))
-    other = _forecasts(peer, Records.of({"stores": case.records.stores, "demand": changed}), case.origins)
+    other = _forecasts(peer, ChainData.from_tables({"stores": case.records.stores, "demand": changed}), case.origins)
     first = pl.col("origin_date") == case.origins[0]
     assert_frame_equal(other.filter(first), peer_rows.filter(first), check_exact=True)
     assert other.filter(~first)["forecast"].sum() != pytest.approx(peer_rows.filter(~first)["forecast"].sum(), rel=0.01)

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from daypart.features.chain_data import Records
+from daypart.features.chain_data import ChainData
 from infra.bench.accuracy.real_sets import SETS, RealSet
 
 
@@ -28,7 +28,7 @@ def test_auckland_s_clock_runs_from_six(real_data: Path) -> None:
     assert quietest in range(2, 6)
 
 
-def _load_set(name: str, folder: Path) -> Records:
+def _load_set(name: str, folder: Path) -> ChainData:
     return next(data for data in SETS if data.name == name).load(folder)
 
 
