@@ -32,7 +32,7 @@ check: install ## Lint, types, import contracts and tests
 test: check ## Set up and pass every check
 
 mutants: .venv/mutants ## Put 200 small faults into the core, one by one, and list those that no test notices (40 minutes)
-	$(BIN)/python -m infra.bench.mutants .daypart/mutants
+	$(BIN)/python -m infra.bench.upkeep.mutation_score .daypart/mutants
 
 bench: .venv/bench ## Measure the work of 2,000 stores beside the alternatives (takes half an hour)
 	$(BIN)/python -m infra.bench.scale .daypart/bench
@@ -41,16 +41,16 @@ bench-accuracy: .venv/bench ## Backtest the real data sets beside two peers (DAY
 	$(BIN)/python -m infra.bench.accuracy $${DAYPART_REAL_DATA:-../shared/data}
 
 bench-ablation: install ## Say what each family of features and each member earns
-	$(BIN)/python -m infra.bench.ablation $${DAYPART_REAL_DATA:-../shared/data}
+	$(BIN)/python -m infra.bench.accuracy.ablation $${DAYPART_REAL_DATA:-../shared/data}
 
 bench-loop: install ## Measure decay, the gate, tiers and policies on simulated chains of known truth (takes hours)
-	$(BIN)/python -m infra.bench.drift
-	$(BIN)/python -m infra.bench.gates
-	$(BIN)/python -m infra.bench.units .daypart/bench
-	$(BIN)/python -m infra.bench.loop_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
+	$(BIN)/python -m infra.bench.loop.drift_detection
+	$(BIN)/python -m infra.bench.loop.gate_errors
+	$(BIN)/python -m infra.bench.loop.unit_portfolio .daypart/bench
+	$(BIN)/python -m infra.bench.loop.policy_replay $${DAYPART_REAL_DATA:-../shared/data} --out .daypart/bench
 
 soak: install ## Live 400 nights of a small chain with weekly maintenance: time, files and bytes by month (takes half an hour)
-	$(BIN)/python -m infra.bench.soak .daypart/soak
+	$(BIN)/python -m infra.bench.upkeep.soak .daypart/soak
 
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 	--no-emit-index-url --no-emit-find-links --no-header

@@ -1,4 +1,4 @@
-"""Edits of the audit table: each must be found, and must be repairable by who may."""
+"""Edits of the audit table. Verification must find each, and a permitted role must be able to repair it."""
 
 import random
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 
 from daypart.flows.audit.ledger import Ledger
 from daypart.flows.lake.lake import Lake
-from tests.faults.homes import Job, copied, run
+from tests.faults.homes import Job, copy_of_home, run
 from tests.faults.trials import Trial, Verdict, has_traceback
 from tests.flows.audit.test_audit_log import flipped, forge
 from tests.flows.audit.test_verification import cut_end, log, lose_file, overwrite_file
@@ -18,7 +18,7 @@ Edit = Callable[[Path, random.Random, int], object]
 
 
 def _change(lake: Path, chance: random.Random, number: int) -> None:
-    """Flips one bit of one column of a record, in a file and a log that fit each other."""
+    """Flip one bit of one column of a record, in a file and a log that match."""
 
     def flip(row: dict[str, Any]) -> dict[str, Any]:
         column = chance.choice([name for name, value in row.items() if value not in ("", None)])
@@ -39,7 +39,7 @@ def _truncate_log(lake: Path, chance: random.Random, number: int) -> None:
     log(lake, number - 1).write_text(text[: chance.randrange(len(text) - 1)])
 
 
-EDITS: dict[str, Edit] = {
+EDIT_KINDS: dict[str, Edit] = {
     "change a column": _change,
     "flip a byte": _flip_byte,
     "remove a record": lambda lake, _, number: forge(lake, number, lambda row: None),
@@ -54,27 +54,28 @@ EDITS: dict[str, Edit] = {
 
 
 def edits(job: Job, count: int, seed: int) -> list[Trial]:
-    """So many edits of the home's audit, of all kinds in turn."""
-    names = list(EDITS)
-    return [partial(edited, job, names[k % len(names)], seed + k) for k in range(count)]
+    """Return `count` edits of the home's audit, of all kinds in turn."""
+    names = list(EDIT_KINDS)
+    return [partial(try_edit, job, names[k % len(names)], seed + k) for k in range(count)]
 
 
-def edited(job: Job, name: str, seed: int) -> list[Verdict]:
+def try_edit(job: Job, name: str, seed: int) -> list[Verdict]:
+    """Make one edit on a copy of the home, then verify, read, repair and verify again."""
     chance, note = random.Random(seed), f"{name}, seed {seed}"
-    with copied(job.home) as home:
+    with copy_of_home(job.home) as home:
         lake = home / "lake"
-        EDITS[name](lake, chance, chance.randint(1, _count(lake)))
+        EDIT_KINDS[name](lake, chance, chance.randint(1, _count(lake)))
         verified, status = run(home, "audit", "--verify"), run(home, "status")
         repair = ("audit", "--repair", "--role", "lead", "--reason", note)
         repaired = run(home, *repair)
         if repaired.status:
-            shutil.rmtree(lake / "audit")  # As the error says where the log cannot be read.
+            shutil.rmtree(lake / "audit")  # The error says to do this where the log cannot be read.
             repaired = run(home, *repair)
         after = run(home, "audit", "--verify")
         results = (verified, status, repaired, after)
         return [
             Verdict(
-                lost=verified.status == 0,
+                lost_data=verified.status == 0,
                 traceback=any(has_traceback(result.err) for result in results),
                 wrong_status=verified.status != 1 or any(result.status for result in results[1:]),
                 note=f"{note}: " + "; ".join(f"{r.status} {(r.err or r.out).strip()[:200]}" for r in results),

@@ -1,4 +1,4 @@
-"""The homes that faults are tried on, the jobs that are disturbed in them, and what a home holds."""
+"""Homes that faults are tried on, the jobs that run in them, and the state of a home."""
 
 import contextlib
 import io
@@ -26,13 +26,13 @@ from daypart.flows.registry.registry import Registry
 from tests.flows.ingest.test_pos_lines import HEADER, MAPPING, STORES
 
 WAIT_SECONDS = 600
-SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
-ORIGIN = SPEC.end - timedelta(days=14)
-EARLIER = ORIGIN - timedelta(days=15)
-SMALL = {"rounds": 5, "max_rows": 2000, "folds": 1}
-RULE = "responsible = ['automation', 'analyst', 'lead']\naccountable = 'lead'\napproval = true\n"
-RULES = "".join(f"[raci.default.{activity}]\n{RULE}" for activity in ("promote", "override_policy"))
-PRELOADED = [
+HOME_SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
+FORECAST_ORIGIN = HOME_SPEC.end - timedelta(days=14)
+TRAINED_AS_OF = FORECAST_ORIGIN - timedelta(days=15)
+SMALL_RECIPE = {"rounds": 5, "max_rows": 2000, "folds": 1}
+APPROVAL_RULE = "responsible = ['automation', 'analyst', 'lead']\naccountable = 'lead'\napproval = true\n"
+APPROVAL_RULES = "".join(f"[raci.default.{activity}]\n{APPROVAL_RULE}" for activity in ("promote", "override_policy"))
+COMMAND_PRELOADED = [
     *("lightgbm", "mlflow.store.tracking.sqlalchemy_store", "polars", "pyarrow", "deltalake", "statsforecast"),
     *(
         "daypart.flows.cli",
@@ -45,11 +45,11 @@ PRELOADED = [
         "daypart.forecasting.lifecycle.gate",
     ),
 ]
-"""Imported once, in the process from which commands are forked: no thread of theirs runs before their first use."""
+"""Imported once, in the process from which commands are forked. None starts a thread before its first use."""
 UNCOMPARED = ("audit",)
 """Tables whose rows hold the moment of writing."""
 UNCOMPARED_COLUMNS = ("ingested_utc", "lines_version")
-"""Columns that hold the moment of writing, or a count of writes that a repeated command raises."""
+"""Columns that hold the moment of writing, or a count of writes that a run_again command raises."""
 SALES_FILES = [
     HEADER + "".join(f"{store},2024-01-{day:02} {hour:02}:{minute},{first}{day}{hour},{hour}.50\n"
             for store in ("NY", "LA") for day in range(first, first + 5) for hour in range(7, 20))
@@ -70,7 +70,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Job:
-    """A command, the home in which it begins, and what that holds before and after; `seconds` of its work."""
+    """A command, the home in which it starts, the state of that home before and after, and the seconds that it takes."""
 
     name: str
     arguments: tuple[str, ...]
@@ -81,23 +81,24 @@ class Job:
 
 
 class Command:
-    """A command line as a process of its own. It begins when everything is imported."""
+    """A command line as a process of its own. It starts once everything is imported."""
 
     def __init__(self, home: Path, arguments: Sequence[str], before: str = "") -> None:
-        """Starts it after the Python code `before`, which may define `at_end`, called when the command ends."""
+        """Start it after the Python code `before`, which may define `at_end`, called when the command ends."""
         self.folder = Path(tempfile.mkdtemp(prefix="daypart-faults-"))
         context = get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
+        context.set_forkserver_preload(COMMAND_PRELOADED)
         self.process = context.Process(target=_command, args=(self.folder, home, list(arguments), before))
         self.process.start()
         while not (self.folder / "ready").exists() and self.process.is_alive():
             time.sleep(0.01)
 
     def kill(self) -> None:
+        """Kill the process."""
         self.process.kill()
 
-    def ended(self) -> Result:
-        """Waits for its end."""
+    def wait(self) -> Result:
+        """Wait for the end of the process, and return its status and output."""
         self.process.join(WAIT_SECONDS)
         status = self.process.exitcode
         if status is None:
@@ -115,7 +116,7 @@ def _command(folder: Path, home: Path, arguments: Sequence[str], before: str) ->
     from daypart.flows.cli import main, options
 
     standard = options.recipe
-    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)
+    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL_RECIPE)
     sys.argv = ["daypart", "--home", str(home), *arguments]
     names: dict[str, Any] = {}
     (folder / "ready").touch()
@@ -128,16 +129,16 @@ def _command(folder: Path, home: Path, arguments: Sequence[str], before: str) ->
 
 
 def start(home: Path, arguments: Sequence[str], before: str = "") -> Command:
-    """Starts a command; returns once it is ready to work."""
+    """Start a command and return once it is ready to work."""
     return Command(home, arguments, before)
 
 
 def run(home: Path, *arguments: object) -> Result:
-    """Runs a command in this process, as `main` would be called."""
+    """Run a command in this process, as `main` would be called."""
     from daypart.flows.cli import main, options
 
     standard, arguments_before = options.recipe, sys.argv
-    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL)
+    options.recipe = lambda weather, seed: standard(weather, seed).model_copy(update=SMALL_RECIPE)
     sys.argv = ["daypart", "--home", str(home), *map(str, arguments)]
     status, out, err = 0, io.StringIO(), io.StringIO()
     try:
@@ -151,9 +152,9 @@ def run(home: Path, *arguments: object) -> Result:
 
 
 def state(home: Path) -> State:
-    """Return what a home holds: by table the hash of its rows, by unit of its champion's files, and the audit's faults.
+    """Return the state of a home: hashes of rows by table and of champions' files by unit, and the audit's faults.
 
-    Raises what reading raises: a home that cannot be read has lost something.
+    Raises what reading raises: a home that cannot be read has lost data.
     """
     lake, registry = Lake(home / "lake"), Registry(Settings(home=home))
     contents = {}
@@ -168,42 +169,42 @@ def state(home: Path) -> State:
     return contents
 
 
-def between(now: State, job: Job) -> bool:
-    """Whether everything is as before the job or as after it."""
+def is_before_or_after(now: State, job: Job) -> bool:
+    """Return whether every part of the state is that before the job or that after it."""
     names = now.keys() | job.before.keys() | job.after.keys()
     return all(now.get(name) in (job.before.get(name), job.after.get(name)) for name in names)
 
 
-def repeated(job: Job, home: Path, now: State) -> tuple[Result, bool]:
-    """Runs the job's command again, and whether it ended as it may after a fault that left `now`."""
+def run_again(job: Job, home: Path, now: State) -> tuple[Result, bool]:
+    """Run the job's command again. Return its result, and whether that is right after a fault that left `now`."""
     result = run(home, *job.arguments)
-    # What was asked for may have come about before the fault; then an approval finds no request any more.
+    # The approval may have been recorded before the fault; then no request is left to approve.
     is_served = job.name == "approve" and now == job.after and result.status == 2
     return result, result.status == 0 or is_served
 
 
 @contextlib.contextmanager
-def copied(home: Path) -> Iterator[Path]:
-    """A copy of a home, gone afterwards."""
+def copy_of_home(home: Path) -> Iterator[Path]:
+    """Return a copy of a home; it is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="daypart-faults-") as folder:
         shutil.copytree(home, Path(folder) / "home")
         yield Path(folder) / "home"
 
 
-def made(folder: Path) -> dict[str, Job]:
-    """The jobs by name, each with its home under `folder`; takes about a minute."""
+def make_jobs(folder: Path) -> dict[str, Job]:
+    """Return the jobs by name, each with its home under `folder`. This takes about a minute."""
     simulated = _simulated(folder)
     fresh = folder / "fresh"
     for table in ("stores", *(name for name in simulated if name not in ("stores", "later"))):
-        _done(fresh, "ingest", table, simulated[table])
-    trained = _like(fresh, "trained", "train", "--as-of", EARLIER)
-    published = _like(trained, "published", "forecast")
-    challenged = _like(published, "challenged", "train", "--targets", "orders")
+        _run_successfully(fresh, "ingest", table, simulated[table])
+    trained = _copy_after(fresh, "trained", "train", "--as-of", TRAINED_AS_OF)
+    published = _copy_after(trained, "published", "forecast")
+    challenged = _copy_after(published, "challenged", "train", "--targets", "orders")
     other = str(3 - (Registry(Settings(home=challenged)).version_of("orders", "champion") or 0))
-    waiting = _like(challenged, "waiting")
-    (waiting / "governance.toml").write_text(RULES)
+    waiting = _copy_after(challenged, "waiting")
+    (waiting / "governance.toml").write_text(APPROVAL_RULES)
     promote = ("promote", "orders", "--version", other, "--reason", "a trial", "--role")
-    _done(waiting, *promote, "analyst")
+    _run_successfully(waiting, *promote, "analyst")
     with_sales_file, second_file, mapping = _with_sales_file(folder)
     jobs = {
         "pos": (with_sales_file, ("ingest", "pos", str(second_file), "--mapping", str(mapping))),
@@ -217,9 +218,9 @@ def made(folder: Path) -> dict[str, Job]:
 
 
 def _simulated(folder: Path) -> dict[str, Path]:
-    """The chain's tables as files; `later` is the demand of the last two weeks."""
-    tables = dict(simulate(SPEC).tables)
-    is_earlier = pl.col("hour_local").dt.date() < ORIGIN
+    """Write the chain's tables as files and return their paths; `later` is the demand of the last two weeks."""
+    tables = dict(simulate(HOME_SPEC).tables)
+    is_earlier = pl.col("hour_local").dt.date() < FORECAST_ORIGIN
     tables |= {"later": tables["demand"].filter(~is_earlier), "demand": tables["demand"].filter(is_earlier)}
     (folder / "files").mkdir(parents=True)
     for name, rows in tables.items():
@@ -233,30 +234,30 @@ def _with_sales_file(folder: Path) -> tuple[Path, Path, Path]:
     for path, text in zip(paths, (STORES, *SALES_FILES, MAPPING), strict=True):
         path.write_text(text)
     home = folder / "with_sales_file"
-    _done(home, "ingest", "stores", paths[0])
-    _done(home, "ingest", "pos", paths[1], "--mapping", paths[3])
+    _run_successfully(home, "ingest", "stores", paths[0])
+    _run_successfully(home, "ingest", "pos", paths[1], "--mapping", paths[3])
     return home, paths[2], paths[3]
 
 
-def _like(home: Path, name: str, *arguments: object) -> Path:
-    """A copy of a home in which a command was run."""
+def _copy_after(home: Path, name: str, *arguments: object) -> Path:
+    """Return a copy of a home in which a command was run, if one is given."""
     copy = home.with_name(name)
     shutil.copytree(home, copy)
     if arguments:
-        _done(copy, *arguments)
+        _run_successfully(copy, *arguments)
     return copy
 
 
-def _done(home: Path, *arguments: object) -> None:
+def _run_successfully(home: Path, *arguments: object) -> None:
     result = run(home, *arguments)
     assert result.status == 0, result.err
 
 
 def _job(name: str, home: Path, arguments: tuple[str, ...]) -> Job:
-    with copied(home) as copy:
+    with copy_of_home(home) as copy:
         before = state(copy)
         process = start(copy, arguments)
         began = time.perf_counter()
-        result = process.ended()
+        result = process.wait()
         assert result.status == 0, result.err
         return Job(name, arguments, home, before, state(copy), time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""A trial is one fault, and its verdict is what the fault did."""
+"""Trials of faults, their verdicts, and the tally of a campaign."""
 
 import os
 import sys
@@ -8,25 +8,26 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-TRACES = ("Traceback (most recent call last)", "panicked at", "RUST_BACKTRACE")
-PROGRESS = 20
-"""After so many trials a line says how far a campaign is."""
+TRACEBACK_MARKS = ("Traceback (most recent call last)", "panicked at", "RUST_BACKTRACE")
+TRIALS_PER_NOTE = 20
+"""A line reports progress after every so many trials."""
 LONGEST_LINE = 2_000
 """Characters of an error line, 200 of which may be input."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one fault did; `note` says how to repeat it and what went wrong."""
+    """The outcome of one fault. `note` says how to repeat it and what went wrong."""
 
-    lost: bool = False
+    lost_data: bool = False
     traceback: bool = False
     wrong_status: bool = False
     note: str = ""
 
     @property
     def survived(self) -> bool:
-        return not (self.lost or self.traceback or self.wrong_status)
+        """Whether the fault did no harm."""
+        return not (self.lost_data or self.traceback or self.wrong_status)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Tally:
     campaign: str
     tried: int
     survived: int
-    lost: int
+    lost_data: int
     tracebacks: int
     wrong_status: int
     notes: tuple[str, ...]
@@ -46,25 +47,28 @@ Trial = Callable[[], Sequence[Verdict]]
 
 
 def has_traceback(text: str) -> bool:
-    return any(trace in text for trace in TRACES)
+    """Return whether a text has a traceback of Python or Rust."""
+    return any(trace in text for trace in TRACEBACK_MARKS)
 
 
 def is_one_line(error: str) -> bool:
-    """Whether standard error is the one line that daypart promises."""
+    """Return whether standard error is the one line that daypart promises."""
     return error.startswith("daypart: ") and error.count("\n") == 1 and len(error) <= LONGEST_LINE
 
 
 def tally(campaign: str, trials: Sequence[Trial]) -> Tally:
-    """Runs the trials, in as many processes as there are cores, and counts what they did."""
+    """Run the trials, in as many processes as there are cores, and count their outcomes."""
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         verdicts: list[Verdict] = []
         for finished, trial_verdicts in enumerate(pool.map(_run, trials), 1):
             verdicts += trial_verdicts
             failed = "".join(f"\n  {verdict.note}" for verdict in trial_verdicts if not verdict.survived)
-            if failed or finished % PROGRESS == 0:
+            if failed or finished % TRIALS_PER_NOTE == 0:
                 print(f"{campaign}: {finished} of {len(trials)}{failed}", file=sys.stderr, flush=True)
     notes = tuple(verdict.note for verdict in verdicts if not verdict.survived)
-    counts = (sum(getattr(v, name) for v in verdicts) for name in ("survived", "lost", "traceback", "wrong_status"))
+    counts = (
+        sum(getattr(v, name) for v in verdicts) for name in ("survived", "lost_data", "traceback", "wrong_status")
+    )
     return Tally(campaign, len(verdicts), *counts, notes)
 
 
@@ -72,4 +76,4 @@ def _run(trial: Trial) -> Sequence[Verdict]:
     try:
         return trial()
     except Exception:
-        return [Verdict(lost=True, note=f"{trial}: {traceback.format_exc()[-600:]}")]
+        return [Verdict(lost_data=True, note=f"{trial}: {traceback.format_exc()[-600:]}")]

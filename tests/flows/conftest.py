@@ -190,7 +190,7 @@ def world(published_world: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture(scope="module")
-def kept(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+def shared_world(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A copy of the published home, one a module, that no refused command changes."""
     home = tmp_path_factory.mktemp("kept") / "home"
     shutil.copytree(published_world.home, home)

@@ -54,7 +54,7 @@ class Running:
     process: Callable[..., subprocess.Popen[str]]
     port: int = 0
     child: Any = None
-    told: dict[str, Any] = field(default_factory=dict)
+    deploy_output: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> None:
         with socket.socket() as free:
@@ -62,7 +62,7 @@ class Running:
             self.port = free.getsockname()[1]
         self.child = self.process(self.home, "deploy", "--local", "--port", self.port, "--json")
         line = self.child.stdout.readline()
-        self.told = json.loads(line) if line else pytest.fail(self.child.stderr.read())
+        self.deploy_output = json.loads(line) if line else pytest.fail(self.child.stderr.read())
 
     def ensure(self) -> None:
         if self.child.poll() is not None:
@@ -99,7 +99,7 @@ class Running:
             record = client.read_deployment_by_name(f"{deployment}/daypart")
             return client.create_flow_run_from_deployment(record.id, parameters=parameters).id
 
-    def known(self) -> Sender:
+    def authorized_sender(self) -> Sender:
         """A program that has the login."""
         login = read_login(self.store / "login")
         headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}

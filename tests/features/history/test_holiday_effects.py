@@ -1,6 +1,6 @@
 """What a holiday does: of the store, the region, the chain and any holiday, each where the nearer says little.
 
-The figures themselves are those of plain loops in infra/bench/pandas_effects.py, which test_scale holds ours against.
+The figures themselves are those of plain loops in infra/bench/scale/pandas_effects.py, which test_pandas_comparison holds ours against.
 """
 
 from dataclasses import replace

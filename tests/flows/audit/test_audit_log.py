@@ -29,7 +29,7 @@ START = datetime(2025, 1, 1, 3)
 RECORDS = 6
 
 
-def told(number: int) -> dict[str, Any]:
+def record_details(number: int) -> dict[str, Any]:
     return {
         "version": number,
         "reason": f'naïve, "quoted" reason {number}',
@@ -40,7 +40,7 @@ def told(number: int) -> dict[str, Any]:
 def filled(folder: Path, registry: Registry | None = None, records: int = RECORDS) -> Audit:
     audit = Audit(Lake(folder), registry)
     for number in range(1, records + 1):
-        audit.append(START + timedelta(days=number), "lead", Entry("promote", "orders", told(number)))
+        audit.append(START + timedelta(days=number), "lead", Entry("promote", "orders", record_details(number)))
     return audit
 
 
@@ -95,7 +95,7 @@ def test_records_come_back_in_order_as_they_were_told(written: Path) -> None:
     audit = Audit(Lake(written))
     rows = audit.records().to_dicts()
     assert [row["sequence"] for row in rows] == list(range(1, RECORDS + 1))
-    assert [json.loads(row["details"]) for row in rows] == [told(number) for number in range(1, RECORDS + 1)]
+    assert [json.loads(row["details"]) for row in rows] == [record_details(number) for number in range(1, RECORDS + 1)]
     assert [row["previous"] for row in rows] == [GENESIS_HASH, *(row["hash"] for row in rows[:-1])]
     for row in rows:
         fields = [row[name] for name in ("activity", "at_utc", "details", "previous", "role", "sequence", "unit")]

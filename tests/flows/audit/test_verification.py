@@ -31,17 +31,19 @@ class Home:
 
     def __init__(self, folder: Path, database: Path) -> None:
         shutil.copy(database, folder / "mlflow.db")
-        self.registry, self._kept = Registry(Settings(home=folder)), folder / "kept"
+        self.registry, self._original = Registry(Settings(home=folder)), folder / "kept"
         for number in range(1, RECORDS + 1):
-            Audit(Lake(self._kept), self.registry).append(NOW, "lead", Entry("promote", "orders", {"version": number}))
+            Audit(Lake(self._original), self.registry).append(
+                NOW, "lead", Entry("promote", "orders", {"version": number})
+            )
         self.head = str(self.registry.read_note(ANCHOR))
         self.lake, self._runs = folder, 0
 
     def restored(self) -> Path:
         """The lake's folder, a new copy of the table as it was written."""
         self._runs += 1
-        self.lake = self._kept.with_name(f"lake-{self._runs}")
-        shutil.copytree(self._kept, self.lake)
+        self.lake = self._original.with_name(f"lake-{self._runs}")
+        shutil.copytree(self._original, self.lake)
         self.registry.write_note(ANCHOR, self.head)
         return self.lake
 

@@ -160,24 +160,24 @@ MAPPINGS = {
 
 
 @pytest.mark.parametrize("case", MAPPINGS)
-def test_a_mapping_that_cannot_be_is_refused(kept: Any, daypart: Any, case: str) -> None:
+def test_a_mapping_that_cannot_be_is_refused(shared_world: Any, daypart: Any, case: str) -> None:
     text, words = MAPPINGS[case]
     Path("map.toml").write_text(text)
     Path("lines.csv").write_text(LINES)
-    result = daypart(kept.home, *POS)
+    result = daypart(shared_world.home, *POS)
     assert_line(result, 2, words)
     assert result.err.count("x") < 200
 
 
 @pytest.mark.parametrize("name", ["settings.toml", "policy.toml", "portfolio.toml", "recipes.toml", "governance.toml"])
-def test_a_file_of_settings_that_is_nested_too_deeply_is_refused(kept: Any, daypart: Any, name: str) -> None:
+def test_a_file_of_settings_that_is_nested_too_deeply_is_refused(shared_world: Any, daypart: Any, name: str) -> None:
     command = ("promote", "orders", "--role", "lead") if name == "governance.toml" else TRAIN
     for text in ("a=" + "[" * 3_000, "a." * 3_000 + "a = 1"):
-        (kept.home / name).write_text(text)
+        (shared_world.home / name).write_text(text)
         try:
-            assert_line(daypart(kept.home, *command), 2, str(kept.home / name))
+            assert_line(daypart(shared_world.home, *command), 2, str(shared_world.home / name))
         finally:
-            (kept.home / name).unlink()
+            (shared_world.home / name).unlink()
 
 
 PATHS = {
@@ -210,18 +210,18 @@ PATHS = {
 
 
 @pytest.mark.parametrize("case", PATHS)
-def test_a_name_that_cannot_be_is_refused_before_the_work(kept: Any, daypart: Any, case: str) -> None:
+def test_a_name_that_cannot_be_is_refused_before_the_work(shared_world: Any, daypart: Any, case: str) -> None:
     arguments, words = PATHS[case]
     for name in ("folder.toml", "folder.csv", "page.html", "bytes"):
         Path(name).mkdir()
     Path("lines.csv").write_text(LINES)
     Path("bytes", f"{BYTES}.csv").touch()
-    before = kept.versions()
-    result = daypart(kept.home, *arguments)
+    before = shared_world.versions()
+    result = daypart(shared_world.home, *arguments)
     assert_line(result, 2, words)
     assert len(result.err) < 600
     assert max(result.err.count("x"), result.err.count("a b ")) < 200
-    assert kept.versions() == before
+    assert shared_world.versions() == before
 
 
 OUT = {
@@ -230,23 +230,23 @@ OUT = {
 
 
 @pytest.mark.parametrize("command", OUT)
-def test_output_is_checked_before_the_work(kept: Any, daypart: Any, command: str) -> None:
+def test_output_is_checked_before_the_work(shared_world: Any, daypart: Any, command: str) -> None:
     ending = {"card": ".md", "tune": ".toml", "replay": ".html"}.get(command, ".csv")
     for out, words in ((f"nowhere/a{ending}", "does not exist"), ("a.doc", "its ending is .doc"), ("a", "is missing")):
-        assert_line(daypart(kept.home, command, *OUT[command], "--out", out), 2, words)
+        assert_line(daypart(shared_world.home, command, *OUT[command], "--out", out), 2, words)
 
 
 @pytest.mark.parametrize("value", [2**62, -(2**62)])
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
-def test_moments_beyond_the_calendar_are_refused(kept: Any, daypart: Any, unit: Any, value: int) -> None:
+def test_moments_beyond_the_calendar_are_refused(shared_world: Any, daypart: Any, unit: Any, value: int) -> None:
     moments = pl.Series("hour_local", [value], pl.Int64).cast(pl.Datetime(unit))
     pl.DataFrame({"store_id": ["S0001"], "orders": [5]}).with_columns(moments).write_parquet("demand.parquet")
     words = "1 row refused" if unit == "ns" else "column hour_local holds times that no calendar has"
-    assert_line(daypart(kept.home, "ingest", "demand", "demand.parquet"), 2, words)
+    assert_line(daypart(shared_world.home, "ingest", "demand", "demand.parquet"), 2, words)
 
 
 @pytest.mark.parametrize("year", [1, 9999])
-def test_years_of_no_trade_are_refused(kept: Any, daypart: Any, year: int) -> None:
+def test_years_of_no_trade_are_refused(shared_world: Any, daypart: Any, year: int) -> None:
     moment = datetime(year, 1, 1, 12)
     rows = pl.DataFrame({"store_id": ["S0001"], "hour_local": [moment], "orders": [5]})
     rows.write_parquet("demand.parquet")
@@ -254,14 +254,14 @@ def test_years_of_no_trade_are_refused(kept: Any, daypart: Any, year: int) -> No
     Path("lines.csv").write_text(f"Store,At,No,Total\nS0001,{year:04}-01-01 12:00:00,1,2.5\n")
     Path("map.toml").write_text(MAPPING)
     for command in (("ingest", "demand", "demand.parquet"), ("ingest", "demand", "demand.csv"), POS):
-        assert_line(daypart(kept.home, *command), 2, "is before 1900 or after 2200")
+        assert_line(daypart(shared_world.home, *command), 2, "is before 1900 or after 2200")
 
 
-def test_seeds_below_zero_are_refused(kept: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_below_zero_are_refused(shared_world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = ("simulate", "--stores", "1", "--years", "0.1", "--out", "chain", "--seed", "-1")
-    assert_line(daypart(kept.home, *chain), 2, "seed is -1")
+    assert_line(daypart(shared_world.home, *chain), 2, "seed is -1")
     monkeypatch.setenv("DAYPART_SEED", "-1")
-    assert_line(daypart(kept.home, *TRAIN), 2, "SEED is '-1'")
+    assert_line(daypart(shared_world.home, *TRAIN), 2, "SEED is '-1'")
 
 
 def test_the_path_of_a_file_stays_whole_however_long(tmp_path: Path) -> None:

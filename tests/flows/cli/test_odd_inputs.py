@@ -54,13 +54,15 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_empty_value_is_refused_by_name(kept: Any, daypart: Any, command: str) -> None:
-    before = kept.versions()
+def test_an_empty_value_is_refused_by_name(shared_world: Any, daypart: Any, command: str) -> None:
+    before = shared_world.versions()
     for name, _ in options_of(command):
         for arguments in ([name, ""], [f"{name}="], [name, "  "]):
-            assert_refused(daypart(kept.home, command, *NEEDED.get(command, ()), *arguments), f"{name} is empty")
-    assert_refused(daypart(kept.home, command, ""), "is empty")
-    assert kept.versions() == before
+            assert_refused(
+                daypart(shared_world.home, command, *NEEDED.get(command, ()), *arguments), f"{name} is empty"
+            )
+    assert_refused(daypart(shared_world.home, command, ""), "is empty")
+    assert shared_world.versions() == before
 
 
 def test_an_empty_home_is_refused_and_an_empty_variable_is_unset(
@@ -76,8 +78,8 @@ def test_an_empty_home_is_refused_and_an_empty_variable_is_unset(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_numbers_that_no_option_takes_are_refused(kept: Any, daypart: Any, command: str) -> None:
-    before = kept.versions()
+def test_numbers_that_no_option_takes_are_refused(shared_world: Any, daypart: Any, command: str) -> None:
+    before = shared_world.versions()
     for name, kind in options_of(command):
         if kind is int:
             wrong = ("nan", "1e20", "true", "1.5", "-1", str(10**20))
@@ -86,22 +88,22 @@ def test_numbers_that_no_option_takes_are_refused(kept: Any, daypart: Any, comma
         else:
             continue
         for value in wrong:
-            result = daypart(kept.home, command, *NEEDED.get(command, ()), name, value)
+            result = daypart(shared_world.home, command, *NEEDED.get(command, ()), name, value)
             assert_refused(result)
             assert name in result.err or name.strip("-").replace("-", "_") in result.err, (value, result.err)
-    assert kept.versions() == before
+    assert shared_world.versions() == before
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_dates_that_no_calendar_of_ours_has_are_refused(kept: Any, daypart: Any, command: str) -> None:
-    before = kept.versions()
+def test_dates_that_no_calendar_of_ours_has_are_refused(shared_world: Any, daypart: Any, command: str) -> None:
+    before = shared_world.versions()
     for name in (name for name, _ in options_of(command) if name in DATES):
         for value in ("0001-01-01", "9999-12-31", "2024-02-30", "nan", "0"):
-            assert_refused(daypart(kept.home, command, *NEEDED.get(command, ()), name, value), name)
-    assert kept.versions() == before
+            assert_refused(daypart(shared_world.home, command, *NEEDED.get(command, ()), name, value), name)
+    assert shared_world.versions() == before
 
 
-def test_counts_of_nothing_are_refused(kept: Any, daypart: Any) -> None:
+def test_counts_of_nothing_are_refused(shared_world: Any, daypart: Any) -> None:
     zeros = {
         "card": ("--version",), "promote": ("--version",), "rollback": ("--version",), "tune": ("--trials",),
         "backtest": ("--every-days", "--horizon-days", "--retrain-every-days"), "replay": ("--every-days",),
@@ -109,7 +111,7 @@ def test_counts_of_nothing_are_refused(kept: Any, daypart: Any) -> None:
     }  # fmt: skip
     for command, names in zeros.items():
         for name in names:
-            assert_refused(daypart(kept.home, command, *NEEDED.get(command, ()), name, "0"))
+            assert_refused(daypart(shared_world.home, command, *NEEDED.get(command, ()), name, "0"))
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in BUILDS_A_HOME])
@@ -165,18 +167,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("file", WRONG)
-def test_files_of_settings_that_cannot_be_are_refused_by_name(kept: Any, daypart: Any, file: str) -> None:
-    before, path = kept.versions(), kept.home / file
+def test_files_of_settings_that_cannot_be_are_refused_by_name(shared_world: Any, daypart: Any, file: str) -> None:
+    before, path = shared_world.versions(), shared_world.home / file
     for text in (*(text.encode() for text in WRONG[file]), b"a = [", b"\xff = 1"):
         path.write_bytes(text + b"\n")
         for command in (READ_BY[file], ("declare", "--role", "engineer")):
-            assert_refused(daypart(kept.home, *command), str(path))
+            assert_refused(daypart(shared_world.home, *command), str(path))
     path.unlink()
     path.mkdir()
     for command in (READ_BY[file], ("declare", "--role", "engineer")):
-        assert_refused(daypart(kept.home, *command), str(path))
+        assert_refused(daypart(shared_world.home, *command), str(path))
     path.rmdir()
-    assert kept.versions() == before
+    assert shared_world.versions() == before
 
 
 def test_a_tier_that_the_portfolio_or_a_recipe_declares_may_have_its_own_policy_and_rules(
@@ -195,7 +197,7 @@ def test_a_tier_that_the_portfolio_or_a_recipe_declares_may_have_its_own_policy_
     assert "no tier" not in daypart(world.home, *promoted).err
 
 
-def test_a_mapping_that_cannot_be_is_refused(kept: Any, daypart: Any, tmp_path: Path) -> None:
+def test_a_mapping_that_cannot_be_is_refused(shared_world: Any, daypart: Any, tmp_path: Path) -> None:
     lines, mapping = tmp_path / "lines.csv", tmp_path / "mapping.toml"
     lines.write_text("At,No,Total\n2024-03-05 12:00:00,1,2.5\n")
     good = "store_id = 'S0001'\n[columns]\ntimestamp = 'At'\nticket = 'No'\nline_total = 'Total'\n"
@@ -206,21 +208,23 @@ def test_a_mapping_that_cannot_be_is_refused(kept: Any, daypart: Any, tmp_path: 
     )  # fmt: skip
     for text in wrong:
         mapping.write_text(text)
-        assert_refused(daypart(kept.home, "ingest", "pos", lines, "--mapping", mapping))
+        assert_refused(daypart(shared_world.home, "ingest", "pos", lines, "--mapping", mapping))
     mapping.write_bytes(b"\xff = 1")
-    assert_refused(daypart(kept.home, "ingest", "pos", lines, "--mapping", mapping), "mapping.toml")
-    assert_refused(daypart(kept.home, "ingest", "pos", lines, "--mapping", tmp_path), str(tmp_path))
+    assert_refused(daypart(shared_world.home, "ingest", "pos", lines, "--mapping", mapping), "mapping.toml")
+    assert_refused(daypart(shared_world.home, "ingest", "pos", lines, "--mapping", tmp_path), str(tmp_path))
 
 
-def test_a_column_that_is_there_twice_is_refused(kept: Any, daypart: Any, tmp_path: Path) -> None:
-    before, lines, mapping = kept.versions(), tmp_path / "lines.csv", tmp_path / "mapping.toml"
+def test_a_column_that_is_there_twice_is_refused(shared_world: Any, daypart: Any, tmp_path: Path) -> None:
+    before, lines, mapping = shared_world.versions(), tmp_path / "lines.csv", tmp_path / "mapping.toml"
     mapping.write_text("store_id = 'S0001'\n[columns]\ntimestamp = 'At'\nticket = 'No'\nline_total = 'Total'\n")
     lines.write_text("At,No,Total,Total\n2024-03-05 12:00:00,1,2.5,99\n")
-    assert_refused(daypart(kept.home, "ingest", "pos", lines, "--mapping", mapping), "column 'Total' is there twice")
+    assert_refused(
+        daypart(shared_world.home, "ingest", "pos", lines, "--mapping", mapping), "column 'Total' is there twice"
+    )
     demand = tmp_path / "demand.csv"
     demand.write_text("store_id,hour_local,orders,orders\nS0001,2024-03-05 12:00:00,5,6\n")
-    assert_refused(daypart(kept.home, "ingest", "demand", demand), "column 'orders' is there twice")
-    assert kept.versions() == before
+    assert_refused(daypart(shared_world.home, "ingest", "demand", demand), "column 'orders' is there twice")
+    assert shared_world.versions() == before
 
 
 ROW = {
@@ -237,8 +241,10 @@ ENDLESS = (float("inf"), float("-inf"), float("nan"), 1e300)
 
 
 @pytest.mark.parametrize("table", ROW)
-def test_numbers_without_end_are_refused_in_every_column(kept: Any, daypart: Any, tmp_path: Path, table: str) -> None:
-    before = kept.versions()
+def test_numbers_without_end_are_refused_in_every_column(
+    shared_world: Any, daypart: Any, tmp_path: Path, table: str
+) -> None:
+    before = shared_world.versions()
     kinds = ("number", "count", "weekday", "hour")
     names = [column.name for column in TABLES[table].columns if column.kind in kinds]
     assert names
@@ -249,12 +255,12 @@ def test_numbers_without_end_are_refused_in_every_column(kept: Any, daypart: Any
             with (tmp_path / "rows.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([row.keys(), row.values()])
             for path in ("rows.parquet", "rows.csv"):
-                assert_refused(daypart(kept.home, "ingest", table, tmp_path / path), f"{name} ")
-    assert kept.versions() == before
+                assert_refused(daypart(shared_world.home, "ingest", table, tmp_path / path), f"{name} ")
+    assert shared_world.versions() == before
 
 
-def test_money_without_end_is_refused_in_every_column_of_lines(kept: Any, daypart: Any, tmp_path: Path) -> None:
-    before, mapping = kept.versions(), tmp_path / "mapping.toml"
+def test_money_without_end_is_refused_in_every_column_of_lines(shared_world: Any, daypart: Any, tmp_path: Path) -> None:
+    before, mapping = shared_world.versions(), tmp_path / "mapping.toml"
     mapping.write_text(
         "store_id = 'S0001'\n[columns]\ntimestamp = 'At'\nticket = 'No'\nquantity = 'Pieces'\nunit_price = 'Price'\n"
     )
@@ -265,6 +271,6 @@ def test_money_without_end_is_refused_in_every_column_of_lines(kept: Any, daypar
             with (tmp_path / "lines.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([row.keys(), row.values()])
             for path in ("lines.parquet", "lines.csv"):
-                result = daypart(kept.home, "ingest", "pos", tmp_path / path, "--mapping", mapping)
+                result = daypart(shared_world.home, "ingest", "pos", tmp_path / path, "--mapping", mapping)
                 assert_refused(result, "1 row refused")
-    assert kept.versions() == before
+    assert shared_world.versions() == before

@@ -66,7 +66,7 @@ def test_strangers_neither_command_the_server_nor_read_from_it(running: Running)
         for path in SOCKETS:
             for handshake in (True, False):
                 assert not sender.let_in(path, event(str(running.home)), handshake), (sender, path, handshake)
-    insider = running.known()
+    insider = running.authorized_sender()
     assert insider.request("GET", "/api/work_pools/daypart") == 200
     assert insider.request("POST", "/api/flows/", '{"name": "forged"}', "application/json") == 403  # no CSRF token
     for foreign in (replace(insider, host=f"evil.example:{running.port}"), replace(insider, origin=EVIL)):
@@ -95,8 +95,8 @@ def test_the_page_talks_to_its_own_server_and_asks_for_the_login(running: Runnin
         assert b"<html" in answer.read()
         assert answer.headers["Content-Security-Policy"] == "connect-src 'self'; frame-ancestors 'none'"
     assert (settings["api_url"], settings["auth"], settings["csrf_enabled"]) == (running.api_url, "BASIC", True)
-    assert running.told["ui"] == f"http://127.0.0.1:{running.port}"
-    assert running.told["login"] == str(running.store / "login")
+    assert running.deploy_output["ui"] == f"http://127.0.0.1:{running.port}"
+    assert running.deploy_output["login"] == str(running.store / "login")
 
 
 def test_a_slip_leads_to_a_promoted_challenger_without_a_hand(running: Running) -> None:
@@ -184,7 +184,7 @@ def test_of_two_retrains_one_waits_and_one_killed_half_way_is_done_over(running:
     assert "Prefect's worker ended" in running.child.stderr.read()
     assert (running.versions(), running.champions()) == (versions, champions)
     running.start()
-    assert {deployment["change"] for deployment in running.told["deployments"]} == {"unchanged"}
+    assert {deployment["change"] for deployment in running.deploy_output["deployments"]} == {"unchanged"}
     crashed = running.until("retrain", ended, [killed])
     assert (crashed.state.is_crashed(), crashed.state.message) == (True, CRASH_MESSAGE)
     assert running.until("retrain", ended, [waiting]).state.is_completed()

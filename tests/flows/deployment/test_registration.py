@@ -63,7 +63,7 @@ def test_the_zone_is_that_of_most_stores_unless_the_settings_say(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--timezone", "Paris"], "timezone is 'Paris': no such time zone"),
         (["--local", "--api-url", "http://x/api"], "leave one of them out"),
@@ -74,7 +74,7 @@ def test_the_zone_is_that_of_most_stores_unless_the_settings_say(tmp_path: Path)
     ],
 )
 def test_what_cannot_be_deployed_is_told_in_words(
-    daypart: Any, tmp_path: Path, arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+    daypart: Any, tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     with socket.socket() as busy_socket, socket.socket() as closed:
@@ -84,7 +84,7 @@ def test_what_cannot_be_deployed_is_told_in_words(
         ports = {"taken": busy_socket.getsockname()[1], "closed": closed.getsockname()[1]}
         result = daypart(tmp_path / "home", "deploy", *(argument.format(**ports) for argument in arguments))
     assert (result.status, result.err.count("\n")) == (2, 1)
-    assert told in result.err
+    assert message in result.err
     assert not (tmp_path / "home").exists()
 
 

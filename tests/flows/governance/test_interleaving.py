@@ -187,14 +187,14 @@ def test_who_comes_while_an_approval_moves_the_champion_is_told(
 ) -> None:
     house, messages = template.copy(), []
 
-    def others() -> None:
+    def run_refused_commands() -> None:
         for command in ("reject", "approve", "ask", "promote", "rollback"):
             with pytest.raises(DaypartError) as refused:
                 COMMANDS[command](house.as_home)
             messages.append(str(refused.value))
 
     with monkeypatch.context() as patch:
-        at_step(patch, 2, others)
+        at_step(patch, 2, run_refused_commands)
         assert COMMANDS["approve"](house.as_home).state == "serves"
     assert len(set(messages)) == 1
     assert "is just moving orders to v2, as request 5 asked for (record 6): run again when it has ended" in messages[0]

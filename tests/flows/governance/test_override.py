@@ -21,12 +21,12 @@ TOP = "[segments]\nby = 'region'\n[tiers.top]\n[[assign]]\ntarget = 'orders'\nse
 RULE = "[raci.default.{}]\nresponsible = ['analyst']\naccountable = '{}'\napproval = {}\n"
 
 
-def judged(house: House, version: int, promotes: bool, reason: str) -> None:
+def record_verdict(house: House, version: int, promotes: bool, reason: str) -> None:
     details = {"version": version, "promote": promotes, "reason": reason}
     house.audit.append(NOW, "automation", Entry("retrain", "orders", details))
 
 
-def said(house: House, unit: str = "orders") -> list[dict[str, Any]]:
+def switch_details(house: House, unit: str = "orders") -> list[dict[str, Any]]:
     """Details of the records of moves."""
     rows = house.audit.records().to_dicts()
     return [json.loads(row["details"]) for row in rows if (row["unit"], row["activity"] == "retrain") == (unit, False)]
@@ -46,27 +46,27 @@ def test_a_unit_that_was_moved_to_the_top_waits_for_its_approver(house: House) -
 
 def test_what_the_gate_refused_takes_who_may_override_it(house: House) -> None:
     house.add(count=2)
-    judged(house, 1, True, "the first")
-    judged(house, 2, False, "worse by 40 bps")
-    judged(house, 3, True, "better")
+    record_verdict(house, 1, True, "the first")
+    record_verdict(house, 2, False, "worse by 40 bps")
+    record_verdict(house, 3, True, "better")
     text = "engineer may not override the policy for v2 of orders, which the gate refused .*: that is for analyst, lead"
     with pytest.raises(InputError, match=text):
         promote(house.as_home, "orders", 2, Signoff("engineer", NOW))
-    assert said(house) == []
+    assert switch_details(house) == []
     assert promote(house.as_home, "orders", 1, Signoff("engineer", NOW)).state == "serves"
     assert promote(house.as_home, "orders", 2, Signoff("analyst", NOW, "the sale is over")).state == "serves"
-    begun = said(house)[2]
+    begun = switch_details(house)[2]
     assert (begun["override"], begun["gate"], begun["reason"]) == (True, "worse by 40 bps", "the sale is over")
-    assert all("override" not in details for details in said(house)[:2])
+    assert all("override" not in details for details in switch_details(house)[:2])
     promote(house.as_home, "orders", 1, Signoff("engineer", NOW))
-    judged(house, 2, True, "better by 40 bps")
+    record_verdict(house, 2, True, "better by 40 bps")
     assert promote(house.as_home, "orders", 2, Signoff("engineer", NOW)).state == "serves"
-    assert "override" not in said(house)[-2]
+    assert "override" not in switch_details(house)[-2]
 
 
 def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
     house.add(count=2)
-    judged(house, 2, False, "too little to judge on")
+    record_verdict(house, 2, False, "too little to judge on")
     (house.home / "governance.toml").write_text(RULE.format("override_policy", "engineer", "true"))
     assert promote(house.as_home, "orders", 1, Signoff("lead", NOW)).state == "serves"
     with pytest.raises(InputError, match="engineer must approve .* may not ask for it too: let analyst ask"):
@@ -76,12 +76,12 @@ def test_the_stricter_of_the_two_rules_holds(house: House) -> None:
     with pytest.raises(InputError, match="lead may not approve request 4"):
         approve(house.as_home, "orders", Signoff("lead", NOW))
     assert approve(house.as_home, "orders", Signoff("engineer", NOW)).state == "serves"
-    assert [details["gate"] for details in said(house)[2:4]] == ["too little to judge on"] * 2
+    assert [details["gate"] for details in switch_details(house)[2:4]] == ["too little to judge on"] * 2
 
 
 def test_where_both_rules_want_an_approval_both_who_are_accountable_agree(house: House) -> None:
     house.add(count=2)
-    judged(house, 2, False, "worse")
+    record_verdict(house, 2, False, "worse")
     both = RULE.format("override_policy", "engineer", "true") + RULE.format("promote", "lead", "true")
     (house.home / "governance.toml").write_text(both)
     outcome = promote(house.as_home, "orders", 2, Signoff("analyst", NOW))

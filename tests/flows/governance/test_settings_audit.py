@@ -20,7 +20,7 @@ BEFORE, AFTER = '[policy]\nretrain = "never"\n', '[policy]\nretrain = "triggered
 RULE = "[raci.default.change_settings]\nresponsible = ['planner']\naccountable = 'engineer'\napproval = {}\n"
 
 
-def said(house: House) -> list[dict[str, Any]]:
+def audit_rows(house: House) -> list[dict[str, Any]]:
     return [{**row, **json.loads(row["details"])} for row in house.audit.records().to_dicts()]
 
 
@@ -54,23 +54,23 @@ def test_what_is_declared_is_on_record_with_what_it_was_before(house: House, day
     file = house.home / "policy.toml"
     file.write_text(BEFORE)
     declare(house.as_home, Signoff("engineer", NOW, "a quiet month"))
-    (first,) = said(house)
+    (first,) = audit_rows(house)
     fields = first["role"], first["activity"], first["unit"], first["at_utc"]
     assert fields == ("engineer", "change_settings", "", NOW)
     assert (first["file"], first["text"], first["reason"]) == ("policy.toml", BEFORE, "a quiet month")
     assert (first["sha256"], first["before"]) == (digest(BEFORE), None)
-    assert (declare(house.as_home, Signoff("engineer", NOW)), len(said(house))) == ([], 1)
+    assert (declare(house.as_home, Signoff("engineer", NOW)), len(audit_rows(house))) == ([], 1)
     file.write_text(AFTER)
     assert differing(house) == [("policy.toml", "changed")]
     printed = daypart(house.home, "declare", "policy.toml", "--role", "engineer").out.splitlines()
     assert printed[0] == "policy.toml: changed, declared by engineer"
     assert printed[-3:] == [" [policy]", '-retrain = "never"', '+retrain = "triggered"']
     assert "nothing to declare" in daypart(house.home, "declare", "--role", "engineer").out
-    assert [(row["sha256"], row["before"]) for row in said(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
+    assert [(row["sha256"], row["before"]) for row in audit_rows(house)[1:]] == [(digest(AFTER), digest(BEFORE))]
     file.unlink()
     assert differing(house) == [("policy.toml", "removed")]
     declare(house.as_home, Signoff("lead", NOW))
-    assert (said(house)[-1]["text"], said(house)[-1]["before"]) == (None, digest(AFTER))
+    assert (audit_rows(house)[-1]["text"], audit_rows(house)[-1]["before"]) == (None, digest(AFTER))
     assert differing(house) == []
     assert house.audit.verify().faults == []
 
@@ -82,7 +82,7 @@ def test_only_named_files_are_declared_and_all_in_one_commit(house: House) -> No
     assert differing(house) == [("policy.toml", "new"), ("settings.toml", "new")]
     declare(house.as_home, Signoff("lead", NOW))
     assert differing(house) == []
-    assert [row["activity"] for row in said(house)] == ["change_tier", "change_settings", "change_settings"]
+    assert [row["activity"] for row in audit_rows(house)] == ["change_tier", "change_settings", "change_settings"]
     assert house.lake.version("audit") == 1
 
 
@@ -117,7 +117,7 @@ def test_two_who_declare_at_once_do_not_both(house: House, monkeypatch: pytest.M
     monkeypatch.setattr(Audit, "extend", after_another)
     with pytest.raises(DaypartError, match="another has declared files just now"):
         declare(house.as_home, Signoff("lead", NOW))
-    assert [row["role"] for row in said(house)] == ["engineer"]
+    assert [row["role"] for row in audit_rows(house)] == ["engineer"]
 
 
 def test_status_names_what_is_not_declared_and_who_may(house: House, daypart: Any) -> None:

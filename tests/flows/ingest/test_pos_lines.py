@@ -59,7 +59,7 @@ class Till:
         at = pl.col("hour_local").dt.strftime("%d %H")
         return rows.select("store_id", at, "orders", "sales").rows()
 
-    def held(self) -> dict[str, int]:
+    def line_counts(self) -> dict[str, int]:
         """Stored lines by the name of their file."""
         names = dict(self.lake.scan("pos_sources").select("source", "name").collect().iter_rows())
         counts = self.lake.scan("pos_lines").group_by("source").len().collect()
@@ -93,7 +93,7 @@ def test_a_file_again_changes_nothing(till: Till) -> None:
     assert till.lake.versions() == before
     assert till.again(copy).rows_unchanged == 1
     assert till.demand() == [("NY", "05 08", 2.0, 5.0)]
-    assert till.held() == {"copy.csv": 2}, "the same content is the same source, under its latest name"
+    assert till.line_counts() == {"copy.csv": 2}, "the same content is the same source, under its latest name"
 
 
 def test_new_content_of_a_name_replaces_only_its_own_lines(till: Till) -> None:
@@ -104,7 +104,7 @@ def test_new_content_of_a_name_replaces_only_its_own_lines(till: Till) -> None:
     assert report.pos is not None
     assert (report.pos["lines_replaced"], report.pos["hours_removed"]) == (2, 1)
     assert "2 earlier lines replaced" in report.summary
-    assert till.held() == {"a.csv": 1, "b.csv": 1}
+    assert till.line_counts() == {"a.csv": 1, "b.csv": 1}
 
 
 def test_the_next_night_under_the_same_name_keeps_the_nights_before(till: Till) -> None:
@@ -253,7 +253,7 @@ def test_what_a_kill_between_the_commits_leaves_is_finished(
         assert report.pos is not None
         assert report.pos["finished"] == 1
         assert till.demand() == [("NY", "05 08", 2.0, 6.0)]
-    assert till.held()["a.csv"] == 1
+    assert till.line_counts()["a.csv"] == 1
     with pos_lines.writing(till.lake) as finished:
         assert finished == 0
 

@@ -9,7 +9,7 @@ import pytest
 from daypart.features.money import Money, in_units
 from daypart.flows.jobs.snapshot import read_records
 from daypart.forecasting.metrics import accuracy
-from infra.bench.protocol import assert_agrees, judged
+from infra.bench.accuracy.reference_scores import ReferenceScorer, assert_agrees
 
 SPAN = ("--start", "2024-02-05", "--end", "2024-03-04")
 TARGETS, LEVELS = ("orders", "sales"), ("hour", "daypart", "day")
@@ -47,7 +47,7 @@ def test_a_backtest_is_written_reported_scored_and_judged_alike(
         assert 0 < row["coverage"] < 1
     demand, start = in_units(chain.demand, chain.stores, units, ["sales"]), date.fromisoformat(SPAN[1])
     for target in TARGETS:
-        judge = judged(real_data, rows, demand, target, start, end, tmp_path)
+        judge = ReferenceScorer(real_data, tmp_path).score(rows, demand, target, start, end)
         assert (judge["origins"], judge["missing"]) == (3, 0)
         assert_agrees(judge, [row for row in output["scores"] if row["target"] == target])
 

@@ -27,19 +27,19 @@ def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(publish
     world = published_world
     card = cards.card(world.as_home, "orders")
     assert (card.unit, card.version) == ("orders", 1)
-    parts, about = sections(card.text), world.registry.describe("orders", 1)
+    parts, description = sections(card.text), world.registry.describe("orders", 1)
     assert card.text.startswith(f"# Model card: orders, trained as of {ORIGIN}\n")
-    reads = {name.removeprefix("read."): text for name, text in about["tags"].items() if name.startswith("read.")}
+    reads = {name.removeprefix("read."): text for name, text in description["tags"].items() if name.startswith("read.")}
     assert {row["table"]: row["version"] for row in table(parts["Data"])} == reads
     recipe = {row["setting"]: row["value"] for row in table(parts["Recipe"])}
     assert {name: recipe[name] for name in SMALL} == {name: str(value) for name, value in SMALL.items()}
     assert "weather" in [row["family"] for row in table(parts["Members and features"].split("family of features:")[1])]
     assert "as of " in parts["How it was judged"]
-    assert about["tags"]["gate"] in parts["Gate"]
+    assert description["tags"]["gate"] in parts["Gate"]
     segments = table(parts["Accuracy by segment"])
     assert {row["by"] for row in segments} == {"all", "region", "format", "daypart", "lead_week", "weekday"}
     wape = 10_000 - int(segments[0]["accuracy_bps"].replace(",", ""))
-    assert wape == pytest.approx(about["metrics"]["rolling_model_wape_bps"], abs=1)
+    assert wape == pytest.approx(description["metrics"]["rolling_model_wape_bps"], abs=1)
     counted = [int(row["cells"].replace(",", "")) for row in segments if row["by"] in ("all", "format", "weekday")]
     assert sum(counted) == 3 * counted[0]
     assert {row["by"] for row in table(parts["Bias"])} >= {"region", "daypart"}
@@ -49,9 +49,9 @@ def test_the_card_says_data_recipe_windows_accuracy_bias_limits_and_gate(publish
 
 
 def test_the_card_is_beside_the_model_and_not_of_it(published_world: World) -> None:
-    about = published_world.registry.describe("orders", 1)
+    description = published_world.registry.describe("orders", 1)
     assert "card.md" not in published_world.registry.load("orders", 1)
-    file = published_world.registry.settings.artifacts / about["run_id"] / "artifacts" / "card" / "card.md"
+    file = published_world.registry.settings.artifacts / description["run_id"] / "artifacts" / "card" / "card.md"
     card = cards.card(published_world.as_home, "orders", 1)
     assert card.text.startswith(file.read_text(encoding="utf-8"))
 
@@ -83,7 +83,7 @@ def test_the_command_writes_a_file(published_world: World, daypart: Daypart, tmp
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
         (("orders", "--version", 9), "no version 9"),
         (("tips",), "no model for tips"),
@@ -91,11 +91,11 @@ def test_the_command_writes_a_file(published_world: World, daypart: Daypart, tmp
     ],
 )
 def test_a_card_that_is_not_there_is_refused(
-    published_world: World, daypart: Daypart, given: tuple[object, ...], said: str
+    published_world: World, daypart: Daypart, arguments: tuple[object, ...], message: str
 ) -> None:
-    result = daypart(published_world.home, "card", *given)
+    result = daypart(published_world.home, "card", *arguments)
     assert result.status == 2
-    assert said in result.err
+    assert message in result.err
 
 
 def test_a_version_of_before_there_were_cards_says_so(published_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
         (("--store", "S9", "--date", DAY), "unknown store S9"),
         (("--store", "S0001", "--date", ORIGIN - timedelta(days=1)), f"runs to {ORIGIN + timedelta(days=13)}"),
@@ -98,11 +98,11 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
     ],
 )
 def test_what_was_not_published_is_refused(
-    published_world: World, daypart: Daypart, given: tuple[object, ...], said: str
+    published_world: World, daypart: Daypart, arguments: tuple[object, ...], message: str
 ) -> None:
-    result = daypart(published_world.home, "explain", *given)
+    result = daypart(published_world.home, "explain", *arguments)
     assert result.status == 2
-    assert said in result.err
+    assert message in result.err
     assert result.err.count("\n") == 1
 
 

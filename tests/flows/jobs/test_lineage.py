@@ -93,7 +93,7 @@ class Walk:
         rows = Audit(self.lake).records().to_dicts()
         self.records = {row["sequence"]: {**row, "details": json.loads(row["details"])} for row in rows}
         self.forecasts = self.lake.scan("forecasts").collect()
-        self.seen: set[str] = set()
+        self.kinds_checked: set[str] = set()
 
     def all(self) -> set[str]:
         for run in self.runs.values():
@@ -103,12 +103,12 @@ class Walk:
                 self.version(unit, version)
         for number in sorted(self.records):
             self.record(self.records[number])
-        return self.seen
+        return self.kinds_checked
 
     def files(self, unit: str, version: int) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in folder(self.home, unit, version).iterdir()}
 
-    def kept(self, run: Any) -> dict[str, bytes]:
+    def model_files(self, run: Any) -> dict[str, bytes]:
         place = self.home.home / "artifacts" / run.info.run_id / "artifacts" / "model"
         return {path.name: path.read_bytes() for path in place.iterdir()}
 
@@ -128,7 +128,7 @@ class Walk:
 
     def run(self, run: Any) -> None:
         job, tags = run.data.tags["job"], run.data.tags
-        self.seen.add(job)
+        self.kinds_checked.add(job)
         assert run.info.status == "FINISHED"
         began = datetime.fromtimestamp(run.info.start_time / 1000)
         existing = {t for t in TABLES if self.lake.exists(t) and self.lake.history(t)["written_utc"].min() <= began}
@@ -157,7 +157,7 @@ class Walk:
             unit, _, version = name.removeprefix("model.sha256.").rpartition("-v")
             assert text == sha256(self.files(unit, int(version)))
         elif name in ("model.sha256", "recipes.sha256"):
-            assert text == sha256(self.kept(run))
+            assert text == sha256(self.model_files(run))
         elif name == "target":
             assert text in (TARGETS if job != "train" else self.registry.aliases())
         elif name in IDENTITY:
@@ -167,14 +167,14 @@ class Walk:
             assert text == (job if name == "job" else f"{job}-{run.data.tags['target']}")
 
     def train_param(self, run: Any, name: str, text: str) -> None:
-        about = json.loads(self.kept(run)["model.json"])
-        assert about["target"] == run.data.tags["target"].partition(".")[0]
+        description = json.loads(self.model_files(run)["model.json"])
+        assert description["target"] == run.data.tags["target"].partition(".")[0]
         if name == "as_of":
-            assert text == about["as_of"]
+            assert text == description["as_of"]
             assert text == self.trained_as_of(run)
             return
-        assert name in about["recipe"], f"nothing checks the param {name}"
-        self.setting(about["recipe"][name], text)
+        assert name in description["recipe"], f"nothing checks the param {name}"
+        self.setting(description["recipe"][name], text)
 
     def setting(self, value: object, text: str) -> None:
         assert text == (value if isinstance(value, str) else json.dumps(value))
@@ -230,10 +230,10 @@ class Walk:
     def metric(self, run: Any, job: str, name: str, value: float) -> None:
         assert isfinite(value)
         metrics, tuned = run.data.metrics, re.fullmatch("(hour|day|mean)_(before|best)_wape_bps", name)
-        about = json.loads(self.kept(run)["model.json"])["trained_on"] if job == "train" else {}
+        description = json.loads(self.model_files(run)["model.json"])["trained_on"] if job == "train" else {}
         verdicts = [r["details"]["figures"] for r in self.records.values() if r["activity"] == "retrain"]
-        if name in about:
-            assert value == about[name]
+        if name in description:
+            assert value == description[name]
         elif measured := re.fullmatch(r"([a-z]+)_(wall_seconds|cpu_seconds|peak_gib|rows)", name):
             self.measured(run, job, *measured.groups(), value)
         elif name == "cost_dollars":
@@ -265,8 +265,8 @@ class Walk:
     def version(self, unit: str, row: dict[str, Any]) -> None:
         run = self.runs[row["run_id"]]
         assert (run.data.tags["job"], run.data.tags["target"]) == ("train", unit)
-        (*_, trained) = (r for r in self.of(unit, "retrain") if r["details"]["version"] == row["version"])
-        moves = [r["details"]["version"] for r in self.of(unit) if r["details"].get("state") == "done"]
+        (*_, trained) = (r for r in self.earlier_records(unit, "retrain") if r["details"]["version"] == row["version"])
+        moves = [r["details"]["version"] for r in self.earlier_records(unit) if r["details"].get("state") == "done"]
         assert ("champion" in row["aliases"]) == (row["version"] == moves[-1])
         for name, text in json.loads(row["tags"]).items():
             match name:
@@ -284,7 +284,7 @@ class Walk:
 
     # Audit records
 
-    def of(self, unit: str, activity: str | None = None, before: int = 10**9) -> list[dict[str, Any]]:
+    def earlier_records(self, unit: str, activity: str | None = None, before: int = 10**9) -> list[dict[str, Any]]:
         """Records of a unit, or of one activity, before a number."""
         chosen = [r for r in self.records.values() if r["unit"] == unit and r["sequence"] < before]
         return [r for r in chosen if activity in (None, r["activity"])]
@@ -293,7 +293,7 @@ class Walk:
         kinds = {"retrain": "retrain", "decide": "decide", "repair_audit": "repair"}
         kinds |= dict.fromkeys(("change_settings", "change_tier"), "declared")
         kind = kinds.get(row["activity"], "move")
-        self.seen.add(row["activity"] + ("" if kind != "move" else f" {row['details']['state']}"))
+        self.kinds_checked.add(row["activity"] + ("" if kind != "move" else f" {row['details']['state']}"))
         assert row["role"] in ROLES
         assert row["unit"] in ({""} if kind in ("declared", "repair") else self.registry.aliases())
         assert row["at_utc"] in (datetime.combine(self.home.origin, datetime.min.time()),) or row["at_utc"] >= NOW
@@ -302,23 +302,23 @@ class Walk:
 
     def retrain(self, row: dict[str, Any], name: str, value: Any) -> None:
         details, unit = row["details"], row["unit"]
-        about = self.registry.describe(unit, details["version"])
+        description = self.registry.describe(unit, details["version"])
         match name:
             case "version":
                 assert value in self.registry.versions(unit)["version"]
             case "sha256":
                 assert value == sha256(self.files(unit, details["version"]))
             case "as_of":
-                assert value == about["params"]["as_of"]
+                assert value == description["params"]["as_of"]
             case "reads":
-                assert {f"read.{t}": str(v) for t, v in value.items()}.items() <= about["tags"].items()
+                assert {f"read.{t}": str(v) for t, v in value.items()}.items() <= description["tags"].items()
             case "promote":
-                after = [r for r in self.of(unit) if r["sequence"] == row["sequence"] + 1]
+                after = [r for r in self.earlier_records(unit) if r["sequence"] == row["sequence"] + 1]
                 assert value == any(r["details"].get("reason") == details["reason"] for r in after)
             case "reason":
-                assert value == about["tags"]["gate"]
+                assert value == description["tags"]["gate"]
             case "figures":
-                assert value.items() <= about["metrics"].items()
+                assert value.items() <= description["metrics"].items()
             case "segments":
                 for segment in value:
                     self.segment(segment)
@@ -328,7 +328,7 @@ class Walk:
                 self.undeclared(row, name, value)
 
     def segment(self, row: dict[str, Any]) -> None:
-        self.seen.add("segment")
+        self.kinds_checked.add("segment")
         stores = self.lake.scan("stores").collect()
         allowed = {"daypart": [*DAYPARTS, "other"], "tier": ["standard", "top"]}
         assert row.pop("segment") in (allowed.get(row["by"]) or stores[row["by"]].to_list()), row
@@ -342,13 +342,15 @@ class Walk:
     def undeclared(self, row: dict[str, Any], name: str, value: Any) -> None:
         assert name == "undeclared", f"nothing checks {name} of {row['activity']}"
         declared = {
-            r["details"]["file"] for r in self.of("") if r["sequence"] < row["sequence"] and "file" in r["details"]
+            r["details"]["file"]
+            for r in self.earlier_records("")
+            if r["sequence"] < row["sequence"] and "file" in r["details"]
         }
         assert value == ["recipes.toml"]
         assert not declared & set(value)
 
     def move(self, row: dict[str, Any], name: str, value: Any) -> None:
-        details, unit, before = row["details"], row["unit"], self.of(row["unit"], before=row["sequence"])
+        details, unit, before = row["details"], row["unit"], self.earlier_records(row["unit"], before=row["sequence"])
         versions_done = [r["details"]["version"] for r in before if r["details"].get("state") == "done"]
         requests = [r["sequence"] for r in before if r["details"].get("state") == "asked"]
         gates = [

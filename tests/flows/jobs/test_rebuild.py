@@ -20,12 +20,12 @@ NOW = datetime(2024, 4, 1, 5)
 
 
 @pytest.fixture(scope="module")
-def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def rolled_back_world(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A home whose second model of orders was promoted, published with, rolled back and published without.
 
     Then corrections of demand came.
     """
-    home = tmp_path_factory.mktemp("lived") / "home"
+    home = tmp_path_factory.mktemp("rolled_back_world") / "home"
     shutil.copytree(published_world.home, home)
     world = type(published_world)(home, published_world.files, published_world.chain)
     registry = world.registry
@@ -41,18 +41,18 @@ def lived(published_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Any
     return world
 
 
-def test_after_a_rollback_the_next_forecast_is_the_older_models(lived: Any) -> None:
-    assert set(lived.forecasts()["model_version"]) == {"orders-v1", "sales-v1"}
+def test_after_a_rollback_the_next_forecast_is_the_older_models(rolled_back_world: Any) -> None:
+    assert set(rolled_back_world.forecasts()["model_version"]) == {"orders-v1", "sales-v1"}
 
 
-def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) -> None:
-    before = lived.versions()
-    rebuilt = rebuild(lived.as_home, lived.origin)
-    assert (rebuilt.same, rebuilt.differing, rebuilt.rows) == (True, 0, lived.forecasts().height)
+def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(rolled_back_world: Any) -> None:
+    before = rolled_back_world.versions()
+    rebuilt = rebuild(rolled_back_world.as_home, rolled_back_world.origin)
+    assert (rebuilt.same, rebuilt.differing, rebuilt.rows) == (True, 0, rolled_back_world.forecasts().height)
     assert rebuilt.models == ["orders-v1", "sales-v1"]
-    assert rebuilt.reads["demand"] == lived.lake.version("demand") - 1
-    assert lived.versions() == before
-    day_status = at(lived.as_home, NOW.date())
+    assert rebuilt.reads["demand"] == rolled_back_world.lake.version("demand") - 1
+    assert rolled_back_world.versions() == before
+    day_status = at(rolled_back_world.as_home, NOW.date())
     assert [(row["unit"], row["version"], row["until"]) for row in day_status.served] == [
         ("orders", 1, NOW), ("orders", 2, NOW + timedelta(hours=2)), ("orders", 1, None), ("sales", 1, None),
     ]  # fmt: skip
@@ -60,25 +60,27 @@ def test_a_publication_is_rebuilt_from_the_data_that_it_was_made_of(lived: Any) 
     assert day_status.served[0]["trained_on"]["demand"] == 0
 
 
-def test_status_tells_the_day_with_its_forecast_made_again(lived: Any, daypart: Any) -> None:
-    output = daypart(lived.home, "status", "--at", "2024-04-01", "--json").json
+def test_status_tells_the_day_with_its_forecast_made_again(rolled_back_world: Any, daypart: Any) -> None:
+    output = daypart(rolled_back_world.home, "status", "--at", "2024-04-01", "--json").json
     assert output["rebuilt"]["same"] is True
     assert output["served"][2]["why"] == "rollback: a try"
-    human = daypart(lived.home, "status", "--at", "2024-04-01", "--no-rebuild").out
+    human = daypart(rolled_back_world.home, "status", "--at", "2024-04-01", "--no-rebuild").out
     assert "made again" not in human
     assert human.count("orders") >= 3
-    early = daypart(lived.home, "status", "--at", "2020-01-01").out
+    early = daypart(rolled_back_world.home, "status", "--at", "2020-01-01").out
     assert "nothing served on 2020-01-01" in early
 
 
-def test_what_was_changed_since_it_was_published_is_told(lived: Any) -> None:
-    rows = lived.forecasts()
+def test_what_was_changed_since_it_was_published_is_told(rolled_back_world: Any) -> None:
+    rows = rolled_back_world.forecasts()
     one = pl.int_range(pl.len()) == rows.height // 2
-    lived.lake.replace("forecasts", rows.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), lived.origin)
-    assert rebuild(lived.as_home, lived.origin).differing == 1
-    lived.lake.replace("forecasts", rows, lived.origin)
+    rolled_back_world.lake.replace(
+        "forecasts", rows.with_columns(q10=pl.when(one).then(-1.0).otherwise("q10")), rolled_back_world.origin
+    )
+    assert rebuild(rolled_back_world.as_home, rolled_back_world.origin).differing == 1
+    rolled_back_world.lake.replace("forecasts", rows, rolled_back_world.origin)
     with pytest.raises(NotKnownError, match="no forecast of origin 2020-01-01"):
-        rebuild(lived.as_home, date(2020, 1, 1))
+        rebuild(rolled_back_world.as_home, date(2020, 1, 1))
 
 
 def test_an_event_of_one_store_ingested_after_training_moves_no_other_store(

@@ -38,7 +38,7 @@ def test_a_table_is_printed_and_written_with_a_picture(untrained: Any, daypart: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "found"),
+    ("arguments", "message"),
     [
         ((*SPAN, "--policy", "monthly"), "--policy is 'monthly'"),
         ((*SPAN, "--policy", "gone.toml"), "no policy file gone.toml"),
@@ -50,8 +50,8 @@ def test_a_table_is_printed_and_written_with_a_picture(untrained: Any, daypart: 
     ],
 )
 def test_what_cannot_be_replayed_is_said_in_a_line(
-    untrained: Any, daypart: Any, arguments: tuple[str, ...], found: str
+    untrained: Any, daypart: Any, arguments: tuple[str, ...], message: str
 ) -> None:
     result = daypart(untrained.home, "replay", *arguments)
     assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
-    assert found in result.err
+    assert message in result.err

@@ -152,24 +152,24 @@ def test_the_draft_of_a_living_process_stays(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_no_more_than_one_block_waits_to_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, written, ahead = 0, 0, []
+    simulated_count, written_count, ahead = 0, 0, []
     blocks, write = simulates.simulate_blocks, simulates._write_block
 
     def counted(spec: ChainSpec) -> Iterator[Chain]:
-        nonlocal made
+        nonlocal simulated_count
         for block in blocks(spec, 1):
-            made += 1
-            ahead.append(made - written)
+            simulated_count += 1
+            ahead.append(simulated_count - written_count)
             yield block
 
     def slow(folder: Path, number: int, block: Chain) -> list[simulates.Written]:
-        nonlocal written
+        nonlocal written_count
         files = write(folder, number, block)
-        written += 1
+        written_count += 1
         return files
 
     monkeypatch.setattr(simulates, "simulate_blocks", counted)
     monkeypatch.setattr(simulates, "_write_block", slow)
     simulates.simulate(SPEC, tmp_path / "chain")
-    assert (made, written) == (5, 5)
+    assert (simulated_count, written_count) == (5, 5)
     assert max(ahead) <= 2

@@ -71,7 +71,7 @@ def test_a_challenger_that_was_held_back_is_not_registered_twice(
 ORDERS = ("train", "--targets", "orders", "--json")
 
 
-def judged(monkeypatch: pytest.MonkeyPatch, promote: bool) -> None:
+def set_verdict(monkeypatch: pytest.MonkeyPatch, promote: bool) -> None:
     """The gate says the same of every challenger."""
     from daypart.forecasting.lifecycle import gate
 
@@ -82,7 +82,7 @@ def test_a_model_that_an_older_version_holds_is_not_registered_again(
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither champion nor challenger, but this very model: it is the challenger again, and the output says so."""
-    judged(monkeypatch, promote=False)
+    set_verdict(monkeypatch, promote=False)
     days = ("2024-02-20", "2024-02-24")
     versions = [daypart(world.home, *ORDERS, "--as-of", day).json["trained"][0]["version"] for day in days]
     assert versions == [2, 3]
@@ -95,7 +95,7 @@ def test_a_model_that_an_older_version_holds_is_not_registered_again(
 
 
 def test_a_damaged_version_is_registered_again(world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged(monkeypatch, promote=False)
+    set_verdict(monkeypatch, promote=False)
     arguments = (*ORDERS, "--as-of", "2024-02-20")
     assert daypart(world.home, *arguments).json["trained"][0]["version"] == 2
     run = world.registry.describe("orders", 2)["run_id"]
@@ -106,7 +106,7 @@ def test_a_damaged_version_is_registered_again(world: Any, daypart: Any, monkeyp
 def test_training_again_does_not_undo_a_rollback_or_a_rejection(
     world: Any, daypart: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged(monkeypatch, promote=True)
+    set_verdict(monkeypatch, promote=True)
     arguments = (*ORDERS, "--as-of", "2024-02-20")
     (first,) = daypart(world.home, *arguments).json["trained"]
     assert (first["version"], first["promoted"]) == (2, True)
@@ -163,8 +163,8 @@ def test_the_table_shows_the_whole_reason(world: Any, daypart: Any) -> None:
 
 
 def test_a_run_knows_what_it_read(published_world: Any) -> None:
-    about = published_world.registry.describe("orders", 1)
-    reads = {name.removeprefix("read."): int(v) for name, v in about["tags"].items() if name.startswith("read.")}
+    description = published_world.registry.describe("orders", 1)
+    reads = {name.removeprefix("read."): int(v) for name, v in description["tags"].items() if name.startswith("read.")}
     versions = published_world.lake.versions()
     assert reads == {name: versions[name] for name in reads}
     assert {"stores", "demand", "hours", "closures", "weather", "macro", "events"} <= set(reads)

@@ -62,7 +62,7 @@ def without_dates(text: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TuningResult]:
+def finished_search(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TuningResult]:
     """A home and what came of a search in it that was never cut off."""
     home = tmp_path_factory.mktemp("whole") / "home"
     shutil.copytree(published_world.home, home, ignore=shutil.ignore_patterns("forecasts", "mlflow.db", "artifacts"))
@@ -105,7 +105,10 @@ def test_a_proposal_put_in_the_home_is_what_models_are_made_by(untrained: Any, d
 
 
 def test_a_search_that_was_killed_goes_on_where_it_was(
-    whole: tuple[Path, TuningResult], untrained: Any, daypart: Any, process: Callable[..., subprocess.Popen[str]]
+    finished_search: tuple[Path, TuningResult],
+    untrained: Any,
+    daypart: Any,
+    process: Callable[..., subprocess.Popen[str]],
 ) -> None:
     dying = process(untrained.home, *TUNE, before=KILL)
     _, stderr = dying.communicate(timeout=100)
@@ -117,7 +120,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(
         states = [row[0] for row in database.execute("select state from trials order by number")]
     assert states == ["COMPLETE", "COMPLETE", "RUNNING"]
     output = daypart(untrained.home, *TUNE).json
-    home, expected = whole
+    home, expected = finished_search
     assert output["tuned"] == json.loads(json.dumps([asdict(tuning) for tuning in expected.tuned], default=str))
     (text, trials), (same, alike) = artifacts(untrained.home), artifacts(home)
     assert without_dates(text) == without_dates(same)
@@ -130,11 +133,13 @@ def test_a_search_that_was_killed_goes_on_where_it_was(
     assert runs(untrained.home) == before
 
 
-def test_what_came_after_as_of_changes_nothing(whole: tuple[Path, TuningResult], untrained: Any, daypart: Any) -> None:
+def test_what_came_after_as_of_changes_nothing(
+    finished_search: tuple[Path, TuningResult], untrained: Any, daypart: Any
+) -> None:
     assert daypart(untrained.home, "ingest", "demand", untrained.files / "later.parquet").status == 0
     request = TuneRequest(Budget(TRIALS), targets=("orders",), as_of=untrained.origin)
     later = tune(untrained.as_home, Recipe(**SMALL), request, datetime(2024, 6, 1))
-    assert later.tuned == whole[1].tuned
+    assert later.tuned == finished_search[1].tuned
 
 
 def test_the_least_budget_says_that_the_present_settings_stand(

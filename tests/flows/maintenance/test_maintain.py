@@ -293,7 +293,7 @@ def test_two_at_once_do_the_work_once(aged: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("retention", "message"),
     [
         ({"versions_days": 1}, "greater than or equal to 2"),
         ({"scores_days": 100, "forecasts_days": 200}, "expected at least forecasts_days, which is 200"),
@@ -301,6 +301,6 @@ def test_two_at_once_do_the_work_once(aged: Any, tmp_path: Path) -> None:
         ({"refusals_days": 2.5}, "expected a whole number"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(tmp_path: Path, given: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        Settings(home=tmp_path, **given)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, retention: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(home=tmp_path, **retention)

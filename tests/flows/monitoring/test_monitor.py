@@ -300,7 +300,7 @@ def test_days_left_out_come_to_the_same_night_by_night(world: Any, daypart: Any,
     for home in (world.home, once.home):
         assert daypart(home, "ingest", "demand", file).status == 0
         assert daypart(home, "monitor", "--json").json["left_out"] == {"orders": 1, "sales": 1}
-    assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
+    assert all(one.equals(other) for one, other in zip(stored_tables(world), stored_tables(once), strict=True))
 
 
 def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
@@ -309,7 +309,7 @@ def test_an_unknown_group_is_refused(watched: Any, daypart: Any) -> None:
     assert "--by is 'colour': expected store, region" in result.err
 
 
-def kept(world: Any) -> list[pl.DataFrame]:
+def stored_tables(world: Any) -> list[pl.DataFrame]:
     keys = {"scores": ["hour_utc"], "tallies": ["date", "daypart"]}
     return [
         world.lake.scan(name).collect().sort("store_id", "target", "origin_date", *key) for name, key in keys.items()
@@ -330,7 +330,7 @@ def test_nights_that_were_missed_come_to_the_same(world: Any, daypart: Any, tmp_
     for home in (world.home, missed.home):
         assert daypart(home, "ingest", "demand", world.files / "later.parquet").status == 0
         assert daypart(home, "monitor").status == 0
-    assert all(one.equals(other) for one, other in zip(kept(world), kept(missed), strict=True))
+    assert all(one.equals(other) for one, other in zip(stored_tables(world), stored_tables(missed), strict=True))
 
 
 def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
@@ -357,7 +357,7 @@ def test_a_monitor_that_dies_between_two_tables_is_made_up_for(
             patched.setattr(Lake, "upsert", dies)
             assert monitored(watched.home) == 1
         assert (monitored(watched.home), monitored(intact.home)) == (0, 0)
-        assert all(one.equals(other) for one, other in zip(kept(watched), kept(intact), strict=True))
+        assert all(one.equals(other) for one, other in zip(stored_tables(watched), stored_tables(intact), strict=True))
 
 
 def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path: Any) -> None:
@@ -377,8 +377,8 @@ def test_a_night_writes_one_commit_a_table_whatever_is_open(world: Any, tmp_path
         }  # fmt: skip
     once.lake.upsert("demand", later.with_columns(pl.col("orders") + 1))
     monitor(once.as_home)
-    assert all(one.equals(other) for one, other in zip(kept(world), kept(once), strict=True))
-    assert kept(world)[0]["origin_date"].n_unique() == 3
+    assert all(one.equals(other) for one, other in zip(stored_tables(world), stored_tables(once), strict=True))
+    assert stored_tables(world)[0]["origin_date"].n_unique() == 3
 
 
 def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) -> None:
@@ -386,7 +386,7 @@ def test_a_forecast_published_anew_is_scored_anew(watched: Any, daypart: Any) ->
     forecasts = watched.forecasts()
     watched.lake.replace("forecasts", forecasts.with_columns(pl.col("forecast") * 2), watched.origin)
     assert daypart(watched.home, "monitor").status == 0
-    scores, tallies = kept(watched)
+    scores, tallies = stored_tables(watched)
     doubled = forecasts.join(scores, on=["store_id", "target", "origin_date", "hour_utc"], suffix="_scored")
     assert (doubled["forecast_scored"] == doubled["forecast"] * 2).all()
     assert tallies["forecast"].sum() == pytest.approx(scores["forecast"].sum())

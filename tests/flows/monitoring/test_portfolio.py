@@ -83,11 +83,11 @@ def test_every_store_is_served_by_its_units_champion_in_one_publication(trained:
 
 
 def test_a_units_model_is_of_its_own_stores_and_its_tiers_recipe(trained: World) -> None:
-    about = {unit: trained.registry.describe(unit, "champion") for unit in TIERS}
-    assert {unit: version["metrics"]["stores"] for unit, version in about.items()} == dict.fromkeys(TIERS, 2.0)
-    assert about["sales.West"]["params"]["members"] == '["ratio"]'
-    assert about["sales.East"]["params"]["rounds"] == str(SMALL["rounds"])
-    tags = about["sales.West"]["tags"]
+    descriptions = {unit: trained.registry.describe(unit, "champion") for unit in TIERS}
+    assert {unit: version["metrics"]["stores"] for unit, version in descriptions.items()} == dict.fromkeys(TIERS, 2.0)
+    assert descriptions["sales.West"]["params"]["members"] == '["ratio"]'
+    assert descriptions["sales.East"]["params"]["rounds"] == str(SMALL["rounds"])
+    tags = descriptions["sales.West"]["tags"]
     assert (tags["segment"], tags["tier"]) == ("West", "light")
     assert tags["read.demand"] == str(trained.lake.version("demand"))
 

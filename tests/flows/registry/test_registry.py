@@ -46,14 +46,14 @@ def test_a_run_keeps_params_metrics_versions_files_and_tables(registry: Registry
         RunRecord("train", "orders", params, metrics, {"demand": 3, "stores": 0}, FILES, {"by_lead": table})
     )
     version = registry.register("orders", run, {"gate": "better", "job": "again"})
-    about = registry.describe("orders", version)
-    assert about["params"] == {
+    description = registry.describe("orders", version)
+    assert description["params"] == {
         "as_of": "2025-01-01", "recipe": '{"members": ["a", "b"]}', "seed": "7", "none": "null",
     }  # fmt: skip
-    assert about["metrics"] == {"wape_bps": 1493.0, "excess": 0.1}
+    assert description["metrics"] == {"wape_bps": 1493.0, "excess": 0.1}
     expected = {"read.demand": "3", "read.stores": "0", "target": "orders", "gate": "better", "job": "again"}
-    assert expected.items() <= about["tags"].items()
-    assert (about["version"], about["run_id"]) == (1, run)
+    assert expected.items() <= description["tags"].items()
+    assert (description["version"], description["run_id"]) == (1, run)
     assert run_of(registry, run).info.status == "FINISHED"
     table_file = registry.settings.artifacts / run / "artifacts" / "tables" / "by_lead.parquet"
     assert pl.read_parquet(table_file).equals(table)

@@ -19,7 +19,7 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
-from infra.bench.gates import promoted
+from infra.bench.loop.gate_errors import DIFFERENCE_SPREADS, ModelPair, promotion_share
 
 START, DAYS = date(2024, 1, 1), 110
 RECIPE = Recipe(rounds=10, max_rows=5000, folds=1, history_days=DAYS, members=("ratio",))
@@ -276,5 +276,6 @@ RUNS = 100
 
 
 def test_errors_of_the_gate_are_as_rare_as_it_promises() -> None:
-    assert RUNS * promoted("far apart", 48, 4, 0.0, RUNS) <= binom.ppf(0.999, RUNS, 0.05)
-    assert RUNS * promoted("far apart", 48, 4, 100.0, RUNS) >= binom.ppf(0.001, RUNS, 0.90)
+    equal, better = (ModelPair(DIFFERENCE_SPREADS["far apart"], 48, 4, gain) for gain in (0.0, 100.0))
+    assert RUNS * promotion_share(equal, RUNS) <= binom.ppf(0.999, RUNS, 0.05)
+    assert RUNS * promotion_share(better, RUNS) >= binom.ppf(0.001, RUNS, 0.90)

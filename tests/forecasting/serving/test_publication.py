@@ -22,8 +22,8 @@ from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
 from daypart.forecasting.serving.backtest import backtest, rolling_origins
 from daypart.forecasting.serving.publication import ServedModel, forecast_stores
-from infra.bench.protocol import assert_agrees, judged
-from infra.bench.sets import SETS
+from infra.bench.accuracy.real_sets import SETS
+from infra.bench.accuracy.reference_scores import ReferenceScorer, assert_agrees
 
 RECIPE = Recipe(weather="none", rounds=3, folds=1, max_rows=2000)
 COPENHAGEN, UTC = ZoneInfo("Europe/Copenhagen"), ZoneInfo("UTC")
@@ -149,6 +149,6 @@ def test_real_figures_are_the_protocols_to_the_basis_point(
         rolling_origins(start, end, 7, 14),
         400,
     )
-    judge = judged(real_data, rows, records.demand, target, start, end, tmp_path)
+    judge = ReferenceScorer(real_data, tmp_path).score(rows, records.demand, target, start, end)
     assert judge["missing"] == no_such_hours
     assert_agrees(judge, level_scores(rows).to_dicts())
