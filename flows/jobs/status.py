@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
 
+from daypart.features.clock import utc_moment
 from daypart.features.errors import DaypartError
 from daypart.features.tables.schemas import TABLES, TARGETS
 from daypart.flows.audit.audit_history import UnitHistory, units, unrecorded
@@ -33,8 +34,7 @@ class Status:
     """What is there and what wants attention.
 
     Tables with rows, Delta version, first and last time; by unit the aliases, what `serves` (null: no version is whole)
-    and figures of that; the last publication; the
-    requests that wait for an approval; files that are not as declared; and what does not fit together.
+    and its figures; the last publication; requests that wait for an approval; files that are not as declared; notices.
     """
 
     tables: list[dict[str, object]]
@@ -146,16 +146,15 @@ def _served(registry: Registry, spell: ServingPeriod) -> dict[str, object]:
 def _origin(lake: Lake, day: date) -> date | None:
     """The latest origin published for the day or before."""
     origins = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") <= day)
-    latest = origins.select(pl.col("origin_date").max()).collect().item()
-    return latest if isinstance(latest, date) else None
+    latest: date | None = origins.select(pl.col("origin_date").max()).collect().item()
+    return latest
 
 
 def _waiting(
     registry: Registry, records: pl.DataFrame, request: Request, now: datetime, summary: Status
 ) -> dict[str, object]:
     """A reminder: what is asked for, for how long, and who must agree; empty where the rules cannot be read."""
-    at_utc = now.astimezone(UTC).replace(tzinfo=None) if now.tzinfo else now
-    waits_for = ""
+    at_utc, waits_for = utc_moment(now), ""
     with _noted(summary):
         waits_for = who(awaited(registry, records, request))
     return {

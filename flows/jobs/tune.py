@@ -215,10 +215,8 @@ class _Search:
         figures = {f"{level}_{name}_wape_bps": bps for name, errors in wapes.items() for level, bps in errors.items()}
         figures |= {name: float(getattr(tuned, name)) for name in ("trials", "pruned", "gain_bps", "at_least_bps")}
         files, tables = {"recipes.toml": file}, {"trials": table(tried)}
-        metrics = {**figures, **meter.figures()}
-        self.registry.record(
-            RunRecord("tune", self.target, params, metrics, self.chain.versions, files, tables, kind="recipes")
-        )
+        metrics, reads = {**figures, **meter.figures()}, self.chain.versions
+        self.registry.record(RunRecord("tune", self.target, params, metrics, reads, files, tables, kind="recipes"))
 
 
 def _goes_on(trials: "Sequence[FrozenTrial]", budget: Budget) -> bool:

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from daypart.features.deterministic_sum import exact_sum
 from daypart.features.quality.input_drift import Drift, drifts, seasons
 from daypart.flows.lake.lake import Lake
 
@@ -21,16 +22,23 @@ def _days(lake: Lake, first: date, last: date, target: str) -> pl.DataFrame:
     day = pl.col("hour_local").dt.date().alias("date")
     key = ["store_id", "date"]
     sold = _within(lake, "demand", "hour", first - timedelta(days=MEAN_DAYS), last).group_by("store_id", day)
-    daily = sold.agg(pl.col(target).sum()).filter(pl.col(target) > 0)
-    against = daily.with_columns(demand=pl.col(target) / pl.col(target).mean().over("store_id"))
-    worked = _within(lake, "labor", "hour", first, last).group_by("store_id", day).agg(pl.col("scheduled_hours").sum())
+    daily = sold.agg(exact_sum(pl.col(target)).alias(target)).filter(pl.col(target) > 0)
+    against = daily.with_columns(demand=pl.col(target) / _mean(target).over("store_id"))
+    scheduled = exact_sum(pl.col("scheduled_hours")).alias("scheduled_hours")
+    worked = _within(lake, "labor", "hour", first, last).group_by("store_id", day).agg(scheduled)
     observed = _within(lake, "weather", "valid", first, last).filter(pl.col("issued_utc").is_null())
     valid = pl.col("valid_local").dt.date().alias("date")
-    weather = observed.group_by("store_id", valid).agg(pl.col("temperature_c", "precipitation_mm").mean())
+    weather = observed.group_by("store_id", valid).agg(map(_mean, ("temperature_c", "precipitation_mm")))
     joined = against.filter(pl.col("date") >= first).select(*key, "demand")
     for other in (worked, weather):
         joined = joined.join(other, on=key, how="left")
     return joined.collect().sort(key)
+
+
+def _mean(name: str) -> pl.Expr:
+    """Return the mean of a column, the same to the last bit for any order of rows; null where all are null."""
+    values = pl.col(name)
+    return pl.when(values.count() > 0).then(exact_sum(values) / values.count()).alias(name)
 
 
 def _within(lake: Lake, table: str, moment: str, first: date, last: date) -> pl.LazyFrame:
