@@ -82,7 +82,7 @@ class StoredChain:
         """Return a copy of the home that you may change; it is removed afterwards."""
         home = self.home()
         with self.scratch() as folder:
-            shutil.copytree(home, folder, dirs_exist_ok=True, copy_function=_copy_or_link)
+            shutil.copytree(home, folder, dirs_exist_ok=True, copy_function=copy_or_link)
             yield folder
 
     @contextmanager
@@ -115,7 +115,7 @@ def _ingest(home: Path, files: Path, demand: Path) -> None:
             ingest_table(opened, table, [source])
 
 
-def _copy_or_link(source: str, target: str) -> None:
+def copy_or_link(source: str, target: str) -> None:
     """Copy a file, or link a Parquet file, which the lake never changes in place."""
     if source.endswith(".parquet"):
         os.link(source, target)

@@ -17,7 +17,7 @@ from daypart.flows.jobs.train import train
 from daypart.flows.monitoring.monitor import monitor
 from daypart.forecasting.models.recipe import Recipe
 from infra.bench.harness.isolated_job import JobCost, Work, measure_job, run_isolated
-from infra.bench.harness.stored_chain import StoredChain
+from infra.bench.harness.stored_chain import StoredChain, copy_or_link
 from infra.bench.scale.comparison_row import Limit, Row, Task, compare
 
 MAX_EXPONENT, MAX_MEMORY_GROWTH = 1.05, 1.3
@@ -91,7 +91,7 @@ def measure_night(chain: StoredChain, trained: StoredChain) -> JobCost:
 
 
 def default_models(chain: StoredChain) -> Path:
-    """Return a home that holds the models of the default recipe, and the chain's lake by a link."""
+    """Return a home that holds the models of the default recipe, and a copy of the chain's lake."""
     return chain.build_once("trained", _train_models, chain.home())
 
 
@@ -105,10 +105,12 @@ def home_with_models(chain: StoredChain, trained: Path) -> Iterator[Path]:
 
 
 def open_home(path: Path, lake_of: Path | None = None) -> Home:
-    """Return the home at a path. Where it has no lake yet, it gets a link to that of the home `lake_of`."""
+    """Return the home at a path. Where it has no lake yet, it gets a copy of that of the home `lake_of`.
+
+    What is trained there is audited in the copy: an audit names models of one registry.
+    """
     if lake_of is not None and not (path / "lake").exists():
-        path.mkdir(exist_ok=True)
-        (path / "lake").symlink_to((lake_of / "lake").resolve(), target_is_directory=True)
+        shutil.copytree(lake_of / "lake", path / "lake", copy_function=copy_or_link)
     return Home(Settings(home=path))
 
 

@@ -31,7 +31,7 @@ FITTED_STORES = 10
 
 
 def stored_model(chain: StoredChain) -> Path:
-    """Return a home that holds the model as champion, and the chain's lake by a link."""
+    """Return a home that holds the model as champion, and a copy of the chain's lake."""
     return chain.build_once("one-member", _train, chain.home(), chain.today)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from daypart.flows.governance.promotion import promote
 from daypart.flows.governance.signoff import Signoff
-from daypart.flows.registry import registry
+from daypart.flows.registry import mlflow_connection
 from tests.flows.conftest import House, World
 
 NOW = datetime(2025, 3, 1, 4)
@@ -98,7 +98,7 @@ def test_a_registry_that_another_process_holds_is_waited_for_once(
 ) -> None:
     house.add(count=1)
     promote(house.as_home, "orders", 1, Signoff("lead", NOW))
-    monkeypatch.setattr(registry, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(mlflow_connection, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(house.home / "mlflow.db")) as other:
         other.execute("begin exclusive")
         one_line(daypart(house.home, "promote", "orders", "--role", "lead"), 1, "is held by another process: end it")

@@ -158,7 +158,7 @@ def test_the_demo_runs_every_flow(
 ) -> None:
     from daypart.flows.deployment import demo
 
-    for name, value in {"STORES": 2, "DAYS": 134, "WEEKS": 3, "RECIPE": SMALL}.items():
+    for name, value in {"STORES": 2, "DAYS": 134, "BACKTEST_WEEKS": 3, "RECIPE": SMALL}.items():
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "ChainSpec", functools.partial(ChainSpec, issues_days=60))
     run, runs = demo.demo, []
