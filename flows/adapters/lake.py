@@ -91,7 +91,7 @@ class Lake:
 
         Raises NotKnownError where there is no table.
         """
-        delta, count = self._known(table), 0
+        delta, count = self.at_version(table), 0
         for limit in (RECENT_COMMITS, None):
             entries = delta.history(limit)
             yield from entries[count:]
@@ -104,14 +104,14 @@ class Lake:
 
         Raises NotKnownError where there is no such table or version.
         """
-        return pl.DataFrame(self._known(table, version).get_add_actions(flatten=True))
+        return pl.DataFrame(self.at_version(table, version).get_add_actions(flatten=True))
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The table's rows at a version (default: the newest), in no order, with exactly its columns.
 
         Raises NotKnownError where there is no such table or version.
         """
-        stored = pl.scan_delta(self._known(table, version))
+        stored = pl.scan_delta(self.at_version(table, version))
         return lake_table(table).whole(stored).select(self.columns(table))
 
     def scan_or_empty(self, table: str) -> pl.LazyFrame:
@@ -291,7 +291,11 @@ class Lake:
             raise DamagedError(str(damage))
         return delta
 
-    def _known(self, table: str, version: int | None = None) -> "DeltaTable":
+    def at_version(self, table: str, version: int | None = None) -> "DeltaTable":
+        """Return the table at a version (default: the newest), not to be moved to another.
+
+        Raises NotKnownError where there is no such table or version, and as `open`.
+        """
         from deltalake.exceptions import DeltaError
 
         newest = self.open(table)
@@ -301,7 +305,7 @@ class Lake:
             return newest
         try:
             earlier = self.open_anew(table)
-            assert earlier is not None
+            assert earlier is not None  # as `newest` is not
             earlier.load_as_version(version)
         except (DeltaError, OverflowError):
             oldest, last = TableLog.read(self.root / table).oldest, self.version(table)

@@ -88,7 +88,7 @@ def remove_empty_folders(folder: Path, untouched_since: datetime) -> None:
 
 
 def _files_of(lake: Lake, table: str, version: int) -> set[str]:
-    return {unquote(path) for path in upkeep.files(lake, table, version)}
+    return {unquote(path) for path in lake.files(table, version)["path"]}
 
 
 def _data_files(table: Path) -> Iterator[Path]:

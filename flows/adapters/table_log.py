@@ -20,7 +20,7 @@ ENTRY = re.compile(r"(\d{20})\.(json|checkpoint(?:\.[\w-]+)*\.parquet)", re.ASCI
 
 
 def log_state(table: Path) -> LogState:
-    """Return what tells whether anything was committed to the table in that folder; empty where there is no log."""
+    """Return the state of the log of the table in that folder: it changes with every commit. Empty without a log."""
     try:
         with os.scandir(table / FOLDER) as entries:
             return frozenset((entry.name, (about := entry.stat()).st_size, about.st_mtime_ns) for entry in entries)

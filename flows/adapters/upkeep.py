@@ -57,14 +57,9 @@ def partitions(lake: Lake, table: str, before: object = None) -> list[Any]:
     return list(_file_sizes(table, lake.open(table), before))
 
 
-def files(lake: Lake, table: str, version: int) -> list[str]:
-    """The data files of a version that can be read, as paths below the table."""
-    return list(pl.DataFrame(_at(lake, table, version).get_add_actions())["path"])
-
-
 def write_checkpoint(lake: Lake, table: str, version: int) -> None:
     """Writes down the state at a version that can be read: from then on reading it needs no earlier log entries."""
-    _at(lake, table, version).create_checkpoint()
+    lake.at_version(table, version).create_checkpoint()
 
 
 def forget_removals(lake: Lake, table: str, days: int) -> None:
@@ -76,14 +71,6 @@ def forget_removals(lake: Lake, table: str, days: int) -> None:
             delta.alter.set_table_properties(properties, commit_properties=_commit("retention"))
 
     lake.committed(table, attempt)
-
-
-def _at(lake: Lake, table: str, version: int) -> "DeltaTable":
-    delta = lake.open_anew(table)
-    assert delta is not None
-    if delta.version() != version:
-        delta.load_as_version(version)
-    return delta
 
 
 def _commit(change: str) -> "CommitProperties":

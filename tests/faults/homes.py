@@ -22,6 +22,7 @@ from flows.adapters.lake import Lake
 from flows.adapters.lake_tables import LAKE
 from flows.adapters.registry import Registry, digest
 from flows.adapters.settings import Settings
+from tests.flows.test_pos_lines import HEADER, MAPPING, STORES
 
 WAIT_SECONDS = 600
 SPEC = ChainSpec(stores=3, days=134, seed=3, issues_days=60)
@@ -47,15 +48,13 @@ PRELOADED = [
 UNCOMPARED = ("audit",)
 """Tables whose rows hold the moment of writing."""
 UNCOMPARED_COLUMNS = ("ingested_utc", "lines_version")
-"""Columns that hold it, or how often a command was tried."""
-STORES = "store_id,timezone,country\nNY,America/New_York,US\nLA,America/Los_Angeles,US\n"
-MAPPING = '[columns]\nstore = "Store"\ntimestamp = "At"\nticket = "No"\nline_total = "Total"\n'
-LINES = [
-    "".join(f"{store},2024-01-{day:02} {hour:02}:{minute},{first}{day}{hour},{hour}.50\n"
+"""Columns that hold the moment of writing, or a count of writes that a repeated command raises."""
+SALES_FILES = [
+    HEADER + "".join(f"{store},2024-01-{day:02} {hour:02}:{minute},{first}{day}{hour},{hour}.50\n"
             for store in ("NY", "LA") for day in range(first, first + 5) for hour in range(7, 20))
     for first, minute in ((1, 10), (4, 40))
 ]  # fmt: skip
-"""Lines of two files of a till that share the hours of two days."""
+"""Two exports of a till, which share the hours of two days."""
 State = dict[str, str]
 
 
@@ -204,9 +203,9 @@ def made(folder: Path) -> dict[str, Job]:
     (waiting / "governance.toml").write_text(RULES)
     promote = ("promote", "orders", "--version", other, "--reason", "a trial", "--role")
     _done(waiting, *promote, "analyst")
-    sold, second, mapping = _sold(folder)
+    with_sales_file, second_file, mapping = _with_sales_file(folder)
     jobs = {
-        "pos": (sold, ("ingest", "pos", str(second), "--mapping", str(mapping))),
+        "pos": (with_sales_file, ("ingest", "pos", str(second_file), "--mapping", str(mapping))),
         "ingest": (published, ("ingest", "demand", str(simulated["later"]))),
         "train": (fresh, ("train", "--targets", "orders")),
         "forecast": (trained, ("forecast",)),
@@ -227,12 +226,12 @@ def _simulated(folder: Path) -> dict[str, Path]:
     return {name: folder / "files" / f"{name}.parquet" for name, rows in tables.items() if rows.height}
 
 
-def _sold(folder: Path) -> tuple[Path, Path, Path]:
-    """A home with the lines of one file of a till, a second file, and the mapping of both."""
+def _with_sales_file(folder: Path) -> tuple[Path, Path, Path]:
+    """Return a home into which one export of a till was ingested, a second export, and the mapping of both."""
     paths = [folder / "files" / name for name in ("stores.csv", "first.csv", "second.csv", "pos.toml")]
-    for path, text in zip(paths, (STORES, *(f"Store,At,No,Total\n{lines}" for lines in LINES), MAPPING), strict=True):
+    for path, text in zip(paths, (STORES, *SALES_FILES, MAPPING), strict=True):
         path.write_text(text)
-    home = folder / "sold"
+    home = folder / "with_sales_file"
     _done(home, "ingest", "stores", paths[0])
     _done(home, "ingest", "pos", paths[1], "--mapping", paths[3])
     return home, paths[2], paths[3]

@@ -244,7 +244,7 @@ def test_rows_beside_many_partitions_are_not_taken_for_a_crowd(lake: Lake, monke
     lake.upsert("demand", demand(range(0, 24 * 60, 6), orders=1.0))
     lake.upsert("demand", demand(range(0, 24 * 60, 6), store="B", orders=1.0))
     assert len(list((lake.root / "demand").rglob("month=*/*.parquet"))) == 6
-    assert len(lake._known("demand").file_uris()) == 6
+    assert len(lake.at_version("demand").file_uris()) == 6
 
 
 def test_replace_refuses_rows_outside(lake: Lake) -> None:

@@ -59,7 +59,7 @@ def test_compaction_leaves_one_sorted_file_a_partition_and_every_row(lake: Lake)
     version = lake.version("demand")
     assert_frame_equal(rows_of(lake, "demand"), rows)
     assert_frame_equal(rows_of(lake, "demand", 7), rows)
-    files = upkeep.files(lake, "demand", version)
+    files = lake.files("demand", version)["path"].to_list()
     assert sorted(Path(file).parent.name for file in files) == ["month=2025-01", "month=2025-02"]
     for file in files:
         assert pl.read_parquet(lake.root / "demand" / file)["store_id"].is_sorted()
@@ -75,7 +75,7 @@ def test_compaction_of_a_table_without_partitions(lake: Lake) -> None:
     before = rows_of(lake, "announced")
     assert upkeep.compact(lake, "announced") == 3
     assert_frame_equal(rows_of(lake, "announced"), before)
-    assert len(upkeep.files(lake, "announced", 3)) == 1
+    assert len(lake.files("announced", 3)["path"].to_list()) == 1
 
 
 def test_compaction_and_deletion_touch_some_partitions_alone(lake: Lake) -> None:
@@ -83,7 +83,7 @@ def test_compaction_and_deletion_touch_some_partitions_alone(lake: Lake) -> None
         for target in ("orders", "sales"):
             lake.upsert("forecasts", forecasts(target, date(2025, 1, day)))
     assert upkeep.compact(lake, "forecasts", {date(2025, 1, 1), date(2025, 1, 2)}) == 4
-    assert len(upkeep.files(lake, "forecasts", 6)) == 4
+    assert len(lake.files("forecasts", 6)["path"].to_list()) == 4
     assert upkeep.delete(lake, "forecasts", date(2025, 1, 2)) == 1
     assert upkeep.partitions(lake, "forecasts") == [date(2025, 1, 2), date(2025, 1, 3)]
     assert upkeep.partitions(lake, "forecasts", date(2025, 1, 3)) == [date(2025, 1, 2)]
@@ -111,7 +111,7 @@ def test_versions_of_the_retention_and_pinned_ones_stay_and_the_rest_goes(lake: 
     later = cleaned(lake, at=now() + 91 * DAYS)
     assert (later.keep_from, later.pinned, len(later.files)) == (14, (), 10)
     assert_frame_equal(rows_of(lake, "demand"), states[6])
-    assert len(data_files(lake)) == len(upkeep.files(lake, "demand", 14))
+    assert len(data_files(lake)) == len(lake.files("demand", 14)["path"].to_list())
 
 
 def test_checkpoints_forget_files_that_were_removed_before_the_retention(lake: Lake, tmp_path: Path) -> None:
