@@ -144,7 +144,7 @@ def _served(registry: Registry, spell: ServingPeriod) -> dict[str, object]:
 
 
 def _origin(lake: Lake, day: date) -> date | None:
-    """The latest origin published for the day or before."""
+    """Return the latest origin published for the day or before."""
     origins = lake.scan_or_empty("forecasts").filter(pl.col("origin_date") <= day)
     latest: date | None = origins.select(pl.col("origin_date").max()).collect().item()
     return latest
