@@ -97,10 +97,12 @@ def default_models(chain: StoredChain) -> Path:
 
 @contextmanager
 def home_with_models(chain: StoredChain, trained: Path) -> Iterator[Path]:
-    """Return a copy of the chain's home with the models of another home; it is removed afterwards."""
+    """Return a copy of the chain's home with the models and audit of another home; it is removed afterwards."""
     with chain.copy_of_home() as home:
         shutil.copy2(trained / REGISTRY_FILES[0], home)
         shutil.copytree(trained / REGISTRY_FILES[1], home / REGISTRY_FILES[1])
+        if (audit := trained / "lake" / "audit").exists():  # the registry knows how long it is
+            shutil.copytree(audit, home / "lake" / "audit", copy_function=copy_or_link)
         yield home
 
 
