@@ -118,6 +118,10 @@ def decide(
     if weeks.height < 2:
         message = f"{weeks.height} whole store-weeks of published hours have actuals; 2 needed"
         return Decision(False, f"no retrain: {message}")
+    window = _window(weeks, policy)
+    if window["actual"].sum() <= 0:
+        message = f"nothing was sold in the {window.height} whole store-weeks of the window"
+        return Decision(False, f"no retrain: {message}")
     lasting = weeks if evidence.lasting is None else evidence.lasting
     return _decide_by_figures(_figures(weeks, lasting, policy, expected), policy)
 
@@ -149,7 +153,8 @@ def _window(store_weeks: pl.DataFrame, policy: Policy) -> pl.DataFrame:
 
 
 def _figures(weeks: pl.DataFrame, longer: pl.DataFrame, policy: Policy, expected: ExpectedAccuracy) -> dict[str, float]:
-    window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS)
+    has_demand = pl.col("actual").sum().over("week") > 0
+    window, lasting = _window(weeks, policy), longer.filter(pl.col("week") < LASTING_WEEKS, has_demand)
     volume = float(window["actual"].sum())
     figures = {
         "store_weeks": float(window.height),

@@ -246,6 +246,18 @@ def test_without_evidence_nothing_is_done(promise: ExpectedAccuracy) -> None:
     assert decision.reason == "no retrain: 0 whole store-weeks of published hours have actuals; 2 needed"
 
 
+def test_weeks_in_which_nothing_was_sold_are_no_evidence(promise: ExpectedAccuracy) -> None:
+    weeks, idle = weeks_of(published(1)), pl.col("actual") * 0.0
+    decision = decide(RetrainEvidence(weeks.with_columns(actual=idle), stores=STORES), promise, Policy(), ON, LONG_AGO)
+    assert not decision.retrain
+    assert decision.reason.startswith("no retrain: nothing was sold in the ")
+    longer = pl.concat([weeks, weeks.with_columns(actual=idle, week=pl.lit(5, weeks.schema["week"]))])
+    kept = decide(RetrainEvidence(weeks, longer, STORES), promise, Policy(), ON, LONG_AGO)
+    assert kept == decide(
+        RetrainEvidence(weeks, longer.filter(pl.col("week") != 5), STORES), promise, Policy(), ON, LONG_AGO
+    )
+
+
 def test_the_order_of_rows_changes_no_bit(promise: ExpectedAccuracy) -> None:
     rows = published(2, wrong=0.1)
     assert decision_on(rows, promise) == decision_on(rows.sample(fraction=1.0, shuffle=True, seed=1), promise)
