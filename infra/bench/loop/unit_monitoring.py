@@ -32,6 +32,7 @@ def _build_home(home: Path, models: Path, stores: int) -> None:
     draft = home.with_name(f".{home.name}")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(models, draft, ignore=shutil.ignore_patterns("lake"))
+    shutil.copytree(models / "lake" / "audit", draft / "lake" / "audit")  # the registry knows how long it is
     spec = ChainSpec(stores, days=PUBLISHED_NIGHTS + 60, seed=7, issues_days=0, observed_days=0)
     opened, tables = Home(Settings(home=draft)), simulate(spec).tables
     lake, registry = opened.lake, opened.registry
