@@ -19,6 +19,8 @@ def client(cluster: Any) -> Iterator[Any]:
     """A client of two workers, even after a test has killed one."""
     from distributed import Client
 
+    # The cluster gives up a killed worker whose successor is slow to come.
+    cluster.scale(2)
     with Client(cluster, set_as_default=False) as dask_client:
         dask_client.wait_for_workers(2, timeout=180)
         yield dask_client

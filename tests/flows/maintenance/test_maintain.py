@@ -190,7 +190,7 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     for version in (2, 4):
         promote(house.as_home, "orders", version, Signoff("engineer", now()))
     rollback(house.as_home, "orders", Signoff("engineer", now()))
-    house.registry.record("forecast", "orders", {"origin": "2024-01-01"}, {}, {"demand": 0}, {})
+    house.registry.record(RunRecord("forecast", "orders", {"origin": "2024-01-01"}, {}, {"demand": 0}, {}))
     age(house.home, YEAR)
     orphan = house.registry.settings.artifacts / "0123"
     (orphan / "artifacts").mkdir(parents=True)
