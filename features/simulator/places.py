@@ -50,7 +50,6 @@ ZONES = tuple(dict.fromkeys(place.timezone for place in PLACES))
 ZONE_OF_PLACE: Index = np.array([ZONES.index(place.timezone) for place in PLACES])
 REGION_OF_PLACE: Index = np.array([REGIONS.index(place.region) for place in PLACES])
 
-DAYPART_NAMES = ("other", "breakfast", "lunch", "dinner")
 DAYPART_OF_HOUR: Index = np.array([0] * 6 + [1] * 5 + [2] * 4 + [3] * 7 + [0] * 2)
 
 

@@ -21,7 +21,7 @@ def demo(json: Json = False) -> None:
     home = open_home().must_be_writable()
     summary = run(home, datetime.now(UTC), options.say)
     options.say("")
-    display.show_demo(summary, home.path, time.monotonic() - started, as_json=json)
+    display.show_demo(summary, options.HOME_PATH.get(), time.monotonic() - started, as_json=json)
 
 
 @app.command()

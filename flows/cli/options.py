@@ -54,8 +54,9 @@ def choose_home(
     from daypart.flows.config.home_access import absolute, nearest_home
     from daypart.flows.failures import readable
 
-    HOME_PATH.set(nearest_home() if home is None else home)
-    context.with_resource(readable(absolute(HOME_PATH.get())))
+    path = nearest_home() if home is None else home
+    HOME_PATH.set(path)
+    context.with_resource(readable(absolute(path)))
 
 
 def day(text: str, option: str) -> date:

@@ -101,10 +101,6 @@ class Recipes:
         return {name: value for name, value in table.items() if name not in by_target}, by_target
 
 
-DEFAULT_RECIPES = Recipes()
-"""Recipes that differ in nothing from the default ones."""
-
-
 def _with_settings(base: Recipe, settings: Table) -> Recipe:
     return Recipe.model_validate(base.model_dump() | dict(settings))
 

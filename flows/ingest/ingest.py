@@ -52,7 +52,7 @@ def ingest_table(
     zones = _zones(home.lake) if spec is not STORES else None
     faults, good, collapsed, messages = [], 0, 0, []
     stores_by_clock: dict[str, set[str]] = {"local": set(), "utc": set()}
-    with Staging(table, home.lake.root.parent) as staged:
+    with Staging(table, home.path) as staged:
         for path in files:
             frame = table_files.read(path)
             with _named(path):

@@ -35,7 +35,7 @@ class BacktestResult:
     """What a backtest came to.
 
     `rows` are as the contract has them; `scores` has one row per target and level. `left_out` says by target how many
-    store-days are left out of the scores (`actuals.left_out`).
+    store-days are left out of the scores (`actuals.count_unscored`).
     """
 
     rows: pl.DataFrame

@@ -44,7 +44,7 @@ def new_card(unit: str, model: Model, workshop: ModelTrainer, chain: Chain, verd
 def card(home: Home, unit: str, version: int | None = None, out: Path | None = None) -> Card:
     """The card of a version (default: the champion, else the challenger), written to `out` where given.
 
-    Raises NotKnownError where there is no such version or it has no card, and as `drafts.check_out`.
+    Raises NotKnownError where there is no such version or it has no card, and as `atomic_files.check_out`.
     """
     if out is not None:
         check_out(out, ENDINGS)

@@ -123,7 +123,7 @@ def publish(
         check_knows(champion, day)
     counts: Counter[str] = Counter()
     served = [champion.served for champion in serving]
-    with Staging("forecasts", home.lake.root.parent) as staged:
+    with Staging("forecasts", home.path) as staged:
         for rows in forecast_blocks(chain, served, day, engine(meter)):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))

@@ -66,7 +66,7 @@ def status(home: Home, now: datetime) -> Status:
 
     What cannot be read is left out, with the reason among the notices.
     """
-    summary = Status([], [], {}, [], [], [*home.notices, *unreadable(home.settings.home)])
+    summary = Status([], [], {}, [], [], [*home.notices, *unreadable(home.path)])
     for name in (*TABLES, "clocks", "pos_lines", "pos_sources", "forecasts", "scores"):
         with _noted(summary):
             summary.tables.extend([_table(home.lake, name)] if home.lake.exists(name) else [])

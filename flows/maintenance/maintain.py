@@ -82,7 +82,7 @@ def maintain(home: Home, now: datetime) -> MaintenanceReport:
     read; nothing is removed then.
     """
     moment = utc_moment(now)
-    with file_lock(home.settings.home / "maintain.lock"):
+    with file_lock(home.path / "maintain.lock"):
         home.audit.check()
         plan = _planned(home, moment)
         removed = plan.removed(home.registry)

@@ -29,7 +29,7 @@ def _demand(lake: Lake, on: date, target: str) -> list[Fault]:
 
 
 def _days(lake: Lake, on: date, target: str) -> pl.DataFrame:
-    """One row per store and day that was forecast, as `health.demand_faults` takes it; the latest origin's say."""
+    """One row per store and day that was forecast, as `data_health.demand_faults` takes it; the latest origin's say."""
     since = on - timedelta(days=DEMAND_DAYS)
     day = pl.col("business_date")
     forecasts = lake.scan("forecasts").filter(

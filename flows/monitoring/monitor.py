@@ -113,7 +113,9 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
 
 
 def accuracy(home: Home, by: Sequence[str] = (), days: int = RECENT_ORIGINS_DAYS) -> pl.DataFrame:
-    """One row per target, group of `by` and level: the figures of `tallies.score`, of the latest `days` of origins.
+    """Return the figures of `score_tallies.score` of the latest `days` of origins.
+
+    One row per target, group of `by` and level.
 
     Money of several currencies is in units of the chain's main one (`daypart.features.money`).
     Groups are columns of the tallies (store_id, tier, daypart, lead_days, model_version) or of the stores (region,

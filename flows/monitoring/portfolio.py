@@ -112,7 +112,7 @@ def _trained_on(about: Mapping[str, Any]) -> date | None:
 
 
 def _figures(lake: Lake, members: units.Members) -> pl.DataFrame:
-    """One row per unit, of its stores' published hours of late that have an actual; the figures of `tallies.score`."""
+    """Return one row per unit: the figures of `score_tallies.score` of its stores' latest scored hours."""
     tallies = lake.scan_or_empty("tallies")
     last = tallies.select(pl.col("origin_date").max()).collect().item()
     since = last - timedelta(days=RECENT_DAYS) if isinstance(last, date) else date.min

@@ -28,7 +28,7 @@ SUMMARY_COLUMNS = {
 
 @dataclass(frozen=True)
 class Replays:
-    """The content of the report: the tables of `replay.Replayed`, with `cost_dollars` in the summary."""
+    """The content of the report: the tables of `replay.ReplayResult`, with `cost_dollars` in the summary."""
 
     title: str
     summary: pl.DataFrame

@@ -27,8 +27,8 @@ def contributions(model: Model, rows: pl.DataFrame) -> pl.DataFrame:
     """Return one row per row of `model.predict`, in order, and one column per part; they sum to its `forecast`.
 
     `rows` are all of each of their days, as members of days are spread over them. A part is named for a feature of the
-    matrix or a family (`families.family` takes both). `usual` is everything that no feature moved, `limits` what was
-    cut by the bounds of a member.
+    matrix or a family (`feature_families.family` takes both). `usual` is everything that no feature moved, `limits`
+    what was cut by the bounds of a member.
     """
     shares = ensemble.shares(rows, model.weights)
     learned = {member.member: member for member in model.learned}

@@ -162,7 +162,7 @@ def _hours(stores: pl.DataFrame, predictions: pl.DataFrame, origin: date, horizo
 
 
 def _incumbent(block: StoreBlock, rows: pl.DataFrame, origin: date) -> pl.DataFrame:
-    """Return the planner's `incumbent` (`horizon.by_hand`) of those hours that no declared closure covers."""
+    """Return the planner's `incumbent` (`horizon.planner_incumbent`) of those hours that no declared closure covers."""
     records = block.records
     ends = records.stores.select("store_id", "closed_on")
     return (

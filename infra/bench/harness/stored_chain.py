@@ -60,7 +60,7 @@ class StoredChain:
         return self.build_once("arrivals", _split, self.files() / "demand", self.today, False)
 
     def home(self) -> Path:
-        """Return a home whose lake has all tables, with demand before `today`. Do not change it; use `copied`."""
+        """Return a home whose lake has all tables, with demand before `today`. Do not change it; use `copy_of_home`."""
         earlier = self.build_once("earlier", _split, self.files() / "demand", self.today, True)
         return self.build_once("home", _ingest, self.files(), earlier)
 
