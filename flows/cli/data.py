@@ -141,7 +141,7 @@ def sources(
 
     home = open_home().must_exist()
     if take_back is None:
-        display.show_sources(pos_sources.listed(home), as_json=json)
+        display.show_sources(pos_sources.list_sources(home), as_json=json)
         return
     taken_back = pos_sources.take_back(home.must_be_writable(), take_back, datetime.now(UTC))
     display.show_taken_back(taken_back, as_json=json)

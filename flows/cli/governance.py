@@ -103,7 +103,7 @@ def audit(
     """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""
     from daypart.features.errors import DaypartError
     from daypart.flows.display import governance as display
-    from daypart.flows.governance.alias_reconciliation import verified
+    from daypart.flows.governance.alias_reconciliation import verify_audit
 
     home = open_home(tolerant=not repair).must_exist()
     day = options.optional_day(since, "--since")
@@ -118,7 +118,7 @@ def audit(
     if not (verify or head is not None):
         display.show_records(home.audit.records(), unit, day, home.path, as_json=json)
         return
-    verification, champions = verified(home, head)
+    verification, champions = verify_audit(home, head)
     display.show_verified(verification, champions, home.path, as_json=json)
     if verification.faults:
         raise DaypartError(

@@ -14,7 +14,7 @@ from daypart.flows.home import Home
 from daypart.flows.registry.registry import champions_of
 
 
-def verified(home: Home, head: str | None = None) -> tuple[AuditVerification, list[str]]:
+def verify_audit(home: Home, head: str | None = None) -> tuple[AuditVerification, list[str]]:
     """The audit as `Audit.verify` has it, and a line for every champion that is not the last one on record.
 
     A registry that cannot be read is a fault. Raises as `Audit.verify`.

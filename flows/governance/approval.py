@@ -11,7 +11,15 @@ from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.audit.unit_events import Request
 from daypart.flows.config.governance import Activity, Governance, Rule, activity_verb
-from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
+from daypart.flows.governance.champion_switch import (
+    Act,
+    Outcome,
+    UnitRecords,
+    decide_on_current_records,
+    end_interrupted_switch,
+    serving_message,
+    switch_champion,
+)
 from daypart.flows.governance.promotion import activities, overridden, tier_of
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
@@ -35,7 +43,7 @@ def approve(home: Home, request: str, signoff: Signoff) -> Outcome:
             raise InputError(
                 f"{signoff.role} asked for request {entry.number} and may not approve it too ([separate] of the RACI)"
             )
-        basis, cut = mended(home, UnitRecords(entry.unit, records), signoff.now)
+        basis, cut = end_interrupted_switch(home, UnitRecords(entry.unit, records), signoff.now)
         current = basis.trail.request(entry.number)
         if cut is not None and current.state == "approved":
             return Outcome(
@@ -46,9 +54,9 @@ def approve(home: Home, request: str, signoff: Signoff) -> Outcome:
         other_rules = [rule for rule in rules if rule.accountable != signoff.role]
         if other_rules:
             return _record_agreement(home, act, basis, current, other_rules)
-        return moved(home, act, basis, current)
+        return switch_champion(home, act, basis, current)
 
-    return decided(decide)
+    return decide_on_current_records(decide)
 
 
 def reject(home: Home, request: str, signoff: Signoff) -> Outcome:
@@ -59,14 +67,14 @@ def reject(home: Home, request: str, signoff: Signoff) -> Outcome:
         records = home.audit.records()
         entry = _named(records, request)
         _accountable(awaited(home.registry, records, entry), entry, signoff.role, "reject")
-        basis, _ = mended(home, UnitRecords(entry.unit, records), signoff.now)
+        basis, _ = end_interrupted_switch(home, UnitRecords(entry.unit, records), signoff.now)
         _check_waits(basis.trail.request(entry.number))
         details = {"state": "rejected", "request": entry.number, "version": entry.version, "reason": signoff.reason}
         home.audit.append(signoff.now, signoff.role, Entry("reject", entry.unit, details), basis.check)
-        message = f"request {entry.number} is rejected: {still(home.registry, entry.unit)}"
+        message = f"request {entry.number} is rejected: {serving_message(home.registry, entry.unit)}"
         return Outcome(entry.unit, entry.version, "rejected", True, message, entry.number)
 
-    return decided(decide)
+    return decide_on_current_records(decide)
 
 
 def pending(records: pl.DataFrame) -> list[Request]:
@@ -106,9 +114,8 @@ def _record_agreement(home: Home, act: Act, basis: UnitRecords, request: Request
     """Records that one agrees, where others must as well."""
     details = {"state": "agreed", "request": request.number, "version": act.version, "reason": act.reason}
     home.audit.append(act.now, act.role, Entry("approve", act.unit, details | act.override), basis.check)
-    text = (
-        f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still(home.registry, act.unit)}"
-    )
+    still = serving_message(home.registry, act.unit)
+    text = f"{act.role} agrees to request {request.number}, which waits for {who(rules)}; {still}"
     return Outcome(act.unit, act.version, "pending", True, text, request.number)
 
 

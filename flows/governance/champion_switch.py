@@ -64,7 +64,7 @@ class UnitRecords:
         return UnitHistory.from_records(self.records, self.unit)
 
     def check(self, records: pl.DataFrame) -> None:
-        """Makes `decided` decide anew where there are others by now. For `Audit.append`."""
+        """Make `decide_on_current_records` decide again where there are others by now. For `Audit.append`."""
         if not self._of_unit(records).equals(self._of_unit(self.records)):
             raise _Outdated
 
@@ -72,7 +72,7 @@ class UnitRecords:
         return records.filter(pl.col("unit") == self.unit)["sequence"]
 
 
-def decided(command: Callable[[], Outcome]) -> Outcome:
+def decide_on_current_records(command: Callable[[], Outcome]) -> Outcome:
     """What a command comes to, which is run again for as long as others record something of its unit meanwhile."""
     while True:
         with suppress(_Outdated):
@@ -97,13 +97,13 @@ class Act:
         return {} if self.gate is None else {"override": True, "gate": self.gate}
 
 
-def mend(home: Home, unit: str, now: datetime) -> None:
+def end_interrupted_switch_of(home: Home, unit: str, now: datetime) -> None:
     """Records how a move ended that was cut off, if one was. Raises DaypartError while one is under way."""
-    mended(home, UnitRecords(unit, home.audit.records()), now)
+    end_interrupted_switch(home, UnitRecords(unit, home.audit.records()), now)
 
 
-def moved(home: Home, act: Act, basis: UnitRecords, request: Request | None = None) -> Outcome:
-    """Moves the champion's alias between two records. Within `decided`.
+def switch_champion(home: Home, act: Act, basis: UnitRecords, request: Request | None = None) -> Outcome:
+    """Moves the champion's alias between two records. Within `decide_on_current_records`.
 
     Raises DamagedError for a version whose files are not as they were recorded, DaypartError where the move took so
     long that another process recorded that it came to nothing.
@@ -147,7 +147,7 @@ def _settle(home: Home, number: int, act: Act) -> str:
     return state
 
 
-def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, ChampionSwitch | None]:
+def end_interrupted_switch(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, ChampionSwitch | None]:
     """The unit's records, and the move whose end had to be recorded first, if one was cut off.
 
     Raises DaypartError while a move is under way.
@@ -160,7 +160,7 @@ def mended(home: Home, basis: UnitRecords, now: datetime) -> tuple[UnitRecords, 
         raise _busy(move)
     _settle(home, move.number, Act(basis.unit, move.version, move.role, cast(Activity, move.does), "", now))
     # Another move may have begun by now.
-    basis, _ = mended(home, UnitRecords(basis.unit, home.audit.records()), now)
+    basis, _ = end_interrupted_switch(home, UnitRecords(basis.unit, home.audit.records()), now)
     return basis, move
 
 
@@ -171,7 +171,7 @@ def _busy(move: ChampionSwitch) -> DaypartError:
     return DaypartError(f"{message}: run again when it has ended")
 
 
-def still(registry: Registry, unit: str) -> str:
+def serving_message(registry: Registry, unit: str) -> str:
     """Who serves as long as nothing moves, in words."""
     version = registry.version_of(unit, "champion")
     return "nothing serves until then" if version is None else f"v{version} keeps serving"

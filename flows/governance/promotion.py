@@ -11,7 +11,15 @@ from daypart.flows.audit.audit_log import Entry
 from daypart.flows.config.governance import AUTOMATION, Activity, Governance, Rule
 from daypart.flows.config.portfolio import Portfolio
 from daypart.flows.config.recipes import STANDARD
-from daypart.flows.governance.champion_switch import Act, Outcome, UnitRecords, decided, mended, moved, still
+from daypart.flows.governance.champion_switch import (
+    Act,
+    Outcome,
+    UnitRecords,
+    decide_on_current_records,
+    end_interrupted_switch,
+    serving_message,
+    switch_champion,
+)
 from daypart.flows.governance.model_versions import ModelStore, ServingModel
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
@@ -37,10 +45,10 @@ def promote(home: Home, unit: str, version: int | None, signoff: Signoff) -> Out
         gate = overridden(basis.records, unit, candidate, "promote", signoff.role)
         act = Act(unit, candidate, signoff.role, "promote", signoff.reason, signoff.now, gate)
         rules = _checked(home.registry, act)
-        basis, _ = mended(home, basis, signoff.now)
-        return _asked(home, rules, act, basis)
+        basis, _ = end_interrupted_switch(home, basis, signoff.now)
+        return _switch_or_request(home, rules, act, basis)
 
-    return decided(decide)
+    return decide_on_current_records(decide)
 
 
 def rollback(home: Home, unit: str, signoff: Signoff, version: int | None = None) -> Outcome:
@@ -55,7 +63,7 @@ def rollback(home: Home, unit: str, signoff: Signoff, version: int | None = None
         champion, serving = home.registry.version_of(unit, "champion"), _serving(home, unit, version)
         rules = _checked(home.registry, Act(unit, serving, signoff.role, "rollback", signoff.reason, signoff.now))
         home.audit.check()
-        basis, cut = mended(home, UnitRecords(unit, home.audit.records()), signoff.now)
+        basis, cut = end_interrupted_switch(home, UnitRecords(unit, home.audit.records()), signoff.now)
         trail = basis.trail
         if cut is not None and cut.does == "rollback" and cut.version == champion and version in (None, champion):
             return Outcome(unit, champion, "serves", True, f"v{champion} of {unit} serves: the rollback is ended")
@@ -66,9 +74,11 @@ def rollback(home: Home, unit: str, signoff: Signoff, version: int | None = None
             raise InputError(
                 f"v{candidate} of {unit} never served: `daypart promote {unit} --version {candidate}` asks for it"
             )
-        return _asked(home, rules, Act(unit, candidate, signoff.role, "rollback", signoff.reason, signoff.now), basis)
+        return _switch_or_request(
+            home, rules, Act(unit, candidate, signoff.role, "rollback", signoff.reason, signoff.now), basis
+        )
 
-    return decided(decide)
+    return decide_on_current_records(decide)
 
 
 def _serving(home: Home, unit: str, version: int | None) -> int:
@@ -110,25 +120,25 @@ def _checked(registry: Registry, act: Act) -> tuple[Rule, ...]:
     return tuple(governance.check(activity, tier, subject, act.role) for activity in activities(act))
 
 
-def _asked(home: Home, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
+def _switch_or_request(home: Home, rules: Sequence[Rule], act: Act, basis: UnitRecords) -> Outcome:
     """Moves the champion, or files a request where somebody else must agree."""
     if basis.trail.last == act.version == home.registry.version_of(act.unit, "champion"):
         ModelStore(home).load(act.unit, act.version)
         return Outcome(act.unit, act.version, "serves", False, f"v{act.version} of {act.unit} serves already")
     who = tuple(dict.fromkeys(rule.accountable for rule in rules if rule.awaits(act.role)))
     if not who:
-        return moved(home, act, basis)
+        return switch_champion(home, act, basis)
     if act.role in who:
         able = [role for role in rules[0].may if role not in who and all(role in rule.may for rule in rules)]
         message = f"{act.role} must approve what is asked for {act.unit} and may not ask for it too"
         raise InputError(f"{message}: let {' or '.join(able) or 'another role'} ask")
-    return _filed(home, " and ".join(who), act, basis)
+    return _file_request(home, " and ".join(who), act, basis)
 
 
-def _filed(home: Home, who: str, act: Act, basis: UnitRecords) -> Outcome:
+def _file_request(home: Home, who: str, act: Act, basis: UnitRecords) -> Outcome:
     """Files a request, unless the same one waits."""
     ModelStore(home).load(act.unit, act.version)
-    waits = f"waits for {who}; {still(home.registry, act.unit)}"
+    waits = f"waits for {who}; {serving_message(home.registry, act.unit)}"
     pending = basis.trail.pending
     if pending is not None and (pending.version, pending.does) == (act.version, act.does):
         message = f"v{act.version} of {act.unit} is asked for already (request {pending.number}) and {waits}"

@@ -90,7 +90,7 @@ def arrival(lake: Lake, files: pl.DataFrame, kept_lines: pl.DataFrame, replace_h
     return LineChange(added, removed, since, pl.concat([lines, going]), forgotten)
 
 
-def listed(home: Home) -> list[dict[str, Any]]:
+def list_sources(home: Home) -> list[dict[str, Any]]:
     """Every source, the latest first: the columns of `pos_sources`, stores as a list, without the version."""
     rows = stored_sources(home.lake).drop("lines_version").to_dicts()
     return [{**row, "stores": json.loads(row["stores"])} for row in rows]

@@ -17,7 +17,7 @@ from daypart.flows.config.governance import AUTOMATION
 from daypart.flows.config.portfolio import Unit
 from daypart.flows.files.lock import file_lock
 from daypart.flows.governance import units
-from daypart.flows.governance.champion_switch import mend
+from daypart.flows.governance.champion_switch import end_interrupted_switch_of
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.governance.promotion import promote
 from daypart.flows.governance.settings_audit import mark
@@ -100,8 +100,8 @@ def train(
 
     The challenger alias always names the version trained last; if the gate agrees its promotion is asked for, which
     may wait for an approval. Training again on the same data with the same recipe registers nothing: the model is the
-    version that is there, and what people decided about that (`decided`) stands. What was made and judged, and the
-    request's reason, is audited as of `now` (default: the midnight of the day trained on).
+    version that is there, and what people decided about that (`earlier_decision`) stands. What was made and judged,
+    and the request's reason, is audited as of `now` (default: the midnight of the day trained on).
     Raises InputError, before any work, for a role that may not retrain or a policy file that cannot be read, and
     DamagedError where the audit is not as it was written.
     """
@@ -141,7 +141,7 @@ def train(
     return outcomes
 
 
-def decided(records: pl.DataFrame, unit: str, version: int) -> str:
+def earlier_decision(records: pl.DataFrame, unit: str, version: int) -> str:
     """What people decided about a version before, in words: it was replaced or rejected; empty where nothing."""
     unit_records = records.filter(pl.col("unit") == unit).sort("sequence")
     details = [json.loads(text) for text in unit_records["details"]]
@@ -187,7 +187,7 @@ class _Job:
         files, store = challenger.files(), ModelStore(self.home)
         serving = store.serving_one(unit.name)
         if serving is not None and serving.files == files:
-            mend(self.home, unit.name, self.signoff.now)
+            end_interrupted_switch_of(self.home, unit.name, self.signoff.now)
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.outcome(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
@@ -237,7 +237,7 @@ class _Job:
         """Whether the version serves now, and why or what it waits for."""
         if not verdict.promote:
             return False, verdict.reason
-        decision = decided(self.home.audit.records(), self.unit.name, version)
+        decision = earlier_decision(self.home.audit.records(), self.unit.name, version)
         if decision:
             return False, f"{verdict.reason}; {decision}"
         signoff = Signoff(AUTOMATION, self.signoff.now, verdict.reason)

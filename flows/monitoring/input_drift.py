@@ -11,7 +11,7 @@ from daypart.flows.lake.lake import Lake
 MEAN_DAYS = 364
 
 
-def drifted(lake: Lake, on: date, target: str) -> list[Drift]:
+def read_drifts(lake: Lake, on: date, target: str) -> list[Drift]:
     """The inputs of the weeks before `on` beside those of a year before; nothing where there was no such season yet."""
     recent, before = (_days(lake, first, last, target) for first, last in seasons(on))
     return drifts(recent, before)

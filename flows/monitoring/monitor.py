@@ -23,7 +23,7 @@ from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring import data_health, scoring
 from daypart.flows.monitoring.evidence import Evidence, Serving, version_money
-from daypart.flows.monitoring.input_drift import drifted
+from daypart.flows.monitoring.input_drift import read_drifts
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     Decision,
@@ -71,7 +71,7 @@ class _Findings:
     @classmethod
     def read(cls, lake: Lake, on: date, targets: Sequence[str]) -> "_Findings":
         """Return the findings of targets on a day."""
-        inputs = {target: drifted(lake, on, target) for target in targets}
+        inputs = {target: read_drifts(lake, on, target) for target in targets}
         return cls(on, data_health.faults(lake, on, targets), inputs)
 
 

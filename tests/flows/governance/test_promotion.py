@@ -14,7 +14,7 @@ from daypart.flows.audit.audit_history import UnitHistory
 from daypart.flows.audit.audit_log import Entry
 from daypart.flows.files.process import identity
 from daypart.flows.governance.approval import approve, pending, reject
-from daypart.flows.governance.champion_switch import LONGEST, mend
+from daypart.flows.governance.champion_switch import LONGEST, end_interrupted_switch_of
 from daypart.flows.governance.promotion import promote, rollback
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.jobs.status import on, spells, status
@@ -284,7 +284,7 @@ def test_a_rollback_killed_half_way_is_told_and_done_again_is_done_once(house: H
     assert (outcome.version, outcome.changed, house.champion()) == (2, True, 2)
     assert status(house.as_home, NOW).notices == []
     assert [spell.version for spell in UnitHistory.from_records(house.audit.records(), "orders").spells] == [1, 2, 3, 2]
-    mend(house.as_home, "orders", NOW)
+    end_interrupted_switch_of(house.as_home, "orders", NOW)
     assert house.states()[-1] == ("lead", "rollback", "done")
 
 

@@ -17,7 +17,7 @@ from daypart.flows.home import Home
 from daypart.flows.ingest import pos_lines, pos_sources
 from daypart.flows.ingest.ingest import ingest_pos, ingest_table
 from daypart.flows.ingest.ingest_report import IngestOptions, IngestReport
-from daypart.flows.ingest.pos_sources import listed, take_back
+from daypart.flows.ingest.pos_sources import list_sources, take_back
 from daypart.flows.maintenance.maintain import maintain
 from daypart.flows.registry.registry import Registry
 
@@ -167,7 +167,7 @@ def test_replace_hours_takes_the_place_of_all_lines_of_its_hours(till: Till) -> 
     assert till.demand() == [("NY", "05 08", 1.0, 1.0), ("NY", "05 09", 1.0, 3.0)]
     assert report.pos is not None
     assert report.pos["lines_replaced"] == 2
-    assert {Path(row["name"]).name: row["lines_kept"] for row in listed(till.as_home)} == {"a.csv": 1, "c.csv": 1}
+    assert {Path(row["name"]).name: row["lines_kept"] for row in list_sources(till.as_home)} == {"a.csv": 1, "c.csv": 1}
 
 
 def test_a_row_of_an_hourly_table_is_replaced_and_it_is_said(till: Till) -> None:
@@ -328,7 +328,7 @@ def test_old_lines_go_by_the_retention_and_their_demand_stays(house: Any) -> Non
 def test_a_file_of_which_no_line_counts_is_a_source_too(till: Till) -> None:
     till.mapping.write_text(MAPPING + '[[drop]]\ncolumn = "No"\nequals = ["VOID"]\n')
     till.again(till.write("a.csv", COFFEE), till.write("void.csv", ROLL.replace(",2,", ",VOID,")))
-    rows = {Path(row["name"]).name: row for row in listed(till.as_home)}
+    rows = {Path(row["name"]).name: row for row in list_sources(till.as_home)}
     assert (rows["void.csv"]["lines_read"], rows["void.csv"]["lines_kept"], rows["void.csv"]["stores"]) == (1, 0, [])
     result = take_back(till.as_home, "void.csv", NOW)
     assert (result.lines, result.demand.emptied, result.kept_before) == (0, 0, None)

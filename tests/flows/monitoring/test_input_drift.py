@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from daypart.flows.lake.lake import Lake
-from daypart.flows.monitoring.input_drift import drifted
+from daypart.flows.monitoring.input_drift import read_drifts
 
 ON = date(2025, 6, 1)
 STORES, DAYS = 8, 420
@@ -34,16 +34,16 @@ def test_figures_are_the_same_to_the_last_bit_for_any_order_of_rows_and_files(tm
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=3)
     for part in range(4):
         often.upsert("demand", shuffled.gather_every(4, part))
-    figures = drifted(once, ON, "sales")
+    figures = read_drifts(once, ON, "sales")
     assert [drift.name for drift in figures] == ["demand"]
-    assert drifted(often, ON, "sales") == figures
-    assert all(drifted(once, ON, "sales") == figures for _ in range(5))
+    assert read_drifts(often, ON, "sales") == figures
+    assert all(read_drifts(once, ON, "sales") == figures for _ in range(5))
 
 
 def test_a_mean_is_that_of_the_known_values(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.upsert("demand", demand())
-    (drift,) = drifted(lake, ON, "sales")
+    (drift,) = read_drifts(lake, ON, "sales")
     daily = demand().group_by("store_id", pl.col("hour_local").dt.date().alias("date")).agg(pl.col("sales").sum())
     recent = daily.filter(pl.col("date") >= ON - timedelta(days=364 + 28), pl.col("date") < ON)
     ratio = recent.with_columns(pl.col("sales") / pl.col("sales").mean().over("store_id"))
