@@ -4,7 +4,23 @@ from collections.abc import Collection
 
 
 class DaypartError(Exception):
-    """Base of every error that daypart raises on purpose."""
+    """Base of every error that daypart raises on purpose.
+
+    Its message is one line: `what was found: expected what; what to do`, of which parts may be missing.
+    """
+
+    @property
+    def expected(self) -> str:
+        """Return the part of the message that says what is expected; empty where it does not say it."""
+        _, mark, rest = str(self).partition("expected ")
+        return rest.partition("; ")[0].rstrip(".") if mark else ""
+
+    @property
+    def remedy(self) -> str:
+        """Return what to do: the last part of the message, or else to give what is expected."""
+        message = str(self)
+        last = message.rpartition("; ")[2] if "; " in message else message.rpartition(": ")[2]
+        return f"give {self.expected}" if last.startswith(("expected ", message)) and self.expected else last
 
 
 class DamagedError(DaypartError):

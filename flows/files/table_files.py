@@ -42,6 +42,30 @@ def find(paths: Sequence[Path | str]) -> list[Path]:
     return list({path.resolve(): path for path in files}.values())
 
 
+def find_all(sources: Sequence[Path | str | pl.DataFrame]) -> list[Path | pl.DataFrame]:
+    """Return the files of `find` with the given frames among them, in the given order."""
+    found: dict[object, Path | pl.DataFrame] = {}
+    for source in sources:
+        if isinstance(source, pl.DataFrame):
+            found[id(source)] = source
+        else:
+            found |= {path.resolve(): path for path in find([source])}
+    return list(found.values())
+
+
+def load(source: Path | pl.DataFrame) -> pl.DataFrame:
+    """Return the cells of a file as `read` has them, or those of a frame: text where polars has categories."""
+    if isinstance(source, Path):
+        return read(source)
+    categories = [column for column, kind in source.schema.items() if isinstance(kind, pl.Categorical | pl.Enum)]
+    return _check_calendar(name(source), source.with_columns(pl.col(categories).cast(pl.String)))
+
+
+def name(source: Path | pl.DataFrame) -> str:
+    """Return the path of a file, or words for a frame: what messages call it."""
+    return str(source) if isinstance(source, Path) else f"frame of {source.height:,} rows"
+
+
 def read(
     path: Path, delimiter: str = ",", encoding: str = "utf-8", skip_lines: int = 0, sheet: str | None = None
 ) -> pl.DataFrame:
@@ -138,7 +162,7 @@ def _is_data(path: Path) -> bool:
     return path.name.lower().endswith(INPUT_ENDINGS) and not path.name.startswith(".")
 
 
-def _check_calendar(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def _check_calendar(path: Path | str, frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame. Raises InputError for a date or time beyond the calendar, which polars cannot even show."""
     for column in frame.iter_columns():
         unit = getattr(column.dtype, "time_unit", None) if isinstance(column.dtype, pl.Datetime) else "d"

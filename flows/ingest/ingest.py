@@ -33,11 +33,11 @@ from daypart.flows.lake.staging import Staging
 def ingest_table(
     home: Home,
     table: str,
-    paths: Sequence[Path | str],
+    sources: Sequence[Path | str | pl.DataFrame],
     options: IngestOptions = IngestOptions(),  # noqa: B008 - frozen
     now: datetime | None = None,
 ) -> IngestReport:
-    """Checks files of one canonical table and upserts their rows in one commit.
+    """Check files or frames of one canonical table and upsert their rows in one commit.
 
     Later files win over earlier ones as if ingested one by one. An empty cell clears the stored value; a column that a
     file lacks leaves it as it is. Nothing is written where any row is refused, unless `skip_bad`; the home's `refused/`
@@ -48,19 +48,19 @@ def ingest_table(
     """
     if table not in TABLES:
         raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
-    spec, files = TABLES[table], table_files.find(paths)
+    spec, files = TABLES[table], table_files.find_all(sources)
     zones = _zones(home.lake) if spec is not STORES else None
     faults, good, collapsed, messages = [], 0, 0, []
     stores_by_clock: dict[str, set[str]] = {"local": set(), "utc": set()}
     with Staging(table, home.path) as staged:
-        for path in files:
-            frame = table_files.read(path)
-            with _named(path):
+        for file in files:
+            frame, name = table_files.load(file), table_files.name(file)
+            with _named(name):
                 conformed = conform(frame, spec, zones, options.changes, now if spec is DEMAND else None)
             if spec.clocks:
                 stores_by_clock[_clock_of(frame, spec)].update(conformed.rows["store_id"].unique())
             staged.add(conformed.rows.select(conformed.present_columns))
-            faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
+            faults.append(conformed.refused.select(pl.lit(name).alias("file"), pl.all()))
             good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
         cells = pl.concat(faults)
         listed = _refuse(home.lake, table, cells, options.skip_bad and good > 0)
@@ -69,7 +69,9 @@ def ingest_table(
         for clock, stores in stores_by_clock.items():
             if stores:
                 moves.note_clocks(home.lake, table, sorted(stores), clock)
-        report = _report(table, files, home.lake.upsert(table, staged), cells, listed)
+        report = _report(
+            table, [table_files.name(file) for file in files], home.lake.upsert(table, staged), cells, listed
+        )
     derived = _derived(home.lake) if spec is STORES else []
     starts = settle(home.lake, home.settings.day_starts) if table in ("stores", "hours", "demand") else []
     return replace(report, rows_collapsed=collapsed, summary=[*messages, *derived, *starts])
@@ -119,7 +121,7 @@ def ingest_pos(
     kept_lines = kept_lines if mapping.has_prices else without_prices(kept_lines)
     described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
     upserted, line_report = _keep(home.lake, described, kept_lines, mapping, options.replace_hours)
-    report = _report("demand", files, upserted, cells, listed)
+    report = _report("demand", list(map(str, files)), upserted, cells, listed)
     summary = [*summary_lines(counted.summary), *line_report.lines(), *settle(home.lake, home.settings.day_starts)]
     return replace(report, summary=summary, pos={**counted.summary.as_dict(), **asdict(line_report)})
 
@@ -158,12 +160,12 @@ def _zones(lake: Lake) -> pl.DataFrame | None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(file: str) -> Iterator[None]:
     """Name the file in the error of what is wrong with its columns."""
     try:
         yield
     except SchemaError as error:
-        raise SchemaError(f"{path}: {error}") from None
+        raise SchemaError(f"{file}: {error}") from None
 
 
 def _clock_of(frame: pl.DataFrame, table: Table) -> str:
@@ -219,11 +221,11 @@ def _refuse(lake: Lake, name: str, cells: pl.DataFrame, skip_bad: bool) -> Path 
 
 
 def _report(
-    table: str, files: list[Path], upsert: UpsertResult, cells: pl.DataFrame, listed: Path | None
+    table: str, files: list[str], upsert: UpsertResult, cells: pl.DataFrame, listed: Path | None
 ) -> IngestReport:
     return IngestReport(
         table=table,
-        files=[str(path) for path in files],
+        files=files,
         rows_taken=upsert.inserted,
         rows_replaced=upsert.replaced,
         rows_unchanged=upsert.unchanged,

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from daypart.features.clock import NO_CHOICE, ClockChanges
+from daypart.flows.result import Result
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class IngestOptions:
     replace_hours: bool = False
 
 
-@dataclass(frozen=True)
-class IngestReport:
+@dataclass(frozen=True, repr=False)
+class IngestReport(Result):
     """What came of one call.
 
     Rows are the table's: new, replacing an earlier one, or there already. `rows_collapsed` repeat another of

@@ -19,6 +19,7 @@ from daypart.flows.jobs.forecast import LATE_DAYS, write_out
 from daypart.flows.jobs.hindsight import OBSERVED_WEATHER, undated_notice
 from daypart.flows.jobs.snapshot import read_records, with_demand
 from daypart.flows.report import Report, write_report
+from daypart.flows.result import Result
 from daypart.forecasting.metrics import accuracy
 from daypart.forecasting.metrics.actuals import count_unscored
 from daypart.forecasting.models.model import Model
@@ -30,8 +31,8 @@ from daypart.forecasting.serving.levels import Level
 from daypart.forecasting.serving.publication import FORECAST_ORDER
 
 
-@dataclass(frozen=True)
-class BacktestResult:
+@dataclass(frozen=True, repr=False)
+class BacktestResult(Result):
     """What a backtest came to.
 
     `rows` are as the contract has them; `scores` has one row per target and level. `left_out` says by target how many
@@ -40,7 +41,7 @@ class BacktestResult:
 
     rows: pl.DataFrame
     scores: pl.DataFrame
-    report: Path
+    report: Path | None
     notices: list[str]
     left_out: dict[str, int]
 
@@ -57,13 +58,13 @@ class Span:
 
 @dataclass(frozen=True)
 class BacktestRequest:
-    """What to backtest: the span, the file of the report, targets (default: all), and the file of the rows, if any.
+    """What to backtest: the span, targets (default: all), and the files of the report and the rows, if any.
 
     `oracle` (simulated chains: store_id, target, hour_utc, oracle) joins the scores where it is given.
     """
 
     span: Span
-    report: Path
+    report: Path | None = None
     targets: tuple[str, ...] | None = None
     out: Path | None = None
     oracle: pl.DataFrame | None = None
@@ -81,7 +82,8 @@ def backtest(
     Models are made as in training: one for each unit of the portfolio as it was at the start, by the recipe, with what
     the home's `recipes.toml` has for its tier and target over it. The report says that it was made at `now`.
     """
-    check_out(request.report, (".html",))
+    if request.report is not None:
+        check_out(request.report, (".html",))
     if request.out is not None:
         check_out(request.out, exports.EXPORT_ENDINGS)
     span, recipes = request.span, home.recipes
@@ -107,11 +109,13 @@ def backtest(
     scored = with_unit(scored, records.stores, Money.from_demand(records, "sales").units(span.end + timedelta(days=1)))
     hindsight = [OBSERVED_WEATHER if recipe.weather == "observed" else None, undated_notice(home.lake, reads, rows)]
     notices = [notice for notice in hindsight if notice]
-    lineage = _lineage(unit_recipes, span, origins, reads)
-    title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
-    subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
-    names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
-    write_report(request.report, Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names))
+    if request.report is not None:
+        title = f"{records.stores.height} store{'s' * (records.stores.height > 1)}, {origins[0]} to {span.end}"
+        subtitle = f"Backtest over {len(origins)} origins, {recipe.horizon_days} days ahead"
+        names = dict(records.stores.select("store_id", "name").drop_nulls().iter_rows())
+        lineage = _lineage(unit_recipes, span, origins, reads)
+        report = Report(title, subtitle, scored, now, pl.concat(importance), lineage, notices, names)
+        write_report(request.report, report)
     scores = level_scores(scored).update(pl.concat(bands), on=["target", "level"])
     return BacktestResult(rows, scores, request.report, notices, count_unscored(rows))
 

@@ -15,6 +15,7 @@ from daypart.flows.jobs.forecast import check_stores, published
 from daypart.flows.jobs.lineage import reads_of
 from daypart.flows.jobs.rebuild import are_readable
 from daypart.flows.jobs.snapshot import Chain
+from daypart.flows.result import Result
 from daypart.forecasting.explain import explanation
 from daypart.forecasting.explain.explanation import Explanation
 from daypart.forecasting.explain.sentences import Reason, reasons, sentences
@@ -53,8 +54,8 @@ class ExplainQuery:
         return on_day & (pl.col("daypart") == self.daypart) if self.daypart else on_day
 
 
-@dataclass(frozen=True)
-class ForecastExplanation:
+@dataclass(frozen=True, repr=False)
+class ForecastExplanation(Result):
     """The published forecast: `incumbent` and the amounts of `reasons` sum to it. `unit` is orders or a currency."""
 
     asked: ExplainQuery

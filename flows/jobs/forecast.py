@@ -36,6 +36,50 @@ LATE_DAYS = 7
 """How many days of demand may be missing before an origin: late data must not stop the night."""
 
 
+@dataclass(frozen=True)
+class ForecastRequest:
+    """Which forecast to show: of an origin (default: the newest), at a level, for some stores or all.
+
+    `refresh` publishes again even if there is a forecast.
+    """
+
+    origin: date | None = None
+    level: str = "hour"
+    stores: Sequence[str] = ()
+    refresh: bool = False
+
+
+@dataclass(frozen=True)
+class ForecastResult:
+    """The rows of a level. Where they were published just now: what it took, and lines of what to know of them."""
+
+    rows: pl.DataFrame
+    meter: Meter | None = None
+    notices: tuple[str, ...] = ()
+
+
+def forecast(home: Home, request: ForecastRequest, engine: Callable[[Meter], Engine] = Local) -> ForecastResult:
+    """Return the published forecast at a level; make and publish it first where there is none, or for a refresh.
+
+    Raises InputError for a level that is none, NotKnownError for stores that are unknown or have no forecast, and as
+    `publish` and `at_level`.
+    """
+    stores = request.stores
+    check_level(request.level, stores)
+    check_stores(home, stores)
+    rows = None if request.refresh else published(home, due(home, request.origin), stores)
+    meter, notices = None, list[str]()
+    if rows is None:
+        home.must_be_writable()
+        meter = Meter(home.settings.prices)
+        rows = published(home, publish(home, request.origin, meter, engine, notices.append), stores)
+    if rows is None:
+        raise NotKnownError(
+            f"store {', '.join(stores)} has no forecast: is it closed for good, or opens later? see stores"
+        )
+    return ForecastResult(at_level(home, rows, request.level), meter, tuple(notices))
+
+
 def published(home: Home, origin: date | None, stores: Sequence[str] = ()) -> pl.DataFrame | None:
     """The published forecast of an origin (default: the latest), for some stores or all.
 

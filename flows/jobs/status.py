@@ -24,13 +24,14 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import rebuildable_since
 from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import table_versions
+from daypart.flows.result import Result
 
 CLOCKS = ("hour_local", "valid_local", "released_on", "date", "starts_local", "at_utc", "ingested_utc")
 """The column that says which time a table spans; stores and declared hours have none."""
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass(frozen=True, repr=False)
+class Status(Result):
     """What is there and what wants attention.
 
     Tables with rows, Delta version, first and last time; by unit the aliases, what `serves` (null: no version is whole)

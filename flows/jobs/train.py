@@ -28,6 +28,7 @@ from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
 from daypart.flows.registry import card_files
 from daypart.flows.registry.model_files import digest
 from daypart.flows.registry.runs import RunRecord
+from daypart.flows.result import Result
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
@@ -67,8 +68,8 @@ class Engines:
         return self.by_name.get(name or "", self.default)
 
 
-@dataclass(frozen=True)
-class TrainingOutcome:
+@dataclass(frozen=True, repr=False)
+class TrainingOutcome(Result):
     """One unit's outcome: the version that was registered (or already served), what the gate said, what it took.
 
     The version is null where too little is known of the unit's stores to learn from; others were trained.
@@ -79,8 +80,8 @@ class TrainingOutcome:
     promoted: bool
     reason: str
     as_of: date
-    figures: dict[str, float]
-    usage: list[Usage]
+    figures: dict[str, float] = field(repr=False)
+    usage: list[Usage] = field(repr=False)
     cost_dollars: float
     unit: str
     tier: str

@@ -24,6 +24,7 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring import data_health, scoring
 from daypart.flows.monitoring.evidence import Evidence, Serving, version_money
 from daypart.flows.monitoring.input_drift import read_drifts
+from daypart.flows.result import Result
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     Decision,
@@ -42,8 +43,8 @@ AUDITED = ("retrain", "cause", "reason", "figures", "model_version")
 """What of a decision is audited, where any of it is another than before."""
 
 
-@dataclass(frozen=True)
-class Watch:
+@dataclass(frozen=True, repr=False)
+class Watch(Result):
     """What monitoring came to.
 
     `scores` has the accuracy by target and level of the latest RECENT_ORIGINS_DAYS of origins, `decisions` the

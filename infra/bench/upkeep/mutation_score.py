@@ -181,7 +181,8 @@ def run_mutants(mutants: list[Mutant], folders: "SimpleQueue[Path]", tests: Mapp
     """
     with ThreadPoolExecutor(folders.qsize()) as pool:
         files = sorted({test for mutant in mutants for test in tests[mutant.module]})
-        if broken := [name for name in pool.map(lambda file: first_failure(folders, [file]), files) if name]:
+        outcomes = zip(files, pool.map(lambda file: first_failure(folders, [file]), files), strict=True)
+        if broken := [f"{file} ({failure})" for file, failure in outcomes if failure]:
             sys.exit(f"fails without any mutant: {', '.join(broken)}")
         failures = pool.map(lambda mutant: first_failure(folders, tests[mutant.module], mutant), mutants)
         for mutant, failure in zip(mutants, failures, strict=True):
