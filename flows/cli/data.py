@@ -19,8 +19,8 @@ def demo(json: Json = False) -> None:
 
     started = time.monotonic()
     home = open_home().must_be_writable()
-    summary = run(home, datetime.now(UTC), options.say)
-    options.say("")
+    with options.progress("demo") as progress:
+        summary = run(home, datetime.now(UTC), progress)
     display.show_demo(summary, options.HOME_PATH.get(), time.monotonic() - started, as_json=json)
 
 
@@ -45,8 +45,9 @@ def simulate(
     from daypart.flows.display import data as display
     from daypart.flows.jobs import simulate as simulates
 
-    chain = simulates.simulate(simulates.chain_of(stores, years, seed, issues_days, observed_days), out, options.say)
-    options.say("")
+    spec = simulates.chain_of(stores, years, seed, issues_days, observed_days)
+    with options.progress("simulate") as progress:
+        chain = simulates.simulate(spec, out, progress)
     display.show_simulate(chain, as_json=json)
 
 
@@ -114,17 +115,16 @@ def ingest(
     if resettle and table != "stores":
         raise InputError(f"--resettle is for stores, not for {table}: leave it out")
     home = open_home().must_be_writable()
-    handling = IngestOptions(skip_bad, changes, resettle, replace_hours)
-    if table == "pos":
-        if mapping is None:
-            raise InputError(
-                "pos lines need --mapping FILE.toml that says what their columns are: --guess proposes one"
-            )
-        report = ingests.ingest_pos(home, paths, mapping, handling, datetime.now(UTC))
-    else:
-        if replace_hours:
-            raise InputError(f"--replace-hours is for pos lines, and {table} is none: leave it out")
-        report = ingests.ingest_table(home, table, paths, handling, datetime.now(UTC))
+    if table != "pos" and replace_hours:
+        raise InputError(f"--replace-hours is for pos lines, and {table} is none: leave it out")
+    if table == "pos" and mapping is None:
+        raise InputError("pos lines need --mapping FILE.toml that says what their columns are: --guess proposes one")
+    with options.progress("ingest") as progress:
+        handling = IngestOptions(skip_bad, changes, resettle, replace_hours, progress)
+        if table == "pos" and mapping is not None:
+            report = ingests.ingest_pos(home, paths, mapping, handling, datetime.now(UTC))
+        else:
+            report = ingests.ingest_table(home, table, paths, handling, datetime.now(UTC))
     display.show_ingest(report, as_json=json)
 
 

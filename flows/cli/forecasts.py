@@ -30,6 +30,7 @@ def forecast(
     from daypart.flows.files import exports
     from daypart.flows.files.atomic_files import check_out
     from daypart.flows.jobs import forecast as forecasts
+    from daypart.flows.jobs.execution import Execution
 
     home = open_home(engine, scheduler).must_exist()
     if out is not None:
@@ -42,8 +43,8 @@ def forecast(
     notices: list[str] = []
     if meter is not None:
         home.must_be_writable()
-        with open_engine(home.settings) as make_engine:
-            published = forecasts.publish(home, day, meter, make_engine, notices.append)
+        with open_engine(home.settings) as make_engine, options.progress("forecast") as progress:
+            published = forecasts.publish(home, day, meter, Execution(make_engine, progress=progress), notices.append)
         rows = forecasts.published(home, published, stores)
     if rows is None:
         raise NotKnownError(

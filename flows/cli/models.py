@@ -27,16 +27,21 @@ def train(
     """Train a challenger for each unit of the portfolio, register it and gate it."""
     from daypart.flows.compute.engine import open_engine, open_engines
     from daypart.flows.display import models as display
-    from daypart.flows.jobs.train import Engines, TrainRequest
+    from daypart.flows.jobs.execution import Execution
+    from daypart.flows.jobs.train import TrainRequest
     from daypart.flows.jobs.train import train as run
 
     home = open_home(engine, scheduler).must_exist().must_be_writable()
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     day = options.optional_day(as_of, "--as-of")
     tier_engines = [] if engine else home.portfolio.engines()
-    with open_engine(home.settings) as make_engine, open_engines(home.settings, tier_engines) as makers:
+    with (
+        open_engine(home.settings) as make_engine,
+        open_engines(home.settings, tier_engines) as makers,
+        options.progress("train") as progress,
+    ):
         request = TrainRequest(chosen, options.units(units), day, role)
-        trained_models = run(home, recipe, request, Engines(make_engine, makers), datetime.now(UTC))
+        trained_models = run(home, recipe, request, Execution(make_engine, makers, progress), datetime.now(UTC))
     display.show_train(trained_models, as_json=json)
 
 
@@ -63,8 +68,8 @@ def tune(
     day = options.optional_day(as_of, "--as-of")
     budget = tunes.Budget(trials or home.portfolio.tier(tier).trials, minutes)
     request = tunes.TuneRequest(budget, tier, chosen, day, out)
-    tunings = tunes.tune(home, recipe, request, datetime.now(UTC), options.say)
-    options.say("")
+    with options.progress("tune") as progress:
+        tunings = tunes.tune(home, recipe, request, datetime.now(UTC), progress)
     display.show_tune(tunings, as_json=json)
 
 
@@ -89,6 +94,6 @@ def backtest(
     recipe = options.recipe(weather, home.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)
     request = backtests.BacktestRequest(span, out.with_suffix(".html"), options.targets(targets), out)
-    backtest_result = backtests.backtest(home, recipe, request, datetime.now(UTC), options.say)
-    options.say("")
+    with options.progress("backtest") as progress:
+        backtest_result = backtests.backtest(home, recipe, request, datetime.now(UTC), progress)
     display.show_backtest(backtest_result, out, as_json=json)

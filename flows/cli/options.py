@@ -1,6 +1,7 @@
 """What commands share: the app, the home that they work on, and how their options are read."""
 
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from daypart.flows.home import Home
+    from daypart.forecasting.progress import Progress
 
 app = typer.Typer(
     help="Hourly, store-level demand forecasting with its operations built in.",
@@ -118,7 +120,10 @@ def recipe(weather: str, seed: int) -> Any:
     return Recipe(weather=weather, seed=seed)  # type: ignore[arg-type]
 
 
-def say(text: str) -> None:
-    """Show progress on stderr, where a person looks at it."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+@contextmanager
+def progress(command: str) -> Iterator["Progress"]:
+    """Yield what shows the progress of a command while the block lasts (see `open_progress`)."""
+    from daypart.flows.display.progress import open_progress
+
+    with open_progress(command, HOME_PATH.get()) as shown:
+        yield shown

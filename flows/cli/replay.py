@@ -32,6 +32,6 @@ def replay(
     recipe, chosen = options.recipe(weather, home.settings.seed), options.targets(targets)
     policies = replays.policies_by_name([*(policy or []), *(more or [])])
     request = replays.ReplayRequest(nights, policies, chosen, out)
-    replay_results = replays.replay(home, recipe, request, options.say)
-    options.say("")
+    with options.progress("replay") as progress:
+        replay_results = replays.replay(home, recipe, request, progress)
     display.show_replay(replay_results, out, as_json=json)

@@ -1,7 +1,6 @@
 """Demo: a simulated chain through every flow, under Prefect, with its oracle beside the scores."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from daypart.flows.jobs.backtest import BacktestRequest, BacktestResult, Span, b
 from daypart.flows.jobs.train import TrainingOutcome, TrainRequest
 from daypart.flows.monitoring.monitor import Watch
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.progress import Progress, part, silent
 
 STORES, DAYS, SEED = 48, 744, 7
 BACKTEST_WEEKS = 8
@@ -34,7 +34,7 @@ class Demo:
     watch: Watch
 
 
-def demo(home: Home, now: datetime, progress: Callable[[str], None] = lambda text: None) -> Demo:
+def demo(home: Home, now: datetime, progress: Progress = silent) -> Demo:
     """Simulate two years, train, backtest eight weeks, forecast, let 14 days pass and monitor.
 
     Everything lies in the home and is the same for every run.
@@ -43,21 +43,20 @@ def demo(home: Home, now: datetime, progress: Callable[[str], None] = lambda tex
     from daypart.flows.deployment import tasks as flows
 
     spec = ChainSpec(stores=STORES, days=DAYS, seed=SEED)
-    progress(f"simulate {STORES} stores, {DAYS} days")
+    progress(f"simulate {STORES} stores, {DAYS} days", 0.0)
     chain = simulate(spec)
     origin = spec.end - timedelta(days=14)
     before, after = _write(chain, home.path / "simulated", origin)
-    progress("ingest")
+    progress("ingest", 0.05)
     flows.ingest(home, before)
-    progress("train")
+    progress("train", 0.15)
     trained = flows.train(home, RECIPE, TrainRequest(as_of=origin), now)
     span = Span(origin - timedelta(days=7 * BACKTEST_WEEKS), origin - timedelta(days=1))
-    progress(f"backtest {span.start} to {span.end}")
     request = BacktestRequest(span, home.path / "report.html", oracle=_oracle(chain))
-    backtested = backtest(home, RECIPE, request, now, progress)
-    progress("forecast")
+    backtested = backtest(home, RECIPE, request, now, part(progress, 0.4, 0.85))
+    progress("forecast", 0.85)
     flows.forecast(home)
-    progress("two weeks pass; monitor")
+    progress("two weeks pass; monitor", 0.9)
     flows.ingest(home, after)
     return Demo(trained, backtested, flows.monitor(home, now))
 

@@ -16,6 +16,7 @@ from daypart.flows.home import Home
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
+from daypart.flows.jobs.execution import Execution
 from daypart.flows.maintenance import maintain as maintenance
 from daypart.flows.monitoring import monitor as monitors
 from daypart.flows.monitoring.retrain_event import EVENT, RetrainEvent, announce
@@ -58,8 +59,8 @@ def retrain(home: str, units: list[str] | None = None, reason: str = "asked for 
         open_engine(settings) as default,
         open_engines(settings, tier_engines) as makers,
     ):
-        engines = trainings.Engines(default, makers)
-        failed = [message for share in _shares(units) if (message := _train(place, share, reason, engines))]
+        execution = Execution(default, makers)
+        failed = [message for share in _shares(units) if (message := _train(place, share, reason, execution))]
     if failed:
         raise DaypartError(f"retraining failed, champions serve on: {'; '.join(failed)}")
 
@@ -106,13 +107,13 @@ def _shares(units: Sequence[str] | None) -> list[tuple[str, ...] | None]:
     return [tuple(names[first : first + size]) for first in range(0, len(names), size)] or [None]
 
 
-def _train(home: Home, units: tuple[str, ...] | None, reason: str, engines: trainings.Engines) -> str:
+def _train(home: Home, units: tuple[str, ...] | None, reason: str, execution: Execution) -> str:
     """Train a share of the units; return what went wrong, or an empty text."""
     names = ", ".join(units or ["every unit"])
     now: datetime = flow_run.scheduled_start_time
     request = trainings.TrainRequest(units=units, reason=reason)
     task = job(f"train {names}", trainings.train)
-    state = task(home, _recipe(home), request, engines, now, return_state=True)
+    state = task(home, _recipe(home), request, execution, now, return_state=True)
     if state.is_completed():
         for model in state.result():
             word = "serves" if model.promoted else "does not serve"

@@ -28,6 +28,10 @@ from daypart.flows.ingest.ingest_report import IngestOptions, IngestReport
 from daypart.flows.ingest.pos_report import PosReport, summary_lines
 from daypart.flows.lake.lake import Lake, UpsertResult
 from daypart.flows.lake.staging import Staging
+from daypart.forecasting.progress import part, track
+
+READING_SHARE = 0.7
+"""Share of an ingest's progress that reading and checking its files makes up."""
 
 
 def ingest_table(
@@ -53,7 +57,7 @@ def ingest_table(
     faults, good, collapsed, messages = [], 0, 0, []
     stores_by_clock: dict[str, set[str]] = {"local": set(), "utc": set()}
     with Staging(table, home.path) as staged:
-        for path in files:
+        for path in track(part(options.progress, 0.0, READING_SHARE), files, lambda path: f"read {path.name}"):
             frame = table_files.read(path)
             with _named(path):
                 conformed = conform(frame, spec, zones, options.changes, now if spec is DEMAND else None)
@@ -62,6 +66,7 @@ def ingest_table(
             staged.add(conformed.rows.select(conformed.present_columns))
             faults.append(conformed.refused.select(pl.lit(str(path)).alias("file"), pl.all()))
             good, collapsed = good + conformed.rows.height, collapsed + conformed.collapsed
+        options.progress(f"upsert {good:,} rows into {table}", READING_SHARE)
         cells = pl.concat(faults)
         listed = _refuse(home.lake, table, cells, options.skip_bad and good > 0)
         if spec is STORES:
@@ -98,10 +103,12 @@ def ingest_pos(
     )
     if zones is None:
         raise InputError("pos: no store is known: ingest stores first")
-    parts = [read_export(path, mapping) for path in files]
-    if any(part.schema != parts[0].schema for part in parts):
+    reading = track(part(options.progress, 0.0, READING_SHARE), files, lambda path: f"read {path.name}")
+    parts = [read_export(path, mapping) for path in reading]
+    if any(frame.schema != parts[0].schema for frame in parts):
         raise InputError("pos: the files' columns are of different types; ingest CSV and Parquet apart")
-    starts = pl.Series([0, *(part.height for part in parts)]).cum_sum()[:-1]
+    options.progress("count tickets by store and hour", READING_SHARE)
+    starts = pl.Series([0, *(frame.height for frame in parts)]).cum_sum()[:-1]
     lines = read_lines(pl.concat(parts), mapping, zones, now)
     kept_lines = _by_file(lines.rows, starts)
     _refuse_repeats(kept_lines, files, mapping)
@@ -115,9 +122,10 @@ def ingest_pos(
     if conformed.refused.height:
         _, column, value, reason = conformed.refused.row(0)
         raise ValueRefused(f"pos: {column} {value} {reason}; drop its lines", conformed.refused)
-    read = [part.filter(pl.any_horizontal(pl.all().is_not_null())).height for part in map(clean, parts)]
+    read = [frame.filter(pl.any_horizontal(pl.all().is_not_null())).height for frame in map(clean, parts)]
     kept_lines = kept_lines if mapping.has_prices else without_prices(kept_lines)
     described = pos_sources.described(files, kept_lines, read, mapping, now or datetime.now(UTC))
+    options.progress("add the lines to what earlier files hold", 0.85)
     upserted, line_report = _keep(home.lake, described, kept_lines, mapping, options.replace_hours)
     report = _report("demand", files, upserted, cells, listed)
     summary = [*summary_lines(counted.summary), *line_report.lines(), *settle(home.lake, home.settings.day_starts)]

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from daypart.features.clock import NO_CHOICE, ClockChanges
+from daypart.forecasting.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -12,13 +13,15 @@ class IngestOptions:
 
     `skip_bad` writes the good rows where some are refused. `changes` says how to read local times that a store's clock
     shows twice or never. `resettle` (stores) moves the rows of a store whose time zone the file corrects.
-    `replace_hours` (point-of-sale lines) lets the files' store-hours replace what other files hold of them.
+    `replace_hours` (point-of-sale lines) lets the files' store-hours replace what other files hold of them. `progress`
+    is told of every file.
     """
 
     skip_bad: bool = False
     changes: ClockChanges = NO_CHOICE
     resettle: bool = False
     replace_hours: bool = False
+    progress: Progress = silent
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Backtest: rolling origins over what the lake holds, scored beside incumbent and floor, with a report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData, chain_sums
+from daypart.forecasting.progress import Progress, part, silent, split
 from daypart.forecasting.serving import backtest as rolling
 from daypart.forecasting.serving.levels import Level
 from daypart.forecasting.serving.publication import FORECAST_ORDER
@@ -74,7 +75,7 @@ def backtest(
     recipe: Recipe,
     request: BacktestRequest,
     now: datetime,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
 ) -> BacktestResult:
     """Run a backtest, and write its rows and its report; nothing is published.
 
@@ -85,6 +86,7 @@ def backtest(
     if request.out is not None:
         check_out(request.out, exports.EXPORT_ENDINGS)
     span, recipes = request.span, home.recipes
+    progress("read demand", 0.0)
     records, reads = read_records(home.lake)
     origins = rolling.rolling_origins(span.start, span.end, span.every_days, recipe.horizon_days)
     chosen = with_demand(records, request.targets)
@@ -94,12 +96,13 @@ def backtest(
         _check(records, target, span, origins)
     records = records.until(span.end)
     target_rows, importance, bands = [], [], []
-    for target in chosen:
+    for target, target_progress in split(part(progress, 0.02, 0.95), chosen):
         plans = [_UnitPlan(unit, ids, unit_recipes[unit]) for unit, ids in members.items() if unit.target == target]
-        rows, models = _rolling_forecasts(records, plans, origins, span.retrain_every_days, progress)
+        rows, models = _rolling_forecasts(records, plans, origins, span.retrain_every_days, target_progress)
         target_rows.append(rows)
         importance.append(_importance(models))
         bands.append(_coverage(rows, models, records.stores))
+    progress("score and write the report", 0.95)
     rows = pl.concat(target_rows).sort(FORECAST_ORDER)
     if request.out is not None:
         write_out(rows, request.out)
@@ -127,19 +130,18 @@ class _UnitPlan:
 
 def _rolling_forecasts(
     records: ChainData, plans: Sequence[_UnitPlan], origins: list[date], retrain_every_days: int,
-    progress: Callable[[str], None],
+    progress: Progress,
 ) -> tuple[pl.DataFrame, dict[str, Model]]:  # fmt: skip
     """Return the rows of one target's units, sorted, and their models by version, each unit's latest one last."""
     unit_rows, models = [], dict[str, Model]()
     sums = chain_sums(records, plans[0].unit.target, origins[-1])
-    for plan in plans:
+    for plan, unit_progress in split(progress, plans):
         unit = plan.unit
         label = rolling.VersionLabel("" if unit.segment is None else f"{unit.name}-", unit.tier)
         data = TrainingData(records, unit.target, origins[-1], plan.store_ids, sums)
-        rows, unit_models = rolling.backtest(
-            ModelTrainer(data, plan.recipe), origins, retrain_every_days,
-            lambda origin, unit=unit: progress(f"{unit.name} {origin}"), label,  # type: ignore[misc]
-        )  # fmt: skip
+        unit_progress(f"derive the history of {unit.name}", 0.0)
+        trainer = ModelTrainer(data, plan.recipe)
+        rows, unit_models = rolling.backtest(trainer, origins, retrain_every_days, part(unit_progress, 0.1, 1.0), label)
         unit_rows.append(rows)
         models |= unit_models
     return pl.concat(unit_rows).sort(FORECAST_ORDER), models

@@ -22,11 +22,13 @@ from daypart.flows.governance.champions import Champion, champions, check_knows
 from daypart.flows.governance.model_versions import ModelStore
 from daypart.flows.home import Home
 from daypart.flows.jobs import lineage
+from daypart.flows.jobs.execution import Execution
 from daypart.flows.jobs.snapshot import Chain, with_demand
 from daypart.flows.lake.staging import Staging
-from daypart.forecasting.models.engine import Engine, Local
+from daypart.forecasting.models.engine import Engine
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.training_data import in_blocks
+from daypart.forecasting.progress import Progress, part, silent, track
 from daypart.forecasting.serving import levels
 from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, forecast_night
 from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel
@@ -95,7 +97,7 @@ def publish(
     home: Home,
     origin: date | None = None,
     meter: Meter | None = None,
-    engine: Callable[[Meter], Engine] = Local,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
     notice: Callable[[str], None] = lambda text: None,
 ) -> date:
     """Publishes the forecast of every open store from `origin` (default: the day after the last demand).
@@ -108,6 +110,7 @@ def publish(
     measured, and kept with each target's run.
     """
     meter = meter or Meter(home.settings.prices)
+    execution.progress("read stores and champions", 0.0)
     lineage.repair(home)
     chain = Chain.newest(home.lake)
     present = with_demand(chain, None)
@@ -124,9 +127,11 @@ def publish(
     counts: Counter[str] = Counter()
     served = [champion.served for champion in serving]
     with Staging("forecasts", home.path) as staged:
-        for rows in forecast_blocks(chain, served, day, engine(meter)):
+        engine, progress = execution.engine(meter), part(execution.progress, 0.05, 0.95)
+        for rows in forecast_blocks(chain, served, day, engine, progress):
             staged.add(rows)
             counts.update(dict(rows["target"].value_counts().iter_rows()))
+        execution.progress("publish", 0.95)
         publication = _publication(chain, day, serving, counts)
         with lineage.publishing(home.registry):
             with meter("publish") as count:
@@ -166,12 +171,16 @@ class NightPlan:
 
 
 def forecast_blocks(
-    chain: Chain, serving: Sequence[ServedModel], origin: date, engine: Engine
+    chain: Chain, serving: Sequence[ServedModel], origin: date, engine: Engine, progress: Progress = silent
 ) -> Iterator[pl.DataFrame]:
     """Yield the forecast of all stores and targets, block by block."""
     blocks = in_blocks(sorted(chain.stores["store_id"]))
+    progress("read the effects of holidays", 0.0)
     sums = chain_holiday_sums(chain, list(dict.fromkeys(served.model.target for served in serving)), origin)
-    yield from engine.map(partial(block_forecast, NightPlan(chain, serving, origin, sums)), blocks)
+    forecasts = engine.map(partial(block_forecast, NightPlan(chain, serving, origin, sums)), blocks)
+    steps = track(progress, blocks, lambda ids: f"forecast stores {ids[0]} to {ids[-1]}")
+    for _, rows in zip(steps, forecasts, strict=True):
+        yield rows
 
 
 def block_forecast(plan: NightPlan, ids: Sequence[str], stages: Stages) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Replay: the nights of the past as they would have gone under each policy, side by side; nothing is published."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,6 +21,7 @@ from daypart.forecasting.lifecycle.policy import BUILT_IN, Policy
 from daypart.forecasting.lifecycle.replay import ReplayPlan, ReplayResult
 from daypart.forecasting.lifecycle.replay import replay as live
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.progress import Progress, part, silent, split
 
 LEAST_DAYS = 28
 
@@ -65,7 +66,7 @@ def replay(
     home: Home,
     recipe: Recipe,
     request: ReplayRequest,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
 ) -> replays.Replays:
     """Replay every target under every policy, and write a report where `out` is given (.html or .md).
 
@@ -74,18 +75,17 @@ def replay(
     nights, policies, out, recipes = request.nights, request.policies, request.out, home.recipes
     if out is not None:
         check_out(out, replays.REPORT_ENDINGS)
+    progress("read demand", 0.0)
     records, _ = read_records(home.lake)
     chosen = with_demand(records, request.targets)
     for target in chosen:
         _check(records, target, nights)
     plan = ReplayPlan(policies, nights.start, nights.end, nights.every_days)
     parts = [
-        live(
-            records, target, recipes.recipe(target, recipe), plan,
-            lambda night, target=target: progress(f"{target} {night}"),  # type: ignore[misc]
-        )
-        for target in chosen
-    ]  # fmt: skip
+        live(records, target, recipes.recipe(target, recipe), plan, target_progress)
+        for target, target_progress in split(part(progress, 0.02, 0.98), chosen)
+    ]
+    progress("compare the policies", 0.98)
     replayed = ReplayResult(pl.concat(part.nights for part in parts), pl.concat(part.errors for part in parts))
     stores = records.stores.height
     title = f"{stores} store{'s' * (stores > 1)}, {nights.start} to {nights.end}"

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 from daypart.features.errors import InputError
 from daypart.features.simulator import Chain, ChainSpec, simulate_blocks
 from daypart.flows.files import process
+from daypart.forecasting.progress import Progress, silent
 
 MEAN_YEAR_DAYS = 365.25
 MOST_YEARS = 19.9
@@ -49,7 +49,7 @@ def chain_of(stores: int, years: float, seed: int, issues_days: int, observed_da
     return ChainSpec(stores=stores, days=days, seed=seed, issues_days=issues_days, observed_days=observed_days)
 
 
-def simulate(spec: ChainSpec, out: Path, progress: Callable[[str], None] = lambda text: None) -> Simulated:
+def simulate(spec: ChainSpec, out: Path, progress: Progress = silent) -> Simulated:
     """Writes the chain under `out`: a folder of Parquet files per canonical table, `truth` and `planted`.
 
     A folder holds one file per block of stores; a table without rows has none. `daypart ingest TABLE
@@ -105,8 +105,9 @@ def _remove_abandoned(out: Path) -> None:
                 shutil.rmtree(draft)
 
 
-def _write(spec: ChainSpec, folder: Path, progress: Callable[[str], None]) -> list[Written]:
+def _write(spec: ChainSpec, folder: Path, progress: Progress) -> list[Written]:
     """Writes all blocks, each while the next is simulated."""
+    progress("simulate what all stores share", 0.0)
     parts: list[Future[list[Written]]] = []
     store_count = 0
     with ThreadPoolExecutor(max_workers=1) as writer:
@@ -115,7 +116,7 @@ def _write(spec: ChainSpec, folder: Path, progress: Callable[[str], None]) -> li
                 parts[-1].result()  # no more than one block waits, so that memory stays bounded
             parts.append(writer.submit(_write_block, folder, number, block))
             store_count += block.tables["stores"].height
-            progress(f"simulate {store_count:,} of {spec.stores:,} stores")
+            progress(f"simulated {store_count:,} of {spec.stores:,} stores", store_count / spec.stores)
     written = pl.DataFrame([entry for part in parts for entry in part.result()])
     sums = written.group_by("table", maintain_order=True).sum()
     return [Written(*row) for row in sums.iter_rows()]

@@ -1,8 +1,8 @@
 """Train: read the records, make a challenger for each unit, register it, gate it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -24,21 +24,19 @@ from daypart.flows.governance.settings_audit import mark
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
 from daypart.flows.jobs import card
+from daypart.flows.jobs.execution import EngineMaker, Execution
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
 from daypart.flows.registry import card_files
 from daypart.flows.registry.model_files import digest
 from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.lifecycle.policy import Policy
-from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.progress import Progress, part, split
 
 if TYPE_CHECKING:
     from daypart.forecasting.lifecycle.gate import Verdict
     from daypart.forecasting.models.model import Model
     from daypart.forecasting.models.trainer import ModelTrainer
-
-Maker = Callable[[Meter], Engine]
-"""Makes a job's engine."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,6 @@ class TrainRequest:
     as_of: date | None = None
     role: str = AUTOMATION
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class Engines:
-    """What makes the engine of a unit's training: the default, and others by the name that a tier asks for."""
-
-    default: Maker = Local
-    by_name: Mapping[str, Maker] = field(default_factory=dict)
-
-    def of_tier(self, name: str | None) -> Maker:
-        """Return the maker of the engine that a tier asks for; the default where it asks for none or it is absent."""
-        return self.by_name.get(name or "", self.default)
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ def train(
     home: Home,
     recipe: Recipe,
     request: TrainRequest = TrainRequest(),  # noqa: B008 - frozen
-    engines: Engines = Engines(),  # noqa: B008 - frozen
+    execution: Execution = Execution(),  # noqa: B008 - frozen
     now: datetime | None = None,
 ) -> list[TrainingOutcome]:
     """Train every unit of the request on what was known at its date.
@@ -108,6 +94,7 @@ def train(
     from daypart.forecasting.models.training_data import chain_sums
 
     policies, portfolio, recipes, governance = home.policies, home.portfolio, home.recipes, home.governance
+    execution.progress("read demand", 0.0)
     chain = Chain.newest(home.lake)
     days = {target: as_of_day(chain, target, request.as_of) for target in with_demand(chain, request.targets)}
     members = units.members(chain, portfolio, days)
@@ -118,6 +105,7 @@ def train(
         governance.check("retrain", unit.tier, unit.name, request.role)
     home.audit.check()
     outcomes, undeclared = [], mark(home)
+    unit_progress = dict(split(part(execution.progress, 0.02, 1.0), list(members)))
     for target, day in days.items():
         target_units = [unit for unit in members if unit.target == target]
         sums = chain_sums(chain, target, day) if target_units else None
@@ -130,10 +118,11 @@ def train(
                 recipe=unit_recipes[unit],
                 policy=policies.policy(unit.tier),
                 as_of=day,
-                engine=engines.of_tier(portfolio.tier(unit.tier).engine),
+                engine=execution.engine_of_tier(portfolio.tier(unit.tier).engine),
                 sums=sums,
                 signoff=Signoff(request.role, now or datetime.combine(day, time()), request.reason),
                 undeclared=undeclared,
+                progress=unit_progress[unit],
             )
             outcomes.append(job.run())
     if all(outcome.version is None for outcome in outcomes):
@@ -163,10 +152,11 @@ class _Job:
     recipe: Recipe
     policy: Policy
     as_of: date
-    engine: Maker
+    engine: EngineMaker
     sums: pl.DataFrame | None
     signoff: Signoff
     undeclared: Mapping[str, Sequence[str]]
+    progress: Progress
 
     def run(self) -> TrainingOutcome:
         """Makes a challenger, gates it, registers it and promotes it if it may serve."""
@@ -180,8 +170,9 @@ class _Job:
         try:
             engine = self.engine(meter)
             data = TrainingData(self.chain, unit.target, self.as_of, self.store_ids, self.sums)
+            self.progress(f"derive the history of {unit.name}", 0.0)
             workshop = ModelTrainer(data, self.recipe, engine)
-            challenger = workshop.train(self.as_of)
+            challenger = workshop.train(self.as_of, progress=part(self.progress, 0.1, 0.7))
         except NotKnownError as unknown:
             return self.outcome(None, False, str(unknown), {}, meter)
         files, store = challenger.files(), ModelStore(self.home)
@@ -190,7 +181,9 @@ class _Job:
             end_interrupted_switch_of(self.home, unit.name, self.signoff.now)
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.outcome(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
-        verdict = gate(challenger, Model.from_files(dict(serving.files)) if serving else None, workshop, self.policy)
+        champion = Model.from_files(dict(serving.files)) if serving else None
+        verdict = gate(challenger, champion, workshop, self.policy, part(self.progress, 0.7, 0.95))
+        self.progress(f"register {unit.name}", 0.95)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), file_lock(registry.settings.home / "register.lock"):
             same_version = store.identical(unit.name, self.as_of, files)

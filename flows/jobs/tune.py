@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.progress import Progress, part, silent, split
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -91,7 +92,7 @@ def tune(
     recipe: Recipe,
     request: TuneRequest,
     now: datetime,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress = silent,
 ) -> TuningResult:
     """Tune every target of the request within the budget.
 
@@ -111,8 +112,8 @@ def tune(
         for target, day in days.items()
     ]
     tuned = []
-    for search in searches:
-        outcome, recipes = search.run(recipes, request.budget, progress)
+    for search, search_progress in split(progress, searches):
+        outcome, recipes = search.run(recipes, request.budget, search_progress)
         tuned.append(outcome)
     path = request.out or home.settings.studies / "recipes.toml"
     with atomic_write(path) as draft:
@@ -143,7 +144,7 @@ class _Search:
     now: datetime
     store_ids: Sequence[str]
 
-    def run(self, recipes: Recipes, budget: Budget, progress: Callable[[str], None]) -> tuple[TuningOutcome, Recipes]:
+    def run(self, recipes: Recipes, budget: Budget, progress: Progress) -> tuple[TuningOutcome, Recipes]:
         """Makes the trials that are left; what came of them all, and the recipes with those proposed among them."""
         from daypart.forecasting.models import tuning
         from daypart.forecasting.models.trainer import ModelTrainer
@@ -152,11 +153,14 @@ class _Search:
         meter, settings = Meter(self.registry.settings.prices), self.registry.settings
         present = recipes.recipe(self.target, self.usual, self.tier)
         data = TrainingData(self.chain, self.target, self.as_of, self.store_ids)
+        progress(f"derive the history of {self.target}", 0.0)
+        trials_progress = part(progress, 0.05, 0.98)
         workshop = ModelTrainer(data, present, Local(meter))
         judge = tuning.Judge(workshop, self.as_of)
         with tuning_studies.open_study(settings.studies, self._name(present)) as study:
             while _goes_on(trials := tuning.finished_trials(study), budget):
-                progress(f"{self.target} trial {len(trials) + 1} of {budget.trials}")
+                number = len(trials) + 1
+                trials_progress(f"{self.target}, trial {number} of {budget.trials}", (number - 1) / budget.trials)
                 tuning.step(study, judge)
             tried = trials[: budget.trials]
             proposal = tuning.propose(tried, judge)

@@ -11,6 +11,7 @@ from daypart.forecasting.lifecycle.comparison import SEGMENT_SCHEMA, SIDES, Comp
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.progress import Progress, part, silent
 
 TOLERANCE_BPS = 25.0
 """WAPE by which a challenger may trail the incumbent on its rolling origins."""
@@ -34,7 +35,13 @@ class Verdict:
     )
 
 
-def gate(challenger: Model, champion: Model | None, trainer: ModelTrainer, policy: Policy | None = None) -> Verdict:
+def gate(
+    challenger: Model,
+    champion: Model | None,
+    trainer: ModelTrainer,
+    policy: Policy | None = None,
+    progress: Progress = silent,
+) -> Verdict:
     """Compare a challenger with the incumbent on its rolling origins, then with the champion.
 
     The challenger must not lose to the incumbent; a first model then serves. To replace a champion it must be shown to
@@ -55,7 +62,11 @@ def gate(challenger: Model, champion: Model | None, trainer: ModelTrainer, polic
     if isinstance(first, str):
         return Verdict(False, f"the champion stays: {first}", figures)
     gate_policy = policy or Policy()
-    verdict = decide_promotion(_compare(challenger, champion, trainer, first, gate_policy), gate_policy)
+    rows = _compared_rows(challenger, trainer, first)
+    stand_in = trainer.train(first, challenger.as_of, part(progress, 0.0, 0.8))
+    progress(f"compare with the champion from {first} on", 0.8)
+    confidence, seed = gate_policy.gate_confidence, challenger.recipe.seed
+    verdict = decide_promotion(Comparison.from_models(stand_in, champion, rows, confidence, seed), gate_policy)
     reason = f"{verdict.reason} (from {first} on; a refit as of that day stands in for the challenger)"
     return Verdict(verdict.promote, reason, figures | verdict.figures, verdict.segments)
 
@@ -119,13 +130,11 @@ def _comparison_text(figures: Mapping[str, float]) -> str:
     ).format(**{name: round(value, 0) + 0.0 for name, value in figures.items()})  # 0.0 turns -0 into 0
 
 
-def _compare(challenger: Model, champion: Model, trainer: ModelTrainer, first: date, policy: Policy) -> Comparison:
-    """Compare the two on weekly origins from `first` on, the challenger by its stand-in."""
+def _compared_rows(challenger: Model, trainer: ModelTrainer, first: date) -> ComparedRows:
+    """Return the rows of weekly origins from `first` on, with the demand that was known when the challenger was."""
     origins = days(first, challenger.as_of - timedelta(days=1), 7)
     rows = trainer.with_demand(trainer.rows(origins)).filter(pl.col("known_on") < challenger.as_of)
-    shared = ComparedRows(rows, trainer.totals, trainer.stores, first)
-    stand_in, seed = trainer.train(first, challenger.as_of), challenger.recipe.seed
-    return Comparison.from_models(stand_in, champion, shared, policy.gate_confidence, seed)
+    return ComparedRows(rows, trainer.totals, trainer.stores, first)
 
 
 def _flag_worse(segments: pl.DataFrame, policy: Policy) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Replay: simulate the nights of the past under each policy of retraining."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from daypart.forecasting.metrics.persistent_error import store_weeks
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.progress import Progress, part, silent, track
 
 ERROR_LEVELS = ("hour", "day")
 RUN_KEY = ["target", "policy"]
@@ -28,6 +29,8 @@ EVIDENCE_AGE = timedelta(days=7 * MAX_WINDOW_WEEKS + LEADS_DAYS)
 """What was published longer ago is no evidence any more."""
 DEMAND_FAULT_DAYS = 7
 """Days in which faults of demand are looked for."""
+FIRST_TRAINING_SHARE = 0.1
+"""Share of a replay's progress that the first training makes up."""
 NO_WEEKS = pl.DataFrame(schema={"store_id": pl.String(), "week": pl.Int64()})
 EVENT_COLUMNS = {"retrained": "retrain", "promoted": "promotion"}
 NIGHT_SCHEMA = pl.Schema({
@@ -128,7 +131,7 @@ def replay(
     target: str,
     recipe: Recipe,
     plan: ReplayPlan,
-    progress: Callable[[date], None] = lambda night: None,
+    progress: Progress = silent,
 ) -> ReplayResult:
     """Replay the nights of a plan under each of its policies.
 
@@ -140,13 +143,14 @@ def replay(
     """
     start = plan.start
     trainer = MeteredTrainer(TrainingData(records.until(plan.end), target, plan.end), recipe)
-    first, seconds = trainer.run(start, partial(trainer.train, start))
+    train_first = partial(trainer.train, start, progress=part(progress, 0.0, FIRST_TRAINING_SHARE))
+    first, seconds = trainer.run(start, train_first)
     runs = {name: _PolicyRun(policy, first, [start]) for name, policy in plan.policies.items()}
     simulated = SimulatedNights(trainer, plan.nights)
-    for night in plan.nights:
+    nights_progress = part(progress, FIRST_TRAINING_SHARE, 1.0)
+    for night in track(nights_progress, plan.nights, lambda night: f"{target}, night of {night}"):
         for run in runs.values():
             _simulate(run, night, trainer, simulated, seconds if night == start else 0.0)
-        progress(night)
     return ReplayResult(
         pl.concat(
             _with_names(target, name, pl.DataFrame(run.nights, schema=NIGHT_SCHEMA)) for name, run in runs.items()

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from typing import TypeVar
 
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.models.trainer import ModelTrainer
 from daypart.forecasting.models.training_data import TrainingData
+from daypart.forecasting.progress import Progress, silent, split
 
 Result = TypeVar("Result")
 Part = tuple[str, date]
@@ -33,15 +35,18 @@ class MeteredTrainer(ModelTrainer):
         self._seconds: dict[Part, float] = {}
         self._job: dict[Part, float] = {}
 
-    def train(self, as_of: date, compared_as_of: date | None = None) -> Model:
+    def train(self, as_of: date, compared_as_of: date | None = None, progress: Progress = silent) -> Model:
         """Return the model of `ModelTrainer.train`; each model is made once."""
         train_model, name = super().train, f"model compared as of {compared_as_of}"
 
-        def model() -> None:
-            self._models[as_of, compared_as_of] = train_model(as_of, compared_as_of)
+        def model(progress: Progress) -> None:
+            self._models[as_of, compared_as_of] = train_model(as_of, compared_as_of, progress)
 
-        for part, make in {**self.parts(as_of, compared_as_of), (name, as_of): model}.items():
-            self._measure(part, make)
+        parts = {**self.parts(as_of, compared_as_of), (name, as_of): model}
+        missing = [part for part in parts if part not in self._seconds]
+        progresses = dict(split(progress, missing))
+        for part, make in parts.items():
+            self._measure(part, partial(make, progresses.get(part, silent)))
         return self._models[as_of, compared_as_of]
 
     def run(self, as_of: date, job: Callable[[], Result]) -> tuple[Result, float]:

@@ -1,6 +1,6 @@
 """The trainer of one target: it fits members, weighs them on rolling origins and makes models, and keeps every fit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from copy import copy
 from datetime import date, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from daypart.forecasting.models.training_data import (
     sample_rows,
     stack,
 )
+from daypart.forecasting.progress import Progress, part, silent, split, track
 from daypart.forecasting.uncertainty.bands import fit_bands, with_bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
@@ -50,6 +51,10 @@ PREDICTION_COLUMNS = (
     "q50",
     "q90",
 )
+
+
+MakePart = Callable[[Progress], object]
+"""Makes a part that a training rests on."""
 
 
 class ModelTrainer:
@@ -114,6 +119,11 @@ class ModelTrainer:
             self._money = Money.from_demand(self._data.records, self.target)
         return self._money.units(as_of)
 
+    @property
+    def block_count(self) -> int:
+        """The number of blocks that `blocks` yields."""
+        return len(in_blocks(self._ids)) if self.samples else len(self.evidence)
+
     def blocks(self) -> Iterator[StoreBlock]:
         """Yield all stores with their histories, block by block in order of ids."""
         return self._build_blocks(self._ids) if self.samples else iter(self.evidence)
@@ -150,12 +160,13 @@ class ModelTrainer:
             self._idle = idle_rows.filter(pl.col("target") == self.target).drop("target")
         return self._idle
 
-    def train(self, as_of: date, compared_as_of: date | None = None) -> Model:
+    def train(self, as_of: date, compared_as_of: date | None = None, progress: Progress = silent) -> Model:
         """Return the model of everything known at `as_of`. Raises NotKnownError where that is too little to learn.
 
         A model that is to be compared with one as of a later date, `compared_as_of`, is weighed on the evidence of that
         one's folds, as far as it was known: the fits that it needs are there already.
         """
+        self._make_parts(as_of, compared_as_of, progress)
         learned = self._fit(as_of)
         folds = self._folds(as_of, compared_as_of)
         members = [*self.recipe.members, *ensemble.BASELINE_MEMBERS]
@@ -204,9 +215,18 @@ class ModelTrainer:
         predictions = pl.concat(evidence, rechunk=True).with_columns(pl.col(members).fill_null(pl.col("incumbent")))
         return in_units(predictions, self.stores, self.units(as_of), (*TARGET_UNIT_COLUMNS, *self.recipe.members))
 
-    def parts(self, as_of: date, compared_as_of: date | None = None) -> dict[tuple[str, date], Callable[[], object]]:
+    def _make_parts(self, as_of: date, compared_as_of: date | None, progress: Progress) -> None:
+        """Make the parts of a training that are not there yet."""
+        kept: dict[str, Container[date]] = {"fit": self._fits, "evidence": self._evidence}
+        parts = self.parts(as_of, compared_as_of).items()
+        missing = [make for (kind, day), make in parts if day not in kept[kind]]
+        for make, part_progress in split(part(progress, 0.0, 0.95), missing):
+            make(part_progress)
+        progress(f"weigh the members of {self.target} as of {as_of}", 0.95)
+
+    def parts(self, as_of: date, compared_as_of: date | None = None) -> dict[tuple[str, date], MakePart]:
         """Return the parts that `train` rests on, in the order in which it makes them; each is made once."""
-        jobs: dict[tuple[str, date], Callable[[], object]] = {("fit", as_of): partial(self._fit, as_of)}
+        jobs: dict[tuple[str, date], MakePart] = {("fit", as_of): partial(self._fit, as_of)}
         for fold in reversed(self._folds(as_of, compared_as_of)):
             jobs["fit", fold] = partial(self._fit, fold)
             jobs["evidence", fold] = partial(self._predictions, fold)
@@ -228,8 +248,9 @@ class ModelTrainer:
         expected = ExpectedAccuracy.from_predictions(forecasts.filter(~pl.col("idle"))) if folds else None
         return {**counts, "stores": rows["store_id"].n_unique(), **wape, **(expected.figures() if expected else {})}
 
-    def _fit(self, as_of: date) -> tuple[Member, ...]:
+    def _fit(self, as_of: date, progress: Progress = silent) -> tuple[Member, ...]:
         if as_of not in self._fits:
+            progress(f"read what {self.target} is learned from", 0.0)
             rows = self.vocabulary(as_of).encode(self._training_rows(as_of))
             rows = in_units(rows, self.stores, self.units(as_of), TARGET_UNIT_COLUMNS)
             if rows.is_empty():
@@ -239,8 +260,9 @@ class ModelTrainer:
                 )
             features, y = rows.drop("y"), rows["y"].to_numpy()
             names = [name for name in self.recipe.members if name in LEARNED]
+            fits = track(part(progress, 0.3, 1.0), names, lambda name: f"fit {name} of {self.target} as of {as_of}")
             with self._stages("fit") as count:
-                self._fits[as_of] = tuple(fit(name, features, y, self.recipe, self._engine) for name in names)
+                self._fits[as_of] = tuple(fit(name, features, y, self.recipe, self._engine) for name in fits)
                 count(rows.height)
         return self._fits[as_of]
 
@@ -285,7 +307,7 @@ class ModelTrainer:
         nonempty_frames = [rows for rows in frames if rows.width]
         return stack(nonempty_frames) if nonempty_frames else pl.DataFrame()
 
-    def _predictions(self, fold: date) -> pl.DataFrame:
+    def _predictions(self, fold: date, progress: Progress = silent) -> pl.DataFrame:
         """Return out-of-sample member predictions and demand for one fold.
 
         One row per store, date, hour and lead of the weekly origins of the fold's days.
@@ -293,6 +315,7 @@ class ModelTrainer:
         if fold not in self._evidence:
             origins = days(fold, fold + timedelta(days=self.recipe.fold_days - 1), 7)
             learned = self._fit(fold)
+            progress(f"forecast {self.target} of {origins[0]} to {origins[-1]} to weigh the members", 0.0)
             with self._stages("evidence") as count:
                 rows = self.vocabulary(fold).encode(self.with_demand(self.rows(origins)))
                 daily = StatisticalMember(self.totals, self.recipe.horizon_days, self._engine)

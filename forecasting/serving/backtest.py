@@ -1,6 +1,6 @@
 """Rolling origins: at each, the forecast that would have been published, with what was sold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -10,8 +10,12 @@ from daypart.features.chain_data import days
 from daypart.forecasting.metrics.actuals import idle_days, with_actuals
 from daypart.forecasting.models.model import Model
 from daypart.forecasting.models.trainer import ModelTrainer
+from daypart.forecasting.progress import Progress, part, silent, split, track
 from daypart.forecasting.serving.levels import Level, aggregate
 from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel, forecast_block
+
+TRAINING_SHARE = 0.8
+"""Share of a backtest's progress that the trainings make up; the rest is forecasting."""
 
 
 def rolling_origins(start: date, end: date, every_days: int, horizon_days: int) -> list[date]:
@@ -35,7 +39,7 @@ def backtest(
     trainer: ModelTrainer,
     origins: list[date],
     retrain_every_days: int,
-    progress: Callable[[date], None] = lambda origin: None,
+    progress: Progress = silent,
     label: VersionLabel | None = None,
 ) -> tuple[pl.DataFrame, dict[str, Model]]:
     """Return forecasts of rolling origins with what was sold, and the models by version.
@@ -46,17 +50,16 @@ def backtest(
     0 in an hour without demand on an open day.
     """
     label = label or VersionLabel()
-    trained: dict[date, Model] = {}
-    serving: dict[date, Model] = {}
-    for origin in origins:
-        as_of = origin - timedelta(days=(origin - origins[0]).days % retrain_every_days)
-        serving[origin] = trained[as_of] = trained.get(as_of) or trainer.train(as_of)
-        progress(origin)
-    forecasts = [
-        forecast_block(block, [ServedModel(model, label.version(model), label.tier)], origin)
-        for block in trainer.blocks()
-        for origin, model in serving.items()
-    ]
+    as_of = {day: day - timedelta(days=(day - origins[0]).days % retrain_every_days) for day in origins}
+    retrainings = split(part(progress, 0.0, TRAINING_SHARE), list(dict.fromkeys(as_of.values())))
+    trained = {day: trainer.train(day, progress=training_progress) for day, training_progress in retrainings}
+    serving = {origin: trained[as_of[origin]] for origin in origins}
+    forecasts = []
+    block_parts = split(part(progress, TRAINING_SHARE, 1.0), range(trainer.block_count))
+    for block, (_, block_progress) in zip(trainer.blocks(), block_parts, strict=True):
+        for origin in track(block_progress, origins, lambda origin: f"forecast {trainer.target} from {origin} on"):
+            model = serving[origin]
+            forecasts.append(forecast_block(block, [ServedModel(model, label.version(model), label.tier)], origin))
     models = {label.version(model): model for model in serving.values()}
     rows = pl.concat(forecasts).sort(FORECAST_ORDER)
     history = trainer.records.block(rows["store_id"].unique().to_list())

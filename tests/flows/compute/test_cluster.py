@@ -18,9 +18,10 @@ from daypart.features.errors import DaypartError, InputError
 from daypart.flows.compute.dask_engine import DaskEngine
 from daypart.flows.compute.meter import Meter
 from daypart.flows.jobs import forecast
+from daypart.flows.jobs.execution import Execution
 from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.snapshot import Chain
-from daypart.flows.jobs.train import Engines, train
+from daypart.flows.jobs.train import train
 from daypart.forecasting.models import trainer
 from daypart.forecasting.models.engine import Local, Sample
 from daypart.forecasting.models.recipe import Recipe
@@ -99,7 +100,7 @@ def test_a_worker_that_is_killed_while_forecasting_changes_nothing(
     engine = partial(Struck, client, strike=striking(tmp_path / "struck"))
     rows = world.forecasts()
     world.lake.replace("forecasts", rows.clear(), world.origin)
-    publish(world.as_home, engine=engine)
+    publish(world.as_home, execution=Execution(engine))
     assert before - set(client.ncores())
     assert world.forecasts().equals(rows)
 
@@ -110,7 +111,7 @@ def test_workers_that_are_killed_while_reading_and_while_boosting_change_nothing
     monkeypatch.setattr(trainer, "in_blocks", by_store)
     monkeypatch.setattr("lightgbm.DaskLGBMRegressor", boosting(striking(tmp_path / "boosting")))
     engine = partial(Struck, client, strike=striking(tmp_path / "reading"))
-    train(untrained.as_home, SMALL, engines=Engines(engine))
+    train(untrained.as_home, SMALL, execution=Execution(engine))
     assert {path.name for path in tmp_path.iterdir()} >= {"reading", "boosting"}
     assert champions(untrained) == champions(world)
 

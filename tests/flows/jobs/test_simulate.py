@@ -102,8 +102,8 @@ def test_a_folder_that_holds_anything_is_left_alone(daypart, tmp_path: Path) -> 
 def test_a_folder_that_is_filled_meanwhile_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "chain"
 
-    def fill(_: str) -> None:
-        out.mkdir()
+    def fill(step: str, share: float) -> None:
+        out.mkdir(exist_ok=True)
         (out / "notes.txt").write_text("mine")
 
     with pytest.raises(InputError, match="is not empty"):
