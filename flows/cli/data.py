@@ -12,16 +12,22 @@ from daypart.flows.cli.options import Json, app, open_home
 
 
 @app.command()
-def demo(json: Json = False) -> None:
+def demo(
+    stores: Annotated[int, typer.Option(help="Number of stores, 1 to 9,999.")] = 8,
+    years: Annotated[float, typer.Option(help="Years of trade to learn from, such as 2 or 0.5.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same chain.")] = 7,
+    json: Json = False,
+) -> None:
     """Simulate a chain, then ingest, train, backtest, forecast, monitor and report on it."""
+    from daypart.flows.deployment.demo import DemoSize
     from daypart.flows.deployment.demo import demo as run
-    from daypart.flows.display import data as display
+    from daypart.flows.display import demo as display
 
     started = time.monotonic()
     home = open_home().must_be_writable()
     with options.progress("demo") as progress:
-        summary = run(home, datetime.now(UTC), progress)
-    display.show_demo(summary, options.HOME_PATH.get(), time.monotonic() - started, as_json=json)
+        summary = run(home, datetime.now(UTC), DemoSize(stores, years, seed), progress)
+    display.show_demo(summary, home.settings, time.monotonic() - started, as_json=json)
 
 
 @app.command()

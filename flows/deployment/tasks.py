@@ -15,8 +15,10 @@ from daypart.flows.ingest.ingest_report import IngestReport
 from daypart.flows.jobs import forecast as forecasts
 from daypart.flows.jobs import train as trainings
 from daypart.flows.jobs import tune as tunings
+from daypart.flows.jobs.execution import Execution
 from daypart.flows.monitoring import monitor as monitors
 from daypart.forecasting.models.recipe import Recipe
+from daypart.forecasting.progress import Progress, silent
 
 RETRY_DELAYS_SECONDS = [2.0, 10.0, 60.0]
 
@@ -63,11 +65,15 @@ def ingest(home: Home, tables: dict[str, list[Any]]) -> list[IngestReport]:
 
 @flow(name="train", validate_parameters=False)
 def train(
-    home: Home, recipe: Recipe, request: trainings.TrainRequest | None = None, now: datetime | None = None
+    home: Home,
+    recipe: Recipe,
+    request: trainings.TrainRequest | None = None,
+    now: datetime | None = None,
+    progress: Progress = silent,
 ) -> list[trainings.TrainingOutcome]:
     """Train, register and gate a challenger for every target."""
-    request = request or trainings.TrainRequest()
-    return job("train", trainings.train)(home, recipe, request, now=now)  # type: ignore[no-any-return]
+    request, execution = request or trainings.TrainRequest(), Execution(progress=progress)
+    return job("train", trainings.train)(home, recipe, request, execution, now=now)  # type: ignore[no-any-return]
 
 
 @flow(name="tune", validate_parameters=False)

@@ -1,17 +1,13 @@
-"""What is printed of data that came in, and of the demo."""
+"""What is printed of data that came in."""
 
 import sys
 from contextlib import redirect_stdout
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daypart.flows.display.models import show_train
-from daypart.flows.display.tables import level_rows, print_json, print_left_out, print_table
-from daypart.flows.display.watch import show_monitor
+from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
-    from daypart.flows.deployment.demo import Demo
     from daypart.flows.ingest.ingest_report import IngestReport
     from daypart.flows.ingest.mapping_proposal import Proposal
     from daypart.flows.jobs.simulate import Simulated
@@ -61,19 +57,3 @@ def show_guess(proposal: "Proposal", *, as_json: bool) -> None:
 
 def _money(amount: float | None) -> str:
     return "-" if amount is None else f"{amount:,.2f}"
-
-
-def show_demo(demo: "Demo", home: Path, seconds: float, *, as_json: bool) -> None:
-    """What the demo reached, and where to look next."""
-    files = {"report": demo.backtested.report, "forecasts": home / "lake" / "forecasts"}
-    if as_json:
-        print_json({"scores": demo.backtested.scores.to_dicts(), "seconds": seconds, **files})
-        return
-    show_train(demo.trained, as_json=False)
-    print("\nbacktest of the last eight weeks")
-    print_table(level_rows(demo.backtested.scores))
-    print_left_out(demo.backtested.left_out)
-    print("\ntwo weeks later")
-    show_monitor(demo.watch, as_json=False)
-    print(f"\nreport     {files['report']}\nforecasts  {files['forecasts']} (Delta table)")
-    print(f"in {seconds:.0f} s; look further with `daypart --home {home} forecast --store S0001` or `status`")
