@@ -7,22 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daypart.flows.cli.help import SET_UP
 from daypart.flows.cli.options import Json, app, open_home
 
 if TYPE_CHECKING:
     from daypart.flows.home import Home
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def deploy(
-    local: Annotated[bool, typer.Option("--local", help="Start a server and a worker here, until stopped.")] = False,
-    api_url: Annotated[str | None, typer.Option(help="The server's API; default PREFECT_API_URL or profile.")] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where the local server answers.")] = 4200,
-    pool: Annotated[str, typer.Option(help="The work pool; made where there is none.")] = "daypart",
-    timezone: Annotated[str | None, typer.Option(help="Of the schedules; default that of most stores.")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Start a server and a worker here, until you stop them.")
+    ] = False,
+    api_url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The server's API; default PREFECT_API_URL, else that of Prefect's profile."),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, metavar="PORT", help="Port on which the local server answers.")
+    ] = 4200,
+    pool: Annotated[
+        str, typer.Option(metavar="NAME", help="The work pool; it is made where there is none.")
+    ] = "daypart",
+    timezone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Time zone of the schedules; default that of most stores.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Have a Prefect server run the nightly forecast, monitoring, retraining and weekly tuning."""
+    """Let Prefect run the nightly forecast, monitoring, retraining and the weekly tuning."""
     from daypart.features.errors import InputError
     from daypart.flows.deployment import server
     from daypart.flows.deployment.registration import deploy as run
@@ -61,9 +73,9 @@ def _run_here(home: "Home", port: int, pool: str, declared: list[dict[str, Any]]
         own_server.watch()
 
 
-@app.command()
+@app.command(rich_help_panel=SET_UP)
 def maintain(json: Json = False) -> None:
-    """Compact tables and remove old versions, origins, runs and files, by the days in settings.toml."""
+    """Compact tables, and remove old versions, origins, runs and files by the days in settings.toml."""
     from datetime import UTC, datetime
 
     from daypart.flows.display import upkeep as display

@@ -6,17 +6,22 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Json, app, open_home
+from daypart.flows.cli.help import EVERY_DAY, MODELS
+from daypart.flows.cli.options import DaypartName, Json, TargetName, app, open_home
 
 
-@app.command()
+@app.command(rich_help_panel=EVERY_DAY)
 def explain(
-    store: Annotated[str, typer.Option(help="The store.")],
-    date: Annotated[str, typer.Option(help="Local date in the forecast's 14 days.")],
-    hour: Annotated[int | None, typer.Option(min=0, max=23, help="Only this clock hour.")] = None,
-    daypart: Annotated[str | None, typer.Option(help="Only breakfast, lunch or dinner.")] = None,
-    target: Annotated[str | None, typer.Option(help="orders or sales; default orders where published.")] = None,
-    origin: Annotated[str | None, typer.Option(help="Of which publication; default the latest.")] = None,
+    store: Annotated[str, typer.Option(metavar="STORE", help="The store's id.")],
+    date: Annotated[str, typer.Option(metavar="DATE", help="Local date within the forecast's 14 days.")],
+    hour: Annotated[int | None, typer.Option(min=0, max=23, metavar="HOUR", help="Only this clock hour.")] = None,
+    daypart: Annotated[DaypartName | None, typer.Option(help="Only this daypart.")] = None,
+    target: Annotated[
+        TargetName | None, typer.Option(help="The target to explain; default orders where published.")
+    ] = None,
+    origin: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Origin of the publication; default the latest.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say why a published forecast is what it is: what moves it from what the last four weeks sold."""
@@ -29,13 +34,16 @@ def explain(
     display.show_explained(explains.explain(home, question), as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def card(
-    unit: Annotated[str, typer.Argument(help="A model's name, such as orders.")],
+    unit: Annotated[str, typer.Argument(metavar="UNIT", help="The unit, such as orders.")],
     version: Annotated[
-        int | None, typer.Option(min=1, max=options.MOST, help="Default the champion, else the newest.")
+        int | None,
+        typer.Option(min=1, max=options.MOST, metavar="N", help="The version; default the champion, else the newest."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write .md or .html instead of printing.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a .md or .html file instead of printing.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show a model's card: data, features, accuracy by segment, biases, limits, who agreed."""

@@ -6,20 +6,30 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Engine, Json, Scheduler, app, open_home
+from daypart.flows.cli.help import EVERY_DAY
+from daypart.flows.cli.options import Engine, Json, Level, Scheduler, Verbose, app, open_home
 
-LEVEL_HELP = "Add up to daypart, day, week or store (its 14 days), or to region or chain by day; bands are of the sums."
+LEVEL_HELP = "Add the hours up: week by store, store over its 14 days, region and chain by day. Bands are of the sums."
 
 
-@app.command()
+@app.command(rich_help_panel=EVERY_DAY)
 def forecast(
-    origin: Annotated[str | None, typer.Option(help="First day; default the day after the last demand.")] = None,
-    store: Annotated[list[str] | None, typer.Option(help="Only this store; may be repeated.")] = None,
-    level: Annotated[str, typer.Option(help=LEVEL_HELP)] = "hour",
-    out: Annotated[Path | None, typer.Option(help="Write .csv, .parquet or .xlsx instead of a table.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Forecast again, even if published.")] = False,
+    origin: Annotated[
+        str | None, typer.Option(metavar="DATE", help="First day; default the day after the last demand.")
+    ] = None,
+    store: Annotated[
+        list[str] | None, typer.Option(metavar="STORE", help="Only this store; the option may be repeated.")
+    ] = None,
+    level: Annotated[Level, typer.Option(help=LEVEL_HELP)] = "hour",
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a .csv, .parquet or .xlsx file instead of a table.")
+    ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Forecast again, even if the origin is published.")
+    ] = False,
     engine: Engine = None,
     scheduler: Scheduler = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Show the published 14-day forecast, or make and publish it first if there is none."""
@@ -53,4 +63,7 @@ def forecast(
     level_rows = forecasts.at_level(home, rows, level)
     if out is not None:
         forecasts.write_out(level_rows, out)
-    display.show_forecast(display.ForecastView(level_rows, level, out), meter, notices, as_json=json)
+    if meter is not None:
+        options.log_stages("forecast", meter.usage())
+    view = display.ForecastView(level_rows, level, out)
+    display.show_forecast(view, meter, notices, as_json=json, verbose=verbose)

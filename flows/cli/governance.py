@@ -6,21 +6,30 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
+from daypart.flows.cli.help import GOVERNANCE
 from daypart.flows.cli.options import Json, app, open_home
 
-Unit = Annotated[str, typer.Argument(help="A model: orders, or orders.west for a segment's.")]
+Unit = Annotated[str, typer.Argument(metavar="UNIT", help="The unit: orders, or orders.west for a segment's model.")]
 Request = Annotated[str, typer.Argument(metavar="UNIT|ID", help="The request, by its unit or its number.")]
-Role = Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks, such as lead; see governance.toml.")]
-Version = Annotated[int | None, typer.Option(min=1, max=options.MOST, help="A version; default the challenger.")]
-Earlier = Annotated[
-    int | None, typer.Option(min=1, max=options.MOST, help="A version that served once; default the one before.")
+Role = Annotated[
+    str,
+    typer.Option(envvar="DAYPART_ROLE", metavar="ROLE", help="The role that asks, such as lead; see governance.toml."),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the audit.")]
+Version = Annotated[
+    int | None, typer.Option(min=1, max=options.MOST, metavar="N", help="The version; default the challenger.")
+]
+Earlier = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=options.MOST, metavar="N", help="A version that has served; default the one before the champion."
+    ),
+]
+Reason = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the audit.")]
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def promote(unit: Unit, role: Role, version: Version = None, reason: Reason = "", json: Json = False) -> None:
-    """Let a version serve from the next forecast on, or ask for it where somebody else must agree."""
+    """Let a version serve from the next forecast on, or request it where somebody else must agree."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import promotion as promotions
     from daypart.flows.governance.signoff import Signoff
@@ -30,7 +39,7 @@ def promote(unit: Unit, role: Role, version: Version = None, reason: Reason = ""
     display.show_outcome(outcome, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def rollback(unit: Unit, role: Role, version: Earlier = None, reason: Reason = "", json: Json = False) -> None:
     """Let the version that served before serve again from the next forecast on."""
     from daypart.flows.display import governance as display
@@ -42,7 +51,7 @@ def rollback(unit: Unit, role: Role, version: Earlier = None, reason: Reason = "
     display.show_outcome(outcome, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def approve(request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Agree to what a request asks for, which is then done."""
     from daypart.flows.display import governance as display
@@ -54,7 +63,7 @@ def approve(request: Request, role: Role, reason: Reason = "", json: Json = Fals
     display.show_outcome(outcome, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def reject(request: Request, role: Role, reason: Reason = "", json: Json = False) -> None:
     """Refuse what a request asks for."""
     from daypart.flows.display import governance as display
@@ -66,16 +75,16 @@ def reject(request: Request, role: Role, reason: Reason = "", json: Json = False
     display.show_outcome(outcome, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def declare(
     role: Role,
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="Such as policy.toml; default all that differ.")
+        list[str] | None, typer.Argument(metavar="FILE", help="Files such as policy.toml; default all that differ.")
     ] = None,
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Put on record what the home's files of settings say now, and show what of it is new."""
+    """Record in the audit what the home's settings files say now, and show what is new in them."""
     from daypart.flows.display import governance as display
     from daypart.flows.governance import settings_audit
     from daypart.flows.governance.signoff import Signoff
@@ -85,19 +94,24 @@ def declare(
     display.show_declared(changes, role, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=GOVERNANCE)
 def audit(
     verify: Annotated[
-        bool, typer.Option("--verify", help="Recompute every hash; status 1 where one, or a champion, is another.")
+        bool,
+        typer.Option("--verify", help="Recompute every hash; the exit status is 1 if one, or a champion, differs."),
     ] = False,
-    head: Annotated[str | None, typer.Option(help="With --verify: the head it printed once, kept elsewhere.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Only records of this unit.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only records of this date (UTC) or later.")] = None,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With --verify: the head that it printed before, kept elsewhere.")
+    ] = None,
+    unit: Annotated[str | None, typer.Option(metavar="UNIT", help="Only records of this unit.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="DATE", help="Only records of this date (UTC) or later.")] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Record what is missing or changed, with --role and --reason.")
     ] = False,
-    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="With --repair: who records it.")] = "",
-    reason: Annotated[str, typer.Option(help="With --repair: what happened, for the audit.")] = "",
+    role: Annotated[
+        str, typer.Option(envvar="DAYPART_ROLE", metavar="ROLE", help="With --repair: the role that records it.")
+    ] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="With --repair: what happened, for the audit.")] = "",
     json: Json = False,
 ) -> None:
     """Show the audit records, check that none was changed, removed, added or moved, or record what is missing."""

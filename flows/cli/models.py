@@ -8,20 +8,26 @@ from typing import Annotated
 import typer
 
 from daypart.flows.cli import options
-from daypart.flows.cli.options import Engine, Json, Scheduler, Targets, Units, Weather, app, open_home
+from daypart.flows.cli.help import MODELS
+from daypart.flows.cli.options import Engine, Json, Scheduler, Targets, Units, Verbose, Weather, app, open_home
 
-TRIALS = "Trials a target, those of earlier calls included; default the tier's, or 30."
+TRIALS = "Trials a target, those of earlier calls included; default the tier's number, or 30."
+REPORT = "report.html"
+"""The report of a backtest without a file of rows, in the home."""
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def train(
     targets: Targets = None,
     units: Units = None,
-    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
+    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Only what was known at this date.")] = None,
     weather: Weather = "issued",
     engine: Engine = None,
     scheduler: Scheduler = None,
-    role: Annotated[str, typer.Option(envvar="DAYPART_ROLE", help="Who asks; see governance.toml.")] = "automation",
+    role: Annotated[
+        str, typer.Option(envvar="DAYPART_ROLE", metavar="ROLE", help="The role that asks; see governance.toml.")
+    ] = "automation",
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Train a challenger for each unit of the portfolio, register it and gate it."""
@@ -42,17 +48,27 @@ def train(
     ):
         request = TrainRequest(chosen, options.units(units), day, role)
         trained_models = run(home, recipe, request, Execution(make_engine, makers, progress), datetime.now(UTC))
-    display.show_train(trained_models, as_json=json)
+    for model in trained_models:
+        options.log_stages("train", model.usage, unit=model.unit)
+    display.show_train(trained_models, as_json=json, verbose=verbose)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def tune(
     targets: Targets = None,
-    trials: Annotated[int | None, typer.Option(min=1, max=100_000, help=TRIALS)] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Minutes that a target's trials may take.")] = None,
-    tier: Annotated[str, typer.Option(help="Whose settings; others are declared in recipes.toml.")] = "standard",
-    as_of: Annotated[str | None, typer.Option(help="Only what was known at this date.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The .toml file of what is proposed.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, max=100_000, metavar="N", help=TRIALS)] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="MINUTES", help="Minutes that a target's trials may take; default no limit."),
+    ] = None,
+    tier: Annotated[
+        str, typer.Option(metavar="TIER", help="The tier whose settings are tuned, as portfolio.toml names it.")
+    ] = "standard",
+    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Only what was known at this date.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The .toml file of what is proposed; default tune/recipes.toml in the home."),
+    ] = None,
     weather: Weather = "issued",
     json: Json = False,
 ) -> None:
@@ -73,19 +89,31 @@ def tune(
     display.show_tune(tunings, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=MODELS)
 def backtest(
-    start: Annotated[str, typer.Option(help="First origin.")],
-    end: Annotated[str, typer.Option(help="Last day of the last horizon.")],
-    out: Annotated[Path, typer.Option(help="File for the rows: .parquet, .csv or .xlsx.")],
-    every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS)] = 7,
-    horizon_days: Annotated[int, typer.Option(min=1, max=14)] = 14,
-    retrain_every_days: Annotated[int, typer.Option(min=1, max=options.MOST_DAYS)] = 28,
+    start: Annotated[str, typer.Option(metavar="DATE", help="The first origin.")],
+    end: Annotated[str, typer.Option(metavar="DATE", help="The last day of the last horizon.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="File for the rows: .parquet, .csv or .xlsx, with the report beside it."),
+    ] = None,
+    every_days: Annotated[
+        int, typer.Option(min=1, max=options.MOST_DAYS, metavar="DAYS", help="Days from origin to origin.")
+    ] = 7,
+    horizon_days: Annotated[
+        int, typer.Option(min=1, max=14, metavar="DAYS", help="Days that each origin forecasts.")
+    ] = 14,
+    retrain_every_days: Annotated[
+        int, typer.Option(min=1, max=options.MOST_DAYS, metavar="DAYS", help="Days from one training to the next.")
+    ] = 28,
     targets: Targets = None,
     weather: Weather = "issued",
     json: Json = False,
 ) -> None:
-    """Forecast from rolling origins of the past, as it would have been published, and score it."""
+    """Forecast the past from rolling origins, as it would have been published, and score it.
+
+    Without --out no rows are written, and the report is report.html in the home.
+    """
     from daypart.flows.display import models as display
     from daypart.flows.jobs import backtest as backtests
 
@@ -93,7 +121,8 @@ def backtest(
     first, last = options.day(start, "--start"), options.day(end, "--end")
     recipe = options.recipe(weather, home.settings.seed).model_copy(update={"horizon_days": horizon_days})
     span = backtests.Span(first, last, every_days, retrain_every_days)
-    request = backtests.BacktestRequest(span, out.with_suffix(".html"), options.targets(targets), out)
+    report = home.path / REPORT if out is None else out.with_suffix(".html")
+    request = backtests.BacktestRequest(span, report, options.targets(targets), out)
     with options.progress("backtest") as progress:
         backtest_result = backtests.backtest(home, recipe, request, datetime.now(UTC), progress)
     display.show_backtest(backtest_result, out, as_json=json)

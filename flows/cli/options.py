@@ -1,37 +1,63 @@
 """What commands share: the app, the home that they work on, and how their options are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from daypart.flows.cli.help import GroupedCommands
+
 if TYPE_CHECKING:
+    from daypart.flows.compute.meter import Usage
     from daypart.flows.home import Home
+    from daypart.forecasting.models.recipe import Recipe
     from daypart.forecasting.progress import Progress
 
 app = typer.Typer(
-    help="Hourly, store-level demand forecasting with its operations built in.",
+    cls=GroupedCommands,
+    help="Forecast hourly demand store by store, and keep the forecast good: ingest, train, publish, watch, retrain.",
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
-Targets = Annotated[str | None, typer.Option(help="Targets, separated by commas: orders,sales.")]
-Units = Annotated[
-    list[str] | None, typer.Option(help="Units of the portfolio, such as orders.West; repeated or separated by commas.")
+Verbose = Annotated[bool, typer.Option("--verbose", help="Print also what each stage took, and the cost.")]
+Targets = Annotated[
+    str | None, typer.Option(metavar="TARGET,...", help="The targets: orders, sales or orders,sales; default all.")
 ]
-Engine = Annotated[str | None, typer.Option(help="Where to compute: local, or dask for a cluster.")]
-Scheduler = Annotated[str | None, typer.Option(help="The Dask cluster's address; default one of this machine.")]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="UNIT,...", help="Units of the portfolio, such as orders.West; repeated or separated by commas."
+    ),
+]
+EngineName = Literal["local", "dask"]
+Engine = Annotated[
+    EngineName | None, typer.Option(help="Where to compute: in this process, or on a Dask cluster; default local.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="The Dask cluster's address; by default a cluster of this machine."),
+]
 HOME = "Folder that holds everything; default the nearest .daypart, here or in a folder above, else one made here."
 HOME_PATH: ContextVar[Path] = ContextVar("HOME_PATH")
 """The folder that the command works on, as its caller named it or as it was found."""
 MOST, MOST_DAYS = 2**31 - 1, 3_660
 """The greatest version, and the longest span of days that an option takes."""
-Weather = Annotated[str, typer.Option(help="Weather of future hours: issued, observed (hindsight) or none.")]
+WeatherView = Literal["issued", "observed", "none"]
+Weather = Annotated[
+    WeatherView,
+    typer.Option(
+        help="Weather of future hours: as issued before the origin, as observed later (hindsight), or none at all."
+    ),
+]
+Level = Literal["hour", "daypart", "day", "week", "store", "region", "chain"]
+DaypartName = Literal["breakfast", "lunch", "dinner"]
+TargetName = Literal["orders", "sales"]
 
 
 def open_home(
@@ -47,10 +73,24 @@ def open_home(
     return home
 
 
+def _print_version(asked: bool) -> None:
+    """Print the installed version and end."""
+    if asked:
+        from importlib.metadata import version
+
+        print(f"daypart {version('daypart')}")
+        raise typer.Exit
+
+
 @app.callback()
 def choose_home(
     context: typer.Context,
-    home: Annotated[Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, help=HOME)] = None,
+    home: Annotated[
+        Path | None, typer.Option(envvar="DAYPART_HOME", readable=False, metavar="FOLDER", help=HOME)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Choose the home; every failure of the command is then told in one line."""
     from daypart.flows.config.home_access import absolute, nearest_home
@@ -59,6 +99,15 @@ def choose_home(
     path = nearest_home() if home is None else home
     HOME_PATH.set(path)
     context.with_resource(readable(absolute(path)))
+
+
+def log_stages(command: str, usage: "Iterable[Usage]", **fields: str) -> None:
+    """Write what a job's stages took to the log, where DAYPART_LOG asks for one."""
+    from dataclasses import asdict
+
+    from daypart.flows.display import progress as display
+
+    display.log_stages(command, HOME_PATH.get(), [{**fields, **asdict(stage)} for stage in usage])
 
 
 def day(text: str, option: str) -> date:
@@ -96,28 +145,11 @@ def units(texts: list[str] | None) -> list[str] | None:
     return list(dict.fromkeys(part.strip() for text in texts for part in text.split(","))) if texts else None
 
 
-def clock_changes(repeated_hour: str | None, missing_hour: str | None) -> Any:
-    """Return how to read local times that a clock shows twice or never. Raises InputError for an unknown choice."""
-    from typing import get_args
-
-    from daypart.features.clock import ClockChanges, MissingHour, RepeatedHour
-    from daypart.features.errors import InputError
-
-    chosen = {"repeated-hour": (repeated_hour, RepeatedHour), "missing-hour": (missing_hour, MissingHour)}
-    for name, (text, choices) in chosen.items():
-        if text is not None and text not in get_args(choices):
-            raise InputError(f"--{name} is {text!r}: expected one of {', '.join(get_args(choices))}")
-    return ClockChanges(repeated_hour, missing_hour)  # type: ignore[arg-type]
-
-
-def recipe(weather: str, seed: int) -> Any:
-    """Return the recipe with that view of future weather. Raises InputError for a view that is none."""
-    from daypart.features.errors import InputError
+def recipe(weather: WeatherView, seed: int) -> "Recipe":
+    """Return the recipe with that view of future weather."""
     from daypart.forecasting.models.recipe import Recipe
 
-    if weather not in ("issued", "observed", "none"):
-        raise InputError(f"--weather is {weather!r}: expected issued, observed or none")
-    return Recipe(weather=weather, seed=seed)  # type: ignore[arg-type]
+    return Recipe(weather=weather, seed=seed)
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """The command that lists the models of a home."""
 
+from daypart.flows.cli.help import EVERY_DAY
 from daypart.flows.cli.options import Json, app, open_home
 
 
-@app.command()
+@app.command(rich_help_panel=EVERY_DAY)
 def portfolio(json: Json = False) -> None:
     """List every unit: owner, champion, accuracy, excess over the floor, bias, last training, cost and health."""
     from daypart.flows.display.portfolio import show_portfolio

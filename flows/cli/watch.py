@@ -2,34 +2,34 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from daypart.flows.cli import options
+from daypart.flows.cli.help import EVERY_DAY
 from daypart.flows.cli.options import Json, app, open_home
 
 GROUPS = {
-    **{"store": "store_id", "region": "region", "format": "format", "country": "country"},
-    **{"tier": "tier", "daypart": "daypart", "lead": "lead_days", "model": "model_version"},
-}
+    "store": "store_id", "region": "region", "format": "format", "country": "country",
+    "tier": "tier", "daypart": "daypart", "lead": "lead_days", "model": "model_version",
+}  # fmt: skip
+GroupName = StrEnum("GroupName", list(GROUPS))  # type: ignore[misc]  # an option that repeats takes no Literal
 
 
-@app.command()
+@app.command(rich_help_panel=EVERY_DAY)
 def monitor(
     by: Annotated[
-        list[str] | None, typer.Option(help=f"Show accuracy by {', '.join(GROUPS)}; may be repeated.")
+        list[GroupName] | None,
+        typer.Option(metavar="NAME", help=f"Break accuracy down by {', '.join(GROUPS)}; the option may be repeated."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Score published forecasts whose actuals have arrived; say what data are at fault, whether to retrain and why."""
-    from daypart.features.errors import InputError
+    """Score published forecasts by the actuals that have arrived, and say whether to retrain and why."""
     from daypart.flows.display import watch as display
     from daypart.flows.monitoring import monitor as monitors
 
-    wrong = [name for name in by or () if name not in GROUPS]
-    if wrong:
-        raise InputError(f"--by is {wrong[0]!r}: expected {', '.join(GROUPS)}")
     home = open_home().must_exist().must_be_writable()
     watch = monitors.monitor(home, datetime.now(UTC))
     if by and not watch.scores.is_empty():
@@ -37,16 +37,19 @@ def monitor(
     display.show_monitor(watch, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=EVERY_DAY)
 def status(
-    at: Annotated[str | None, typer.Option(help="Who served on this date (UTC), its forecast made again.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Show who served on this date (UTC), with its forecast made again."),
+    ] = None,
     rebuild: Annotated[bool, typer.Option(help="With --at: make the published forecast again and compare.")] = True,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read all of the lake's files; status 1 where one is damaged.")
+        bool, typer.Option("--verify", help="Read all of the lake's files; the exit status is 1 if one is damaged.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what the home holds and what waits for an approval, what served on a day, or which files are damaged."""
+    """Show what the home holds, what waits for an approval, what served on a day, or which files are damaged."""
     from daypart.flows.display import governance, watch
     from daypart.flows.jobs import status as statuses
 

@@ -51,6 +51,10 @@ class DemoSize:
         if not LEAST_YEARS <= self.years <= MOST_YEARS:
             raise InputError(f"--years is {self.years:g}: expected {LEAST_YEARS} to {MOST_YEARS}")
 
+    def __str__(self) -> str:
+        """Return the size in words."""
+        return f"{self.stores} stores and {self.years:g} years, seed {self.seed}"
+
     @property
     def spec(self) -> ChainSpec:
         """The chain. Raises InputError for stores or a seed that cannot be."""
@@ -116,11 +120,11 @@ def demo(home: Home, now: datetime, size: DemoSize = DemoSize(), progress: Progr
 def _claim(home: Home, size: DemoSize) -> None:
     """Note in the home which chain it gets. Raises InputError where it holds other data, which this would mix with."""
     path = home.path / "simulated" / "demo.json"
-    claim = json.dumps(asdict(size))
     if path.exists():
-        if path.read_text() != claim:
+        earlier = DemoSize(**json.loads(path.read_text()))
+        if earlier != size:
             raise InputError(
-                f"{home.path} holds a demo of {path.read_text()}, expected {claim}: "
+                f"{home.path} holds the demo of {earlier}, and this is one of {size}: "
                 "name another home, such as `daypart --home demo demo`"
             )
         return
@@ -131,7 +135,7 @@ def _claim(home: Home, size: DemoSize) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft:
-        draft.write_text(claim)
+        draft.write_text(json.dumps(asdict(size)))
 
 
 def _newest(home: Home, origin: date) -> tuple[pl.DataFrame, ForecastExplanation, Path]:

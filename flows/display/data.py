@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from daypart.flows.display.tables import print_json, print_table
 
 if TYPE_CHECKING:
+    from daypart.flows.ingest.folders import FolderReport
     from daypart.flows.ingest.ingest_report import IngestReport
     from daypart.flows.ingest.mapping_proposal import Proposal
     from daypart.flows.jobs.simulate import Simulated
@@ -22,7 +23,7 @@ def show_simulate(simulated: "Simulated", *, as_json: bool) -> None:
         return
     print_table(tables)
     print(f"{spec.stores:,} stores from {spec.start} to before {spec.end}, seed {spec.seed}: {simulated.out}")
-    print(f"in {simulated.seconds:.0f} s; take a table in with `daypart ingest stores {simulated.out / 'stores'}`")
+    print(f"in {simulated.seconds:.0f} s; take it in with `daypart ingest all {simulated.out}`")
 
 
 def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
@@ -33,6 +34,23 @@ def show_ingest(report: "IngestReport", *, as_json: bool) -> None:
     for name, value in report.as_dict().items():
         if value not in (None, [], {}, ""):
             print(f"{name:>16}  {value if not isinstance(value, list) else '; '.join(map(str, value))}")
+
+
+def show_folder(report: "FolderReport", *, as_json: bool) -> None:
+    """A line per table of a folder, then what is to be said of each, and what was left out."""
+    if as_json:
+        print_json(asdict(report))
+        return
+    counts = ("rows_taken", "rows_replaced", "rows_unchanged", "rows_refused", "version")
+    print_table([
+        {"table": table.table, "files": len(table.files), **{name: getattr(table, name) for name in counts}}
+        for table in report.tables
+    ])  # fmt: skip
+    for table in report.tables:
+        for line in [*table.summary, *([f"refused rows: {table.refused_file}"] if table.refused_file else [])]:
+            print(f"{table.table}: {line}")
+    if report.left_out:
+        print(f"left out, as no table is named so: {', '.join(report.left_out)}")
 
 
 def show_guess(proposal: "Proposal", *, as_json: bool) -> None:

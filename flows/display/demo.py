@@ -43,9 +43,10 @@ def show_demo(demo: "Demo", settings: "Settings", seconds: float, *, as_json: bo
 def _show_forecast(demo: "Demo") -> None:
     day = demo.day.row(0, named=True)
     print(f"\nforecast of orders in {day['store_id']} on {day['business_date']:%A, %Y-%m-%d}")
-    figures = (pl.col(name).round(0) for name in ("forecast", "q10", "q90", "incumbent"))
-    print_table(demo.day.select("daypart", *figures).to_dicts())
-    print(f"why        {' '.join(demo.explanation.sentences)}")
+    figures = pl.col("forecast", "q10", "q90", "incumbent").round(0).cast(pl.Int64)
+    print_table(demo.day.select("daypart", figures).to_dicts())
+    for number, sentence in enumerate(demo.explanation.sentences):
+        print(f"{'' if number else 'why':10} {sentence}")
 
 
 def _show_next(demo: "Demo", home: Path, seconds: float) -> None:

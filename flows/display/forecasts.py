@@ -27,11 +27,16 @@ class ForecastView:
 
 
 def show_forecast(
-    view: ForecastView, meter: "Meter | None" = None, notices: Sequence[str] = (), *, as_json: bool
+    view: ForecastView,
+    meter: "Meter | None" = None,
+    notices: Sequence[str] = (),
+    *,
+    as_json: bool,
+    verbose: bool = False,
 ) -> None:
     """Print rows of a level as JSON, or a table: of hours, dayparts of stores by day, or the chain's days where many.
 
-    And what it took and what to know of it, where they were made just now.
+    And what to know of it where it was made just now; JSON and `verbose` also say what it took.
     """
     rows, level, out = view.rows, view.level, view.out
     if as_json:
@@ -49,7 +54,7 @@ def show_forecast(
         _print_level(rows, level)
     for notice in notices:
         print(notice)
-    if meter is not None:
+    if meter is not None and verbose:
         show_usage(meter.usage(), meter.dollars(), "")
 
 

@@ -29,8 +29,8 @@ def show_usage(usage: Iterable["Usage"], dollars: float, title: str = "") -> Non
     print(f"cost ${dollars:.4f}")
 
 
-def show_train(trained: Iterable["TrainingOutcome"], *, as_json: bool) -> None:
-    """Each unit's version, whether it serves now, and why."""
+def show_train(trained: Iterable["TrainingOutcome"], *, as_json: bool, verbose: bool = False) -> None:
+    """Each unit's version, whether it serves now, and why; JSON and `verbose` also say what the training took."""
     models = list(trained)
     rows = [asdict(model) for model in models]
     if as_json:
@@ -43,6 +43,8 @@ def show_train(trained: Iterable["TrainingOutcome"], *, as_json: bool) -> None:
         }
         for row in rows
     ])  # fmt: skip
+    if not verbose:
+        return
     if len(models) > MOST_BY_STAGE:
         print_table(
             [{"unit": model.unit, **usage_rows(model.usage)[-1], "cost": model.cost_dollars} for model in models], "\n"
@@ -52,7 +54,7 @@ def show_train(trained: Iterable["TrainingOutcome"], *, as_json: bool) -> None:
         show_usage(model.usage, model.cost_dollars, f"\n{model.unit}")
 
 
-def show_backtest(trial: "BacktestResult", out: Path, *, as_json: bool) -> None:
+def show_backtest(trial: "BacktestResult", out: Path | None, *, as_json: bool) -> None:
     """accuracy_bps at hour, daypart and day beside incumbent and floor, and where the files are."""
     if as_json:
         files = {"out": out, "report": trial.report}
@@ -62,7 +64,9 @@ def show_backtest(trial: "BacktestResult", out: Path, *, as_json: bool) -> None:
         print(notice)
     print_table(level_rows(trial.scores))
     print_left_out(trial.left_out)
-    print(f"rows {out}\nreport {trial.report}")
+    if out is not None:
+        print(f"rows {out}")
+    print(f"report {trial.report}")
 
 
 def show_tune(tunings: "TuningResult", *, as_json: bool) -> None:

@@ -51,7 +51,7 @@ def ingest_table(
     names, files and columns, ValueRefused for rows.
     """
     if table not in TABLES:
-        raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, or pos")
+        raise InputError(f"unknown table {table!r}; expected one of {', '.join(TABLES)}, pos, or all")
     spec, files = TABLES[table], table_files.find(paths)
     zones = _zones(home.lake) if spec is not STORES else None
     faults, good, collapsed, messages = [], 0, 0, []

@@ -47,11 +47,11 @@ WRONG = {
     "pos without a mapping": (("ingest", "pos", "FILE"), "--mapping"),
     "unknown repeated hour": (
         ("ingest", "demand", "FILE", "--repeated-hour", "third"),
-        "--repeated-hour is 'third': expected one of refuse, first, second, both",
+        "--repeated-hour is 'third': expected refuse, first, second, both",
     ),
     "unknown missing hour": (
         ("ingest", "demand", "FILE", "--missing-hour", "first"),
-        "--missing-hour is 'first': expected one of refuse, earlier, later",
+        "--missing-hour is 'first': expected refuse, earlier, later",
     ),
     "unknown store": (("forecast", "--store", "S0099"), "S0099"),
     "unknown store among known": (("forecast", "--store", "S0001", "--store", "S0099"), "S0099"),
@@ -157,7 +157,7 @@ def test_files_that_are_wrong_are_refused_in_one_line(world, daypart, tmp_path: 
     file = tmp_path / "demand.csv"
     file.write_bytes(content)
     before = world.versions()
-    refuse(daypart(world.home, "ingest", "demand", file, "--json"), message.replace("FILE", str(file)))
+    refuse(daypart(world.home, "ingest", "demand", file), message.replace("FILE", str(file)))
     assert world.versions() == before
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from daypart.features.errors import DamagedError, DaypartError, InputError, NotKnownError
-from daypart.features.simulator import ChainSpec
 from daypart.flows.jobs.tune import Budget, TuneRequest
 from daypart.forecasting.models.recipe import Recipe
 
@@ -158,17 +158,25 @@ def test_the_demo_runs_every_flow(
 ) -> None:
     from daypart.flows.deployment import demo
 
-    for name, value in {"STORES": 2, "DAYS": 134, "BACKTEST_WEEKS": 3, "RECIPE": SMALL}.items():
-        monkeypatch.setattr(demo, name, value)
-    monkeypatch.setattr(demo, "ChainSpec", functools.partial(ChainSpec, issues_days=60))
+    monkeypatch.setattr(demo, "QUICK_RECIPE", SMALL)
+    small = ("demo", "--stores", "2", "--years", "0.5")
     run, runs = demo.demo, []
     monkeypatch.setattr(demo, "demo", lambda *arguments: runs[0] if runs else runs.append(run(*arguments)) or runs[0])
-    report = daypart(tmp_path / "home", "demo", "--json").json
+    report = daypart(tmp_path / "home", *small, "--json").json
     assert Path(report["report"]).read_text("utf-8").lstrip().lower().startswith("<!doctype html>")
     assert Path(report["forecasts"]).is_dir()
     scores = {(row["target"], row["level"]): row for row in report["scores"]}
     assert len(scores) == 6
     assert all(row["oracle_bps"] > row["accuracy_bps"] for row in scores.values())
-    human = daypart(tmp_path / "home", "demo")
+    human = daypart(tmp_path / "home", *small)
     assert human.status == 0, human.err
-    assert all(text in human.out for text in ("accuracy_bps", "oracle_bps", report["report"], "two weeks later"))
+    assert all(
+        text in human.out
+        for text in ("accuracy_bps", "oracle_bps", report["report"], "S0001", report["excel"], report["mlflow"])
+    )
+    assert pl.read_excel(report["excel"])["store_id"].n_unique() == 2
+    assert sum(row["forecast"] for row in report["forecast"]) > 0
+    assert all(sentence in human.out for sentence in report["reason"])
+    other = daypart(tmp_path / "home", "demo", "--stores", "3")
+    assert (other.status, other.out) == (2, "")
+    assert "2 stores and 0.5 years, seed 7" in other.err

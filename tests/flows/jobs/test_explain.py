@@ -92,7 +92,7 @@ def test_the_latest_publication_of_an_origin_counts(world: World) -> None:
         (("--store", "S0001", "--date", ORIGIN - timedelta(days=1)), f"runs to {ORIGIN + timedelta(days=13)}"),
         (("--store", "S0001", "--date", DAY, "--daypart", "tea"), "expected breakfast, lunch, dinner"),
         (("--store", "S0001", "--date", DAY, "--daypart", "lunch", "--hour", 12), "give one of them"),
-        (("--store", "S0001", "--date", DAY, "--target", "tips"), "tips of S0001 was not published"),
+        (("--store", "S0001", "--date", DAY, "--target", "tips"), "--target is 'tips': expected orders, sales"),
         (("--store", "S0001", "--date", DAY, "--origin", DAY), f"published of origin {DAY}"),
         (("--store", "S0001", "--date", "soon"), "--date is 'soon'"),
     ],
