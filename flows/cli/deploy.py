@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from daypart.flows.cli import options
 from daypart.flows.cli.help import SET_UP
 from daypart.flows.cli.options import Json, app, open_home
 
@@ -82,4 +83,6 @@ def maintain(json: Json = False) -> None:
     from daypart.flows.maintenance import maintain as maintenance
 
     home = open_home().must_exist().must_be_writable()
-    display.show_maintained(maintenance.maintain(home, datetime.now(UTC)), as_json=json)
+    with options.progress("maintain") as progress:
+        report = maintenance.maintain(home, datetime.now(UTC), progress)
+    display.show_maintained(report, as_json=json)

@@ -31,7 +31,8 @@ def monitor(
     from daypart.flows.monitoring import monitor as monitors
 
     home = open_home().must_exist().must_be_writable()
-    watch = monitors.monitor(home, datetime.now(UTC))
+    with options.progress("monitor") as progress:
+        watch = monitors.monitor(home, datetime.now(UTC), progress)
     if by and not watch.scores.is_empty():
         watch = replace(watch, scores=monitors.accuracy(home, [GROUPS[name] for name in dict.fromkeys(by)]))
     display.show_monitor(watch, as_json=json)
@@ -58,13 +59,17 @@ def status(
         from daypart.features.errors import DaypartError
         from daypart.flows.jobs import verify as verifying
 
-        verification = verifying.verify(home)
+        with options.progress("status") as progress:
+            progress("read every file of the lake", 0.0)
+            verification = verifying.verify(home)
         watch.show_verification(verification, home.path, as_json=json)
         if verification.damages:
             raise DaypartError(f"{len(verification.damages)} files of the lake are not as they were written")
         return
     if at is not None:
-        day_status = statuses.at(home, options.day(at, "--at"), rebuild)
+        with options.progress("status") as progress:
+            progress("make the forecast of that day again", 0.0)
+            day_status = statuses.at(home, options.day(at, "--at"), rebuild)
         governance.show_day(day_status, home.path, as_json=json)
         return
     summary = statuses.status(home, datetime.now(UTC))

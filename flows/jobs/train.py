@@ -172,7 +172,8 @@ class _Job:
             data = TrainingData(self.chain, unit.target, self.as_of, self.store_ids, self.sums)
             self.progress(f"derive the history of {unit.name}", 0.0)
             workshop = ModelTrainer(data, self.recipe, engine)
-            challenger = workshop.train(self.as_of, progress=part(self.progress, 0.1, 0.7))
+            is_first = registry.version_of(unit.name, "champion") is None  # Then the gate has nothing to train.
+            challenger = workshop.train(self.as_of, progress=part(self.progress, 0.1, 0.9 if is_first else 0.6))
         except NotKnownError as unknown:
             return self.outcome(None, False, str(unknown), {}, meter)
         files, store = challenger.files(), ModelStore(self.home)
@@ -182,7 +183,7 @@ class _Job:
             which = "the model that serves in place of the champion" if serving.refused else "the champion"
             return self.outcome(serving.version, True, f"{which} is this very model", challenger.trained_on, meter)
         champion = Model.from_files(dict(serving.files)) if serving else None
-        verdict = gate(challenger, champion, workshop, self.policy, part(self.progress, 0.7, 0.95))
+        verdict = gate(challenger, champion, workshop, self.policy, part(self.progress, 0.6, 0.95))
         self.progress(f"register {unit.name}", 0.95)
         # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), file_lock(registry.settings.home / "register.lock"):

@@ -29,6 +29,7 @@ from daypart.flows.maintenance.maintenance_report import MaintenanceReport, Remo
 from daypart.flows.maintenance.run_cleanup import RunAge, RunCleanup
 from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import StoredRun, table_versions
+from daypart.forecasting.progress import Progress, silent
 
 TABLES_CLEANED = tuple(name for name in LAKE if name != "audit")
 """The audit's table is never compacted or cut: verification reads every commit and every file of it."""
@@ -71,7 +72,7 @@ class _Plan:
         return RemovalReport(tables, len(self.runs.runs), versions, len(self.refusals), drafts, size)
 
 
-def maintain(home: Home, now: datetime) -> MaintenanceReport:
+def maintain(home: Home, now: datetime, progress: Progress = silent) -> MaintenanceReport:
     """Compacts tables, writes checkpoints, and removes versions, origins, runs and files by the home's settings.
 
     What is to go is audited in one record before anything is removed: a process that is killed leaves the rest to the
@@ -83,17 +84,20 @@ def maintain(home: Home, now: datetime) -> MaintenanceReport:
     """
     moment = utc_moment(now)
     with file_lock(home.path / "maintain.lock"):
+        progress("find what no rule needs", 0.0)
         home.audit.check()
         plan = _planned(home, moment)
         removed = plan.removed(home.registry)
         record = _recorded(home, now, removed) if plan else None
         for name, (before, _) in plan.origins.items():
             table_upkeep.delete(home.lake, name, before)
+        progress("compact tables", 0.3)
         compacted = _compacted(home.lake)
         for table in plan.tables:
             if table.log_entries:
                 table_upkeep.forget_removals(home.lake, table.table, home.settings.versions_days)
         checkpoints = sum(table.write_checkpoints(home.lake) for table in plan.tables)
+        progress("remove runs and files", 0.8)
         plan.runs.remove(home.registry)
         for path in (*plan.refusals, *plan.drafts):
             path.unlink(missing_ok=True)

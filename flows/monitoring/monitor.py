@@ -33,6 +33,7 @@ from daypart.forecasting.lifecycle.retrain import (
 from daypart.forecasting.metrics import persistent_error, score_tallies
 from daypart.forecasting.metrics.accuracy import Level
 from daypart.forecasting.metrics.expected_accuracy import ExpectedAccuracy
+from daypart.forecasting.progress import Progress, silent
 
 RECENT_ORIGINS_DAYS = 28
 MONEY = ("actual", "forecast", "incumbent", "error", "incumbent_error", "unscored")
@@ -75,7 +76,7 @@ class _Findings:
         return cls(on, data_health.faults(lake, on, targets), inputs)
 
 
-def monitor(home: Home, now: datetime | None = None) -> Watch:
+def monitor(home: Home, now: datetime | None = None, progress: Progress = silent) -> Watch:
     """Scores what has come of published forecasts, and decides for each unit as of the day after the last demand.
 
     Decisions are kept in the table `decisions`, whichever way they fall: one row per unit and day. A retrain that was
@@ -87,6 +88,7 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
     if not home.lake.exists("forecasts"):
         raise NotKnownError("no forecast was ever published: run `daypart forecast` first")
     policies = home.policies
+    progress("score what was published", 0.0)
     lineage.repair(home)
     chain = Chain.newest(home.lake)
     scoring.score(home.lake, chain)
@@ -97,7 +99,9 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
         return Watch(pl.DataFrame(), {unit.unit: nothing for unit in units})
     on = last + timedelta(days=1)
     targets = sorted({unit.target for unit in units})
+    progress("look for faults of the data", 0.5)
     findings = _Findings.read(home.lake, on, targets)
+    progress("decide whether to retrain", 0.7)
     decided = _decided(home, policies, units, findings)
     decided = {unit.unit: _supported(decided[unit.unit], findings.inputs[unit.target]) for unit in units}
     stood = _standing(home.lake, on)

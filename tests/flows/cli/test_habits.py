@@ -199,10 +199,11 @@ def test_stage_timings_are_for_those_who_ask(daypart: Any, world: Any) -> None:
 
 
 def test_a_terminal_sees_the_share_done_and_the_step(world: Any) -> None:
-    shown = on_terminal("--home", world.home, *BACKTEST)
-    assert "% " in shown
-    assert "fit ratio of orders as of 2024-02-05" in shown
-    assert " left" in shown
+    shown = on_terminal("--home", world.home, "forecast", "--refresh")
+    assert "  0%" in shown
+    last = shown[shown.rindex("%") :]
+    assert " left" in last
+    assert "publish" in last
 
 
 def on_terminal(*arguments: object) -> str:
