@@ -11,7 +11,7 @@ from daypart.features.errors import DamagedError
 from daypart.flows.audit.audit_history import UnitHistory, units
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.home import Home
-from daypart.flows.registry.model_files import MODEL_REMEDY, StoredModel, digest
+from daypart.flows.registry.model_files import MODEL_REMEDY, StoredModel
 from daypart.flows.registry.registry import champions_of
 
 
@@ -66,8 +66,8 @@ class ModelStore:
     def identical(self, unit: str, as_of: date, files: Mapping[str, bytes]) -> int | None:
         """The newest whole version of a unit with these files, trained as of that day; null where there is none."""
         runs = self._registry.runs("train", unit, {"as_of": as_of.isoformat()})
-        same = runs.filter(pl.col("tags").str.json_path_match("$['model.sha256']") == digest(files))["run_id"]
-        versions = self._registry.versions(unit).filter(pl.col("run_id").is_in(same.implode()))["version"]
+        same_day = runs["run_id"].implode()
+        versions = self._registry.versions(unit).filter(pl.col("run_id").is_in(same_day))["version"]
         return next((v for v in versions.sort(descending=True) if self.holds(unit, v, files)), None)
 
     def serving(self, champions: Mapping[str, int]) -> Iterator[tuple[str, ServingModel | DamagedError]]:

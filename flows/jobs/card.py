@@ -1,10 +1,11 @@
 """Card: what is known of a model version, written when it is registered and read with what became of it since."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -12,12 +13,12 @@ from daypart.features.errors import NotKnownError
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.files.atomic_files import atomic_write, check_out
 from daypart.flows.home import Home
-from daypart.flows.jobs.snapshot import Chain
 from daypart.flows.lake.lake import Lake
 from daypart.flows.registry import card_files
 from daypart.forecasting.explain import model_card as made
-from daypart.forecasting.models.model import Model
-from daypart.forecasting.models.trainer import ModelTrainer
+
+if TYPE_CHECKING:
+    from daypart.flows.jobs.model_registration import TrainedModel
 
 ENDINGS = (".md", ".html")
 TOLD = ("state", "was", "reason", "request", "waits_for", "override")
@@ -34,11 +35,14 @@ class Card:
     text: str
 
 
-def new_card(unit: str, model: Model, workshop: ModelTrainer, chain: Chain, verdict: str) -> str:
+def new_card(unit: str, trained: "TrainedModel", reads: Mapping[str, int]) -> str:
     """Return the card of a model that was just trained and gated, as Markdown."""
-    backtest_rows = workshop.rolling_predictions(model)
-    origin = made.ModelOrigin(chain.versions, workshop.first, chain.stores, backtest_rows, workshop.samples, verdict)
-    return made.card(unit, model, origin)
+    trainer = trained.trainer
+    origin = made.ModelOrigin(
+        reads, trainer.first, trainer.stores, trained.predictions, trainer.samples, trained.verdict.reason,
+        trained.scores,
+    )  # fmt: skip
+    return made.card(unit, trained.model, origin)
 
 
 def card(home: Home, unit: str, version: int | None = None, out: Path | None = None) -> Card:

@@ -23,19 +23,14 @@ from daypart.flows.governance.promotion import promote
 from daypart.flows.governance.settings_audit import mark
 from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
-from daypart.flows.jobs import card
+from daypart.flows.jobs.model_registration import TrainedModel, register
 from daypart.flows.jobs.snapshot import Chain, as_of_day, with_demand
-from daypart.flows.registry import card_files
-from daypart.flows.registry.model_files import digest
-from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.lifecycle.policy import Policy
 from daypart.forecasting.models.engine import Engine, Local
 from daypart.forecasting.models.recipe import Recipe
 
 if TYPE_CHECKING:
     from daypart.forecasting.lifecycle.gate import Verdict
-    from daypart.forecasting.models.model import Model
-    from daypart.forecasting.models.trainer import ModelTrainer
 
 Maker = Callable[[Meter], Engine]
 """Makes a job's engine."""
@@ -194,26 +189,15 @@ class _Job:
         # Of two that train at once one waits, and then finds the other's version, and it serving.
         with meter("register"), file_lock(registry.settings.home / "register.lock"):
             same_version = store.identical(unit.name, self.as_of, files)
-            version = same_version or self.registered(challenger, workshop, verdict, meter)
+            trained = TrainedModel(unit, challenger, workshop, verdict)
+            version = same_version or register(self.home, trained, dict(self.chain.versions), meter)
             if registry.version_of(unit.name, "challenger") != version:
                 registry.set_alias(unit.name, "challenger", version)
-            self.audited(version, verdict, digest(files))
+            self.audited(version, verdict, registry.stored_model(unit.name, version).sha256)
             serves, reason = self.promoted(version, verdict)
         if same_version is not None:
             reason = f"{reason}; v{version} is this very model: nothing new is registered"
         return self.outcome(version, serves, reason, challenger.trained_on, meter)
-
-    def registered(self, challenger: "Model", workshop: "ModelTrainer", verdict: "Verdict", meter: Meter) -> int:
-        """The new version of the unit's model, with its card."""
-        name, day, reads = self.unit.name, self.as_of.isoformat(), self.chain.versions
-        params = {"as_of": day, **self.recipe.model_dump(mode="json")}
-        figures = {**challenger.trained_on, **verdict.figures, **meter.figures()}
-        run = self.home.registry.record(RunRecord("train", name, params, figures, reads, challenger.files()))
-        text = card.new_card(name, challenger, workshop, self.chain, verdict.reason)
-        card_files.write(self.home.settings, run, text)
-        tags = {"gate": verdict.reason, "as_of": day, "tier": self.unit.tier, "segment": self.unit.segment or ""}
-        tags |= {f"read.{table}": str(version) for table, version in reads.items()}
-        return self.home.registry.register(name, run, tags)
 
     def outcome(
         self, version: int | None, serves: bool, reason: str, figures: dict[str, float], meter: Meter

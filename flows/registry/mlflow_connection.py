@@ -13,13 +13,25 @@ from daypart.flows.config.settings import Settings
 from daypart.flows.files import process
 from daypart.flows.registry import sqlite
 
-EXPERIMENT = "daypart"
+TRAININGS = "daypart-trainings"
+EXPERIMENTS = {
+    TRAININGS: "Trainings: one run per unit and date, with its recipe, accuracy and files. Registered versions link here.",
+    "daypart-forecasts": "Forecasts: one run per target and origin, with the models and the data that made it.",
+    "daypart-monitoring": "Monitoring: one run per model version that serves, with its accuracy by night.",
+    "daypart-tuning": "Searches for better settings: one run per target and search.",
+}
+"""Experiments by name, with the description that their pages show."""
+JOBS = {"forecast": "daypart-forecasts", "monitor": "daypart-monitoring", "tune": "daypart-tuning"}
+"""The experiment of each job's runs; those of other jobs are TRAININGS."""
+FORMER_EXPERIMENT = "daypart"
+"""The one experiment of homes that earlier releases made; its runs stay in it."""
+DESCRIPTION_TAG = "mlflow.note.content"
 BUSY_SECONDS = 60.0
 """Time that a call waits for another process to release the database."""
 DATABASE_REMEDY = (
     "restore it from a copy, or move it out of the home and run `daypart train`; what was published stands"
 )
-OWN_DATABASE_QUERY = f"SELECT 1 FROM experiments WHERE name = '{EXPERIMENT}'"
+OWN_DATABASE_QUERY = f"SELECT 1 FROM experiments WHERE name IN ('{FORMER_EXPERIMENT}', '{TRAININGS}')"
 """Has a row in every database that daypart made."""
 
 
@@ -33,13 +45,41 @@ class MlflowConnection:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._is_held = False
+        self._ids: dict[str, str] = {}
 
     @property
     def _exists(self) -> bool:
         return self.settings.mlflow_database.exists()
 
     def _experiment(self) -> Any:
-        return self._call("get_experiment_by_name", EXPERIMENT)
+        """Return the experiment that has been there longest: notes are its tags."""
+        ids = self._experiment_ids()
+        return self._call("get_experiment", ids[0])
+
+    def _experiment_ids(self) -> list[str]:
+        """Return the ids of all of daypart's experiments, the oldest first."""
+        if not self._ids:
+            self._ids = self._read_ids()
+        return sorted(self._ids.values(), key=int)
+
+    def _experiment_id(self, job: str) -> str:
+        """Return the id of the experiment of a job's runs, which homes of earlier releases get when they need it."""
+        name = JOBS.get(job, TRAININGS)
+        if name not in self._ids:
+            self._ids = self._read_ids()
+        if name not in self._ids:
+            self._call("create_experiment", *self._experiment_fields(name), none_on="RESOURCE_ALREADY_EXISTS")
+            self._ids = self._read_ids()
+        return self._ids[name]
+
+    def _read_ids(self) -> dict[str, str]:
+        listed = self._call("search_experiments", filter_string=f"name LIKE '{FORMER_EXPERIMENT}%'")
+        ours = {FORMER_EXPERIMENT, *EXPERIMENTS}
+        return {experiment.name: experiment.experiment_id for experiment in listed if experiment.name in ours}
+
+    def _experiment_fields(self, name: str) -> tuple[str, str, dict[str, str]]:
+        """Return an experiment's name, the place of its files and its tags."""
+        return name, self.settings.artifacts.resolve().as_uri(), {DESCRIPTION_TAG: EXPERIMENTS[name]}
 
     def _create(self) -> None:
         """Create the database under another name and link it to its path, unless another process was first."""
@@ -47,7 +87,9 @@ class MlflowConnection:
         database = self.settings.mlflow_database
         partial = database.with_name(f".{database.name}.{process.SESSION}")
         try:
-            _client(partial).create_experiment(EXPERIMENT, self.settings.artifacts.resolve().as_uri())
+            client = _client(partial)
+            for name in EXPERIMENTS:
+                client.create_experiment(*self._experiment_fields(name))
             os.link(partial, database)
         except FileExistsError:
             pass

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ARTIFACT = "daypart"
+"""The name of the model's own files among the artifacts of the MLflow model that wraps them."""
+MLMODEL = "MLmodel"
+"""The file by which a folder is an MLflow model."""
+_OWN_PREFIX = f"artifacts/{ARTIFACT}/"
 MODEL_REMEDY = "promote another version, or run `daypart train`"
 
 
 @dataclass(frozen=True)
 class StoredModel:
-    """The files of a version as they are now, their digest, and what is wrong with them (empty: nothing)."""
+    """The model's own files as they are now, and what is wrong with the version (empty: nothing).
+
+    `sha256` is the digest of all files of the version: of the MLflow model with the model's own files in it, or of
+    the latter alone in versions that earlier releases registered.
+    """
 
     unit: str
     version: int
@@ -26,8 +35,7 @@ def read_model(folder: Path, unit: str, version: Any, run: Any) -> StoredModel:
     A null `run` is one that was deleted.
     """
     name = f"version {version.version} of {unit}"
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    files = files_in(folder)
     recorded, sha256, fault = (run.data.tags.get("model.sha256") if run else None), digest(files), ""
     if run is None:
         fault = f"{name} cannot be checked, its run {version.run_id} was deleted: {MODEL_REMEDY}"
@@ -35,7 +43,20 @@ def read_model(folder: Path, unit: str, version: Any, run: Any) -> StoredModel:
         fault = f"{name} cannot be checked, its run {version.run_id} has no tag model.sha256: {MODEL_REMEDY}"
     elif recorded != sha256:
         fault = f"{name} is damaged, files in {folder} are gone or changed: restore them, {MODEL_REMEDY}"
-    return StoredModel(unit, int(version.version), files, sha256, fault)
+    return StoredModel(unit, int(version.version), own_files(files), sha256, fault)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files below a folder by their path in it."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def own_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the files of the model itself among those of a version, which may be an MLflow model around them."""
+    if MLMODEL not in files:
+        return dict(files)
+    return {name.removeprefix(_OWN_PREFIX): content for name, content in files.items() if name.startswith(_OWN_PREFIX)}
 
 
 def digest(files: Mapping[str, bytes]) -> str:

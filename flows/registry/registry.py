@@ -17,6 +17,12 @@ VERSION_LIST = {
     **{"aliases": pl.List(pl.String()), "tags": pl.String()},
 }
 MODEL_PREFIX = "daypart-"
+MODEL_DESCRIPTION = """The models of the unit `{unit}`. The version `champion` makes its forecasts; `challenger` was \
+trained last.
+
+Load the champion with `mlflow.pyfunc.load_model("models:/{name}@champion")`. It predicts from the rows of \
+`daypart.flows.jobs.model_input`."""
+"""What the page of a unit's model says."""
 
 
 class Registry(RunRegistry):
@@ -27,16 +33,17 @@ class Registry(RunRegistry):
     DamagedError for a damaged database.
     """
 
-    def register(self, target: str, run_id: str, tags: Mapping[str, str]) -> int:
+    def register(self, target: str, run_id: str, tags: Mapping[str, str], card: str = "") -> int:
         """Register the files of a recorded run as the next version of the target's model, and return its number.
 
-        Versions count from 1. Raises NotKnownError for a run without model files.
+        The version's page shows the card. Versions count from 1. Raises NotKnownError for a run without model files.
         """
         if not self._folder(run_id).is_dir():
             raise NotKnownError(f"run {run_id} has no model files: record the run with its files first")
-        self._call("create_registered_model", _name(target), none_on="RESOURCE_ALREADY_EXISTS")
-        source = self._folder(run_id).as_uri()
-        created = self._call("create_model_version", _name(target), source, run_id, tags=dict(tags))
+        name, source = _name(target), self._folder(run_id).as_uri()
+        description = MODEL_DESCRIPTION.format(unit=target, name=name)
+        self._call("create_registered_model", name, description=description, none_on="RESOURCE_ALREADY_EXISTS")
+        created = self._call("create_model_version", name, source, run_id, tags=dict(tags), description=card)
         return int(created.version)
 
     def set_alias(self, target: str, alias: str, version: int) -> None:
@@ -188,7 +195,7 @@ class Registry(RunRegistry):
         if not by_unit:
             return {}
         query = f"attributes.run_id IN ({_quote([version.run_id for version in by_unit.values()])})"
-        listed = self._call("search_runs", [self._experiment().experiment_id], query, max_results=PAGE_SIZE)
+        listed = self._call("search_runs", self._experiment_ids(), query, max_results=PAGE_SIZE)
         runs = {run.info.run_id: run for run in listed}
         return {unit: (by_unit[unit], runs.get(by_unit[unit].run_id)) for unit in versions if unit in by_unit}
 

@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from daypart.flows.files import process
+from daypart.flows.registry.datasets import dataset_inputs
 from daypart.flows.registry.mlflow_connection import MlflowConnection
 from daypart.flows.registry.model_files import digest
 
@@ -30,7 +31,9 @@ class RunRecord:
     every table that was read, and is stored as tags `read.TABLE`. `files` are the model's files by name; their digest
     is the tag `KIND.sha256`, as they may be of another `kind` than a model. `tables` are stored as Parquet. `models`
     has the digests of the models that the run used, by name such as orders-v1: one is stored as the tag
-    `model.sha256`, several as tags `model.sha256.NAME`.
+    `model.sha256`, several as tags `model.sha256.NAME`. `curves` are metrics over steps, each stored beside `metrics`
+    under its own name. `pictures` are files that MLflow's page shows. A run is named after its target and the date of
+    its params `origin` or `as_of`.
     """
 
     job: str
@@ -42,6 +45,14 @@ class RunRecord:
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     kind: str = "model"
     models: Mapping[str, str] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run, such as `orders 2025-03-01`."""
+        day = self.params.get("origin") or self.params.get("as_of")
+        return f"{self.target} {day}" if day else self.target
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the run, with the identity of this process."""
@@ -74,10 +85,11 @@ class RunRegistry(MlflowConnection):
 
         If this fails, the run is marked FAILED. Runs that a dead process of this machine left are marked KILLED.
         """
-        run_id = self._begin(f"{run.job}-{run.target}", run.tags())
+        run_id = self._begin(run)
         try:
-            self._log(run_id, run.params, run.metrics)
+            self._log(run_id, run)
             _write(self._folder(run_id), run.files)
+            _write(self._folder(run_id, "pictures"), run.pictures)
             _write(self._folder(run_id, "tables"), {f"{name}.parquet": _parquet(t) for name, t in run.tables.items()})
         except BaseException:
             self._call("set_terminated", run_id, "FAILED")
@@ -95,7 +107,7 @@ class RunRegistry(MlflowConnection):
         conditions = [f"tags.job = '{job}'", f"tags.target = '{target}'", "attributes.status = 'FINISHED'"]
         conditions += [f"params.{name} = '{text}'" for name, text in params.items()]
         listed = self._call(
-            "search_runs", [self._experiment().experiment_id], " and ".join(conditions),
+            "search_runs", self._experiment_ids(), " and ".join(conditions),
             order_by=["attributes.start_time ASC"],
         )  # fmt: skip
         rows = [(run.info.run_id, json.dumps(run.data.params), json.dumps(run.data.tags)) for run in listed]
@@ -112,7 +124,7 @@ class RunRegistry(MlflowConnection):
             query = f"attributes.status != 'RUNNING' and attributes.start_time < {milliseconds}"
         while page != "":
             listed = self._call(
-                "search_runs", [self._experiment().experiment_id], query, order_by=["attributes.start_time ASC"],
+                "search_runs", self._experiment_ids(), query, order_by=["attributes.start_time ASC"],
                 max_results=PAGE_SIZE, page_token=page,
             )  # fmt: skip
             runs += [StoredRun(run.info.run_id, run.data.params, run.data.tags) for run in listed]
@@ -151,25 +163,30 @@ class RunRegistry(MlflowConnection):
         """Return the folder in which MLflow puts files of a run, wherever the home is now."""
         return self.run_folder(run_id) / "artifacts" / kind
 
-    def _log(self, run_id: str, params: Mapping[str, object], metrics: Mapping[str, float | None]) -> None:
+    def _log(self, run_id: str, run: RunRecord) -> None:
         from mlflow.entities import Metric, Param
 
         now = time.time_ns() // 1_000_000
-        param_list = [Param(n, v if isinstance(v, str) else json.dumps(v, default=str)) for n, v in params.items()]
-        metric_list = [Metric(name, float(v), now, 0) for name, v in metrics.items() if v is not None]
-        for first in range(0, max(len(param_list), len(metric_list)), BATCH):
+        params = [Param(n, v if isinstance(v, str) else json.dumps(v, default=str)) for n, v in run.params.items()]
+        metrics = [Metric(name, float(v), now, 0) for name, v in run.metrics.items() if v is not None]
+        metrics += [
+            Metric(name, value, now, step) for name, values in run.curves.items() for step, value in enumerate(values)
+        ]
+        for first in range(0, max(len(params), len(metrics)), BATCH):
             batch = slice(first, first + BATCH)
-            self._call("log_batch", run_id, metric_list[batch], param_list[batch])
+            self._call("log_batch", run_id, metrics[batch], params[batch])
+        if run.reads:
+            self._call("log_inputs", run_id, datasets=dataset_inputs(self.settings.lake, run.reads))
 
-    def _begin(self, name: str, tags: Mapping[str, str]) -> str:
+    def _begin(self, run: RunRecord) -> str:
         """Begin a run and return its id, after marking the runs of this machine's dead processes KILLED."""
         if not self._exists:
             self._create()
-        experiment = self._experiment().experiment_id
-        for run in self._call("search_runs", [experiment], "attributes.status = 'RUNNING'"):
-            if not process.lives(run.data.tags):
-                self._call("set_terminated", run.info.run_id, "KILLED")
-        return str(self._call("create_run", experiment, tags=tags, run_name=name).info.run_id)
+        experiment = self._experiment_id(run.job)
+        for left in self._call("search_runs", self._experiment_ids(), "attributes.status = 'RUNNING'"):
+            if not process.lives(left.data.tags):
+                self._call("set_terminated", left.info.run_id, "KILLED")
+        return str(self._call("create_run", experiment, tags=run.tags(), run_name=run.name).info.run_id)
 
 
 def table_versions(tags: Mapping[str, str]) -> dict[str, int]:

@@ -36,7 +36,7 @@ class ModelOrigin:
     """The origin of a model: Delta version of each table read, first date of demand, and the verdict of the gate.
 
     `predictions` are `ModelTrainer.rolling_predictions` of it, `sampled` says whether they leave out some of its
-    stores.
+    stores. `scores` are the `segments` of the predictions; null means that the card computes them.
     """
 
     reads: Mapping[str, int]
@@ -45,6 +45,7 @@ class ModelOrigin:
     predictions: pl.DataFrame | None
     sampled: bool
     verdict: str
+    scores: pl.DataFrame | None = None
 
 
 def card(name: str, model: Model, origin: ModelOrigin) -> str:
@@ -160,7 +161,9 @@ def _windows(model: Model, origin: ModelOrigin) -> str:
 def _figures(model: Model, origin: ModelOrigin) -> list[str]:
     if origin.predictions is None:
         return []
-    scores = segments(origin.predictions, origin.stores, model.target)
+    scores = origin.scores
+    if scores is None:
+        scores = segments(origin.predictions, origin.stores, model.target)
     tested = segment_bias.biases(_cells(origin.predictions, origin.stores), TESTED_SEGMENTS)
     shown = tested.filter((pl.col("by") != "store_id") | pl.col("biased").fill_null(value=False))
     stores = tested.filter(pl.col("by") == "store_id")

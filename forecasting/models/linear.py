@@ -43,6 +43,11 @@ class Linear:
     coefficients: tuple[float, ...]
     spreads: tuple[float, ...]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Return the features of the matrix that it reads."""
+        return (*DAY_RATIOS, *DAYS_OF_LAST_YEAR, *HOURLY)
+
     def daily_totals(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return one row per store, origin and date of a matrix: `total`, the day's demand in the target's unit."""
         days, terms = self._terms(rows)

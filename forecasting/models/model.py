@@ -8,17 +8,20 @@ from typing import Any, Self
 
 import polars as pl
 
-from daypart.features.money import currency_units
+from daypart.features.matrix import KEY_COLUMNS
+from daypart.features.money import UNIT, currency_units
 from daypart.features.signals.category_codes import Vocabulary, encode_categories
 from daypart.forecasting.models import ensemble, statistical
 from daypart.forecasting.models.engine import LOCAL, Engine
-from daypart.forecasting.models.linear import LINEAR, Linear
+from daypart.forecasting.models.linear import LINEAR, ORIGIN_DAY, Linear
 from daypart.forecasting.models.members import Learned, Member
 from daypart.forecasting.models.recipe import Recipe
 from daypart.forecasting.uncertainty.bands import Bands, with_bands
 from daypart.forecasting.uncertainty.residual_paths import Paths
 
 PATHS_FILE, VOCABULARY_FILE = "paths.parquet", "vocabulary.json"
+STATISTICAL_TOTAL = "statistical_total"
+"""The column of features with the day's demand as the member `statistical` forecasts it; null where it is silent."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,54 @@ class Model:
         Event codes and macro columns are those of the model's vocabulary. Where it has `units`, the matrix has the UNIT
         of each row's currency (`money.with_unit`).
         """
-        shape = next((member for member in self.learned if isinstance(member, Learned)), None)
-        # Members of days need the shape of the first boosted one, whatever its own weight.
-        learned = tuple(member for member in self.learned if member.member in self.members or member is shape)
-        matrix = encode_categories(matrix, self.vocabulary)
-        daily = StatisticalMember(totals, self.recipe.horizon_days, engine) if "statistical" in self.members else None
-        rows = member_predictions(learned, matrix, daily)
+        rows = encode_categories(matrix, self.vocabulary)
+        return self._predict(rows, self._statistical(totals, engine))
+
+    def features(self, matrix: pl.DataFrame, totals: pl.DataFrame, engine: Engine = LOCAL) -> pl.DataFrame:
+        """Return the matrix's rows as the model reads them, for `predict_features`.
+
+        Columns: those of `feature_columns`. Features are floats, null where the matrix lacks them.
+        """
+        rows = encode_categories(matrix, self.vocabulary)
+        member = self._statistical(totals, engine)
+        if member is not None:
+            days = member.daily_totals(rows["origin_date"].unique().to_list()).rename({"total": STATISTICAL_TOTAL})
+            rows = rows.join(days, on=ORIGIN_DAY, how="left", maintain_order="left")
+        names = [name for name in self.feature_columns if name not in KEY_COLUMNS]
+        absent = [pl.lit(None, pl.Float64).alias(name) for name in names if name not in rows.columns]
+        return rows.with_columns(absent).select(*KEY_COLUMNS, pl.col(names).cast(pl.Float64))
+
+    @property
+    def feature_columns(self) -> list[str]:
+        """Return the matrix's key columns and the names of the features that the model's members read."""
+        names = [name for member in self._predicting for name in member.features]
+        names += [UNIT] if self.units else []
+        names += [STATISTICAL_TOTAL] if "statistical" in self.members else []
+        return list(dict.fromkeys([*KEY_COLUMNS, *names]))
+
+    def predict_features(self, features: pl.DataFrame) -> pl.DataFrame:
+        """Return what `predict` returns, to the last bit, for the rows of `features`.
+
+        The rows have all hours of each of their days: members of days are spread over them.
+        """
+        if STATISTICAL_TOTAL not in self.feature_columns:
+            return self._predict(features, None)
+        days = features.select(*ORIGIN_DAY, total=STATISTICAL_TOTAL).unique(ORIGIN_DAY, maintain_order=True)
+        return self._predict(features, StatisticalTotals(days))
+
+    def _predict(self, rows: pl.DataFrame, daily: "DailyMember | None") -> pl.DataFrame:
+        rows = member_predictions(self._predicting, rows, daily)
         mixed = rows.with_columns(ensemble.combine(rows, self.weights).alias("forecast"))
         return with_bands(mixed, self.bands)
+
+    def _statistical(self, totals: pl.DataFrame, engine: Engine) -> "StatisticalMember | None":
+        return StatisticalMember(totals, self.recipe.horizon_days, engine) if "statistical" in self.members else None
+
+    @property
+    def _predicting(self) -> tuple[Member, ...]:
+        """The learned members with a weight; members of days need the shape of the first boosted one at any rate."""
+        shape = next((member for member in self.learned if isinstance(member, Learned)), None)
+        return tuple(member for member in self.learned if member.member in self.members or member is shape)
 
     @property
     def units(self) -> dict[str, float]:
@@ -125,8 +168,22 @@ class StatisticalMember:
         return self.engine.daily_forecasts(self.totals, origins, self.horizon_days)
 
 
+@dataclass(frozen=True)
+class StatisticalTotals:
+    """The member `statistical` whose daily forecasts are known: one row per store, origin and date, with `total`."""
+
+    rows: pl.DataFrame
+
+    def daily_totals(self, origins: Sequence[date]) -> pl.DataFrame:
+        """Return the rows of all origins."""
+        return self.rows
+
+
+DailyMember = StatisticalMember | StatisticalTotals
+
+
 def member_predictions(
-    learned: Sequence[Member], matrix: pl.DataFrame, statistical_member: StatisticalMember | None
+    learned: Sequence[Member], matrix: pl.DataFrame, statistical_member: DailyMember | None
 ) -> pl.DataFrame:
     """Return the matrix's rows with a column of demand per member; `statistical` is null where it is silent.
 

@@ -192,6 +192,11 @@ class ModelTrainer:
         mixed = evidence.with_columns(ensemble.combine(evidence, model.weights).alias("forecast"))
         return with_bands(mixed, model.bands).select(*PREDICTION_COLUMNS)
 
+    def fold_evidence(self, as_of: date) -> list[pl.DataFrame]:
+        """Return what the members predict at the rolling origins before a date, with `y`: a frame per fold, by date."""
+        folds = (self._known_evidence(as_of, [fold]) for fold in reversed(self._folds(as_of)))
+        return [rows for rows in folds if rows is not None]
+
     def _known_evidence(self, as_of: date, folds: Sequence[date]) -> pl.DataFrame | None:
         """Return the folds' evidence known at a date, with the incumbent where a member is silent; null without any.
 

@@ -20,6 +20,8 @@ MAX_BUSIEST_RATIO = 3
 NORMAL_P90 = 1.2816
 """Standard deviations from the middle of a normal distribution to its 10% and 90%."""
 FORECAST_VALUES = ("forecast", "q10", "q50", "q90")
+LIMIT = "limit"
+"""The column with the most that an hour of the store may be forecast at."""
 
 
 def open_stores(block: StoreBlock, target: str, origin: date, horizon_days: int) -> pl.DataFrame:
@@ -71,12 +73,11 @@ def _recorded(records: ChainData, stores: pl.DataFrame, target: str, origin: dat
     return before.group_by("store_id").agg(recorded=recorded)
 
 
-def cap(predictions: pl.DataFrame, past: DemandHistory, origin: date) -> pl.DataFrame:
-    """Return the predictions with no hour above MAX_BUSIEST_RATIO times the busiest known of the store.
+def with_limit(predictions: pl.DataFrame, past: DemandHistory, origin: date) -> pl.DataFrame:
+    """Return the rows with LIMIT: MAX_BUSIEST_RATIO times the busiest hour known of the store; null where none is.
 
-    The column `capped` says in which rows that lowered the forecast.
-
-    Known is what was sold in the year before the origin, and what the row's usual days lead to expect.
+    Known is what was sold in the year before the origin, and what the usual days of a store that `borrows` lead to
+    expect.
     """
     busiest = (
         predictions.group_by("store_id")
@@ -84,10 +85,15 @@ def cap(predictions: pl.DataFrame, past: DemandHistory, origin: date) -> pl.Data
         .join(past.busiest(origin), on="store_id", how="left")
     )
     rows = predictions.join(busiest, on="store_id", how="left", maintain_order="left")
-    most = MAX_BUSIEST_RATIO * pl.max_horizontal("busiest", pl.when(pl.col("borrows")).then("usual"))
-    return rows.with_columns(
-        *(pl.min_horizontal(name, most).alias(name) for name in FORECAST_VALUES), capped=pl.col("forecast") > most
-    ).drop("usual", "busiest")
+    known = pl.max_horizontal("busiest", pl.when(pl.col("borrows")).then("usual"))
+    return rows.with_columns((MAX_BUSIEST_RATIO * known).alias(LIMIT)).drop("usual", "busiest")
+
+
+def cap(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Return the predictions with no hour above LIMIT. The column `capped` says where that lowered the forecast."""
+    return predictions.with_columns(
+        *(pl.min_horizontal(name, LIMIT).alias(name) for name in FORECAST_VALUES), capped=pl.col("forecast") > pl.col(LIMIT)
+    )
 
 
 def widen_young(predictions: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,13 @@ from daypart.features.signals import weather
 from daypart.features.signals.covariates import Covariates
 from daypart.forecasting.models.engine import Local
 from daypart.forecasting.models.training_data import StoreBlock
-from daypart.forecasting.serving.publication import FORECAST_ORDER, ServedModel, forecast_block, rows_of_stores
+from daypart.forecasting.serving.publication import (
+    FORECAST_ORDER,
+    ServedModel,
+    block_features,
+    forecast_block,
+    rows_of_stores,
+)
 from daypart.forecasting.stages import Stages, unmeasured
 
 
@@ -64,6 +70,16 @@ def forecast_night(
         blocks = night_blocks(inputs, view, covariates[view.weather], sums[view.target], group)
         rows += [forecast_block(block, group, inputs.origin, engine=engine) for block in blocks]
     return pl.concat(rows).sort(FORECAST_ORDER)
+
+
+def night_features(
+    inputs: NightInputs, served: ServedModel, holiday_sums: Mapping[str, pl.DataFrame]
+) -> list[pl.DataFrame]:
+    """Return `publication.block_features` of the stores, from which `forecast_night` makes the model's forecast."""
+    view, engine = served.view, Local(inputs.stages)
+    covariates = inputs.covariates(view.weather)
+    blocks = night_blocks(inputs, view, covariates, holiday_sums[view.target], [served])
+    return [block_features(block, served, inputs.origin, engine) for block in blocks]
 
 
 def night_blocks(

@@ -87,8 +87,7 @@ def forecast_block(
     stores = stores.join(_serving_rows(stores, serving), on="store_id", maintain_order="left")
     if stores.is_empty():
         return pl.DataFrame(schema=FORECAST_SCHEMA)
-    block_stores = stores.drop("open_days", "borrows", "stale_on", "model_version", "tier")
-    block = replace(block, records=replace(block.records, stores=block_stores))
+    block = _of_stores(block, stores)
     predictions = pl.DataFrame(schema=PREDICTIONS)
     if (stores["open_days"] > 0).any() or block.any_known(view, [origin]):
         with stages("matrix") as count:
@@ -98,6 +97,34 @@ def forecast_block(
             predictions = pl.concat(_predict(rows, block, served, engine) for served in serving)
     with stages("predict"):
         return _assemble(block, stores, predictions, view, origin)
+
+
+def block_features(block: StoreBlock, served: ServedModel, origin: date, engine: Engine = LOCAL) -> pl.DataFrame:
+    """Return the rows from which a model forecasts its stores of a block: the columns of `Model.features` and LIMIT.
+
+    There is a row for every hour in which a store may trade.
+    """
+    view = served.view
+    stores = _rows_for(forecast_limits.open_stores(block, view.target, origin, view.horizon_days), served)
+    block = _of_stores(block, stores)
+    if stores.is_empty() or not ((stores["open_days"] > 0).any() or block.any_known(view, [origin])):
+        return pl.DataFrame()
+    rows = with_unit(block.build_matrix(view, [origin]), block.records.stores, served.model.units)
+    features = served.model.features(rows, _rows_for(block.history.totals, served), engine)
+    lends = stores.select("store_id", "borrows")
+    limited = features.join(lends, on="store_id", maintain_order="left")
+    return forecast_limits.with_limit(limited, block.history, origin).drop("borrows")
+
+
+def predict_features(model: Model, features: pl.DataFrame) -> pl.DataFrame:
+    """Return forecast, q10, q50 and q90 of each row of `block_features`, in order, as they are published."""
+    return forecast_limits.cap(forecast_limits.widen_young(model.predict_features(features))).select(FORECAST_VALUES)
+
+
+def _of_stores(block: StoreBlock, stores: pl.DataFrame) -> StoreBlock:
+    """Return the block of some of its stores, which are rows of `forecast_limits.open_stores`."""
+    rows = block.records.stores.join(stores.select("store_id"), on="store_id", how="semi", maintain_order="left")
+    return replace(block, records=replace(block.records, stores=rows))
 
 
 def _serving_rows(stores: pl.DataFrame, serving: Sequence[ServedModel]) -> pl.DataFrame:
@@ -135,7 +162,8 @@ def _assemble(
 ) -> pl.DataFrame:
     """Return all hours of `forecast_limits.open_stores`, with the predictions of those in which they may trade."""
     store_facts = stores.select("store_id", "open_days", "borrows", "stale_on", "model_version", "tier")
-    predictions = forecast_limits.cap(predictions.join(store_facts, on="store_id"), block.history, origin)
+    predictions = forecast_limits.with_limit(predictions.join(store_facts, on="store_id"), block.history, origin)
+    predictions = forecast_limits.cap(predictions)
     rows = _hours(stores, predictions, origin, view.horizon_days)
     return (
         rows.join(_incumbent(block, rows, origin), on=["store_id", "hour_utc"], how="left")

@@ -149,9 +149,8 @@ def test_no_hour_is_forecast_beyond_thrice_the_busiest_and_the_basis_says_so() -
         "store_id": ["plain", "plain", "week old"], "forecast": [20.0, 900.0, 900.0], "smooth": [12.0, 12.0, 100.0],
         "open_days": [500, 500, 7], "borrows": [False, False, True], "stale_on": [None, date(2024, 3, 1), None],
     })  # fmt: skip
-    limited_rows = forecast_limits.cap(
-        rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90")), past, END
-    )
+    predictions = rows.with_columns(pl.col("forecast").alias(name) for name in ("q10", "q50", "q90"))
+    limited_rows = forecast_limits.cap(forecast_limits.with_limit(predictions, past, END))
     assert limited_rows["forecast"].to_list() == limited_rows["q90"].to_list() == [20.0, 60.0, 300.0]
     assert limited_rows.select(forecast_limits.basis_text().alias("basis"))["basis"].to_list() == [
         None,
