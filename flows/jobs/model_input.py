@@ -15,7 +15,7 @@ from daypart.flows.jobs.forecast import check_origin, check_stores, next_day
 from daypart.flows.jobs.snapshot import Chain, with_demand
 from daypart.forecasting.models.training_data import in_blocks
 from daypart.forecasting.serving.night import NightInputs, chain_holiday_sums, night_features
-from daypart.forecasting.serving.publication import ServedModel, rows_of_stores
+from daypart.forecasting.serving.publication import ServedModel
 
 
 def model_input(home: Home, unit: str, origin: date | None = None, stores: Sequence[str] = ()) -> pl.DataFrame:

@@ -64,6 +64,7 @@ def register(home: Home, trained: TrainedModel, reads: dict[str, int], meter: Me
             files=mlflow_files(model, example(trained.trainer, model)),
             curves=member_curves(trained.trainer, model),
             pictures=_pictures(trained),
+            description=verdict.reason,
         )
     )
     text = card.new_card(unit.name, trained, reads)
@@ -80,7 +81,9 @@ def segment_metrics(scores: pl.DataFrame | None) -> dict[str, float | None]:
         return {}
     rows = scores.filter(pl.col("by") != "all").to_dicts()
     return {
-        f"{figure}/{row['by']}/{_metric_name(row['segment'])}": row[figure] for figure in SEGMENT_FIGURES for row in rows
+        f"{figure}/{row['by']}/{_metric_name(row['segment'])}": row[figure]
+        for figure in SEGMENT_FIGURES
+        for row in rows
     }
 
 

@@ -123,8 +123,13 @@ def _planned(home: Home, moment: datetime) -> _Plan:
     kept_from = {table.table: table.keep_from for table in tables}
     first = old["forecasts"][0] if "forecasts" in old else date.min
 
-    def is_rebuilt(run: StoredRun) -> bool:
-        """Whether it is of a publication that can be made again afterwards."""
+    needed = _needed(home, waiting)
+
+    def is_needed(run: StoredRun) -> bool:
+        """Whether it is of a publication that can be made again afterwards, or has the nights of a needed version."""
+        if run.tags.get("job") == "monitor":
+            unit, _, version = run.params["model_version"].rpartition("-v")
+            return int(version) in needed.get(unit, ())
         if run.tags.get("job") != "forecast" or date.fromisoformat(run.params["origin"]) < first:
             return False
         return all(name in kept_from and version >= kept_from[name] for name, version in run.reads.items())
@@ -133,7 +138,7 @@ def _planned(home: Home, moment: datetime) -> _Plan:
     return _Plan(
         tables,
         old,
-        RunCleanup.plan(home.registry, RunAge(moment, days, untouched_since), _needed(home, waiting), is_rebuilt),
+        RunCleanup.plan(home.registry, RunAge(moment, days, untouched_since), needed, is_needed),
         leftovers.refusals(settings.home, moment - timedelta(days=settings.refusals_days)),
         leftovers.drafts(settings.home, untouched_since),
         untouched_since,

@@ -24,6 +24,7 @@ from daypart.flows.lake.lake import Lake
 from daypart.flows.monitoring import data_health, scoring
 from daypart.flows.monitoring.evidence import Evidence, Serving, version_money
 from daypart.flows.monitoring.input_drift import read_drifts
+from daypart.flows.monitoring.night_figures import night_figures, recent_tallies
 from daypart.forecasting.lifecycle.retrain import (
     LASTING_WEEKS,
     Decision,
@@ -107,6 +108,8 @@ def monitor(home: Home, now: datetime | None = None) -> Watch:
         # Audited before they are kept: a process killed in between may audit them twice, but never not at all.
         _audit(home, rows, on, now or datetime.combine(on, time()))
         home.lake.upsert("decisions", pl.DataFrame(rows))
+    tallies = counted(home.lake, recent_tallies(home.lake, on))
+    home.registry.log_nights(night_figures(tallies, units, fresh, on))
     news = tuple(unit for unit, decision in fresh.items() if decision.retrain)
     left_out = score_tallies.count_unscored(_recent(home.lake, RECENT_ORIGINS_DAYS))
     return Watch(accuracy(home), {**decided, **stood}, findings.faults, findings.inputs, news, left_out)

@@ -26,6 +26,8 @@ JOBS = {"forecast": "daypart-forecasts", "monitor": "daypart-monitoring", "tune"
 FORMER_EXPERIMENT = "daypart"
 """The one experiment of homes that earlier releases made; its runs stay in it."""
 DESCRIPTION_TAG = "mlflow.note.content"
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
+"""Lets MLflow's page show runs of model training, and not of language models."""
 BUSY_SECONDS = 60.0
 """Time that a call waits for another process to release the database."""
 DATABASE_REMEDY = (
@@ -79,7 +81,7 @@ class MlflowConnection:
 
     def _experiment_fields(self, name: str) -> tuple[str, str, dict[str, str]]:
         """Return an experiment's name, the place of its files and its tags."""
-        return name, self.settings.artifacts.resolve().as_uri(), {DESCRIPTION_TAG: EXPERIMENTS[name]}
+        return name, self.settings.artifacts.resolve().as_uri(), {DESCRIPTION_TAG: EXPERIMENTS[name], **KIND_TAG}
 
     def _create(self) -> None:
         """Create the database under another name and link it to its path, unless another process was first."""

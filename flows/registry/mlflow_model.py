@@ -7,8 +7,9 @@ import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,9 @@ def mlflow_files(model: Model, example: pl.DataFrame) -> dict[str, bytes]:
 
     `example` has rows of `publication.block_features`; without any the version has no example.
     """
-    from mlflow.pyfunc import save_model
-
     with tempfile.TemporaryDirectory(prefix="daypart-") as folder, _quiet():
+        from mlflow.pyfunc import save_model
+
         own_folder, saved = Path(folder) / ARTIFACT, Path(folder) / "model"
         own_folder.mkdir()
         for name, content in model.files().items():
@@ -77,11 +78,13 @@ def _quiet() -> Iterator[None]:
     """Keep MLflow's hints about its own defaults, and its progress bars, from the user."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logger = logging.getLogger("mlflow")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The import sets the level of the logger.
+        import_module("mlflow.pyfunc")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)
+        try:
             yield
-    finally:
-        logger.setLevel(level)
+        finally:
+            logger.setLevel(level)

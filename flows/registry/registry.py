@@ -9,7 +9,8 @@ import polars as pl
 
 from daypart.features.errors import DamagedError, InputError, NotKnownError
 from daypart.flows.registry.model_files import MODEL_REMEDY, StoredModel, read_model
-from daypart.flows.registry.runs import PAGE_SIZE, RunRegistry
+from daypart.flows.registry.night_runs import NightRegistry
+from daypart.flows.registry.runs import PAGE_SIZE
 
 ALIASES = ("champion", "challenger")
 VERSION_LIST = {
@@ -25,7 +26,7 @@ Load the champion with `mlflow.pyfunc.load_model("models:/{name}@champion")`. It
 """What the page of a unit's model says."""
 
 
-class Registry(RunRegistry):
+class Registry(NightRegistry):
     """The runs and models of one home. A model is that of a unit: a target, or one segment of a target.
 
     The home may be moved, because files are found relative to the database. Reading creates nothing. Every call is
@@ -43,7 +44,7 @@ class Registry(RunRegistry):
         name, source = _name(target), self._folder(run_id).as_uri()
         description = MODEL_DESCRIPTION.format(unit=target, name=name)
         self._call("create_registered_model", name, description=description, none_on="RESOURCE_ALREADY_EXISTS")
-        created = self._call("create_model_version", name, source, run_id, tags=dict(tags), description=card)
+        created = self._call("create_model_version", name, source, run_id, tags=dict(tags), description=_spaced(card))
         return int(created.version)
 
     def set_alias(self, target: str, alias: str, version: int) -> None:
@@ -209,6 +210,11 @@ def _name(target: str) -> str:
     if set("/:") & set(target):
         raise NotKnownError(f"no unit {target!r}: names of units have no / and no :, see `daypart portfolio`")
     return f"{MODEL_PREFIX}{target}"
+
+
+def _spaced(card: str) -> str:
+    """Return a card with space between the columns of its tables, of which MLflow's page draws none."""
+    return card.replace(" |", "&emsp; |")
 
 
 def _quote(names: Sequence[str]) -> str:

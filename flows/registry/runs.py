@@ -13,7 +13,7 @@ import polars as pl
 
 from daypart.flows.files import process
 from daypart.flows.registry.datasets import dataset_inputs
-from daypart.flows.registry.mlflow_connection import MlflowConnection
+from daypart.flows.registry.mlflow_connection import DESCRIPTION_TAG, MlflowConnection
 from daypart.flows.registry.model_files import digest
 
 RUN_LIST = {"run_id": pl.String(), "params": pl.String(), "tags": pl.String()}
@@ -32,8 +32,9 @@ class RunRecord:
     is the tag `KIND.sha256`, as they may be of another `kind` than a model. `tables` are stored as Parquet. `models`
     has the digests of the models that the run used, by name such as orders-v1: one is stored as the tag
     `model.sha256`, several as tags `model.sha256.NAME`. `curves` are metrics over steps, each stored beside `metrics`
-    under its own name. `pictures` are files that MLflow's page shows. A run is named after its target and the date of
-    its params `origin` or `as_of`.
+    under its own name. `pictures` are files that MLflow's page shows, as
+    is the `description`. A run is named after its `label`, by default the target, and the
+    date of its params `origin` or `as_of`.
     """
 
     job: str
@@ -47,17 +48,23 @@ class RunRecord:
     models: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    description: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
         """Return the name of the run, such as `orders 2025-03-01`."""
         day = self.params.get("origin") or self.params.get("as_of")
-        return f"{self.target} {day}" if day else self.target
+        name = self.label or self.target
+        return f"{name} {day}" if day else name
 
     def tags(self) -> dict[str, str]:
         """Return the tags of the run, with the identity of this process."""
         tags = {f"read.{table}": str(version) for table, version in self.reads.items()}
         tags |= {"job": self.job, "target": self.target, **process.identity(), **_model_tags(self.models)}
+        tags |= {"mlflow.source.name": f"daypart {self.job}", "mlflow.source.type": "LOCAL"}
+        if self.description:
+            tags[DESCRIPTION_TAG] = self.description
         if self.files:
             tags[f"{self.kind}.sha256"] = digest(self.files)
         return tags

@@ -24,7 +24,9 @@ def accuracy_picture(name: str, scores: pl.DataFrame) -> bytes:
     rows = (
         scores.filter(least, pl.col("accuracy_bps").is_not_null())
         .unpivot(on=list(SERIES), index=["by", "segment"], variable_name="series")
-        .with_columns(pl.col("series").replace_strict(SERIES), pl.col("value") / 100, pl.col("by").str.replace("_", " "))
+        .with_columns(
+            pl.col("series").replace_strict(SERIES), pl.col("value") / 100, pl.col("by").str.replace("_", " ")
+        )
     )
     order = rows["by"].unique(maintain_order=True).to_list()
     points = alt.Chart(alt.Data(values=rows.to_dicts())).mark_point(filled=True, size=70, opacity=1)
@@ -33,7 +35,7 @@ def accuracy_picture(name: str, scores: pl.DataFrame) -> bytes:
         y=alt.Y("segment:N", title=None, sort=None).axis(grid=True),
         color=colour(names),
         shape=shape(names),
-        row=alt.Row("by:N", sort=order, title=None).header(labelAngle=0, labelAlign="left", labelOrient="top"),
+        row=alt.Row("by:N", sort=order, title=None).header(labelAngle=0, labelAnchor="start", labelFontWeight="bold"),
     ).properties(width=WIDTH, height=alt.Step(22))  # fmt: skip
     titled = chart.resolve_scale(y="independent").properties(title=f"{name}: accuracy on rolling origins by segment")
     drawn = titled.configure(font=FONT, background="white").configure_legend(orient="top", title=None)

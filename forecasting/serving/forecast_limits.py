@@ -92,7 +92,8 @@ def with_limit(predictions: pl.DataFrame, past: DemandHistory, origin: date) -> 
 def cap(predictions: pl.DataFrame) -> pl.DataFrame:
     """Return the predictions with no hour above LIMIT. The column `capped` says where that lowered the forecast."""
     return predictions.with_columns(
-        *(pl.min_horizontal(name, LIMIT).alias(name) for name in FORECAST_VALUES), capped=pl.col("forecast") > pl.col(LIMIT)
+        *(pl.min_horizontal(name, LIMIT).alias(name) for name in FORECAST_VALUES),
+        capped=pl.col("forecast") > pl.col(LIMIT),
     )
 
 
