@@ -15,7 +15,7 @@ from daypart.flows.registry import sqlite
 
 TRAININGS = "daypart-trainings"
 EXPERIMENTS = {
-    TRAININGS: "Trainings: one run per unit and date, with its recipe, accuracy and files. Registered versions link here.",
+    TRAININGS: "Trainings: one run per unit and date, with its recipe, accuracy and files.",
     "daypart-forecasts": "Forecasts: one run per target and origin, with the models and the data that made it.",
     "daypart-monitoring": "Monitoring: one run per model version that serves, with its accuracy by night.",
     "daypart-tuning": "Searches for better settings: one run per target and search.",

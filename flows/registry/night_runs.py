@@ -1,4 +1,4 @@
-"""Accuracy by night: one run per model version in the experiment of monitoring, with a metric's value for every night."""
+"""Accuracy by night: one run per model version in the experiment of monitoring, with metrics over nights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

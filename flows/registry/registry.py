@@ -214,7 +214,8 @@ def _name(target: str) -> str:
 
 def _spaced(card: str) -> str:
     """Return a card with space between the columns of its tables, of which MLflow's page draws none."""
-    return card.replace(" |", "&emsp; |")
+    lines = (line if line.startswith("| ---") else line.replace(" |", "&emsp; |") for line in card.splitlines())
+    return "\n".join(lines)
 
 
 def _quote(names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from daypart.flows.jobs.forecast import publish
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.status import at, status
 from daypart.flows.jobs.train import TrainRequest, train
+from daypart.flows.registry.model_files import files_in
 from daypart.flows.registry.runs import RunRecord
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import SMALL, House, World
@@ -36,8 +37,14 @@ def folder(home: House | World, unit: str, version: int) -> Path:
     return home.home / "artifacts" / run / "artifacts" / "model"
 
 
+def own_folder(home: House | World, unit: str, version: int) -> Path:
+    """Where the model's own files lie: within the MLflow model, or alone where it is none."""
+    whole = folder(home, unit, version)
+    return whole / "artifacts" / "daypart" if (whole / "MLmodel").exists() else whole
+
+
 def damage(home: House | World, unit: str, version: int, file: str = "model.json") -> None:
-    path = folder(home, unit, version) / file
+    path = own_folder(home, unit, version) / file
     path.write_bytes(path.read_bytes() + b" ")
 
 
@@ -54,7 +61,7 @@ def set_tag(home: House | World, unit: str, version: int, text: str | None) -> N
 def forge(home: House | World, unit: str, version: int) -> None:
     """Changes a version's file, and the registry's database so that it fits."""
     damage(home, unit, version)
-    files = {path.name: path.read_bytes() for path in folder(home, unit, version).iterdir()}
+    files = files_in(folder(home, unit, version))
     set_tag(home, unit, version, sha256(files))
 
 
@@ -195,9 +202,9 @@ def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any
         with pytest.raises(DamagedError, match=fault):
             publish(world.as_home)
     before = world.forecasts()
-    path = folder(world, "orders", 1) / "model.json"
+    path = own_folder(world, "orders", 1) / "model.json"
     path.write_bytes(path.read_bytes()[:-1])
-    set_tag(world, "orders", 1, sha256({p.name: p.read_bytes() for p in path.parent.iterdir()}))
+    set_tag(world, "orders", 1, sha256(files_in(folder(world, "orders", 1))))
     result = daypart(world.home, "forecast", "--refresh")
     assert "models orders-v1, sales-v1" in result.out
     assert "orders: version 2 of orders is damaged" in result.out
@@ -210,6 +217,14 @@ def test_forecasts_are_made_by_what_serves_and_say_so(world: World, daypart: Any
     (retrained,) = train(world.as_home, Recipe(**SMALL), TrainRequest(targets=("orders",)))
     assert (retrained.version, retrained.promoted) == (1, True)
     assert retrained.reason == "the model that serves in place of the champion is this very model"
+
+
+@pytest.mark.parametrize("file", ["MLmodel", "model_code.py", "requirements.txt"])
+def test_the_digest_of_a_version_covers_what_mlflow_reads(world: World, file: str) -> None:
+    path = folder(world, "orders", 1) / file
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DamagedError, match="version 1 of orders is damaged"):
+        ModelStore(world.as_home).load("orders", 1)
 
 
 def test_a_target_of_which_no_version_is_whole_is_trained_anew(world: World) -> None:

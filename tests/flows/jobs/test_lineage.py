@@ -34,10 +34,11 @@ from daypart.flows.jobs.lineage import publications
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.train import TrainRequest, train
 from daypart.flows.jobs.tune import Budget, TuneRequest, tune
-from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.monitoring.monitor import counted, monitor
+from daypart.flows.registry.model_files import files_in, own_files
 from daypart.forecasting.models.recipe import Recipe
 from tests.flows.conftest import MADE_BY, SMALL, World
-from tests.flows.governance.test_model_versions import damage, folder, sha256
+from tests.flows.governance.test_model_versions import damage, folder, own_folder, sha256
 
 NOW = datetime(2024, 3, 20, 4)
 IDENTITY = {"pid": str(os.getpid()), "host": socket.gethostname(), "session": SESSION}
@@ -71,7 +72,7 @@ def home(published_world: World, tmp_path_factory: pytest.TempPathFactory) -> Wo
     tune(place, Recipe(**SMALL), TuneRequest(Budget(1), targets=("orders",)), next(now))
     damage(world, "orders", 2)
     publish(place, origin + timedelta(days=1))
-    file = folder(world, "orders", 2) / "model.json"
+    file = own_folder(world, "orders", 2) / "model.json"
     file.write_bytes(file.read_bytes()[:-1])
     rollback(place, "orders", Signoff("analyst", next(now), "too high at lunch"))
     declare(place, Signoff("engineer", next(now), "lost"), ["recipes.toml"])
@@ -89,7 +90,7 @@ class Walk:
     def __init__(self, home: World) -> None:
         self.maker = json.loads((home.files.parent / MADE_BY).read_text())
         self.home, self.lake, self.registry = home, home.lake, home.registry
-        self.runs = {run.info.run_id: run for run in self.registry._call("search_runs", ["1"])}
+        self.runs = {run.info.run_id: run for run in self.registry._call("search_runs", ["1", "2", "3", "4"])}
         rows = Audit(self.lake).records().to_dicts()
         self.records = {row["sequence"]: {**row, "details": json.loads(row["details"])} for row in rows}
         self.forecasts = self.lake.scan("forecasts").collect()
@@ -106,11 +107,15 @@ class Walk:
         return self.kinds_checked
 
     def files(self, unit: str, version: int) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in folder(self.home, unit, version).iterdir()}
+        return files_in(folder(self.home, unit, version))
 
     def model_files(self, run: Any) -> dict[str, bytes]:
-        place = self.home.home / "artifacts" / run.info.run_id / "artifacts" / "model"
-        return {path.name: path.read_bytes() for path in place.iterdir()}
+        return files_in(self.home.home / "artifacts" / run.info.run_id / "artifacts" / "model")
+
+    def description(self, run: Any) -> dict[str, Any]:
+        """What the model of a training says of itself."""
+        details: dict[str, Any] = json.loads(own_files(self.model_files(run))["model.json"])
+        return details
 
     def published(self, run: Any) -> pl.DataFrame:
         """The rows that a forecast's run claims to have published."""
@@ -131,6 +136,9 @@ class Walk:
         self.kinds_checked.add(job)
         assert run.info.status == "FINISHED"
         began = datetime.fromtimestamp(run.info.start_time / 1000)
+        if job == "monitor":
+            self.monitoring(run)
+            return
         existing = {t for t in TABLES if self.lake.exists(t) and self.lake.history(t)["written_utc"].min() <= began}
         assert {name for name in tags if name.startswith("read.")} == {f"read.{table}" for table in existing}
         for name, text in tags.items():
@@ -163,11 +171,43 @@ class Walk:
         elif name in IDENTITY:
             assert text in (IDENTITY[name], self.maker[name])
         else:
-            assert name in ("job", "mlflow.runName"), f"nothing checks the tag {name}"
-            assert text == (job if name == "job" else f"{job}-{run.data.tags['target']}")
+            self.page_tag(run, job, name, text)
+
+    def page_tag(self, run: Any, job: str, name: str, text: str) -> None:
+        """What MLflow's page shows of a run."""
+        day = run.data.params.get("origin") or run.data.params["as_of"]
+        expected = {"job": job, "mlflow.runName": f"{run.data.tags['target']} {day}"}
+        expected |= {"mlflow.source.name": f"daypart {job}", "mlflow.source.type": "LOCAL"}
+        if name == "mlflow.note.content":
+            reasons = [r["details"]["reason"] for r in self.records.values() if r["activity"] == "retrain"]
+            assert text in reasons
+        else:
+            assert name in expected, f"nothing checks the tag {name}"
+            assert text == expected[name]
+
+    def monitoring(self, run: Any) -> None:
+        """The figures of the nights that a version published, in a run of its own."""
+        version, first = run.data.params["model_version"], run.data.params["origin"]
+        assert (run.info.experiment_id, run.info.run_name) == ("3", f"{version} {first}")
+        tallied = counted(self.lake, self.lake.scan("tallies").filter(pl.col("model_version") == version)).collect()
+        assert date.fromisoformat(first) == tallied["origin_date"].min()
+        day = tallied.filter(pl.col("lead_days") == 0).sort("origin_date")
+        logged = self.registry._call("get_metric_history", run.info.run_id, "accuracy_bps/first_day")
+        steps, values = [metric.step for metric in logged], [metric.value for metric in logged]
+        assert steps == [(origin - date(1970, 1, 1)).days for origin in day["origin_date"].unique().sort()]
+        nights = day.group_by("origin_date", maintain_order=True).agg(pl.col("error", "actual").sum())
+        assert values == pytest.approx((1e4 * (1 - nights["error"] / nights["actual"])).to_list())
+        for name, value in run.data.metrics.items():
+            assert isfinite(value)
+            assert re.fullmatch(
+                r"(accuracy|incumbent|bias)_bps/first_(day|week)|coverage/first_(day|week)|decision/\w+", name
+            )
+        decision = self.lake.scan("decisions").filter(pl.col("model_version") == version).collect().row(0, named=True)
+        assert run.data.tags["decision"] == decision["reason"]
+        assert run.data.metrics["decision/retrain"] == float(decision["retrain"])
 
     def train_param(self, run: Any, name: str, text: str) -> None:
-        description = json.loads(self.model_files(run)["model.json"])
+        description = self.description(run)
         assert description["target"] == run.data.tags["target"].partition(".")[0]
         if name == "as_of":
             assert text == description["as_of"]
@@ -230,10 +270,12 @@ class Walk:
     def metric(self, run: Any, job: str, name: str, value: float) -> None:
         assert isfinite(value)
         metrics, tuned = run.data.metrics, re.fullmatch("(hour|day|mean)_(before|best)_wape_bps", name)
-        description = json.loads(self.model_files(run)["model.json"])["trained_on"] if job == "train" else {}
+        description = self.description(run)["trained_on"] if job == "train" else {}
         verdicts = [r["details"]["figures"] for r in self.records.values() if r["activity"] == "retrain"]
         if name in description:
             assert value == description[name]
+        elif "/" in name:
+            self.segment_metric(run, name, value)
         elif measured := re.fullmatch(r"([a-z]+)_(wall_seconds|cpu_seconds|peak_gib|rows)", name):
             self.measured(run, job, *measured.groups(), value)
         elif name == "cost_dollars":
@@ -248,6 +290,21 @@ class Walk:
             assert value == (best if tuned else float(name == "trials"))
         else:
             assert any(figures.get(name) == value for figures in verdicts), f"nothing checks the metric {name}"
+
+    def segment_metric(self, run: Any, name: str, value: float) -> None:
+        """A segment's figure as the card has it, and the accuracy of a member in the latest fold."""
+        figure, *segment = name.split("/")
+        if figure == "member_accuracy_bps":
+            assert segment[0] in {row["member"] for row in self.description(run)["weights"]}
+            assert 0 < value < 10_000
+            return
+        text = (self.home.home / "artifacts" / run.info.run_id / "artifacts" / "card" / "card.md").read_text()
+        text = text.partition("## Accuracy by segment")[2].partition("## Bias")[0]
+        (row,) = re.findall(
+            rf"^\| {segment[0]} \| {segment[1]} \| [\d,]+ \| (\S+) \| \S+ \| \S+ \| (\S+) \|", text, re.M
+        )
+        shown = dict(zip(("accuracy_bps", "bias_bps"), row, strict=True))[figure]
+        assert round(value) == int(shown.replace(",", ""))
 
     def measured(self, run: Any, job: str, stage: str, what: str, value: float) -> None:
         origins = self.published(run)["origin_date"].unique() if job == "forecast" else []
@@ -276,6 +333,10 @@ class Walk:
                     assert text == run.data.params["as_of"]
                 case "tier":
                     assert text == ("top" if unit == "sales.volume-2" else "standard")
+                case "unit":
+                    assert text == unit
+                case "gate_outcome":
+                    assert text == ("passed" if trained["details"]["promote"] else "refused")
                 case "segment":
                     assert text == unit.partition(".")[2]
                 case _:
@@ -437,6 +498,7 @@ def test_every_value_is_what_it_claims(home: World) -> None:
         *(
             "train",
             "forecast",
+            "monitor",
             "tune",
             "retrain",
             "decide",
