@@ -4,7 +4,8 @@ import logging
 import os
 import random
 import time
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ FORMER_EXPERIMENT = "daypart"
 DESCRIPTION_TAG = "mlflow.note.content"
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 """Lets MLflow's page show runs of model training, and not of language models."""
+LOCATIONS = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "model_versions": ("source", "storage_location"),
+}
+"""Columns of MLflow's tables that say where files are."""
 BUSY_SECONDS = 60.0
 """Time that a call waits for another process to release the database."""
 DATABASE_REMEDY = (
@@ -61,23 +68,33 @@ class MlflowConnection:
     def _experiment_ids(self) -> list[str]:
         """Return the ids of all of daypart's experiments, the oldest first."""
         if not self._ids:
-            self._ids = self._read_ids()
+            self._ids = {name: experiment.experiment_id for name, experiment in self._experiments().items()}
         return sorted(self._ids.values(), key=int)
 
     def _experiment_id(self, job: str) -> str:
         """Return the id of the experiment of a job's runs, which homes of earlier releases get when they need it."""
-        name = JOBS.get(job, TRAININGS)
-        if name not in self._ids:
-            self._ids = self._read_ids()
-        if name not in self._ids:
+        name, experiments = JOBS.get(job, TRAININGS), self._experiments()
+        if name not in experiments:
             self._call("create_experiment", *self._experiment_fields(name), none_on="RESOURCE_ALREADY_EXISTS")
-            self._ids = self._read_ids()
+            experiments = self._experiments()
+        self._follow_home({experiment.artifact_location for experiment in experiments.values()})
+        self._ids = {name: experiment.experiment_id for name, experiment in experiments.items()}
         return self._ids[name]
 
-    def _read_ids(self) -> dict[str, str]:
+    def _experiments(self) -> dict[str, Any]:
+        """Return daypart's experiments by name."""
         listed = self._call("search_experiments", filter_string=f"name LIKE '{FORMER_EXPERIMENT}%'")
         ours = {FORMER_EXPERIMENT, *EXPERIMENTS}
-        return {experiment.name: experiment.experiment_id for experiment in listed if experiment.name in ours}
+        return {experiment.name: experiment for experiment in listed if experiment.name in ours}
+
+    def _follow_home(self, locations: set[str]) -> None:
+        """Let MLflow find the files of all runs where the home is now, if it was moved or copied since the last run.
+
+        MLflow has no call for this. daypart itself finds files relative to the database.
+        """
+        location, database = self.settings.artifacts.resolve().as_uri(), self.settings.mlflow_database
+        for before in locations - {location}:
+            self._wait_for(partial(sqlite.move_prefix, database, LOCATIONS, before, location))
 
     def _experiment_fields(self, name: str) -> tuple[str, str, dict[str, str]]:
         """Return an experiment's name, the place of its files and its tags."""
@@ -106,12 +123,16 @@ class MlflowConnection:
 
     def _call(self, method: str, *args: Any, none_on: str = "", **kwargs: Any) -> Any:
         """Return the answer of MLflow's client, null for the error code `none_on`; wait while others write."""
+        return self._wait_for(lambda: getattr(self._mlflow_client, method)(*args, **kwargs), none_on)
+
+    def _wait_for(self, call: Callable[[], Any], none_on: str = "") -> Any:
+        """Return the answer of a call to the database, null for the error code `none_on`; wait while others write."""
         database = self.settings.mlflow_database
         # After one call has waited in vain, the next one does not wait again.
         give_up = time.monotonic() + (0 if self._is_held else BUSY_SECONDS)
         while True:
             try:
-                answer = getattr(self._mlflow_client, method)(*args, **kwargs)
+                answer = call()
                 self._is_held = False
                 return answer
             except Exception as failed:

@@ -10,6 +10,8 @@ ARTIFACT = "daypart"
 """The name of the model's own files among the artifacts of the MLflow model that wraps them."""
 MLMODEL = "MLmodel"
 """The file by which a folder is an MLflow model."""
+LOADED_NOTE = "registered_model_meta"
+"""The file that MLflow writes beside a version when it loads it: of no model, and no part of the digest."""
 _OWN_PREFIX = f"artifacts/{ARTIFACT}/"
 MODEL_REMEDY = "promote another version, or run `daypart train`"
 
@@ -47,8 +49,8 @@ def read_model(folder: Path, unit: str, version: Any, run: Any) -> StoredModel:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Return the content of all files below a folder by their path in it."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return the content of all files below a folder by their path in it, but LOADED_NOTE."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOADED_NOTE)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 

@@ -1,6 +1,7 @@
 """Checks of SQLite databases: what is wrong with a file, in one line that names the remedy."""
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def check(database: Path, query: str, remedy: str) -> None:
         ) from None
 
 
+def move_prefix(database: Path, columns: Mapping[str, Sequence[str]], before: str, after: str) -> None:
+    """Replace the beginning `before` of texts in columns, by table, by `after`, in one transaction.
+
+    Only whole parts of paths count: what goes on after `before` begins with a slash. Raises sqlite3's error if another
+    process holds the database.
+    """
+    with closing(sqlite3.connect(database, timeout=0)) as connection, connection:
+        for table, names in columns.items():
+            for name in names:
+                connection.execute(
+                    f"UPDATE {table} SET {name} = ? || substr({name}, ?) WHERE substr({name} || '/', 1, ?) = ? || '/'",
+                    (after, len(before) + 1, len(before) + 1, before),
+                )
+
+
 def damage_error(database: Path, error: Exception, remedy: str) -> DamagedError | None:
     """Return the error to raise if a library's error says that the database is damaged; else null."""
     fault = next((text for text in DAMAGE if text in str(error)), None)
@@ -41,8 +57,8 @@ def damage_error(database: Path, error: Exception, remedy: str) -> DamagedError 
 
 
 def is_locked(error: Exception) -> bool:
-    """Return whether a library's error says that another process holds the database."""
-    return "database is locked" in str(error)
+    """Return whether a library's error says that another process holds the database, or came first with a dataset."""
+    return "database is locked" in str(error) or "UNIQUE constraint failed: datasets" in str(error)
 
 
 def _damaged_error(database: Path, fault: str, remedy: str) -> DamagedError:

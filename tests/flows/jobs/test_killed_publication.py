@@ -35,8 +35,8 @@ def called(self, *given, **named):
     return call(self, *given, **named)
 Lake.replace, Registry._call = replaced, called
 """
-CALLS = 10
-"""Of two runs: find the experiment and dead runs, create the run, log it and end it."""
+CALLS = 12
+"""Of two runs: find the experiment and dead runs, create the run, log it and what it read, and end it."""
 
 
 def runs(world: World, target: str) -> list[dict[str, Any]]:

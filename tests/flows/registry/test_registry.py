@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from daypart.features.errors import DaypartError, InputError, NotKnownError
 from daypart.flows.config.settings import Settings
 from daypart.flows.files.process import identity
 from daypart.flows.registry import mlflow_connection
+from daypart.flows.registry.night_runs import NightFigures
 from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import RunRecord
 
@@ -136,6 +138,62 @@ def test_a_home_may_be_moved(registry: Registry, tmp_path: Path) -> None:
     assert train(moved) == 2
     assert moved.load("orders", 2) == FILES
     assert not registry.settings.home.exists()
+
+
+def test_mlflow_finds_the_files_of_a_home_that_was_moved_once_it_records_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    train(registry)
+    moved = Registry(Settings(home=registry.settings.home.rename(tmp_path / "a home, é #1 moved")))
+    assert train(moved) == 2
+    folders = {version: moved._folder(moved.describe("orders", version)["run_id"]) for version in (1, 2)}
+    for version, folder in folders.items():
+        uri = moved._call("get_model_version_download_uri", "daypart-orders", str(version))
+        assert uri == folder.as_uri()
+        run = run_of(moved, moved.describe("orders", version)["run_id"])
+        assert run.info.artifact_uri == folder.parent.as_uri()
+    assert "model.json" in {
+        file.path.rpartition("/")[2] for file in moved._call("list_artifacts", run.info.run_id, "model")
+    }
+
+
+def test_each_job_has_its_experiment_and_runs_are_named_by_unit_and_date(registry: Registry) -> None:
+    for job in ("train", "forecast", "tune"):
+        day = {"origin" if job == "forecast" else "as_of": "2025-01-01"}
+        registry.record(RunRecord(job, "orders", day, {}, {"demand": 3, "hours": 0}))
+    names = {"train": "daypart-trainings", "forecast": "daypart-forecasts", "tune": "daypart-tuning"}
+    for job, name in names.items():
+        experiment = registry._call("get_experiment_by_name", name)
+        run = registry._call("search_runs", [experiment.experiment_id], f"tags.job = '{job}'")[0]
+        assert run.info.run_name == "orders 2025-01-01"
+        datasets = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
+        assert {name: dataset.digest for name, dataset in datasets.items()} == {
+            "demand": "version 3", "hours": "version 0",
+        }  # fmt: skip
+        assert 'delta_table_version": 3' in datasets["demand"].source
+        assert "orders" in datasets["demand"].schema
+    assert registry.runs("forecast", "orders", {"origin": "2025-01-01"}).height == 1
+
+
+def test_nights_are_logged_once_and_go_on_where_they_were_left(registry: Registry) -> None:
+    first, days = date(2025, 1, 1), [timedelta(days=n) for n in range(3)]
+
+    def log(version: str, values: list[float], decision: str = "") -> None:
+        by_night = {first + day: value for day, value in zip(days, values, strict=False)}
+        registry.log_nights([NightFigures(version, {"accuracy_bps/first_day": by_night}, decision)])
+
+    log("orders-v1", [8000.0, 8100.0])
+    log("orders-v1", [8000.0, 8111.0, 8200.0], "no retrain: all is well")
+    log("orders-v2", [8300.0])
+    log("orders-v2", [8300.0])
+    listed = registry._call("search_runs", [registry._experiment_id("monitor")])
+    runs = {run.info.run_name: run for run in listed}
+    assert set(runs) == {"orders-v1 2025-01-01", "orders-v2 2025-01-01"}
+    run = runs["orders-v1 2025-01-01"]
+    history = registry._call("get_metric_history", run.info.run_id, "accuracy_bps/first_day")
+    assert [(metric.step, metric.value) for metric in history] == [(20089, 8000), (20090, 8100), (20091, 8200)]
+    assert datetime.fromtimestamp(history[0].timestamp / 1000, UTC).date() == first
+    assert run.data.tags["decision"] == "no retrain: all is well"
 
 
 def test_a_run_that_fails_is_failed_and_registers_nothing(registry: Registry) -> None:
