@@ -8,12 +8,19 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from daypart.features.errors import InputError, NotKnownError
+from daypart.flows.governance.model_versions import ModelStore
+from daypart.flows.governance.promotion import promote
+from daypart.flows.governance.signoff import Signoff
 from daypart.flows.home import Home
 from daypart.flows.jobs.forecast import publish, published
 from daypart.flows.jobs.rebuild import rebuild
 from daypart.flows.jobs.status import status
+from daypart.flows.jobs.train import TrainRequest, train
 from daypart.flows.jobs.verify import verify
 from daypart.flows.monitoring.monitor import monitor
+from daypart.forecasting.models.model import Model
+from daypart.forecasting.models.recipe import Recipe
+from tests.flows.conftest import SMALL
 
 STORED = Path(__file__).parent / "stored"
 ORIGIN = date(2024, 2, 14)
@@ -78,3 +85,27 @@ def test_a_home_that_an_earlier_version_wrote_opens_and_works(archive: Path, tmp
     # Another processor may round the last bit otherwise.
     assert_frame_equal(published(home, ORIGIN), forecasts, rel_tol=1e-6)
     assert set(monitor(home).decisions) == {"orders", "sales"}
+
+
+@pytest.mark.parametrize("archive", sorted(STORED.glob("home-*.tar.xz")), ids=lambda path: path.name)
+def test_versions_of_an_earlier_release_serve_beside_those_of_this_one(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as stored:
+        stored.extractall(tmp_path, filter="data")
+    home = Home.open(tmp_path / "home")
+    before = {run.id for run in home.registry.runs_before(None)}
+    (trained,) = train(home, Recipe(**SMALL), TrainRequest(("orders",)))
+    assert trained.version == home.registry.versions("orders")["version"].max() > 1
+    folders = {v: home.registry._folder(home.registry.describe("orders", v)["run_id"]) for v in (1, trained.version)}
+    assert {version: (folder / "MLmodel").exists() for version, folder in folders.items()} == {
+        1: False, trained.version: True,
+    }  # fmt: skip
+    for version in (1, trained.version):
+        assert promote(home, "orders", version, Signoff("lead", datetime(2024, 3, 29))).state == "serves"
+        publish(home)
+        assert f"orders-v{version}" in set(home.lake.scan("forecasts").collect()["model_version"])
+        assert Model.from_files(ModelStore(home).load("orders", version)).target == "orders"
+    # Runs of before stay where they were, and are found with those that came since.
+    after = home.registry.runs_before(None)
+    assert before < {run.id for run in after}
+    assert {home.registry._call("get_run", run).info.experiment_id for run in before} == {"1"}
+    assert home.audit.verify().faults == []

@@ -28,6 +28,7 @@ from daypart.flows.jobs.status import at
 from daypart.flows.lake.lake import Lake
 from daypart.flows.maintenance.maintain import maintain, rebuildable_since
 from daypart.flows.monitoring.monitor import monitor
+from daypart.flows.registry.night_runs import NightFigures
 from daypart.flows.registry.registry import Registry
 from daypart.flows.registry.runs import RunRecord
 from tests.flows.aging import age
@@ -41,6 +42,7 @@ from pathlib import Path
 from daypart.flows.lake import table_upkeep as upkeep
 from daypart.flows.audit.audit_log import Audit
 from daypart.flows.home import Home
+from daypart.flows.registry.night_runs import NightFigures
 from daypart.flows.registry.registry import Registry
 from daypart.flows.config.settings import Settings
 from daypart.flows.maintenance.maintain import maintain
@@ -208,6 +210,18 @@ def test_runs_and_versions_that_nothing_needs_go(house: Any) -> None:
     assert house.registry.load("orders", 4)
     assert house.audit.verify().faults == []
     assert maintain(Home(settings), now()).record is None
+
+
+def test_the_nights_of_a_version_stay_as_long_as_it_does(house: Any) -> None:
+    house.add(count=3)
+    promote(house.as_home, "orders", 2, Signoff("engineer", now()))
+    for version in (1, 2):
+        nights = {"accuracy_bps/first_day": {date(2024, 1, 1): 8000.0}}
+        house.registry.log_nights([NightFigures(f"orders-v{version}", nights)])
+    age(house.home, timedelta(days=500))
+    assert maintain(house.as_home, now()).removed.versions == ["orders-v1"]
+    left = [run for run in house.registry.runs_before(None) if run.tags["job"] == "monitor"]
+    assert [run.params["model_version"] for run in left] == ["orders-v2"]
 
 
 def test_a_version_that_waits_for_an_approval_stays(house: Any) -> None:
